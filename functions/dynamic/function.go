@@ -1,0 +1,98 @@
+// Package dynamic is the Cloud Function for per-request webhooks, which Gemini
+// signs with Google's keys, the same for all of its customers.
+package dynamic
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/geminihook/geminihook/shared/cloudlog"
+	"github.com/geminihook/geminihook/shared/dedup"
+	"github.com/geminihook/geminihook/shared/env"
+	"github.com/geminihook/geminihook/shared/instance"
+	"github.com/geminihook/geminihook/shared/jwks"
+	"github.com/geminihook/geminihook/shared/publish"
+	"github.com/geminihook/geminihook/shared/receiver"
+	"github.com/geminihook/geminihook/shared/secret"
+	"github.com/geminihook/geminihook/shared/webhook"
+)
+
+var log = cloudlog.New(os.Stderr)
+
+func init() { instance.Register("DynamicWebhook", log, build) }
+
+// settings are described in the README, a row each.
+type settings struct {
+	project       string
+	database      string
+	collection    string
+	routes        publish.Routes
+	tolerance     time.Duration
+	retention     time.Duration
+	keySetURL     string
+	audiences     []string
+	eventRequired bool
+	tokenRequired bool
+	tokenSecret   string
+}
+
+func readSettings() (s settings, err error) {
+	var e env.Reader
+	s.project = e.Required("GOOGLE_CLOUD_PROJECT")
+	s.database = e.String("FIRESTORE_DATABASE", "(default)")
+	s.collection = e.String("FIRESTORE_COLLECTION", "deliveries")
+	s.routes = env.Parse(&e, "TOPICS", publish.RoutesIn(s.project))
+	s.tolerance = e.Duration("TIMESTAMP_TOLERANCE", webhook.DefaultTolerance, time.Minute, time.Hour)
+	s.retention = e.Duration("RECORD_RETENTION", dedup.DefaultRetention, webhook.RetriedFor+s.tolerance, 365*24*time.Hour)
+	s.keySetURL = e.String("JWKS_URL", jwks.GoogleURL)
+	s.audiences = e.List("JWT_AUDIENCE")
+	s.eventRequired = e.Bool("JWT_EVENT_REQUIRED", false)
+	if s.tokenRequired = e.Bool("URL_TOKEN_REQUIRED", true); s.tokenRequired {
+		s.tokenSecret = e.Required("URL_TOKEN_SECRET")
+	}
+	return s, e.Err()
+}
+
+func build(ctx context.Context) (*instance.Function, error) {
+	s, err := readSettings()
+	if err != nil {
+		return nil, err
+	}
+	keys, err := jwks.Open(s.keySetURL, log)
+	if err != nil {
+		return nil, fmt.Errorf("JWKS_URL: %w", err)
+	}
+	ledger, err := dedup.Open(ctx, s.project, s.database, s.collection)
+	if err != nil {
+		return nil, err
+	}
+	ledger.Retention = s.retention
+	publisher, err := publish.Open(ctx, s.routes)
+	if err != nil {
+		return nil, err
+	}
+	r := &receiver.Receiver{
+		Endpoint: webhook.DynamicEndpoint,
+		Verifier: &webhook.Dynamic{
+			Keys:       keys,
+			Audiences:  s.audiences,
+			UnboundJWT: s.tokenRequired && !s.eventRequired,
+			Tolerance:  s.tolerance,
+		},
+		Ledger:    ledger,
+		Publisher: publisher,
+		Log:       log,
+	}
+	warm := []func(context.Context) error{keys.Warm, ledger.Warm, publisher.Warm}
+	if s.tokenRequired {
+		tokens, err := secret.Open(ctx, "url token", s.project, s.tokenSecret, webhook.ParseURLToken, log)
+		if err != nil {
+			return nil, err
+		}
+		r.Gate = &webhook.Token{Tokens: tokens}
+		warm = append(warm, tokens.Warm)
+	}
+	return &instance.Function{Handler: cloudlog.Trace(s.project, r), Warm: warm}, nil
+}

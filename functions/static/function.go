@@ -1,0 +1,75 @@
+// Package static is the Cloud Function for project-level webhooks, which Gemini
+// signs with a secret that it shares with this project alone.
+package static
+
+import (
+	"context"
+	"os"
+	"time"
+
+	"github.com/geminihook/geminihook/shared/cloudlog"
+	"github.com/geminihook/geminihook/shared/dedup"
+	"github.com/geminihook/geminihook/shared/env"
+	"github.com/geminihook/geminihook/shared/instance"
+	"github.com/geminihook/geminihook/shared/publish"
+	"github.com/geminihook/geminihook/shared/receiver"
+	"github.com/geminihook/geminihook/shared/secret"
+	"github.com/geminihook/geminihook/shared/webhook"
+)
+
+var log = cloudlog.New(os.Stderr)
+
+func init() { instance.Register("StaticWebhook", log, build) }
+
+// settings are described in the README, a row each.
+type settings struct {
+	project       string
+	database      string
+	collection    string
+	routes        publish.Routes
+	tolerance     time.Duration
+	retention     time.Duration
+	signingSecret string
+}
+
+func readSettings() (s settings, err error) {
+	var e env.Reader
+	s.project = e.Required("GOOGLE_CLOUD_PROJECT")
+	s.database = e.String("FIRESTORE_DATABASE", "(default)")
+	s.collection = e.String("FIRESTORE_COLLECTION", "deliveries")
+	s.routes = env.Parse(&e, "TOPICS", publish.RoutesIn(s.project))
+	s.tolerance = e.Duration("TIMESTAMP_TOLERANCE", webhook.DefaultTolerance, time.Minute, time.Hour)
+	s.retention = e.Duration("RECORD_RETENTION", dedup.DefaultRetention, webhook.RetriedFor+s.tolerance, 365*24*time.Hour)
+	s.signingSecret = e.Required("SIGNING_SECRET")
+	return s, e.Err()
+}
+
+func build(ctx context.Context) (*instance.Function, error) {
+	s, err := readSettings()
+	if err != nil {
+		return nil, err
+	}
+	keys, err := secret.Open(ctx, "signing secret", s.project, s.signingSecret, webhook.ParseSigningKey, log)
+	if err != nil {
+		return nil, err
+	}
+	ledger, err := dedup.Open(ctx, s.project, s.database, s.collection)
+	if err != nil {
+		return nil, err
+	}
+	ledger.Retention = s.retention
+	publisher, err := publish.Open(ctx, s.routes)
+	if err != nil {
+		return nil, err
+	}
+	return &instance.Function{
+		Handler: cloudlog.Trace(s.project, &receiver.Receiver{
+			Endpoint:  webhook.StaticEndpoint,
+			Verifier:  &webhook.Static{Keys: keys, Tolerance: s.tolerance},
+			Ledger:    ledger,
+			Publisher: publisher,
+			Log:       log,
+		}),
+		Warm: []func(context.Context) error{keys.Warm, ledger.Warm, publisher.Warm},
+	}, nil
+}

@@ -1,0 +1,173 @@
+// Package dedup keeps, in Firestore, which deliveries have been taken.
+//
+// The contract: a delivery whose Once returned nil is on its topic. It is there
+// more than once only if a publish or a mark failed or its outcome could not be
+// known, or if an owner stalled past its lease.
+//
+// A delivery's record goes through two states. It is claimed, by a Create that
+// only one instance can win; then done, by whoever published it. A claim is a
+// lease: when its owner dies, the next delivery after the lease takes it over.
+// No step reads inside a transaction, because two readers of one document that
+// then write it block each other until a time-out.
+package dedup
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"time"
+
+	"cloud.google.com/go/firestore"
+	"google.golang.org/api/option"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/geminihook/geminihook/shared/webhook"
+)
+
+const (
+	// DefaultLease is how long an owner may be silent. It is longer than the ten
+	// seconds that the platform gives a request between SIGTERM and SIGKILL, so that
+	// a lapsed owner is a dead or stalled one.
+	DefaultLease = 30 * time.Second
+
+	// DefaultRetention is how long a record is kept. It must outlast the sender's
+	// retries, 24 hours, plus the tolerance; three days leave room for a sender that
+	// is held up.
+	DefaultRetention = 72 * time.Hour
+
+	// endTimeout bounds the mark or the release, which run on time of their own:
+	// they are what makes the work before them count.
+	endTimeout = 2 * time.Second
+
+	// markTimeout bounds one attempt to mark. A request that got lost must leave
+	// time for another.
+	markTimeout = 800 * time.Millisecond
+
+	// markPause lies between two attempts.
+	markPause = 50 * time.Millisecond
+
+	// maxRounds bounds how often a claim is looked at again because the record
+	// changed in between. Each round needs another instance to have moved.
+	maxRounds = 4
+)
+
+// A Ledger is the set of records. Its fields are not to be changed in use. It is
+// safe for concurrent use.
+type Ledger struct {
+	// Lease and Retention are as in the constants, which Open fills in.
+	Lease     time.Duration
+	Retention time.Duration
+
+	client  *firestore.Client
+	records *firestore.CollectionRef
+}
+
+// Open returns the ledger in a collection of a database: "(default)" or a named
+// one. Nothing is connected yet.
+func Open(ctx context.Context, project, database, collection string, opts ...option.ClientOption) (*Ledger, error) {
+	client, err := firestore.NewClientWithDatabase(ctx, project, database, opts...)
+	if err != nil {
+		return nil, fmt.Errorf("firestore client: %w", err)
+	}
+	records := client.Collection(collection)
+	if records == nil {
+		client.Close()
+		return nil, fmt.Errorf("firestore collection %q: not a name", collection)
+	}
+	return &Ledger{Lease: DefaultLease, Retention: DefaultRetention, client: client, records: records}, nil
+}
+
+// Close lets go of the connections.
+func (l *Ledger) Close() error { return l.client.Close() }
+
+// Warm opens the connection, by reading a record that is never there, so that the
+// first delivery does not wait for it.
+func (l *Ledger) Warm(ctx context.Context) error {
+	_, err := l.records.Doc("warm-up").Get(ctx)
+	if err != nil && status.Code(err) != codes.NotFound {
+		return fmt.Errorf("firestore: %w", err)
+	}
+	return nil
+}
+
+// Once claims the delivery, calls do, and marks it done. It does not call do, and
+// returns ErrDuplicate or ErrMismatch where the delivery is done already, and a
+// *BusyError where another instance holds it.
+//
+// An error of do is returned as it is. Where it is ErrNotPublished the claim is
+// released, so that the sender's next attempt starts afresh; otherwise the
+// delivery may have been published, and the claim is left to its lease.
+// ErrUnmarked means that do succeeded and only the mark failed. Any other error is
+// Firestore's, and do was not called.
+//
+// ctx bounds the claim and do. The mark or the release has two seconds of its own.
+func (l *Ledger) Once(ctx context.Context, d *webhook.Delivery, do func(context.Context) (webhook.Receipt, error)) (webhook.Receipt, error) {
+	c, err := l.claim(ctx, d)
+	if err != nil {
+		return webhook.Receipt{}, err
+	}
+	receipt, err := do(ctx)
+
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
+	defer cancel()
+	switch {
+	case err == nil:
+		return receipt, c.mark(ctx, receipt, l.Retention)
+	case errors.Is(err, webhook.ErrNotPublished):
+		return webhook.Receipt{}, c.release(ctx, err)
+	}
+	return webhook.Receipt{}, err
+}
+
+// claim makes the delivery ours, or says why it is not.
+func (l *Ledger) claim(ctx context.Context, d *webhook.Delivery) (*claim, error) {
+	c := &claim{
+		ref:    l.records.Doc(documentID(d)),
+		record: newRecord(d, rand.Text(), time.Now(), l.Retention),
+	}
+	for range maxRounds {
+		err := c.create(ctx)
+		if err == nil {
+			return c, nil
+		}
+		if status.Code(err) != codes.AlreadyExists {
+			return nil, fmt.Errorf("claim: %w", err)
+		}
+		if err = l.settle(ctx, c); err == nil {
+			return c, nil
+		}
+		if err != errChanged {
+			return nil, err
+		}
+	}
+	return nil, fmt.Errorf("claim: %w, %d times", errChanged, maxRounds)
+}
+
+// errChanged means that the record is not as it was seen, or that it cannot be
+// known whether our own write to it went through: look again.
+var errChanged = errors.New("the record changed under us")
+
+// settle decides about a record that was there before our Create, or that our
+// Create made without our learning of it.
+func (l *Ledger) settle(ctx context.Context, c *claim) error {
+	seen, err := read(ctx, c.ref)
+	if err != nil {
+		return err
+	}
+	switch decide(seen, &c.record, l.Lease) {
+	case ours:
+		c.updated = seen.updated
+		c.record.Attempts = seen.Attempts
+		return nil
+	case duplicate:
+		return webhook.ErrDuplicate
+	case mismatch:
+		return webhook.ErrMismatch
+	case busy:
+		return &webhook.BusyError{RetryAfter: l.Lease - seen.age()}
+	default: // lapsed
+		return c.takeOver(ctx, l.client, seen)
+	}
+}

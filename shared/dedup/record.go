@@ -1,0 +1,151 @@
+package dedup
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"time"
+
+	"cloud.google.com/go/firestore"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/geminihook/geminihook/shared/webhook"
+)
+
+// The states of a record. A state that a later release may add counts as claimed.
+const (
+	stateClaimed = "claimed"
+	stateDone    = "done"
+)
+
+// record is a document of the ledger. Instances of two releases run side by side
+// during an upgrade: fields are only ever added.
+type record struct {
+	Endpoint   string    `firestore:"endpoint"`
+	WebhookID  string    `firestore:"webhook_id"`
+	Type       string    `firestore:"type"`
+	JobID      string    `firestore:"job_id"` // the one indexed field
+	BodySHA256 string    `firestore:"body_sha256"`
+	State      string    `firestore:"state"`
+	Owner      string    `firestore:"owner"`    // random, one a claim
+	Attempts   int       `firestore:"attempts"` // claims so far
+	Topic      string    `firestore:"topic"`
+	MessageID  string    `firestore:"message_id"`
+	ClaimedAt  time.Time `firestore:"claimed_at"`
+	DoneAt     time.Time `firestore:"done_at"`
+	ExpireAt   time.Time `firestore:"expire_at"` // the TTL policy's field
+}
+
+func newRecord(d *webhook.Delivery, owner string, now time.Time, retention time.Duration) record {
+	event := d.Event()
+	return record{
+		Endpoint:   d.Endpoint,
+		WebhookID:  d.ID,
+		Type:       event.Type,
+		JobID:      event.JobID,
+		BodySHA256: bodySHA256(d),
+		State:      stateClaimed,
+		Owner:      owner,
+		Attempts:   1,
+		ClaimedAt:  now,
+		ExpireAt:   now.Add(retention),
+	}
+}
+
+// documentID names a delivery's record. An id is the sender's promise for one
+// endpoint. A token binds no id, so there the body takes part: else whoever holds
+// one token could use up the id of a delivery to come.
+func documentID(d *webhook.Delivery) string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%s\n%s", d.Endpoint, d.ID)
+	if d.Scheme == webhook.JWT {
+		io.WriteString(h, "\n"+bodySHA256(d))
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+func bodySHA256(d *webhook.Delivery) string {
+	sum := sha256.Sum256(d.Body)
+	return hex.EncodeToString(sum[:])
+}
+
+// updates are what a takeover writes: all that a claim says. It never says done,
+// since only a record that is not done is taken over, or an expired one, of which
+// nothing may remain.
+func (r *record) updates() []firestore.Update {
+	return []firestore.Update{
+		{Path: "endpoint", Value: r.Endpoint},
+		{Path: "webhook_id", Value: r.WebhookID},
+		{Path: "type", Value: r.Type},
+		{Path: "job_id", Value: r.JobID},
+		{Path: "body_sha256", Value: r.BodySHA256},
+		{Path: "state", Value: r.State},
+		{Path: "owner", Value: r.Owner},
+		{Path: "attempts", Value: r.Attempts},
+		{Path: "topic", Value: r.Topic},
+		{Path: "message_id", Value: r.MessageID},
+		{Path: "claimed_at", Value: r.ClaimedAt},
+		{Path: "done_at", Value: r.DoneAt},
+		{Path: "expire_at", Value: r.ExpireAt},
+	}
+}
+
+// sighting is a record as it was read. Both times are the server's: ages taken
+// from them do not depend on the clock of any instance.
+type sighting struct {
+	record
+	updated time.Time
+	read    time.Time
+}
+
+func (s *sighting) age() time.Duration { return s.read.Sub(s.updated) }
+func (s *sighting) expired() bool      { return s.read.After(s.ExpireAt) }
+
+// read reads a record without a lock. It returns errChanged where there is none any
+// more.
+func read(ctx context.Context, ref *firestore.DocumentRef) (*sighting, error) {
+	doc, err := ref.Get(ctx)
+	if status.Code(err) == codes.NotFound {
+		return nil, errChanged
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the record: %w", err)
+	}
+	s := sighting{updated: doc.UpdateTime, read: doc.ReadTime}
+	if err := doc.DataTo(&s.record); err != nil {
+		return nil, fmt.Errorf("read the record: %w", err)
+	}
+	return &s, nil
+}
+
+// A verdict says what a record means to a delivery that came later.
+type verdict int
+
+const (
+	lapsed    verdict = iota // nobody holds it: take it over
+	ours                     // our own write, whose reply got lost
+	duplicate                // published before
+	mismatch                 // published before, with another body
+	busy                     // held, and the lease is alive
+)
+
+// decide is the whole of the contract's judgement. It is pure, so that every
+// interleaving can be tried on it.
+func decide(seen *sighting, mine *record, lease time.Duration) verdict {
+	switch {
+	case seen.expired():
+		return lapsed
+	case seen.State == stateDone && seen.BodySHA256 != mine.BodySHA256:
+		return mismatch
+	case seen.State == stateDone:
+		return duplicate
+	case seen.Owner == mine.Owner:
+		return ours
+	case seen.age() < lease:
+		return busy
+	}
+	return lapsed
+}

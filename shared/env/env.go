@@ -1,0 +1,87 @@
+// Package env reads settings from the environment and reports everything that is
+// wrong with them at once.
+package env
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A Reader reads settings and remembers their faults. Its zero value reads the
+// process's environment. A variable that is empty counts as unset. It is not safe
+// for concurrent use.
+type Reader struct {
+	faults []error
+}
+
+// Err returns all faults so far, a line each, or nil.
+func (r *Reader) Err() error { return errors.Join(r.faults...) }
+
+// Fault records that the variable is wrong, and why.
+func (r *Reader) Fault(name string, why error) {
+	r.faults = append(r.faults, fmt.Errorf("%s: %w", name, why))
+}
+
+// String returns the variable, or fallback where it is unset.
+func (r *Reader) String(name, fallback string) string {
+	if text := strings.TrimSpace(os.Getenv(name)); text != "" {
+		return text
+	}
+	return fallback
+}
+
+// Required returns the variable. That it is unset is a fault.
+func (r *Reader) Required(name string) string {
+	text := r.String(name, "")
+	if text == "" {
+		r.Fault(name, errors.New("not set"))
+	}
+	return text
+}
+
+// List returns the parts of the variable between commas, without empty ones.
+func (r *Reader) List(name string) []string {
+	var list []string
+	for part := range strings.SplitSeq(r.String(name, ""), ",") {
+		if part = strings.TrimSpace(part); part != "" {
+			list = append(list, part)
+		}
+	}
+	return list
+}
+
+// Bool returns the variable, true or false, or fallback where it is unset.
+func (r *Reader) Bool(name string, fallback bool) bool {
+	value, err := strconv.ParseBool(r.String(name, strconv.FormatBool(fallback)))
+	if err != nil {
+		r.Fault(name, errors.New("neither true nor false"))
+	}
+	return value
+}
+
+// Duration returns the variable, in Go's notation ("5m"), or fallback where it is
+// unset. Less than least or more than most is a fault.
+func (r *Reader) Duration(name string, fallback, least, most time.Duration) time.Duration {
+	value, err := time.ParseDuration(r.String(name, fallback.String()))
+	switch {
+	case err != nil:
+		r.Fault(name, errors.New(`not a duration such as "5m"`))
+	case value < least || value > most:
+		r.Fault(name, fmt.Errorf("%v is not between %v and %v", value, least, most))
+	}
+	return value
+}
+
+// Parse returns what parse makes of the variable, set or not. An error of parse is
+// a fault.
+func Parse[T any](r *Reader, name string, parse func(string) (T, error)) T {
+	value, err := parse(r.String(name, ""))
+	if err != nil {
+		r.Fault(name, err)
+	}
+	return value
+}

@@ -1,0 +1,148 @@
+// Package jwks gives the sender's public keys: a JSON Web Key Set (RFC 7517),
+// fetched from a pinned URL.
+package jwks
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/lestrrat-go/jwx/v2/jwk"
+
+	"github.com/geminihook/geminihook/shared/refresh"
+	"github.com/geminihook/geminihook/shared/webhook"
+)
+
+// GoogleURL is where the keys of live Gemini deliveries are (three Ed25519 keys
+// without kid, as observed in August and September 2026). The documentation's prose
+// links another set, of Google's sign-in certificates, which signs no delivery.
+const GoogleURL = "https://generativelanguage.googleapis.com/.well-known/jwks.json"
+
+const (
+	// maxBytes bounds an answer. Three Ed25519 keys take 400 bytes.
+	maxBytes = 256 << 10
+
+	// maxKeys bounds how many keys one request may be held against.
+	maxKeys = 16
+
+	// usableFor is how long keys serve while their URL does not answer. Public keys
+	// leak nothing, so a day bridges an outage as long as the sender's retries.
+	usableFor = 24 * time.Hour
+
+	// RSA keys below 2048 bits are too weak (NIST SP 800-131A), above 8192 bits one
+	// verification takes longer than it should cost an attacker to ask for.
+	minRSABits = 2048
+	maxRSABits = 8192
+)
+
+// Open returns the keys at a URL, kept in memory under the rule of package
+// refresh. The URL must be https, or http on a loopback address, and answer
+// without a redirect. A key that is malformed, of an unknown kind, or meant for
+// encryption is passed over. Nothing is fetched yet.
+func Open(rawURL string, log *slog.Logger) (*refresh.Cache[webhook.PublicKey], error) {
+	u, err := url.Parse(rawURL)
+	if err != nil || u.Host == "" {
+		return nil, errors.New("key set URL: not a URL")
+	}
+	if u.Scheme != "https" && !(u.Scheme == "http" && loopback(u.Hostname())) {
+		return nil, errors.New("key set URL: not https")
+	}
+	s := source{
+		url: u.String(),
+		client: &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error {
+			return http.ErrUseLastResponse
+		}},
+	}
+	return &refresh.Cache[webhook.PublicKey]{Name: "signing keys", Fetch: s.fetch, UsableFor: usableFor, Log: log}, nil
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+type source struct {
+	url    string
+	client *http.Client
+}
+
+func (s *source) fetch(ctx context.Context) ([]webhook.PublicKey, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := s.client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s answered %s", s.url, resp.Status)
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(nil, resp.Body, maxBytes))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", s.url, err)
+	}
+	keys, err := parse(body)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", s.url, err)
+	}
+	return keys, nil
+}
+
+// parse returns the usable keys of a set. A set without any is an error, so that
+// the keys in memory are used on: a sender that signs has a key.
+func parse(body []byte) ([]webhook.PublicKey, error) {
+	set, err := jwk.Parse(body, jwk.WithIgnoreParseError(true))
+	if err != nil {
+		return nil, errors.New("not a JSON Web Key Set")
+	}
+	var keys []webhook.PublicKey
+	for i := 0; i < set.Len() && len(keys) < maxKeys; i++ {
+		if key, ok := set.Key(i); ok && usable(key) {
+			var raw any
+			if err := key.Raw(&raw); err != nil || !sound(raw) {
+				continue
+			}
+			keys = append(keys, webhook.PublicKey{ID: key.KeyID(), Key: raw})
+		}
+	}
+	if len(keys) == 0 {
+		return nil, fmt.Errorf("no usable key among %d", set.Len())
+	}
+	return keys, nil
+}
+
+// usable reports whether a key is meant for signatures (RFC 7517, section 4.2).
+func usable(key jwk.Key) bool {
+	return key.KeyUsage() == "" || key.KeyUsage() == string(jwk.ForSignature)
+}
+
+// sound reports whether a key can be verified with. jwx takes an Ed25519 key of
+// any length, with which crypto/ed25519 panics.
+func sound(key any) bool {
+	switch key := key.(type) {
+	case ed25519.PublicKey:
+		return len(key) == ed25519.PublicKeySize
+	case *rsa.PublicKey:
+		bits := key.N.BitLen()
+		return bits >= minRSABits && bits <= maxRSABits && key.E >= 3 && key.E&1 == 1
+	case *ecdsa.PublicKey:
+		if key.Curve != elliptic.P256() {
+			return false
+		}
+		_, err := key.ECDH() // fails for a point that is not on the curve
+		return err == nil
+	}
+	return false
+}

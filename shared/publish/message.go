@@ -1,0 +1,49 @@
+package publish
+
+import (
+	"time"
+	"unicode/utf8"
+
+	"github.com/geminihook/geminihook/shared/webhook"
+)
+
+// sourcePrefix names the sender in ce-source, before the endpoint.
+const sourcePrefix = "//generativelanguage.googleapis.com/webhooks/"
+
+// maxAttribute is Pub/Sub's limit, in bytes, on the value of an attribute.
+const maxAttribute = 1024
+
+// attributes are those of the CloudEvents binding for Pub/Sub, version 1.0, in
+// binary mode, with two extensions: ce-scheme and ce-receivedtime. Consumers
+// deduplicate by ce-source and ce-id. What the delivery does not have, or Pub/Sub
+// would refuse, is left out: nothing is ever refused for its content.
+func attributes(d *webhook.Delivery) map[string]string {
+	event := d.Event()
+	all := map[string]string{
+		"ce-specversion":  "1.0",
+		"ce-id":           d.ID,
+		"ce-source":       source(d),
+		"ce-type":         event.Type,
+		"ce-subject":      event.JobID,
+		"ce-scheme":       string(d.Scheme),
+		"ce-receivedtime": d.Received.UTC().Format(time.RFC3339Nano),
+		"content-type":    d.ContentType,
+	}
+	if !event.Time.IsZero() {
+		all["ce-time"] = event.Time.UTC().Format(time.RFC3339Nano)
+	}
+	for name, value := range all {
+		if value == "" || len(value) > maxAttribute || !utf8.ValidString(value) {
+			delete(all, name)
+		}
+	}
+	return all
+}
+
+// source tells consumers what the id is worth: a token binds none.
+func source(d *webhook.Delivery) string {
+	if d.Scheme == webhook.JWT {
+		return sourcePrefix + d.Endpoint + "/jwt"
+	}
+	return sourcePrefix + d.Endpoint
+}

@@ -1,0 +1,109 @@
+// Package publish hands a delivery downstream: one Pub/Sub message a delivery, with
+// the body as it came and the rest in CloudEvents attributes.
+package publish
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	pubsub "cloud.google.com/go/pubsub/v2/apiv1"
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"github.com/googleapis/gax-go/v2"
+	"google.golang.org/api/option"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/geminihook/geminihook/shared/webhook"
+)
+
+// A Publisher publishes to the topics of its routes. It is safe for concurrent use.
+type Publisher struct {
+	client *pubsub.TopicAdminClient
+	routes Routes
+}
+
+// Open returns a publisher. Nothing is connected yet.
+//
+// It uses the client under the batching one of package pubsub: a request carries
+// one event, for which a batch's timer would be a delay, and its work outlives no
+// request.
+func Open(ctx context.Context, routes Routes, opts ...option.ClientOption) (*Publisher, error) {
+	client, err := pubsub.NewTopicAdminClient(ctx, opts...)
+	if err != nil {
+		return nil, fmt.Errorf("pub/sub client: %w", err)
+	}
+	return &Publisher{client: client, routes: routes}, nil
+}
+
+// Close lets go of the connections.
+func (p *Publisher) Close() error { return p.client.Close() }
+
+// Warm begins to connect, so that the first delivery does not wait for it.
+func (p *Publisher) Warm(context.Context) error {
+	p.client.Connection().Connect()
+	return nil
+}
+
+// Publish puts the delivery on its topic and returns once Pub/Sub has stored it.
+// It fails with ErrNotPublished where Pub/Sub refused it outright. After any other
+// error it may be on the topic all the same, or get there yet.
+func (p *Publisher) Publish(ctx context.Context, d *webhook.Delivery) (webhook.Receipt, error) {
+	topic := p.routes.Topic(d.Event().Type)
+	var attempts attempts
+	response, err := p.client.Publish(ctx, &pubsubpb.PublishRequest{
+		Topic:    topic,
+		Messages: []*pubsubpb.PubsubMessage{{Data: d.Body, Attributes: attributes(d)}},
+	}, attempts.count())
+	switch {
+	case err != nil && attempts == 1 && refused(err):
+		return webhook.Receipt{}, fmt.Errorf("%w to %s: %w", webhook.ErrNotPublished, topic, err)
+	case err != nil:
+		return webhook.Receipt{}, fmt.Errorf("publish to %s: %w", topic, err)
+	case len(response.GetMessageIds()) != 1:
+		return webhook.Receipt{}, fmt.Errorf("publish to %s: %d message ids for one message", topic, len(response.GetMessageIds()))
+	}
+	return webhook.Receipt{Topic: topic, MessageID: response.MessageIds[0]}, nil
+}
+
+// refused reports whether err says that the server looked at the request and did
+// nothing.
+func refused(err error) bool {
+	switch status.Code(err) {
+	case codes.InvalidArgument, codes.NotFound, codes.PermissionDenied, codes.FailedPrecondition:
+		return true
+	}
+	return false
+}
+
+// attempts counts the attempts of one call that failed. A refusal counts only as
+// the answer to the first: behind a later one an applied attempt may hide, whose
+// reply got lost.
+type attempts int
+
+// count lets the client retry as it would by itself, and counts.
+func (a *attempts) count() gax.CallOption {
+	return gax.WithRetry(func() gax.Retryer {
+		return &counter{a, gax.OnCodes(retryable, gax.Backoff{
+			Initial:    50 * time.Millisecond,
+			Max:        time.Second,
+			Multiplier: 2,
+		})}
+	})
+}
+
+type counter struct {
+	attempts *attempts
+	gax.Retryer
+}
+
+func (c *counter) Retry(err error) (time.Duration, bool) {
+	*c.attempts++
+	return c.Retryer.Retry(err)
+}
+
+// retryable are the codes that Google's client retries a Publish on, less those
+// that can only come from our own context.
+var retryable = []codes.Code{
+	codes.Aborted, codes.Internal, codes.ResourceExhausted, codes.Unknown, codes.Unavailable,
+}

@@ -1,0 +1,78 @@
+package publish
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// fallback is the route of every type that has no other.
+const fallback = "*"
+
+// Routes say on which topic a delivery goes: full topic names, by an event's type,
+// by the part of it before a dot, or by "*" for all others.
+type Routes map[string]string
+
+var (
+	routeKey = regexp.MustCompile(`^(\*|[a-z0-9_]+(\.[a-z0-9_]+)*)$`)
+
+	// Pub/Sub's rule for a topic id: 3 to 255 characters, a letter first, and not
+	// "goog" at the start.
+	topicID = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9._~%+-]{2,254}$`)
+)
+
+// RoutesIn returns a parser of "batch=gemini-batch,video.generated=clips,
+// *=gemini-other". A topic is a short id, in project, or a full name,
+// projects/P/topics/T. The parser reports everything that is wrong at once.
+func RoutesIn(project string) func(text string) (Routes, error) {
+	return func(text string) (Routes, error) { return parseRoutes(text, project) }
+}
+
+func parseRoutes(text, project string) (Routes, error) {
+	routes := make(Routes)
+	var faults []error
+	for entry := range strings.SplitSeq(text, ",") {
+		key, topic, ok := strings.Cut(strings.TrimSpace(entry), "=")
+		switch {
+		case !ok || !routeKey.MatchString(key):
+			faults = append(faults, fmt.Errorf("%q is not TYPE=TOPIC", entry))
+			continue
+		case routes[key] != "":
+			faults = append(faults, fmt.Errorf("%q has two topics", key))
+			continue
+		}
+		name, err := topicName(topic, project)
+		if err != nil {
+			faults = append(faults, err)
+		}
+		routes[key] = name
+	}
+	if _, ok := routes[fallback]; !ok {
+		faults = append(faults, fmt.Errorf("no topic for %q, all other types", fallback))
+	}
+	return routes, errors.Join(faults...)
+}
+
+func topicName(topic, project string) (string, error) {
+	id := topic
+	if parts := strings.Split(topic, "/"); len(parts) == 4 && parts[0] == "projects" && parts[1] != "" && parts[2] == "topics" {
+		project, id = parts[1], parts[3]
+	}
+	if !topicID.MatchString(id) || strings.HasPrefix(id, "goog") {
+		return "", fmt.Errorf("%q is not a topic", topic)
+	}
+	return "projects/" + project + "/topics/" + id, nil
+}
+
+// Topic returns the full name of the topic for a type of event: the longest of the
+// routes that are the type or its beginning up to a dot.
+func (r Routes) Topic(eventType string) string {
+	for key := eventType; key != ""; {
+		if topic, ok := r[key]; ok && key != fallback {
+			return topic
+		}
+		key = key[:max(strings.LastIndexByte(key, '.'), 0)]
+	}
+	return r[fallback]
+}

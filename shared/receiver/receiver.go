@@ -1,0 +1,148 @@
+// Package receiver is the http.Handler of both endpoints: it reads a request,
+// verifies it, takes it once, publishes it, and answers.
+package receiver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"github.com/geminihook/geminihook/shared/webhook"
+)
+
+const (
+	// maxBody bounds a body. Gemini's are thin, a few hundred bytes; Standard
+	// Webhooks recommends less than 20 kB.
+	maxBody = 1 << 20
+
+	// The platform leaves a request ten seconds between SIGTERM and SIGKILL. All of
+	// its time lies within: arriveTimeout for the body and the keys, takeTimeout for
+	// claim and publish, and the two seconds that the ledger has for its mark.
+	arriveTimeout = 2500 * time.Millisecond
+	takeTimeout   = 5 * time.Second
+)
+
+// A Gate decides who may call at all, by the token in the URL.
+type Gate interface {
+	Check(ctx context.Context, token string) error
+}
+
+// A Verifier tells genuine deliveries from forged ones.
+type Verifier interface {
+	Verify(ctx context.Context, header http.Header, body []byte) (*webhook.Delivery, error)
+}
+
+// A Ledger calls do for a delivery that has not been taken yet.
+type Ledger interface {
+	Once(ctx context.Context, d *webhook.Delivery, do func(context.Context) (webhook.Receipt, error)) (webhook.Receipt, error)
+}
+
+// A Publisher hands a delivery downstream, and returns when it is safe there.
+type Publisher interface {
+	Publish(ctx context.Context, d *webhook.Delivery) (webhook.Receipt, error)
+}
+
+// A Receiver receives the deliveries of one endpoint. Its fields are not to be
+// changed in use. It is safe for concurrent use.
+type Receiver struct {
+	Endpoint  string // for the log
+	Gate      Gate   // nil where the URL needs no token
+	Verifier  Verifier
+	Ledger    Ledger
+	Publisher Publisher
+	Log       *slog.Logger
+}
+
+// ServeHTTP answers one request, and then logs one line about it.
+func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	start := time.Now()
+	res := r.receive(w, req)
+	a := answerTo(res.err)
+	a.write(w)
+	r.log(req, &res, a, time.Since(start))
+}
+
+// result is what became of a request.
+type result struct {
+	delivery *webhook.Delivery // nil unless genuine
+	receipt  webhook.Receipt
+	err      error
+}
+
+// receive walks a request through. Nothing stops when the sender hangs up: its
+// retry finds the delivery done. A panic is a fault of ours like any other.
+func (r *Receiver) receive(w http.ResponseWriter, req *http.Request) (res result) {
+	defer func() {
+		if p := recover(); p != nil {
+			res.err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	ctx := context.WithoutCancel(req.Context())
+	if res.delivery, res.err = r.arrive(ctx, w, req); res.err != nil {
+		return res
+	}
+	ctx, cancel := context.WithTimeout(ctx, takeTimeout)
+	defer cancel()
+	res.receipt, res.err = r.Ledger.Once(ctx, res.delivery, func(ctx context.Context) (webhook.Receipt, error) {
+		return r.Publisher.Publish(ctx, res.delivery)
+	})
+	return res
+}
+
+// arrive reads and verifies, the cheapest checks first.
+func (r *Receiver) arrive(ctx context.Context, w http.ResponseWriter, req *http.Request) (*webhook.Delivery, error) {
+	deadline := time.Now().Add(arriveTimeout)
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	if req.Method != http.MethodPost {
+		return nil, webhook.ErrMethod
+	}
+	if r.Gate != nil {
+		if err := r.Gate.Check(ctx, req.URL.Query().Get("token")); err != nil {
+			return nil, err
+		}
+	}
+	body, err := readBody(w, req, deadline)
+	if err != nil {
+		return nil, err
+	}
+	return r.Verifier.Verify(ctx, req.Header, body)
+}
+
+// readBody reads the body into one piece of memory, without a copy where its
+// length is known beforehand.
+func readBody(w http.ResponseWriter, req *http.Request, deadline time.Time) ([]byte, error) {
+	if req.ContentLength > maxBody {
+		return nil, fmt.Errorf("%w: %d bytes, of at most %d", webhook.ErrTooLarge, req.ContentLength, maxBody)
+	}
+	// The framework's server sets no deadline. A writer that cannot set one is a
+	// test's.
+	connection := http.NewResponseController(w)
+	_ = connection.SetReadDeadline(deadline)
+	body, err := readAll(http.MaxBytesReader(w, req.Body, maxBody), req.ContentLength)
+	switch {
+	case err == nil:
+		_ = connection.SetReadDeadline(time.Time{})
+		return body, nil
+	case errors.As(err, new(*http.MaxBytesError)):
+		return nil, fmt.Errorf("%w: more than %d bytes", webhook.ErrTooLarge, maxBody)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, fmt.Errorf("body not here after %v", arriveTimeout)
+	}
+	return nil, fmt.Errorf("%w: body broke off", webhook.ErrMalformed)
+}
+
+func readAll(r io.Reader, length int64) ([]byte, error) {
+	if length < 0 {
+		return io.ReadAll(r)
+	}
+	body := make([]byte, length)
+	_, err := io.ReadFull(r, body)
+	return body, err
+}

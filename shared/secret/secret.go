@@ -1,0 +1,158 @@
+// Package secret gives the current values of a secret in Secret Manager.
+//
+// All enabled versions are in force at once, so that rotation has no gap: a new
+// version is added, both are accepted, and the old one is disabled when its time
+// is over.
+package secret
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	secretmanager "cloud.google.com/go/secretmanager/apiv1"
+	"cloud.google.com/go/secretmanager/apiv1/secretmanagerpb"
+	"google.golang.org/api/iterator"
+	"google.golang.org/api/option"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+
+	"github.com/geminihook/geminihook/shared/refresh"
+)
+
+const (
+	// maxVersions bounds how many values one request may be held against. The
+	// newest count.
+	maxVersions = 16
+
+	// usableFor is how long values serve while Secret Manager does not answer. A
+	// version disabled during an outage is accepted for at most that long.
+	usableFor = time.Hour
+
+	// emulatorHost names a stand-in for Secret Manager, in the spirit of the
+	// variables that Google's own clients read for Firestore and Pub/Sub.
+	emulatorHost = "SECRET_MANAGER_EMULATOR_HOST"
+)
+
+// Open returns the values of a secret: its enabled versions, each as parse reads
+// it, kept in memory under the rule of package refresh. secret is a short id,
+// looked up in project, or a full name, projects/P/secrets/S. label says what it
+// is, in errors and in the log. Nothing is fetched yet.
+//
+// A version that parse refuses is logged and passed over; where no version is
+// left, Find fails. parse must keep the value out of its errors.
+//
+// Where SECRET_MANAGER_EMULATOR_HOST is set, and a loopback address, the client
+// connects there without credentials.
+func Open[T any](ctx context.Context, label, project, secret string, parse func([]byte) (T, error), log *slog.Logger, opts ...option.ClientOption) (*refresh.Cache[T], error) {
+	emulated, err := emulatorOptions()
+	if err != nil {
+		return nil, err
+	}
+	client, err := secretmanager.NewClient(ctx, append(emulated, opts...)...)
+	if err != nil {
+		return nil, fmt.Errorf("secret manager client: %w", err)
+	}
+	if !strings.HasPrefix(secret, "projects/") {
+		secret = "projects/" + project + "/secrets/" + secret
+	}
+	s := source[T]{client: client, name: secret, label: label, parse: parse, log: log}
+	return &refresh.Cache[T]{Name: label, Fetch: s.fetch, UsableFor: usableFor, Log: log}, nil
+}
+
+type source[T any] struct {
+	client *secretmanager.Client
+	name   string
+	label  string
+	parse  func([]byte) (T, error)
+	log    *slog.Logger
+}
+
+// fetch returns the values of the enabled versions, newest first. "latest" would
+// not do: it names the newest version even where that is disabled, and only one.
+func (s *source[T]) fetch(ctx context.Context) ([]T, error) {
+	var values []T
+	versions := s.client.ListSecretVersions(ctx, &secretmanagerpb.ListSecretVersionsRequest{
+		Parent:   s.name,
+		Filter:   "state:ENABLED",
+		PageSize: maxVersions,
+	})
+	for len(values) < maxVersions {
+		version, err := versions.Next()
+		if errors.Is(err, iterator.Done) {
+			break
+		}
+		if err != nil {
+			return nil, fmt.Errorf("list the enabled versions of %s: %w", s.name, err)
+		}
+		value, err := s.read(ctx, version.Name)
+		if errors.Is(err, errPassOver) {
+			s.log.ErrorContext(ctx, "secret version not usable", "of", s.label, "version", version.Name, "error", err)
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		values = append(values, value)
+	}
+	if len(values) == 0 {
+		return nil, fmt.Errorf("%w: %s has no enabled version that is usable", refresh.ErrNone, s.name)
+	}
+	return values, nil
+}
+
+// errPassOver marks a version that is no value, and does not stand in the way of
+// the others.
+var errPassOver = errors.New("passed over")
+
+func (s *source[T]) read(ctx context.Context, version string) (value T, err error) {
+	answer, err := s.client.AccessSecretVersion(ctx, &secretmanagerpb.AccessSecretVersionRequest{Name: version})
+	if c := status.Code(err); c == codes.FailedPrecondition || c == codes.NotFound {
+		return value, fmt.Errorf("%w: disabled or destroyed just now", errPassOver)
+	}
+	if err != nil {
+		return value, fmt.Errorf("read %s: %w", version, err)
+	}
+	data := answer.GetPayload().GetData()
+	if sum := answer.GetPayload().DataCrc32C; sum != nil && *sum != int64(crc32.Checksum(data, castagnoli)) {
+		return value, fmt.Errorf("read %s: damaged on the way", version)
+	}
+	if value, err = s.parse(data); err != nil {
+		return value, fmt.Errorf("%w: %w", errPassOver, err)
+	}
+	return value, nil
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func emulatorOptions() ([]option.ClientOption, error) {
+	addr := os.Getenv(emulatorHost)
+	if addr == "" {
+		return nil, nil
+	}
+	if !loopback(addr) {
+		return nil, fmt.Errorf("%s is %q: only a loopback address and port will do", emulatorHost, addr)
+	}
+	return []option.ClientOption{
+		option.WithEndpoint(addr),
+		option.WithoutAuthentication(),
+		option.WithGRPCDialOption(grpc.WithTransportCredentials(insecure.NewCredentials())),
+	}, nil
+}
+
+func loopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}

@@ -1,0 +1,119 @@
+package webhook
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+)
+
+// maxTokenLife is how far ahead exp may be. A token can be replayed for as long
+// as it lives, so one that lives for a year is refused.
+const maxTokenLife = time.Hour
+
+// claims are the claims of a token that we look at (RFC 7519, section 4.1), and
+// the event where there is one.
+type claims struct {
+	Audience  audience        `json:"aud"`
+	Expires   *float64        `json:"exp"`
+	IssuedAt  *float64        `json:"iat"`
+	NotBefore *float64        `json:"nbf"`
+	Type      *string         `json:"type"`
+	Data      json.RawMessage `json:"data"`
+}
+
+// audience is one string or a list of them.
+type audience []string
+
+func (a *audience) UnmarshalJSON(text []byte) error {
+	var one string
+	if json.Unmarshal(text, &one) == nil {
+		*a = audience{one}
+		return nil
+	}
+	return json.Unmarshal(text, (*[]string)(a))
+}
+
+func (c *claims) checkAudience(ours []string) error {
+	if len(ours) == 0 {
+		return fmt.Errorf("%w: no audience is configured, so every token is refused", ErrAudience)
+	}
+	for _, ours := range ours {
+		if slices.ContainsFunc(c.Audience, func(theirs string) bool { return withoutQuery(theirs) == withoutQuery(ours) }) {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: aud holds none of those configured", ErrAudience)
+}
+
+// withoutQuery drops the query of a URL: it holds the URL token, which is neither
+// in our settings nor anybody's business.
+func withoutQuery(url string) string {
+	url, _, _ = strings.Cut(url, "?")
+	return url
+}
+
+// checkTime holds exp, iat and nbf against now. A token must expire, and soon.
+func (c *claims) checkTime(now time.Time, tolerance time.Duration) error {
+	if tolerance == 0 {
+		tolerance = DefaultTolerance
+	}
+	expires, ok := numericDate(c.Expires)
+	if !ok {
+		return fmt.Errorf("%w: the token has no exp", ErrForged)
+	}
+	if expires.Sub(now) > maxTokenLife {
+		return fmt.Errorf("%w: the token's exp is more than %v ahead", ErrForged, maxTokenLife)
+	}
+	if !now.Before(expires.Add(tolerance)) {
+		return fmt.Errorf("%w: the token expired %v ago", ErrStale, now.Sub(expires).Truncate(time.Second))
+	}
+	if start, ok := numericDate(c.NotBefore); ok && now.Before(start.Add(-tolerance)) {
+		return fmt.Errorf("%w: the token is not valid yet", ErrStale)
+	}
+	if issued, ok := numericDate(c.IssuedAt); ok {
+		return checkAge("the token's iat", issued, now, tolerance)
+	}
+	return nil
+}
+
+// numericDate reads seconds since 1970, with or without a fraction (RFC 7519,
+// section 2). What no clock will show counts as absent.
+func numericDate(seconds *float64) (time.Time, bool) {
+	if seconds == nil || math.IsNaN(*seconds) || math.Abs(*seconds) > 1e11 {
+		return time.Time{}, false
+	}
+	whole, fraction := math.Modf(*seconds)
+	return time.Unix(int64(whole), int64(fraction*1e9)), true
+}
+
+// checkEvent holds the event among the claims against the body. Nothing else in a
+// token binds the body: where there is no event, unbound says whether it is taken.
+func (c *claims) checkEvent(body []byte, unbound bool) error {
+	if c.Type == nil || c.Data == nil {
+		if !unbound {
+			return fmt.Errorf("%w: the token's claims carry no event, so nothing binds the body", ErrForged)
+		}
+		if c.Type == nil && c.Data == nil {
+			return nil
+		}
+	}
+	event, err := decodeStrict(body)
+	if err != nil {
+		return fmt.Errorf("%w: the token carries an event, the body does not: %w", ErrForged, err)
+	}
+	if c.Type != nil && event["type"] != *c.Type {
+		return fmt.Errorf("%w: the token's type is not the body's", ErrForged)
+	}
+	if c.Data == nil {
+		return nil
+	}
+	data, err := decodeValue(newDecoder(c.Data), maxEventDepth)
+	if err != nil || !reflect.DeepEqual(event["data"], data) {
+		return fmt.Errorf("%w: the token's data is not the body's", ErrForged)
+	}
+	return nil
+}

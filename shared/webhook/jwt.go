@@ -1,0 +1,132 @@
+package webhook
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/lestrrat-go/jwx/v2/jwa"
+	"github.com/lestrrat-go/jwx/v2/jws"
+)
+
+// maxTokenBytes bounds a token that nobody has verified yet. Those of the
+// documentation stay under 1 KiB, events included.
+const maxTokenBytes = 16 << 10
+
+// verifyJWT accepts a token that one of the sender's keys signed, for our
+// audience, now, and about this body. Only what the signature covers counts, so
+// the audience is looked at after it.
+func (d *Dynamic) verifyJWT(ctx context.Context, h *headers, body []byte) error {
+	t, err := parseToken(h.signature)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrForged, err)
+	}
+	ok, err := d.Keys.Find(ctx, t.signedBy)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return fmt.Errorf("%w: the token is signed by none of the sender's keys", ErrForged)
+	}
+	claims, err := t.claims()
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrForged, err)
+	}
+	if err := claims.checkAudience(d.Audiences); err != nil {
+		return err
+	}
+	if err := claims.checkTime(time.Now(), d.Tolerance); err != nil {
+		return err
+	}
+	return claims.checkEvent(body, d.UnboundJWT)
+}
+
+// token is a compact JWS (RFC 7515, section 7.1), decoded but not verified.
+type token struct {
+	algorithm jwa.SignatureAlgorithm
+	keyID     string
+	signed    []byte // header and payload as received, with the dot between them
+	payload   []byte
+	signature []byte
+}
+
+// parseToken decodes a token and refuses what no token of the sender has: other
+// algorithms ("none", and HMAC keyed with a public key, are the classic
+// forgeries) and extensions that would have to be understood. Keys that a token
+// brings along (jwk, jku, x5c) are never looked at.
+func parseToken(text string) (*token, error) {
+	if len(text) > maxTokenBytes {
+		return nil, fmt.Errorf("the token has %d bytes, of at most %d", len(text), maxTokenBytes)
+	}
+	var parts [3][]byte
+	for i, part := range strings.Split(text, ".") {
+		var err error
+		if parts[i], err = base64.RawURLEncoding.Strict().DecodeString(part); err != nil {
+			return nil, errors.New("the token is not in base64url")
+		}
+	}
+	var header struct {
+		Algorithm jwa.SignatureAlgorithm `json:"alg"`
+		KeyID     string                 `json:"kid"`
+		Critical  json.RawMessage        `json:"crit"`
+	}
+	if err := json.Unmarshal(parts[0], &header); err != nil {
+		return nil, errors.New("the token's header is not what RFC 7515 says")
+	}
+	switch header.Algorithm {
+	case jwa.RS256, jwa.ES256, jwa.EdDSA:
+	default:
+		return nil, errors.New("the token's algorithm is none of RS256, ES256, EdDSA")
+	}
+	if header.Critical != nil {
+		return nil, errors.New("the token has critical extensions")
+	}
+	return &token{
+		algorithm: header.Algorithm,
+		keyID:     header.KeyID,
+		signed:    []byte(text[:strings.LastIndexByte(text, '.')]),
+		payload:   parts[1],
+		signature: parts[2],
+	}, nil
+}
+
+// signedBy reports whether k signed the token. The kinds of key and algorithm
+// must agree; a kid chooses only between keys that have one.
+func (t *token) signedBy(k PublicKey) bool {
+	if k.ID != "" && t.keyID != "" && k.ID != t.keyID {
+		return false
+	}
+	if algorithm(k) != t.algorithm {
+		return false
+	}
+	verifier, err := jws.NewVerifier(t.algorithm)
+	return err == nil && verifier.Verify(t.signed, t.signature, k.Key) == nil
+}
+
+// algorithm returns the one algorithm that a key may be used with.
+func algorithm(k PublicKey) jwa.SignatureAlgorithm {
+	switch k.Key.(type) {
+	case ed25519.PublicKey:
+		return jwa.EdDSA
+	case *rsa.PublicKey:
+		return jwa.RS256
+	case *ecdsa.PublicKey:
+		return jwa.ES256
+	}
+	return ""
+}
+
+func (t *token) claims() (*claims, error) {
+	var c claims
+	if err := json.Unmarshal(t.payload, &c); err != nil {
+		return nil, errors.New("the token's claims are not what RFC 7519 says")
+	}
+	return &c, nil
+}

@@ -1,0 +1,99 @@
+// Package webhook says what a Gemini webhook delivery is and whether it is
+// genuine.
+//
+// A verifier, [Static] or [Dynamic], takes the headers and the body exactly as
+// they were received and returns a [Delivery], or an error that says why there
+// is none. Holding a Delivery is the proof that its signature matched; nothing
+// else in the project makes one out of a request.
+//
+// The scheme is chosen by the endpoint that was called, never by the caller.
+// Both endpoints speak Standard Webhooks (https://www.standardwebhooks.com,
+// version 1.0.0): three headers, and a signature over "id.timestamp.body".
+package webhook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// A Scheme is the way in which a delivery proved itself.
+type Scheme string
+
+const (
+	V1  Scheme = "v1"  // HMAC-SHA256 with a secret of this webhook
+	V1a Scheme = "v1a" // Ed25519 with one of Google's keys
+	JWT Scheme = "jwt" // a JSON Web Token signed with one of Google's keys
+)
+
+// The endpoints. A delivery id is unique within its endpoint.
+const (
+	StaticEndpoint  = "static"
+	DynamicEndpoint = "dynamic"
+)
+
+// A Delivery is one genuine delivery. It is not to be changed, and not to be
+// shared between goroutines before the first call of Event.
+type Delivery struct {
+	Endpoint    string    // StaticEndpoint or DynamicEndpoint
+	Scheme      Scheme    // how it proved itself
+	ID          string    // webhook-id: 1 to 256 printable ASCII characters, none of them a dot; the same on every retry
+	Received    time.Time // when it was verified
+	ContentType string    // as received; may be empty or nonsense
+	Body        []byte    // exactly the bytes received
+
+	event *Event
+}
+
+// A Receipt is Pub/Sub's acknowledgement that a message is stored.
+type Receipt struct {
+	Topic     string // full name: projects/P/topics/T
+	MessageID string
+}
+
+// A Keyring holds the keys in force, which change at their source at any time.
+type Keyring[K any] interface {
+	// Find reports whether match holds for one of the keys. A false without an
+	// error is definite: the keys were confirmed at their source within the last
+	// minute. An error means that nobody can say now, and that it is our fault.
+	// match may be called several times for a key, one call at a time.
+	Find(ctx context.Context, match func(K) bool) (bool, error)
+}
+
+// What can become of a request. Every error that the packages in shared return
+// for a delivery is one of these, or a fault of ours, which the sender may try
+// again. Match them with errors.Is.
+var (
+	ErrMethod       = errors.New("not a POST")
+	ErrUnauthorized = errors.New("URL token missing or wrong")
+	ErrTooLarge     = errors.New("body too large")
+	ErrMalformed    = errors.New("malformed delivery")
+	ErrForged       = errors.New("not signed by a key in force")
+	ErrAudience     = errors.New("token signed for another audience")
+	ErrStale        = errors.New("genuine, but too old or too far ahead")
+
+	// ErrDuplicate means that the delivery was published before. ErrMismatch is a
+	// duplicate whose body differs from the one that was published.
+	ErrDuplicate = errors.New("already published")
+	ErrMismatch  = fmt.Errorf("%w, with another body", ErrDuplicate)
+
+	// ErrUnmarked means that the delivery is on its topic but its record does not
+	// say so: a retry may publish it again under the same id.
+	ErrUnmarked = errors.New("published, but not recorded as done")
+
+	// ErrNotPublished means that the message is certainly not on its topic. Any
+	// other failure to publish leaves that open.
+	ErrNotPublished = errors.New("not published")
+)
+
+// BusyError means that another instance holds the delivery. It is to be tried
+// again after RetryAfter, when that instance has finished or its lease has
+// lapsed.
+type BusyError struct {
+	RetryAfter time.Duration
+}
+
+func (e *BusyError) Error() string {
+	return fmt.Sprintf("claimed by another instance, whose lease ends in %v", e.RetryAfter)
+}

@@ -1,0 +1,102 @@
+// Package webhooktest is the sender's side: events as Gemini sends them, ids,
+// secrets and keys to sign them with, and a key set to verify them by. It is for
+// tests, the simulator and examples, and reaches no deployed function.
+package webhooktest
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Types are the nine types of event that Gemini documents. Two of them cannot be
+// subscribed to, but may be delivered: batch.cancelled and interaction.cancelled.
+var Types = []string{
+	"batch.succeeded", "batch.failed", "batch.expired", "batch.cancelled",
+	"interaction.completed", "interaction.requires_action", "interaction.failed", "interaction.cancelled",
+	"video.generated",
+}
+
+// NewID returns a webhook-id of the form that live deliveries have.
+func NewID() string { return "msg_" + uuid.NewString() }
+
+// NewSecret returns a signing secret of the form that the Gemini API gives out.
+func NewSecret() string {
+	key := make([]byte, 32)
+	rand.Read(key)
+	return "whsec_" + base64.StdEncoding.EncodeToString(key)
+}
+
+// NewEvent returns the body of an event of a type, with ids of its own and the
+// fields that the documentation lists for it. A type that it does not know gets an
+// id alone.
+func NewEvent(eventType string) []byte {
+	body, err := json.Marshal(map[string]any{
+		"type":      eventType,
+		"version":   "v1",
+		"timestamp": time.Now().UTC().Format(time.RFC3339),
+		"data":      eventData(eventType),
+	})
+	if err != nil {
+		panic(err) // strings in maps always marshal
+	}
+	return body
+}
+
+func eventData(eventType string) map[string]string {
+	id := strings.ToLower(rand.Text())
+	kind, what, _ := strings.Cut(eventType, ".")
+	data := make(map[string]string)
+	switch kind {
+	case "batch":
+		data["id"] = "batches/" + id
+	case "interaction":
+		data["id"] = "v1_" + id
+	case "video":
+		data["id"] = "models/veo-3.1-generate-preview/operations/" + id
+		data["file_name"] = "files/" + id[:12]
+	default:
+		data["id"] = id
+	}
+	switch what {
+	case "succeeded", "generated":
+		data["output_file_uri"] = "https://generativelanguage.googleapis.com/v1beta/files/" + id[:12] + ":download"
+	case "failed":
+		data["error_code"] = "INTERNAL"
+		data["error_message"] = "The model could not finish."
+	}
+	return data
+}
+
+// Header returns the three headers of a delivery, and a content type.
+func Header(id string, at time.Time, signature string) http.Header {
+	return http.Header{
+		"Webhook-Id":        {id},
+		"Webhook-Timestamp": {Timestamp(at)},
+		"Webhook-Signature": {signature},
+		"Content-Type":      {"application/json"},
+	}
+}
+
+// Timestamp returns a time as the webhook-timestamp header has it.
+func Timestamp(at time.Time) string { return strconv.FormatInt(at.Unix(), 10) }
+
+// Claims returns those of a token that carries the event in body: signed for an
+// audience, now, for five minutes. It panics where body is no JSON object.
+func Claims(audience string, now time.Time, body []byte) map[string]any {
+	claims := make(map[string]any)
+	if err := json.Unmarshal(body, &claims); err != nil {
+		panic(fmt.Sprintf("webhooktest: body of a token: %v", err))
+	}
+	claims["aud"] = audience
+	claims["iat"] = now.Unix()
+	claims["exp"] = now.Add(5 * time.Minute).Unix()
+	return claims
+}
