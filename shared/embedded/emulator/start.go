@@ -1,0 +1,132 @@
+package emulator
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os/exec"
+	"runtime"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	pollEvery = 20 * time.Millisecond // between two looks whether an emulator answers
+	killAfter = 5 * time.Second       // after the polite signal; it needs 0.4 s
+	maxOutput = 16 << 10              // bytes of an emulator's output kept, for the error when it does not come up
+)
+
+// start runs the emulator on a free port and waits until it answers.
+func (p product) start(ctx context.Context, java, jar string) (addr string, stop func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	port, err := freePort()
+	if err != nil {
+		return "", nil, err
+	}
+	args := slices.Concat(p.java, []string{jar}, p.main, []string{"--host=127.0.0.1", fmt.Sprintf("--port=%d", port)})
+	proc, err := launch(exec.Command(java, args...))
+	if err != nil {
+		return "", nil, err
+	}
+	addr = fmt.Sprintf("127.0.0.1:%d", port)
+	if err := proc.waitReady(ctx, "http://"+addr+"/"); err != nil {
+		proc.stop()
+		return "", nil, fmt.Errorf("%w; its output: %s", err, proc.output.Bytes())
+	}
+	return addr, proc.stop, nil
+}
+
+// freePort returns a port that nobody listens on at the moment: asked for port 0, the emulators do not tell which they took.
+func freePort() (int, error) {
+	lis, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer lis.Close()
+	return lis.Addr().(*net.TCPAddr).Port, nil
+}
+
+// A process is a running emulator.
+type process struct {
+	cmd    *exec.Cmd
+	done   chan struct{} // closed when the process has ended
+	output head          // to be read when done is closed
+	once   sync.Once
+}
+
+// launch starts cmd as a process that ends with this one, where the system can do that.
+func launch(cmd *exec.Cmd) (*process, error) {
+	p := &process{cmd: cmd, done: make(chan struct{})}
+	cmd.Stdout, cmd.Stderr = &p.output, &p.output
+	endWithParent(cmd)
+	started := make(chan error)
+	go func() {
+		// Linux counts the thread that started a child as its parent: keep it alive as long as the child.
+		runtime.LockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			cmd.Wait()
+			close(p.done)
+		}
+	}()
+	return p, <-started
+}
+
+// waitReady returns when the emulator answers a GET of its root.
+func (p *process) waitReady(ctx context.Context, url string) error {
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for !answers(ctx, url) {
+		select {
+		case <-p.done:
+			return fmt.Errorf("ended: %v", p.cmd.ProcessState)
+		case <-ctx.Done():
+			return fmt.Errorf("does not answer: %w", ctx.Err())
+		case <-tick.C:
+		}
+	}
+	return nil
+}
+
+func answers(ctx context.Context, url string) bool {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return false
+	}
+	req.Close = true
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return false
+	}
+	defer res.Body.Close()
+	io.Copy(io.Discard, io.LimitReader(res.Body, maxOutput))
+	return res.StatusCode == http.StatusOK
+}
+
+// stop ends the process, politely first, and returns when it has ended.
+func (p *process) stop() {
+	p.once.Do(func() {
+		p.cmd.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-p.done:
+		case <-time.After(killAfter):
+			p.cmd.Process.Kill()
+		}
+	})
+	<-p.done
+}
+
+// A head keeps the beginning of what is written to it.
+type head struct{ bytes.Buffer }
+
+func (h *head) Write(b []byte) (int, error) {
+	h.Buffer.Write(b[:min(len(b), maxOutput-h.Len())])
+	return len(b), nil
+}
