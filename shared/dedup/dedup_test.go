@@ -1,0 +1,736 @@
+package dedup
+
+import (
+	"context"
+	"errors"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/api/option"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/test/bufconn"
+
+	"github.com/geminihook/geminihook/shared/embedded"
+	"github.com/geminihook/geminihook/shared/embedded/emulator/emulatortest"
+	"github.com/geminihook/geminihook/shared/embedded/proxy"
+	"github.com/geminihook/geminihook/shared/webhook"
+	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
+)
+
+// The methods of Firestore that a ledger calls.
+const (
+	commit = "/google.firestore.v1.Firestore/Commit"
+	get    = "/google.firestore.v1.Firestore/BatchGetDocuments"
+	begin  = "/google.firestore.v1.Firestore/BeginTransaction"
+)
+
+// onBoth runs a test on the embedded Firestore and on the official emulator.
+func onBoth(t *testing.T, test func(t *testing.T, s *store)) {
+	t.Run("embedded", func(t *testing.T) {
+		server, err := embedded.Start("127.0.0.1:0", embedded.NewFirestore())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(server.Close)
+		test(t, newStore(t, server.Addr(), "test-project"))
+	})
+	t.Run("official", func(t *testing.T) {
+		addr, project := emulatortest.Firestore(t)
+		test(t, newStore(t, addr, project))
+	})
+}
+
+// store is a Firestore behind a wire on which a test may interfere.
+type store struct {
+	t       *testing.T
+	project string
+	wire    *proxy.Proxy
+
+	mu    sync.Mutex
+	calls []string
+	fault proxy.Handler // nil: none
+}
+
+func newStore(t *testing.T, addr, project string) *store {
+	s := &store{t: t, project: project}
+	var err error
+	if s.wire, err = proxy.Start(addr, s.handle); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.wire.Close() })
+	return s
+}
+
+func (s *store) handle(ctx context.Context, method string, forward func() error) error {
+	s.mu.Lock()
+	s.calls = append(s.calls, method)
+	fault := s.fault
+	s.mu.Unlock()
+	if fault == nil {
+		return forward()
+	}
+	return fault(ctx, method, forward)
+}
+
+// interfere puts a fault on the wire; nil takes it off.
+func (s *store) interfere(fault proxy.Handler) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fault = fault
+}
+
+// taken returns the methods called since the last time.
+func (s *store) taken() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	calls := s.calls
+	s.calls = nil
+	return calls
+}
+
+// ledger returns one instance's ledger: each has connections of its own.
+func (s *store) ledger() *Ledger {
+	s.t.Helper()
+	l, err := Open(s.t.Context(), s.project, "(default)", "deliveries",
+		option.WithEndpoint(s.wire.Addr), option.WithoutAuthentication(),
+		option.WithGRPCDialOption(grpc.WithTransportCredentials(insecure.NewCredentials())))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { l.Close() })
+	return l
+}
+
+// record returns a delivery's record as it is in the store, and whether there is
+// one.
+func (s *store) record(l *Ledger, d *webhook.Delivery) (record, bool) {
+	s.t.Helper()
+	seen, err := read(s.t.Context(), l.records.Doc(documentID(d)))
+	if errors.Is(err, errChanged) {
+		return record{}, false
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return seen.record, true
+}
+
+// once lets the first call that test picks go wrong.
+func once(test func(method string) bool, fault proxy.Handler) proxy.Handler {
+	var done atomic.Bool
+	return func(ctx context.Context, method string, forward func() error) error {
+		if test(method) && done.CompareAndSwap(false, true) {
+			return fault(ctx, method, forward)
+		}
+		return forward()
+	}
+}
+
+func is(wanted string) func(string) bool {
+	return func(method string) bool { return method == wanted }
+}
+
+// loseReply has the server act and the client not learn of it.
+func loseReply(_ context.Context, _ string, forward func() error) error {
+	if err := forward(); err != nil {
+		return err
+	}
+	return proxy.Refuse()
+}
+
+func refuse(context.Context, string, func() error) error { return proxy.Refuse() }
+
+func newDelivery() *webhook.Delivery {
+	return &webhook.Delivery{
+		Endpoint: webhook.StaticEndpoint,
+		Scheme:   webhook.V1,
+		ID:       webhooktest.NewID(),
+		Received: time.Now(),
+		Body:     webhooktest.NewEvent("batch.succeeded"),
+	}
+}
+
+var receipt = webhook.Receipt{Topic: "projects/p/topics/batch", MessageID: "7"}
+
+// publisher counts what a ledger lets through.
+type publisher struct {
+	published atomic.Int32
+	err       error
+}
+
+func (p *publisher) publish(context.Context) (webhook.Receipt, error) {
+	if p.err != nil {
+		return webhook.Receipt{}, p.err
+	}
+	p.published.Add(1)
+	return receipt, nil
+}
+
+func (p *publisher) want(t *testing.T, n int32) {
+	t.Helper()
+	if got := p.published.Load(); got != n {
+		t.Errorf("published %d times, want %d", got, n)
+	}
+}
+
+func wantErr(t *testing.T, err, want error) {
+	t.Helper()
+	if !errors.Is(err, want) {
+		t.Errorf("Once = %v, want %v", err, want)
+	}
+}
+
+func wantBusy(t *testing.T, err error, lease time.Duration) {
+	t.Helper()
+	var busy *webhook.BusyError
+	if !errors.As(err, &busy) || busy.RetryAfter <= 0 || busy.RetryAfter > lease {
+		t.Errorf("Once = %v, want busy for more than 0 and at most %v", err, lease)
+	}
+}
+
+func TestOnce(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *store) {
+		ctx, l, d := t.Context(), s.ledger(), newDelivery()
+		var p publisher
+
+		got, err := l.Once(ctx, d, p.publish)
+		if err != nil || got != receipt {
+			t.Fatalf("Once = %v, %v, want %v", got, err, receipt)
+		}
+		p.want(t, 1)
+		if calls := s.taken(); !slices.Equal(calls, []string{commit, commit}) {
+			t.Errorf("an accepted delivery called %v, want claim and mark", calls)
+		}
+		r, _ := s.record(l, d)
+		s.taken()
+		if r.State != stateDone || r.Attempts != 1 || r.WebhookID != d.ID || r.Endpoint != d.Endpoint ||
+			r.Type != "batch.succeeded" || r.JobID != d.Event().JobID || r.BodySHA256 != bodySHA256(d) ||
+			r.Topic != receipt.Topic || r.MessageID != receipt.MessageID || r.Owner == "" ||
+			r.DoneAt.Before(r.ClaimedAt) || r.ExpireAt.Sub(r.DoneAt) != DefaultRetention {
+			t.Errorf("the record reads %+v", r)
+		}
+
+		_, err = l.Once(ctx, d, p.publish)
+		wantErr(t, err, webhook.ErrDuplicate)
+		if errors.Is(err, webhook.ErrMismatch) {
+			t.Errorf("Once of the same body = %v", err)
+		}
+		p.want(t, 1)
+		if calls := s.taken(); !slices.Equal(calls, []string{commit, get}) {
+			t.Errorf("a duplicate called %v, want the refused claim and a read", calls)
+		}
+
+		other := *d
+		other.Body = []byte("{}")
+		_, err = l.Once(ctx, &other, p.publish)
+		wantErr(t, err, webhook.ErrMismatch)
+		p.want(t, 1)
+	})
+}
+
+// What makes two deliveries one, and what does not.
+func TestIdentity(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *store) {
+		l := s.ledger()
+		var p publisher
+		take := func(change func(*webhook.Delivery), d webhook.Delivery) error {
+			change(&d)
+			_, err := l.Once(t.Context(), &d, p.publish)
+			return err
+		}
+		signed, token := *newDelivery(), *newDelivery()
+		token.Endpoint, token.Scheme = webhook.DynamicEndpoint, webhook.JWT
+		same := func(*webhook.Delivery) {}
+		for _, err := range []error{
+			take(same, signed),
+			take(func(d *webhook.Delivery) { d.ID += "-other" }, signed),
+			take(func(d *webhook.Delivery) { d.Endpoint = webhook.DynamicEndpoint }, signed),
+			take(same, token),
+			take(func(d *webhook.Delivery) { d.Body = []byte("{}") }, token), // a token binds no id
+		} {
+			if err != nil {
+				t.Error(err)
+			}
+		}
+		wantErr(t, take(same, signed), webhook.ErrDuplicate)
+		wantErr(t, take(same, token), webhook.ErrDuplicate)
+		p.want(t, 5)
+	})
+}
+
+func TestBusyUntilDone(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *store) {
+		ctx, d := t.Context(), newDelivery()
+		first, second := s.ledger(), s.ledger()
+		var p publisher
+		_, err := first.Once(ctx, d, func(ctx context.Context) (webhook.Receipt, error) {
+			_, err := second.Once(ctx, d, p.publish)
+			wantBusy(t, err, DefaultLease)
+			return p.publish(ctx)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.want(t, 1)
+		_, err = second.Once(ctx, d, p.publish)
+		wantErr(t, err, webhook.ErrDuplicate)
+	})
+}
+
+// A failure that leaves it open whether the message is out keeps the claim, and the
+// next owner comes after the lease.
+func TestLapsedLease(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *store) {
+		d := newDelivery()
+		abandon(t, s, d)
+		var p publisher
+		second := s.ledger()
+		_, err := second.Once(t.Context(), d, p.publish)
+		wantBusy(t, err, DefaultLease)
+		p.want(t, 0)
+
+		second.Lease = lapsedAtOnce
+		s.taken()
+		if _, err := second.Once(t.Context(), d, p.publish); err != nil {
+			t.Fatal(err)
+		}
+		p.want(t, 1)
+		if calls := s.taken(); !slices.Equal(calls, []string{commit, get, begin, commit, commit}) {
+			t.Errorf("a takeover called %v", calls)
+		}
+		if r, _ := s.record(second, d); r.State != stateDone || r.Attempts != 2 {
+			t.Errorf("the record is %s after %d attempts, want done after 2", r.State, r.Attempts)
+		}
+	})
+}
+
+// Of many that find a lapsed lease at once one publishes, and none waits for a
+// lock.
+func TestTakeoverRace(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *store) {
+		d := newDelivery()
+		abandon(t, s, d)
+		// All read before any writes; who lost looks again when the winner is done.
+		const n = 10
+		var reads atomic.Int32
+		allRead, done := make(chan struct{}), make(chan struct{})
+		s.interfere(func(_ context.Context, method string, forward func() error) error {
+			if method != get {
+				return forward()
+			}
+			number := reads.Add(1)
+			if number > n {
+				<-done
+			}
+			err := forward()
+			if number == n {
+				close(allRead)
+			}
+			<-allRead
+			return err
+		})
+		var p publisher
+		var duplicates atomic.Int32
+		var all sync.WaitGroup
+		for range n {
+			l := s.ledger()
+			l.Lease = lapsedAtOnce
+			all.Go(func() {
+				switch _, err := l.Once(t.Context(), d, p.publish); {
+				case err == nil:
+					close(done)
+				case errors.Is(err, webhook.ErrDuplicate):
+					duplicates.Add(1)
+				default:
+					t.Errorf("a takeover ended with %v", err)
+				}
+			})
+		}
+		all.Wait()
+		p.want(t, 1)
+		if got := duplicates.Load(); got != n-1 {
+			t.Errorf("%d learnt that it was done, want %d", got, n-1)
+		}
+	})
+}
+
+// lapsedAtOnce is a lease that has lapsed by the time anybody looks.
+const lapsedAtOnce = time.Nanosecond
+
+// abandon leaves a claim behind whose owner never came back.
+func abandon(t *testing.T, s *store, d *webhook.Delivery) {
+	t.Helper()
+	p := publisher{err: errors.New("outcome unknown")}
+	if _, err := s.ledger().Once(t.Context(), d, p.publish); err != p.err {
+		t.Fatalf("Once = %v, want the publisher's own error", err)
+	}
+	s.taken()
+}
+
+// A refusal by Pub/Sub frees the delivery for the next attempt at once.
+func TestRelease(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *store) {
+		d, l := newDelivery(), s.ledger()
+		refused := publisher{err: webhook.ErrNotPublished}
+		_, err := l.Once(t.Context(), d, refused.publish)
+		wantErr(t, err, webhook.ErrNotPublished)
+		if r, ok := s.record(l, d); ok {
+			t.Errorf("the record is still there: %+v", r)
+		}
+
+		// So does one after a takeover, whose update time is another.
+		abandon(t, s, d)
+		l.Lease = lapsedAtOnce
+		_, err = l.Once(t.Context(), d, refused.publish)
+		wantErr(t, err, webhook.ErrNotPublished)
+		if r, ok := s.record(l, d); ok {
+			t.Errorf("the record is still there after a takeover: %+v", r)
+		}
+
+		var p publisher
+		if _, err := s.ledger().Once(t.Context(), d, p.publish); err != nil {
+			t.Error(err)
+		}
+		p.want(t, 1)
+	})
+}
+
+// An owner that stalled past its lease neither takes back what it has given away
+// nor undoes the next owner's work.
+func TestStalledOwner(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *store) {
+		take := func(first, second error) (record, *webhook.Delivery) {
+			d, stalled, next := newDelivery(), s.ledger(), s.ledger()
+			next.Lease = lapsedAtOnce
+			stalled.Once(t.Context(), d, func(context.Context) (webhook.Receipt, error) {
+				next.Once(t.Context(), d, func(context.Context) (webhook.Receipt, error) { return receipt, second })
+				return receipt, first
+			})
+			r, _ := s.record(next, d)
+			return r, d
+		}
+		if r, _ := take(webhook.ErrNotPublished, nil); r.State != stateDone {
+			t.Errorf("a stalled owner's release left %+v, want done", r)
+		}
+		if r, _ := take(webhook.ErrNotPublished, errors.New("unknown")); r.State != stateClaimed || r.Attempts != 2 {
+			t.Errorf("a stalled owner's release left %+v, want the next owner's claim", r)
+		}
+		if r, _ := take(nil, webhook.ErrNotPublished); r.State != stateDone {
+			t.Errorf("a stalled owner's mark after the next one's release left %+v, want done", r)
+		}
+		if r, _ := take(nil, nil); r.State != stateDone {
+			t.Errorf("two owners left %+v, want done", r)
+		}
+	})
+}
+
+// A reply that got lost is not somebody else's claim.
+func TestLostReplies(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *store) {
+		t.Run("claim", func(t *testing.T) {
+			d, l := newDelivery(), s.ledger()
+			var p publisher
+			s.interfere(once(is(commit), loseReply))
+			if _, err := l.Once(t.Context(), d, p.publish); err != nil {
+				t.Error(err)
+			}
+			p.want(t, 1)
+		})
+		t.Run("takeover", func(t *testing.T) {
+			d, l := newDelivery(), s.ledger()
+			abandon(t, s, d)
+			var p publisher
+			var commits atomic.Int32 // the first is the claim that is refused
+			s.interfere(once(func(method string) bool {
+				return method == commit && commits.Add(1) == 2
+			}, loseReply))
+			l.Lease = lapsedAtOnce
+			if _, err := l.Once(t.Context(), d, p.publish); err != nil {
+				t.Error(err)
+			}
+			p.want(t, 1)
+			if r, _ := s.record(l, d); r.State != stateDone || r.Attempts != 2 {
+				t.Errorf("the record is %s after %d attempts, want done after 2", r.State, r.Attempts)
+			}
+		})
+		t.Run("mark", func(t *testing.T) {
+			d, l := newDelivery(), s.ledger()
+			var p publisher
+			_, err := l.Once(t.Context(), d, func(ctx context.Context) (webhook.Receipt, error) {
+				s.interfere(once(is(commit), loseReply))
+				return p.publish(ctx)
+			})
+			if err != nil {
+				t.Error(err)
+			}
+			if r, _ := s.record(l, d); r.State != stateDone {
+				t.Errorf("the record is %s, want done", r.State)
+			}
+		})
+		t.Run("release", func(t *testing.T) {
+			d, l := newDelivery(), s.ledger()
+			_, err := l.Once(t.Context(), d, func(context.Context) (webhook.Receipt, error) {
+				s.interfere(once(is(commit), loseReply))
+				return webhook.Receipt{}, webhook.ErrNotPublished
+			})
+			wantErr(t, err, webhook.ErrNotPublished)
+			if _, ok := s.record(l, d); ok {
+				t.Error("the record is still there")
+			}
+		})
+	})
+}
+
+// A mark that got lost on the way leaves time for another.
+func TestLostMark(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *store) {
+		d, l := newDelivery(), s.ledger()
+		_, err := l.Once(t.Context(), d, func(context.Context) (webhook.Receipt, error) {
+			s.interfere(once(is(commit), func(ctx context.Context, _ string, _ func() error) error { return proxy.Hang(ctx) }))
+			return receipt, nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		if r, _ := s.record(l, d); r.State != stateDone {
+			t.Errorf("the record is %s, want done", r.State)
+		}
+	})
+}
+
+// Where the mark cannot be made the delivery is on its topic all the same. The mark
+// gives up within its own time, not the request's.
+func TestUnmarked(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *store) {
+		d, l := newDelivery(), s.ledger()
+		ctx, cancel := context.WithCancel(t.Context())
+		got, err := l.Once(ctx, d, func(context.Context) (webhook.Receipt, error) {
+			s.interfere(refuse)
+			cancel()
+			return receipt, nil
+		})
+		wantErr(t, err, webhook.ErrUnmarked)
+		if got != receipt {
+			t.Errorf("receipt %v, want %v", got, receipt)
+		}
+	})
+}
+
+// The sender's hanging up, or a deadline that passes while publishing, does not
+// keep the mark from being made.
+func TestMarkOutlivesContext(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *store) {
+		d, l := newDelivery(), s.ledger()
+		ctx, cancel := context.WithCancel(t.Context())
+		if _, err := l.Once(ctx, d, func(context.Context) (webhook.Receipt, error) {
+			cancel()
+			return receipt, nil
+		}); err != nil {
+			t.Error(err)
+		}
+		if r, _ := s.record(l, d); r.State != stateDone {
+			t.Errorf("the record is %s, want done", r.State)
+		}
+	})
+}
+
+// While Firestore is down nothing is published.
+func TestStoreDown(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *store) {
+		for _, method := range []string{commit, get, begin} {
+			d, l := newDelivery(), s.ledger()
+			abandon(t, s, d)
+			l.Lease = lapsedAtOnce
+			s.interfere(func(ctx context.Context, called string, forward func() error) error {
+				if called == method {
+					return proxy.Refuse()
+				}
+				return forward()
+			})
+			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+			var p publisher
+			_, err := l.Once(ctx, d, p.publish)
+			cancel()
+			var busy *webhook.BusyError
+			if err == nil || errors.Is(err, webhook.ErrDuplicate) || errors.As(err, &busy) {
+				t.Errorf("with %s down Once = %v, want a fault of ours", method, err)
+			}
+			p.want(t, 0)
+			s.interfere(nil)
+		}
+	})
+}
+
+// A record that vanishes between claim and read is no reason to lose the delivery.
+func TestVanishedRecord(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *store) {
+		d, l := newDelivery(), s.ledger()
+		abandon(t, s, d)
+		s.interfere(once(is(get), func(_ context.Context, _ string, forward func() error) error {
+			if _, err := l.records.Doc(documentID(d)).Delete(t.Context()); err != nil {
+				t.Error(err)
+			}
+			return forward()
+		}))
+		var p publisher
+		if _, err := l.Once(t.Context(), d, p.publish); err != nil {
+			t.Error(err)
+		}
+		p.want(t, 1)
+	})
+}
+
+// Records of another release, or of days ago.
+func TestOtherRecords(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *store) {
+		l, d := s.ledger(), newDelivery()
+		ref := l.records.Doc(documentID(d))
+		set := func(change map[string]any) {
+			fields := map[string]any{
+				"endpoint": d.Endpoint, "webhook_id": d.ID, "body_sha256": bodySHA256(d), "state": stateDone,
+				"owner": "another", "attempts": 3, "expire_at": time.Now().Add(time.Hour), "of_a_later_release": "x",
+			}
+			for name, value := range change {
+				fields[name] = value
+			}
+			if _, err := ref.Set(t.Context(), fields); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var p publisher
+
+		set(nil)
+		_, err := l.Once(t.Context(), d, p.publish)
+		wantErr(t, err, webhook.ErrDuplicate)
+
+		set(map[string]any{"state": "of a later release"})
+		_, err = l.Once(t.Context(), d, p.publish)
+		wantBusy(t, err, l.Lease)
+		p.want(t, 0)
+
+		set(map[string]any{"expire_at": time.Now().Add(-time.Hour)})
+		if _, err := l.Once(t.Context(), d, p.publish); err != nil {
+			t.Error(err)
+		}
+		p.want(t, 1)
+		if r, _ := s.record(l, d); r.Attempts != 1 || !r.ExpireAt.After(time.Now()) {
+			t.Errorf("an expired record left %+v, want a first attempt", r)
+		}
+	})
+}
+
+// The same id many times at once: one is published, the rest learn that it is busy
+// or done, and no transaction is begun.
+func TestManyCopies(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *store) {
+		d := newDelivery()
+		var p publisher
+		var won atomic.Int32
+		var all sync.WaitGroup
+		ledgers := []*Ledger{s.ledger(), s.ledger()}
+		for i := range 50 {
+			all.Go(func() {
+				copied := *d
+				switch _, err := ledgers[i%2].Once(t.Context(), &copied, p.publish); {
+				case err == nil:
+					won.Add(1)
+				case errors.Is(err, webhook.ErrDuplicate):
+				default:
+					wantBusy(t, err, DefaultLease)
+				}
+			})
+		}
+		all.Wait()
+		p.want(t, 1)
+		if won.Load() != 1 {
+			t.Errorf("%d claims won, want 1", won.Load())
+		}
+		if slices.Contains(s.taken(), begin) {
+			t.Error("a transaction was begun")
+		}
+	})
+}
+
+func TestWarm(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *store) {
+		l := s.ledger()
+		if err := l.Warm(t.Context()); err != nil {
+			t.Error(err)
+		}
+		s.interfere(refuse)
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		defer cancel()
+		if err := l.Warm(ctx); err == nil {
+			t.Error("Warm succeeded without a server")
+		}
+	})
+}
+
+func TestOpen(t *testing.T) {
+	t.Setenv("FIRESTORE_EMULATOR_HOST", "127.0.0.1:1")
+	if _, err := Open(t.Context(), "p", "(default)", "a/b"); err == nil {
+		t.Error("Open took a collection with a slash")
+	}
+}
+
+// The default lease, on a clock that only this test moves: alive to its last
+// moment, and taken over after it.
+func TestDefaultLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := bubbleLedger(t)
+		d := newDelivery()
+		lost := publisher{err: errors.New("outcome unknown")}
+		if _, err := l.Once(t.Context(), d, lost.publish); err != lost.err {
+			t.Fatal(err)
+		}
+		var p publisher
+		time.Sleep(DefaultLease - time.Second)
+		_, err := l.Once(t.Context(), d, p.publish)
+		wantBusy(t, err, time.Second)
+		p.want(t, 0)
+
+		time.Sleep(time.Second)
+		if _, err := l.Once(t.Context(), d, p.publish); err != nil {
+			t.Error(err)
+		}
+		p.want(t, 1)
+
+		time.Sleep(DefaultRetention)
+		_, err = l.Once(t.Context(), d, p.publish)
+		wantErr(t, err, webhook.ErrDuplicate)
+		time.Sleep(time.Second)
+		if _, err := l.Once(t.Context(), d, p.publish); err != nil {
+			t.Errorf("after the record's time: %v", err)
+		}
+	})
+}
+
+// bubbleLedger returns a ledger whose Firestore lives in the same bubble.
+func bubbleLedger(t *testing.T) *Ledger {
+	listener := bufconn.Listen(1 << 16)
+	server := grpc.NewServer()
+	embedded.NewFirestore().Register(server)
+	go server.Serve(listener)
+	conn, err := grpc.NewClient("passthrough:///bubble",
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }),
+		grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := Open(t.Context(), "p", "(default)", "deliveries", option.WithGRPCConn(conn))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		l.Close()
+		conn.Close()
+		server.Stop()
+	})
+	return l
+}
