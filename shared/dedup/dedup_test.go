@@ -701,10 +701,10 @@ func TestDefaultLease(t *testing.T) {
 		}
 		p.want(t, 1)
 
-		time.Sleep(DefaultRetention)
+		time.Sleep(DefaultRetention - time.Second)
 		_, err = l.Once(t.Context(), d, p.publish)
 		wantErr(t, err, webhook.ErrDuplicate)
-		time.Sleep(time.Second)
+		time.Sleep(2 * time.Second)
 		if _, err := l.Once(t.Context(), d, p.publish); err != nil {
 			t.Errorf("after the record's time: %v", err)
 		}
