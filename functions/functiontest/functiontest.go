@@ -1,0 +1,229 @@
+// Package functiontest gives the tests of the functions a Google Cloud project on
+// this machine, embedded or on the official emulators, and a way to send
+// deliveries to a function as it is deployed.
+package functiontest
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"cloud.google.com/go/secretmanager/apiv1/secretmanagerpb"
+
+	"github.com/geminihook/geminihook/shared/embedded"
+	"github.com/geminihook/geminihook/shared/embedded/emulator/emulatortest"
+	"github.com/geminihook/geminihook/shared/embedded/proxy"
+	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
+)
+
+// The methods that a function calls.
+const (
+	Commit        = "/google.firestore.v1.Firestore/Commit"
+	Read          = "/google.firestore.v1.Firestore/BatchGetDocuments"
+	Begin         = "/google.firestore.v1.Firestore/BeginTransaction"
+	Publish       = "/google.pubsub.v1.Publisher/Publish"
+	ListVersions  = "/google.cloud.secretmanager.v1.SecretManagerService/ListSecretVersions"
+	AccessVersion = "/google.cloud.secretmanager.v1.SecretManagerService/AccessSecretVersion"
+)
+
+// Topics is the setting that a Project makes, and topic ids of it.
+const (
+	Topics           = "batch=gemini-batch,interaction=gemini-interaction,video=gemini-video,*=gemini-other"
+	BatchTopic       = "gemini-batch"
+	InteractionTopic = "gemini-interaction"
+	VideoTopic       = "gemini-video"
+	OtherTopic       = "gemini-other"
+)
+
+// A Project is what a function needs around it, set up in the environment of the
+// test. On the wire to each of its parts calls are recorded and can be interfered
+// with.
+type Project struct {
+	ID      string
+	Secrets *embedded.SecretManager
+	Keys    *webhooktest.KeySet
+	KeysURL string
+
+	topics topics
+
+	mu    sync.Mutex
+	calls []string
+	fault proxy.Handler
+}
+
+// A Message is one that reached a topic.
+type Message struct {
+	Topic string // its id
+	*pubsubpb.PubsubMessage
+}
+
+// topics are where messages can be read back from.
+type topics interface {
+	messages(t *testing.T) []Message
+}
+
+// OnBoth runs a test in an embedded project, and in one on the official emulators.
+func OnBoth(t *testing.T, test func(t *testing.T, p *Project)) {
+	t.Run("embedded", func(t *testing.T) { test(t, Embedded(t)) })
+	t.Run("official", func(t *testing.T) { test(t, Official(t)) })
+}
+
+// Embedded returns a project of embedded parts.
+func Embedded(t *testing.T) *Project {
+	t.Helper()
+	p := &Project{ID: "test-project"}
+	topics := newWatchedTopics(p.ID)
+	p.topics = topics
+	p.setUp(t, serve(t, embedded.NewFirestore()), serve(t, topics.server))
+	return p
+}
+
+// Official returns a project whose Firestore and Pub/Sub are the official
+// emulators; it skips the test, or fails it, where there are none.
+func Official(t *testing.T) *Project {
+	t.Helper()
+	firestore, id := emulatortest.Firestore(t)
+	pubsub, _ := emulatortest.PubSub(t)
+	p := &Project{ID: id, topics: newPulledTopics(t, pubsub, id)}
+	p.setUp(t, firestore, pubsub)
+	return p
+}
+
+func (p *Project) setUp(t *testing.T, firestore, pubsub string) {
+	t.Helper()
+	p.Secrets = embedded.NewSecretManager()
+	p.Keys = webhooktest.NewKeySet()
+	keys := httptest.NewServer(p.Keys)
+	t.Cleanup(keys.Close)
+	p.KeysURL = keys.URL
+	t.Setenv("GOOGLE_CLOUD_PROJECT", p.ID)
+	t.Setenv("TOPICS", Topics)
+	t.Setenv("FIRESTORE_EMULATOR_HOST", p.wire(t, firestore))
+	t.Setenv("PUBSUB_EMULATOR_HOST", p.wire(t, pubsub))
+	t.Setenv("SECRET_MANAGER_EMULATOR_HOST", p.wire(t, serve(t, p.Secrets)))
+	t.Setenv("JWKS_URL", keys.URL)
+}
+
+func serve(t *testing.T, s embedded.Service) (addr string) {
+	t.Helper()
+	server, err := embedded.Start("127.0.0.1:0", s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Close)
+	return server.Addr()
+}
+
+// wire puts a proxy in front of a server.
+func (p *Project) wire(t *testing.T, addr string) string {
+	t.Helper()
+	wire, err := proxy.Start(addr, func(ctx context.Context, method string, forward func() error) error {
+		p.mu.Lock()
+		p.calls = append(p.calls, method)
+		fault := p.fault
+		p.mu.Unlock()
+		if fault == nil {
+			return forward()
+		}
+		return fault(ctx, method, forward)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { wire.Close() })
+	return wire.Addr
+}
+
+// Interfere puts a fault on all wires; nil takes it off.
+func (p *Project) Interfere(fault proxy.Handler) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fault = fault
+}
+
+// Calls returns the methods called since the last time.
+func (p *Project) Calls() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	calls := p.calls
+	p.calls = nil
+	return calls
+}
+
+// Messages returns the messages that reached any topic since the last time.
+func (p *Project) Messages(t *testing.T) []Message {
+	t.Helper()
+	return p.topics.messages(t)
+}
+
+// AddSecret makes a secret, unless there is one, and gives it another version.
+func (p *Project) AddSecret(t *testing.T, id, value string) (version string) {
+	t.Helper()
+	_, _ = p.Secrets.CreateSecret(t.Context(), &secretmanagerpb.CreateSecretRequest{
+		Parent: "projects/" + p.ID, SecretId: id,
+		Secret: &secretmanagerpb.Secret{Replication: &secretmanagerpb.Replication{
+			Replication: &secretmanagerpb.Replication_Automatic_{Automatic: &secretmanagerpb.Replication_Automatic{}},
+		}},
+	})
+	v, err := p.Secrets.AddSecretVersion(t.Context(), &secretmanagerpb.AddSecretVersionRequest{
+		Parent:  "projects/" + p.ID + "/secrets/" + id,
+		Payload: &secretmanagerpb.SecretPayload{Data: []byte(value)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v.Name
+}
+
+// An Endpoint is a function that listens.
+type Endpoint struct {
+	URL string
+	Log *Log
+}
+
+// Serve has a handler listen until the test ends.
+func Serve(t *testing.T, h http.Handler, log *Log) *Endpoint {
+	t.Helper()
+	server := httptest.NewServer(h)
+	t.Cleanup(server.Close)
+	return &Endpoint{URL: server.URL, Log: log}
+}
+
+// An Answer is what the sender sees.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   string
+}
+
+// Post sends a delivery. query may be empty.
+func (e *Endpoint) Post(t *testing.T, query string, header http.Header, body string) Answer {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, e.URL+query, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header = header
+	return e.Do(t, req)
+}
+
+// Do sends any request.
+func (e *Endpoint) Do(t *testing.T, req *http.Request) Answer {
+	t.Helper()
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Error(err)
+		return Answer{}
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Error(err)
+	}
+	return Answer{Status: resp.StatusCode, Header: resp.Header, Body: string(body)}
+}

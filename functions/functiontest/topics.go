@@ -1,0 +1,115 @@
+package functiontest
+
+import (
+	"path"
+	"strings"
+	"sync"
+	"testing"
+
+	pubsub "cloud.google.com/go/pubsub/v2/apiv1"
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"google.golang.org/api/option"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/geminihook/geminihook/shared/embedded"
+)
+
+// topicNames returns the topics of the setting, in full.
+func topicNames(project string) []string {
+	var names []string
+	for route := range strings.SplitSeq(Topics, ",") {
+		_, id, _ := strings.Cut(route, "=")
+		names = append(names, "projects/"+project+"/topics/"+id)
+	}
+	return names
+}
+
+// watchedTopics are those of an embedded Pub/Sub.
+type watchedTopics struct {
+	server *embedded.PubSub
+
+	mu   sync.Mutex
+	seen []Message
+}
+
+func newWatchedTopics(project string) *watchedTopics {
+	w := new(watchedTopics)
+	w.server = embedded.NewPubSub(func(topic string, m *pubsubpb.PubsubMessage) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.seen = append(w.seen, Message{path.Base(topic), m})
+	}, topicNames(project)...)
+	return w
+}
+
+func (w *watchedTopics) messages(*testing.T) []Message {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	seen := w.seen
+	w.seen = nil
+	return seen
+}
+
+// pulledTopics are those of the official emulator, with a subscription each.
+type pulledTopics struct {
+	subscriber    *pubsub.SubscriptionAdminClient
+	subscriptions map[string]string // by topic id
+}
+
+func newPulledTopics(t *testing.T, addr, project string) *pulledTopics {
+	t.Helper()
+	opts := []option.ClientOption{
+		option.WithEndpoint(addr), option.WithoutAuthentication(),
+		option.WithGRPCDialOption(grpc.WithTransportCredentials(insecure.NewCredentials())),
+	}
+	topics, err := pubsub.NewTopicAdminClient(t.Context(), opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer topics.Close()
+	p := &pulledTopics{subscriptions: make(map[string]string)}
+	if p.subscriber, err = pubsub.NewSubscriptionAdminClient(t.Context(), opts...); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.subscriber.Close() })
+	for _, name := range topicNames(project) {
+		if _, err := topics.CreateTopic(t.Context(), &pubsubpb.Topic{Name: name}); err != nil {
+			t.Fatal(err)
+		}
+		subscription := "projects/" + project + "/subscriptions/" + path.Base(name)
+		if _, err := p.subscriber.CreateSubscription(t.Context(), &pubsubpb.Subscription{Name: subscription, Topic: name}); err != nil {
+			t.Fatal(err)
+		}
+		p.subscriptions[path.Base(name)] = subscription
+	}
+	return p
+}
+
+func (p *pulledTopics) messages(t *testing.T) []Message {
+	t.Helper()
+	var all []Message
+	for topic, subscription := range p.subscriptions {
+		for {
+			//lint:ignore SA1019 an answer without messages at once is just what is wanted here
+			resp, err := p.subscriber.Pull(t.Context(), &pubsubpb.PullRequest{
+				Subscription: subscription, MaxMessages: 1000, ReturnImmediately: true,
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(resp.ReceivedMessages) == 0 {
+				break
+			}
+			var ids []string
+			for _, m := range resp.ReceivedMessages {
+				all = append(all, Message{topic, m.Message})
+				ids = append(ids, m.AckId)
+			}
+			if err := p.subscriber.Acknowledge(t.Context(), &pubsubpb.AcknowledgeRequest{Subscription: subscription, AckIds: ids}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return all
+}
