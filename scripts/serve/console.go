@@ -1,0 +1,209 @@
+package main
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+
+	"github.com/geminihook/geminihook/scripts/internal/command"
+	"github.com/geminihook/geminihook/scripts/internal/running"
+	"github.com/geminihook/geminihook/scripts/serve/before"
+)
+
+// maxShown is how much of a body is shown, in bytes. Gemini's are thin.
+const maxShown = 600
+
+// A console shows what happens: on standard output what was asked for, the rest on
+// standard error. It may be used concurrently.
+type console struct {
+	out, err io.Writer
+	json     bool
+	paint    command.Paint // on out
+	logPaint command.Paint // on err
+
+	mu        sync.Mutex // one line at a time, on either
+	published int
+}
+
+func newConsole(json bool) *console {
+	return &console{
+		out:      before.Stdout,
+		err:      before.Stderr,
+		json:     json,
+		paint:    command.PaintFor(before.Stdout),
+		logPaint: command.PaintFor(before.Stderr),
+	}
+}
+
+// event writes a JSON line.
+func (c *console) event(e any) {
+	enc := json.NewEncoder(c.out)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(e) // a reader that has gone wants no more
+}
+
+// ready says that the functions serve, and all that it takes to use them.
+func (c *console) ready(s *running.Serve, p *parts) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.json {
+		c.event(map[string]any{
+			"event":          "ready",
+			"static_url":     s.StaticURL,
+			"dynamic_url":    s.DynamicURL,
+			"static_secrets": s.Secrets,
+			"jwks_url":       p.jwksURL,
+			"audience":       s.Audience,
+		})
+		return
+	}
+	row := func(name, value string) {
+		fmt.Fprintf(c.out, "  %-15s %s\n", name, value)
+	}
+	fmt.Fprintf(c.out, "%s\n\n", c.paint.In(command.Bold, "geminihook serves both functions, as deployed, on this machine"))
+	row("static", s.StaticURL)
+	for _, secret := range s.Secrets {
+		row("  secret", secret)
+	}
+	row("dynamic", s.DynamicURL)
+	row("  public keys", p.jwksURL)
+	row("  JWT audience", s.Audience)
+	p.describeProducts(row)
+	fmt.Fprintf(c.out, "\n%s\n\n", p.next())
+}
+
+func (p *parts) describeProducts(row func(name, value string)) {
+	const embedded = "embedded, not the official emulators; nothing is kept"
+	if !p.official {
+		row("Firestore", embedded)
+		row("Secret Manager", embedded)
+		row("Pub/Sub", embedded)
+		return
+	}
+	row("Firestore", "official emulator at "+p.firestore)
+	row("Secret Manager", "embedded: there is no official emulator")
+	row("Pub/Sub", "official emulator at "+p.pubsub)
+}
+
+// next is what to type next.
+func (p *parts) next() string {
+	return `Next, in another terminal:
+
+  go run ./scripts/deliver             one event of each type, to both endpoints
+  go run ./scripts/deliver -hostile    everything that must be refused, and why
+
+Every message that reaches a topic is shown below. Ctrl-C ends it.`
+}
+
+// message shows a message that reached a topic.
+func (c *console) message(topic string, m *pubsubpb.PubsubMessage) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.published++
+	if c.json {
+		c.event(map[string]any{
+			"event":      "published",
+			"topic":      topic,
+			"attributes": m.Attributes,
+			"data":       base64.StdEncoding.EncodeToString(m.Data),
+		})
+		return
+	}
+	a := m.Attributes
+	fmt.Fprintf(c.out, "%s\n%s%s\n", line{
+		time:   m.PublishTime.AsTime(),
+		what:   c.paint.In(command.Cyan, pad(path.Base(topic), whatWidth)),
+		about:  a["ce-type"],
+		id:     a["ce-id"],
+		where:  strings.TrimPrefix(path.Dir(a["ce-source"])+"/"+path.Base(a["ce-source"]), sourcePrefix),
+		amount: fmt.Sprintf("%d B", len(m.Data)),
+		rest:   a["ce-subject"],
+	}, indent, c.paint.In(command.Dim, shown(m.Data)))
+}
+
+// warn says on standard error what is amiss.
+func (c *console) warn(text string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	fmt.Fprintln(c.err, c.logPaint.In(command.Yellow, text))
+}
+
+// stopped is the last line. With -json standard output has events only.
+func (c *console) stopped() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	w := c.out
+	if c.json {
+		w = c.err
+	}
+	fmt.Fprintf(w, "stopped; deliveries in flight were finished; %d messages were published\n", c.published)
+}
+
+// sourcePrefix is what every ce-source begins with, and needs no showing.
+const sourcePrefix = "//generativelanguage.googleapis.com/webhooks/"
+
+// A line is a message or a delivery, in columns.
+type line struct {
+	time   time.Time
+	what   string // padded to whatWidth, perhaps coloured
+	about  string
+	id     string
+	where  string
+	amount string
+	rest   string
+}
+
+const (
+	whatWidth = 18
+	indent    = "              " // as wide as the time
+)
+
+func (l line) String() string {
+	text := fmt.Sprintf("%s  %s  %s  %s  %s %9s  %s", l.time.Local().Format("15:04:05.000"), l.what,
+		pad(l.about, 27), pad(l.id, 40), pad(l.where, 11), l.amount, printable(l.rest))
+	return strings.TrimRight(text, " ")
+}
+
+// pad makes text exactly width characters wide: what is absent is a dash, and what
+// is longer is cut.
+func pad(text string, width int) string {
+	if text == "" {
+		text = "-"
+	}
+	chars := []rune(printable(text))
+	if len(chars) > width {
+		return string(chars[:width-1]) + "…"
+	}
+	return string(chars) + strings.Repeat(" ", width-len(chars))
+}
+
+// shown is a body on one line, cut.
+func shown(body []byte) string {
+	var compact bytes.Buffer
+	if json.Compact(&compact, body) == nil {
+		body = compact.Bytes()
+	}
+	if len(body) <= maxShown {
+		return printable(string(body))
+	}
+	return fmt.Sprintf("%s … %d bytes more", printable(string(body[:maxShown])), len(body)-maxShown)
+}
+
+// printable keeps a terminal from obeying what a delivery says.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '·'
+	}, text)
+}

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+
+	"github.com/geminihook/geminihook/scripts/internal/running"
+)
+
+const welcome = `geminihook: both functions on this machine.
+
+POST /StaticWebhook            deliveries of project-level webhooks
+POST /DynamicWebhook?token=…   deliveries of per-request webhooks
+
+go run ./scripts/deliver sends some. serve's own output shows what becomes of them.
+`
+
+// front is what serve listens with: the functions, and a page.
+func front(functions *url.URL, instance string) http.Handler {
+	proxy := proxyTo(functions)
+	mux := http.NewServeMux()
+	mux.Handle(staticPath, proxy)
+	mux.Handle(dynamicPath, proxy)
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set(running.Header, instance)
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		fmt.Fprint(w, welcome)
+	})
+	return mux
+}
+
+// proxyTo passes requests on as they came: path, query, headers and body.
+func proxyTo(functions *url.URL) http.Handler {
+	return &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.Out.URL.Scheme, r.Out.URL.Host = functions.Scheme, functions.Host
+			r.Out.URL.RawQuery = r.In.URL.RawQuery // Go would drop what it cannot parse
+		},
+		Transport: &http.Transport{
+			DisableCompression:  true, // it would ask for gzip
+			MaxIdleConnsPerHost: 256,
+		},
+		ErrorHandler: proxyFailed,
+	}
+}
+
+// proxyFailed answers where the function could not. A body that broke off cannot
+// be passed on as such, so its answer is given here: the one that the function
+// gives. All else is a fault of ours, and looks retryable.
+func proxyFailed(w http.ResponseWriter, _ *http.Request, err error) {
+	status := http.StatusServiceUnavailable
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		status = http.StatusBadRequest
+	}
+	http.Error(w, http.StatusText(status), status)
+}

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/geminihook/geminihook/scripts/internal/command"
+	"github.com/geminihook/geminihook/scripts/serve/before"
+)
+
+// copyLogs begins to show what the functions log. The function that it returns
+// waits until all is shown.
+func (c *console) copyLogs() (finish func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		in := bufio.NewReader(before.Logs)
+		for {
+			text, err := in.ReadBytes('\n')
+			if err != nil {
+				return
+			}
+			c.log(text)
+		}
+	}()
+	return func() {
+		os.Stderr.Close() // os.Stdout is the same
+		<-done
+	}
+}
+
+// A record is a line of the functions' log.
+type record struct {
+	Time      time.Time `json:"time"`
+	Severity  string    `json:"severity"`
+	Message   string    `json:"message"`
+	Endpoint  string    `json:"endpoint"`
+	Outcome   string    `json:"outcome"`
+	Status    int       `json:"status"`
+	LatencyMS float64   `json:"latency_ms"`
+	Scheme    string    `json:"scheme"`
+	Type      string    `json:"type"`
+	WebhookID string    `json:"webhook_id"`
+	Error     string    `json:"error"`
+}
+
+// log shows a line: as it is with -json, in columns otherwise. Of serve's own
+// start it shows nothing.
+func (c *console) log(text []byte) {
+	if bytes.Contains(text, []byte(`"execution_id":"`+probeID+`"`)) || bytes.HasPrefix(text, []byte("Serving function: ")) {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.json {
+		_, _ = c.err.Write(text)
+		return
+	}
+	var r record
+	if err := json.Unmarshal(text, &r); err != nil {
+		fmt.Fprintf(c.err, "%s%s\n", indent, printable(strings.TrimSpace(string(text))))
+		return
+	}
+	if r.Message == "delivery" {
+		fmt.Fprintln(c.err, r.delivery(c.logPaint))
+		return
+	}
+	fmt.Fprintln(c.err, line{time: r.Time, what: c.logPaint.In(r.colour(), pad(r.Severity, whatWidth))}.prose(others(text)))
+}
+
+// delivery is the line of a delivery, in the columns of a message.
+func (r *record) delivery(paint command.Paint) line {
+	return line{
+		time:   r.Time,
+		what:   paint.In(r.colour(), pad(fmt.Sprintf("%d %s", r.Status, r.Outcome), whatWidth)),
+		about:  r.Type,
+		id:     r.WebhookID,
+		where:  strings.TrimSpace(r.Endpoint + " " + r.Scheme),
+		amount: fmt.Sprintf("%.1f ms", r.LatencyMS),
+		rest:   r.Error,
+	}
+}
+
+func (r *record) colour() string {
+	switch r.Severity {
+	case "ERROR":
+		return command.Red
+	case "WARNING":
+		return command.Yellow
+	}
+	return command.Green
+}
+
+// prose is a line that has no columns after the second.
+func (l line) prose(text string) string {
+	return fmt.Sprintf("%s  %s  %s", l.time.Local().Format("15:04:05.000"), l.what, printable(text))
+}
+
+// others is the message of a record, and what it holds beside it.
+func others(text []byte) string {
+	var fields map[string]any
+	_ = json.Unmarshal(text, &fields) // it did before
+	said := fmt.Sprint(fields["message"])
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		switch name {
+		case "time", "severity", "message":
+		default:
+			said += fmt.Sprintf("  %s=%v", name, fields[name])
+		}
+	}
+	return said
+}

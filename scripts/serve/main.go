@@ -1,0 +1,137 @@
+// Command serve runs both functions, as they are deployed, on this machine. What
+// they use of Google Cloud runs in the same process, or on the official emulators.
+// Every message that reaches a topic is shown.
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/geminihook/geminihook/scripts/internal/command"
+	"github.com/geminihook/geminihook/scripts/internal/running"
+	"github.com/geminihook/geminihook/scripts/serve/before"
+)
+
+const (
+	// finishTimeout bounds the wait for deliveries in flight: what the platform
+	// leaves between SIGTERM and SIGKILL.
+	finishTimeout = 10 * time.Second
+
+	// headerTimeout bounds how long a request may take to send its headers.
+	headerTimeout = 10 * time.Second
+)
+
+func main() {
+	os.Exit(command.Status(before.Stderr, "serve", run(os.Args[1:])))
+}
+
+func run(args []string) error {
+	o, err := parse(args)
+	if err != nil {
+		return err
+	}
+	stop, release := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer release()
+	context.AfterFunc(stop, release) // a second signal ends the process at once
+
+	c := newConsole(o.json)
+	defer c.copyLogs()()
+
+	err = serve(stop, o, c)
+	if err == nil || stop.Err() != nil && errors.Is(err, stop.Err()) {
+		c.stopped()
+		return nil
+	}
+	return err
+}
+
+// serve serves until stop is done, and then finishes what is under way.
+func serve(stop context.Context, o *options, c *console) error {
+	listener, err := listen(o.addr)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	parts, err := startParts(stop, o, c)
+	if err != nil {
+		return err
+	}
+	defer parts.stop()
+
+	dir, dirErr := running.Dir() // of the environment that is about to go
+	me := parts.describe(o, listener.Addr().(*net.TCPAddr))
+	setEnvironment(parts.settings(me.Audience))
+	functions, err := startFunctions(stop)
+	if err != nil {
+		return err
+	}
+	server := &http.Server{Handler: front(functions, me.Instance), ReadHeaderTimeout: headerTimeout}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+
+	withdraw, err := running.Announce(dir, me)
+	if err = errors.Join(dirErr, err); err != nil {
+		c.warn("deliver will not find this serve by itself: " + err.Error())
+	} else {
+		defer withdraw()
+	}
+	c.ready(me, parts)
+	select {
+	case err := <-failed:
+		return err
+	case <-stop.Done():
+		return finish(server)
+	}
+}
+
+// listen listens on addr. That its port is taken is what goes wrong most.
+func listen(addr string) (net.Listener, error) {
+	listener, err := net.Listen("tcp", addr)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("-addr %s: the port is in use, perhaps by another serve; -addr 127.0.0.1:0 takes a free one", addr)
+	case err != nil:
+		return nil, fmt.Errorf("-addr %s: %w", addr, err)
+	}
+	return listener, nil
+}
+
+// finish takes no more requests, and waits for the answers to those it has.
+func finish(server *http.Server) error {
+	ctx, cancel := context.WithTimeout(context.Background(), finishTimeout)
+	defer cancel()
+	if err := server.Shutdown(ctx); err != nil {
+		return fmt.Errorf("deliveries in flight were not finished within %v", finishTimeout)
+	}
+	return nil
+}
+
+// describe says what this serve is, to deliver and in the ready event.
+func (p *parts) describe(o *options, addr *net.TCPAddr) *running.Serve {
+	if addr.IP.IsUnspecified() {
+		addr.IP = net.IPv4(127, 0, 0, 1)
+	}
+	base := "http://" + addr.String()
+	s := &running.Serve{
+		Instance:   rand.Text(),
+		Started:    time.Now(),
+		StaticURL:  base + staticPath,
+		DynamicURL: base + dynamicPath + "?token=" + o.tokens[0],
+		Secrets:    o.secrets,
+		Audience:   o.audience,
+		Ed25519:    p.ed25519,
+		RSA:        p.rsa,
+	}
+	if s.Audience == "" {
+		s.Audience = base + dynamicPath
+	}
+	return s
+}
