@@ -54,11 +54,12 @@ func (r *Reader) List(name string) []string {
 	return list
 }
 
-// Bool returns the variable, true or false, or fallback where it is unset.
+// Bool returns the variable, true or false, or fallback where it is unset or wrong.
 func (r *Reader) Bool(name string, fallback bool) bool {
 	value, err := strconv.ParseBool(r.String(name, strconv.FormatBool(fallback)))
 	if err != nil {
 		r.Fault(name, errors.New("neither true nor false"))
+		return fallback
 	}
 	return value
 }

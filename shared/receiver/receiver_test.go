@@ -1,0 +1,348 @@
+package receiver
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/geminihook/geminihook/shared/webhook"
+)
+
+// parts are a receiver's parts, each of which a test may replace.
+type parts struct {
+	gate    func(ctx context.Context, token string) error
+	verify  func(ctx context.Context, header http.Header, body []byte) (*webhook.Delivery, error)
+	once    func(ctx context.Context, d *webhook.Delivery, do func(context.Context) (webhook.Receipt, error)) (webhook.Receipt, error)
+	publish func(ctx context.Context, d *webhook.Delivery) (webhook.Receipt, error)
+}
+
+func (p *parts) Check(ctx context.Context, token string) error { return p.gate(ctx, token) }
+
+func (p *parts) Verify(ctx context.Context, h http.Header, body []byte) (*webhook.Delivery, error) {
+	return p.verify(ctx, h, body)
+}
+
+func (p *parts) Once(ctx context.Context, d *webhook.Delivery, do func(context.Context) (webhook.Receipt, error)) (webhook.Receipt, error) {
+	return p.once(ctx, d, do)
+}
+
+func (p *parts) Publish(ctx context.Context, d *webhook.Delivery) (webhook.Receipt, error) {
+	return p.publish(ctx, d)
+}
+
+var receipt = webhook.Receipt{Topic: "projects/p/topics/t", MessageID: "7"}
+
+// newParts returns parts that let everything through.
+func newParts() *parts {
+	return &parts{
+		gate: func(context.Context, string) error { return nil },
+		verify: func(_ context.Context, h http.Header, body []byte) (*webhook.Delivery, error) {
+			return &webhook.Delivery{Endpoint: "static", Scheme: webhook.V1, ID: h.Get("Webhook-Id"), Body: body}, nil
+		},
+		once: func(ctx context.Context, _ *webhook.Delivery, do func(context.Context) (webhook.Receipt, error)) (webhook.Receipt, error) {
+			return do(ctx)
+		},
+		publish: func(context.Context, *webhook.Delivery) (webhook.Receipt, error) { return receipt, nil },
+	}
+}
+
+func (p *parts) receiver(logged io.Writer) *Receiver {
+	return &Receiver{
+		Endpoint: "static", Gate: p, Verifier: p, Ledger: p, Publisher: p,
+		Log: slog.New(slog.NewJSONHandler(logged, nil)),
+	}
+}
+
+func request(body string) *http.Request {
+	r := httptest.NewRequest(http.MethodPost, "/?token=t", strings.NewReader(body))
+	r.Header.Set("Webhook-Id", "msg_1")
+	return r
+}
+
+// line returns the one line of a log.
+func line(t *testing.T, logged string) map[string]any {
+	t.Helper()
+	var fields map[string]any
+	if strings.Count(logged, "\n") != 1 {
+		t.Fatalf("logged %d lines, want 1:\n%s", strings.Count(logged, "\n"), logged)
+	}
+	if err := json.Unmarshal([]byte(logged), &fields); err != nil {
+		t.Fatal(err)
+	}
+	return fields
+}
+
+// The status table: every way in which a request can end.
+func TestAnswers(t *testing.T) {
+	busy := &webhook.BusyError{RetryAfter: 1100 * time.Millisecond}
+	ours := errors.New("firestore: unavailable")
+	tests := []struct {
+		err        error
+		status     int
+		level      string
+		outcome    string
+		retryAfter string
+	}{
+		{nil, 204, "INFO", "published", ""},
+		{webhook.ErrDuplicate, 204, "INFO", "duplicate", ""},
+		{webhook.ErrMismatch, 204, "ERROR", "mismatch", ""},
+		{fmt.Errorf("%w: %w", webhook.ErrUnmarked, ours), 204, "ERROR", "unmarked", ""},
+		{webhook.ErrMethod, 405, "INFO", "method", ""},
+		{webhook.ErrUnauthorized, 401, "WARN", "unauthorized", ""},
+		{fmt.Errorf("%w: no id", webhook.ErrMalformed), 400, "WARN", "malformed", ""},
+		{fmt.Errorf("%w: no key", webhook.ErrForged), 401, "WARN", "forged", ""},
+		{webhook.ErrAudience, 401, "WARN", "audience", ""},
+		{webhook.ErrStale, 401, "ERROR", "stale", ""},
+		{webhook.ErrTooLarge, 413, "WARN", "too_large", ""},
+		{busy, 503, "INFO", "busy", "2"},
+		{&webhook.BusyError{RetryAfter: 1}, 503, "INFO", "busy", "1"},
+		{ours, 503, "ERROR", "unavailable", ""},
+		{fmt.Errorf("%w: no such topic", webhook.ErrNotPublished), 503, "ERROR", "unavailable", ""},
+		{context.DeadlineExceeded, 503, "ERROR", "unavailable", ""},
+		{context.Canceled, 503, "ERROR", "unavailable", ""},
+	}
+	for _, test := range tests {
+		p := newParts()
+		p.publish = func(context.Context, *webhook.Delivery) (webhook.Receipt, error) { return receipt, test.err }
+		var logged bytes.Buffer
+		w := httptest.NewRecorder()
+		p.receiver(&logged).ServeHTTP(w, request("{}"))
+
+		if w.Code != test.status || w.Header().Get("Retry-After") != test.retryAfter {
+			t.Errorf("%v: answered %d, Retry-After %q, want %d, %q", test.err, w.Code, w.Header().Get("Retry-After"), test.status, test.retryAfter)
+		}
+		want := http.StatusText(test.status)
+		if test.status == http.StatusNoContent {
+			want = ""
+		}
+		if got := strings.TrimSpace(w.Body.String()); got != want {
+			t.Errorf("%v: the sender learns %q, want %q", test.err, got, want)
+		}
+		l := line(t, logged.String())
+		if l["level"] != test.level || l["outcome"] != test.outcome || l["status"] != float64(test.status) ||
+			l["webhook_id"] != "msg_1" || l["scheme"] != "v1" || l["endpoint"] != "static" || l["msg"] != "delivery" {
+			t.Errorf("%v: logged %v", test.err, l)
+		}
+		if test.err != nil && l["error"] != test.err.Error() {
+			t.Errorf("%v: logged the error %v", test.err, l["error"])
+		}
+	}
+}
+
+// A panic anywhere is a fault of ours, in one line.
+func TestPanic(t *testing.T) {
+	for _, place := range []string{"gate", "verify", "once", "publish"} {
+		p := newParts()
+		switch place {
+		case "gate":
+			p.gate = func(context.Context, string) error { panic("oh") }
+		case "verify":
+			p.verify = func(context.Context, http.Header, []byte) (*webhook.Delivery, error) { panic("oh") }
+		case "once":
+			p.once = func(context.Context, *webhook.Delivery, func(context.Context) (webhook.Receipt, error)) (webhook.Receipt, error) {
+				panic("oh")
+			}
+		case "publish":
+			p.publish = func(context.Context, *webhook.Delivery) (webhook.Receipt, error) { panic("oh") }
+		}
+		var logged bytes.Buffer
+		w := httptest.NewRecorder()
+		p.receiver(&logged).ServeHTTP(w, request("{}"))
+		l := line(t, logged.String())
+		if w.Code != http.StatusServiceUnavailable || l["outcome"] != "unavailable" || !strings.HasPrefix(fmt.Sprint(l["error"]), "panic: oh\n") {
+			t.Errorf("%s: answered %d, logged %v", place, w.Code, l)
+		}
+	}
+}
+
+// The walk's order: what is refused early costs nothing of what comes later.
+func TestOrder(t *testing.T) {
+	never := func(what string) func() { return func() { t.Errorf("%s was reached", what) } }
+	tests := []struct {
+		name    string
+		request *http.Request
+		change  func(*parts)
+		status  int
+	}{
+		{"method before token", httptest.NewRequest(http.MethodPut, "/", unreadable{never("the body")}), func(p *parts) {
+			p.gate = func(context.Context, string) error { never("the gate")(); return nil }
+		}, 405},
+		{"token before body", httptest.NewRequest(http.MethodPost, "/?token=x", unreadable{never("the body")}), func(p *parts) {
+			p.gate = func(_ context.Context, token string) error {
+				if token != "x" {
+					t.Errorf("the gate was asked for %q", token)
+				}
+				return webhook.ErrUnauthorized
+			}
+		}, 401},
+		{"body before verification", httptest.NewRequest(http.MethodPost, "/", strings.NewReader(strings.Repeat("x", maxBody+1))), func(p *parts) {
+			p.verify = func(context.Context, http.Header, []byte) (*webhook.Delivery, error) { never("verification")(); return nil, nil }
+		}, 413},
+		{"verification before the ledger", request("{}"), func(p *parts) {
+			p.verify = func(context.Context, http.Header, []byte) (*webhook.Delivery, error) { return nil, webhook.ErrForged }
+			p.once = func(context.Context, *webhook.Delivery, func(context.Context) (webhook.Receipt, error)) (webhook.Receipt, error) {
+				never("the ledger")()
+				return webhook.Receipt{}, nil
+			}
+		}, 401},
+	}
+	for _, test := range tests {
+		p := newParts()
+		test.change(p)
+		w := httptest.NewRecorder()
+		p.receiver(io.Discard).ServeHTTP(w, test.request)
+		if w.Code != test.status {
+			t.Errorf("%s: answered %d, want %d", test.name, w.Code, test.status)
+		}
+	}
+}
+
+type unreadable struct{ read func() }
+
+func (u unreadable) Read([]byte) (int, error) { u.read(); return 0, io.EOF }
+
+// The body arrives as it was sent, whether or not its length is known.
+func TestBody(t *testing.T) {
+	for _, size := range []int{0, 1, 512, maxBody} {
+		for _, chunked := range []bool{false, true} {
+			want := strings.Repeat("x", size)
+			p := newParts()
+			p.verify = func(_ context.Context, _ http.Header, body []byte) (*webhook.Delivery, error) {
+				if string(body) != want {
+					t.Errorf("%d bytes, chunked %v: %d bytes arrived", size, chunked, len(body))
+				}
+				return &webhook.Delivery{}, nil
+			}
+			r := request(want)
+			if chunked {
+				r.ContentLength = -1
+			}
+			w := httptest.NewRecorder()
+			p.receiver(io.Discard).ServeHTTP(w, r)
+			if w.Code != http.StatusNoContent {
+				t.Errorf("%d bytes, chunked %v: answered %d", size, chunked, w.Code)
+			}
+		}
+	}
+}
+
+// A sender that stops in the middle of its body, over a real connection.
+func TestBrokenBody(t *testing.T) {
+	var logged lockedBuffer
+	handled := make(chan struct{})
+	r := newParts().receiver(&logged)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		defer close(handled)
+		r.ServeHTTP(w, req)
+	}))
+	defer server.Close()
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprint(conn, "POST / HTTP/1.1\r\nHost: h\r\nWebhook-Id: msg_1\r\nContent-Length: 100\r\n\r\n{\"type\":")
+	conn.Close()
+	<-handled
+	if l := line(t, logged.String()); l["outcome"] != "malformed" || l["status"] != 400.0 {
+		t.Errorf("logged %v", l)
+	}
+}
+
+// A body that never ends is cut off when its time is over, and called a fault of
+// ours: the sender may be right and the way slow.
+func TestSlowBody(t *testing.T) {
+	var logged lockedBuffer
+	server := httptest.NewServer(newParts().receiver(&logged))
+	defer server.Close()
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\n{")
+	answer := make([]byte, len("HTTP/1.1 503"))
+	if _, err := io.ReadFull(conn, answer); err != nil || string(answer) != "HTTP/1.1 503" {
+		t.Errorf("answered %q, %v", answer, err)
+	}
+	if l := line(t, logged.String()); l["outcome"] != "unavailable" {
+		t.Errorf("logged %v", l)
+	}
+}
+
+// The sender's hanging up changes nothing: the ledger and the publisher see neither
+// its cancellation nor its deadline, only ours.
+func TestHangUp(t *testing.T) {
+	p := newParts()
+	ctx, hangUp := context.WithCancel(t.Context())
+	p.verify = func(ctx context.Context, h http.Header, body []byte) (*webhook.Delivery, error) {
+		hangUp()
+		return &webhook.Delivery{}, ctx.Err()
+	}
+	p.publish = func(ctx context.Context, _ *webhook.Delivery) (webhook.Receipt, error) {
+		return receipt, ctx.Err()
+	}
+	var logged bytes.Buffer
+	p.receiver(&logged).ServeHTTP(httptest.NewRecorder(), request("{}").WithContext(ctx))
+	if l := line(t, logged.String()); l["outcome"] != "published" {
+		t.Errorf("logged %v", l)
+	}
+}
+
+// Nothing waits longer than the platform would: 2.5 s to arrive, 5 s to be taken.
+func TestDeadlines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hang := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+		tests := []struct {
+			name   string
+			change func(*parts)
+			want   time.Duration
+		}{
+			{"gate", func(p *parts) { p.gate = func(ctx context.Context, _ string) error { return hang(ctx) } }, arriveTimeout},
+			{"verify", func(p *parts) {
+				p.verify = func(ctx context.Context, _ http.Header, _ []byte) (*webhook.Delivery, error) { return nil, hang(ctx) }
+			}, arriveTimeout},
+			{"publish", func(p *parts) {
+				p.publish = func(ctx context.Context, _ *webhook.Delivery) (webhook.Receipt, error) { return receipt, hang(ctx) }
+			}, takeTimeout},
+		}
+		for _, test := range tests {
+			p := newParts()
+			test.change(p)
+			w, start := httptest.NewRecorder(), time.Now()
+			p.receiver(io.Discard).ServeHTTP(w, request("{}"))
+			if took := time.Since(start); took != test.want || w.Code != http.StatusServiceUnavailable {
+				t.Errorf("%s: answered %d after %v, want 503 after %v", test.name, w.Code, took, test.want)
+			}
+		}
+	})
+}
+
+// lockedBuffer is a log that a server's goroutine writes to.
+type lockedBuffer struct {
+	mu sync.Mutex
+	bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.Buffer.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.Buffer.String()
+}
