@@ -91,9 +91,11 @@ func (p *pulledTopics) messages(t *testing.T) []Message {
 	var all []Message
 	for topic, subscription := range p.subscriptions {
 		for {
-			//lint:ignore SA1019 an answer without messages at once is just what is wanted here
 			resp, err := p.subscriber.Pull(t.Context(), &pubsubpb.PullRequest{
-				Subscription: subscription, MaxMessages: 1000, ReturnImmediately: true,
+				Subscription: subscription,
+				MaxMessages:  1000,
+				//lint:ignore SA1019 an answer at once, also without messages, is what a test wants
+				ReturnImmediately: true,
 			})
 			if err != nil {
 				t.Fatal(err)

@@ -41,6 +41,7 @@ func (p *Publisher) Close() error { return p.client.Close() }
 
 // Warm begins to connect, so that the first delivery does not wait for it.
 func (p *Publisher) Warm(context.Context) error {
+	//lint:ignore SA1019 deprecated because of pools: this client has one connection
 	p.client.Connection().Connect()
 	return nil
 }

@@ -1,0 +1,179 @@
+// Package functions_test runs the functions as the platform does: one a process,
+// by its name, ended by SIGTERM.
+package functions_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/GoogleCloudPlatform/functions-framework-go/funcframework"
+
+	_ "github.com/geminihook/geminihook/functions/dynamic"
+	"github.com/geminihook/geminihook/functions/functiontest"
+	_ "github.com/geminihook/geminihook/functions/static"
+	"github.com/geminihook/geminihook/shared/webhook"
+	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
+)
+
+const servePort = "GEMINIHOOK_TEST_PORT"
+
+// TestMain is the buildpack's main where a test asks for it, by running this binary
+// again.
+func TestMain(m *testing.M) {
+	if port := os.Getenv(servePort); port != "" {
+		fmt.Fprintln(os.Stderr, funcframework.StartHostPort("127.0.0.1", port))
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+// deploy runs one function as a process, and waits until it listens.
+func deploy(t *testing.T, target string) (*exec.Cmd, *functiontest.Endpoint) {
+	t.Helper()
+	port := freePort(t)
+	logged := new(functiontest.Log)
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	cmd.Env = append(os.Environ(), "FUNCTION_TARGET="+target, servePort+"="+port)
+	cmd.Stderr = logged
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	endpoint := &functiontest.Endpoint{URL: "http://127.0.0.1:" + port + "/", Log: logged}
+	eventually(t, target+" listens", func() bool {
+		resp, err := http.Get(endpoint.URL)
+		if err != nil {
+			return false
+		}
+		defer resp.Body.Close()
+		return resp.StatusCode == http.StatusMethodNotAllowed
+	})
+	return cmd, endpoint
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	return port
+}
+
+// eventually polls something in another process.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for !holds() {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within 20 s: %s", what)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// A function that starts fetches its secrets and keys and opens its connections by
+// itself, so that the first delivery costs what every other does.
+func TestWarmUp(t *testing.T) {
+	for target, want := range map[string][]string{
+		"StaticWebhook":  {functiontest.AccessVersion, functiontest.ListVersions, functiontest.Read},
+		"DynamicWebhook": {functiontest.AccessVersion, functiontest.ListVersions, functiontest.Read},
+	} {
+		t.Run(target, func(t *testing.T) {
+			p := functiontest.Embedded(t)
+			setSecrets(t, p)
+			deploy(t, target)
+			var calls []string
+			eventually(t, "warmed up", func() bool {
+				calls = append(calls, p.Calls()...)
+				return len(calls) >= len(want) && (target == "StaticWebhook" || p.Keys.Fetches() == 1)
+			})
+			if slices.Sort(calls); !slices.Equal(calls, want) {
+				t.Errorf("warm-up made the calls %v, want %v", calls, want)
+			}
+		})
+	}
+}
+
+// setSecrets gives a project both secrets, and returns the signing one.
+func setSecrets(t *testing.T, p *functiontest.Project) string {
+	t.Helper()
+	secret := webhooktest.NewSecret()
+	p.AddSecret(t, "signing", secret)
+	p.AddSecret(t, "token", "0123456789abcdef")
+	t.Setenv("SIGNING_SECRET", "signing")
+	t.Setenv("URL_TOKEN_SECRET", "token")
+	return secret
+}
+
+// On SIGTERM every delivery under way is finished and answered before the process
+// ends.
+func TestDrain(t *testing.T) {
+	p := functiontest.Embedded(t)
+	secret := setSecrets(t, p)
+	cmd, endpoint := deploy(t, "StaticWebhook")
+
+	const n = 40
+	var underWay atomic.Int32
+	all, terminated := make(chan struct{}), make(chan struct{})
+	p.Interfere(func(_ context.Context, method string, forward func() error) error {
+		if method == functiontest.Publish {
+			if underWay.Add(1) == n {
+				close(all)
+			}
+			<-terminated
+		}
+		return forward()
+	})
+	key, err := webhook.ParseSigningKey([]byte(secret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var senders sync.WaitGroup
+	for range n {
+		senders.Go(func() {
+			id, now := webhooktest.NewID(), time.Now()
+			header := webhooktest.Header(id, now, webhook.SignV1(key, id, webhooktest.Timestamp(now), []byte("{}")))
+			if answer := endpoint.Post(t, "", header, "{}"); answer.Status != http.StatusNoContent {
+				t.Errorf("answered %d", answer.Status)
+			}
+		})
+	}
+	<-all
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	close(terminated)
+	senders.Wait()
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("the process ended with %v", err)
+	}
+	if got := len(p.Messages(t)); got != n {
+		t.Errorf("%d messages, want %d", got, n)
+	}
+}
+
+// Nothing a function prints by itself disturbs its log.
+func TestQuietStart(t *testing.T) {
+	p := functiontest.Embedded(t)
+	setSecrets(t, p)
+	_, endpoint := deploy(t, "StaticWebhook")
+	if lines := endpoint.Log.Lines(t, "delivery"); len(lines) != 1 || lines[0]["outcome"] != "method" {
+		t.Errorf("logged %v, want the one request that was made", lines)
+	}
+	if text := endpoint.Log.Text(); strings.Count(text, "\n") != 1 {
+		t.Errorf("logged\n%s", text)
+	}
+}

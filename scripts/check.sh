@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Checks everything that CI checks. Needs Go; what else is there is used:
+#
+#   java and Google's emulators   the same tests on the official Firestore and
+#                                 Pub/Sub (REQUIRE_EMULATORS=1: fail without)
+#   terraform                     the configuration (REQUIRE_TERRAFORM=1: likewise)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+step() { printf '\n== %s\n' "$*"; }
+
+step gofmt
+unformatted=$(gofmt -l $(git ls-files --cached --others --exclude-standard '*.go'))
+if [ -n "$unformatted" ]; then
+	printf 'not formatted (gofmt -w):\n%s\n' "$unformatted"
+	exit 1
+fi
+
+step "go.mod is tidy"
+go mod tidy -diff
+
+step vet
+go vet ./...
+
+step staticcheck
+go tool -modfile=scripts/tools.mod staticcheck ./...
+
+step tests
+go run ./scripts/emulators -if-found -- go test -race ./...

@@ -1,0 +1,130 @@
+package instance
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+func get(h http.Handler) int {
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/", nil))
+	return w.Code
+}
+
+var teapot = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
+
+// A build that fails is tried again, with a line in the log each time; a good one is
+// kept.
+func TestBuild(t *testing.T) {
+	var builds int
+	broken := errors.New("TOPICS: not set")
+	var logged strings.Builder
+	h := &Handler{
+		Log: slog.New(slog.NewTextHandler(&logged, nil)),
+		Build: func(ctx context.Context) (*Function, error) {
+			builds++
+			if builds < 3 {
+				return nil, broken
+			}
+			return &Function{Handler: teapot}, ctx.Err()
+		},
+	}
+	for i, want := range []int{503, 503, http.StatusTeapot, http.StatusTeapot} {
+		if got := get(h); got != want {
+			t.Errorf("request %d: answered %d, want %d", i, got, want)
+		}
+	}
+	if builds != 3 {
+		t.Errorf("built %d times, want 3", builds)
+	}
+	if text := logged.String(); strings.Count(text, "\n") != 2 || strings.Count(text, broken.Error()) != 2 {
+		t.Errorf("logged\n%s", text)
+	}
+}
+
+// Requests that come together share one build, which none of them can cancel.
+func TestBuildOnce(t *testing.T) {
+	var builds atomic.Int32
+	h := &Handler{
+		Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Build: func(ctx context.Context) (*Function, error) {
+			builds.Add(1)
+			return &Function{Handler: teapot}, ctx.Err()
+		},
+	}
+	gone, hangUp := context.WithCancel(t.Context())
+	hangUp()
+	var all sync.WaitGroup
+	for range 20 {
+		all.Go(func() {
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, httptest.NewRequestWithContext(gone, http.MethodPost, "/", nil))
+			if w.Code != http.StatusTeapot {
+				t.Errorf("answered %d", w.Code)
+			}
+		})
+	}
+	all.Wait()
+	if n := builds.Load(); n != 1 {
+		t.Errorf("built %d times, want once", n)
+	}
+}
+
+// quiet is closed when the last request is through, also where that panics, and at
+// once where there is none.
+func TestQuiet(t *testing.T) {
+	entered, leave := make(chan struct{}), make(chan struct{})
+	h := &Handler{Build: func(context.Context) (*Function, error) {
+		return &Function{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+			entered <- struct{}{}
+			<-leave
+			panic(http.ErrAbortHandler)
+		})}, nil
+	}}
+	<-h.quiet()
+	var all sync.WaitGroup
+	for range 2 {
+		all.Go(func() {
+			defer func() { recover() }()
+			get(h)
+		})
+		<-entered
+	}
+	quiet := h.quiet()
+	select {
+	case <-quiet:
+		t.Error("quiet with two requests under way")
+	default:
+	}
+	leave <- struct{}{}
+	select {
+	case <-quiet:
+		t.Error("quiet with a request under way")
+	default:
+	}
+	leave <- struct{}{}
+	<-quiet
+	all.Wait()
+}
+
+// Warming up runs all warm-ups, whatever becomes of the others.
+func TestWarm(t *testing.T) {
+	var warmed atomic.Int32
+	h := &Handler{Build: func(context.Context) (*Function, error) {
+		one := func(context.Context) error { warmed.Add(1); return errors.New("down") }
+		return &Function{Handler: teapot, Warm: []func(context.Context) error{one, one, one}}, nil
+	}}
+	h.warm()
+	if n := warmed.Load(); n != 3 {
+		t.Errorf("%d warmed up, want 3", n)
+	}
+	(&Handler{Build: func(context.Context) (*Function, error) { return nil, errors.New("broken") }}).warm()
+}
