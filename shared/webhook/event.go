@@ -15,7 +15,7 @@ const maxField = 1024
 type Event struct {
 	Type  string    // for example "batch.succeeded"; empty where over 1024 bytes
 	JobID string    // data.id, opaque; empty where over 1024 bytes
-	Time  time.Time // when the event happened; zero where not in RFC 3339
+	Time  time.Time // when the event happened, in UTC; zero where not in RFC 3339
 }
 
 // Event returns what the body says. The body is read on the first call, since
@@ -40,7 +40,10 @@ func parseEvent(body []byte) Event {
 	_ = json.Unmarshal(body, &envelope)
 	event := Event{Type: bounded(envelope.Type), JobID: bounded(envelope.Data.ID)}
 	if t, err := time.Parse(time.RFC3339, envelope.Timestamp); err == nil {
-		event.Time = t
+		// In UTC a year may have left the four digits that RFC 3339 has for it.
+		if t = t.UTC(); t.Year() >= 0 && t.Year() <= 9999 {
+			event.Time = t
+		}
 	}
 	return event
 }

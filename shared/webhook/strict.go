@@ -5,14 +5,16 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"strings"
 )
 
 // maxEventDepth bounds the recursion over an event. Gemini's have three levels.
 const maxEventDepth = 64
 
 // decodeStrict decodes a body that is one JSON object in which no name stands
-// twice. Readers differ in which of two they take, and the body must mean to every
-// consumer what it meant here.
+// twice, in upper or lower case. Readers differ in which of two they take, and in
+// whether "Type" is "type" (to encoding/json it is); and the body must mean to
+// every consumer what it meant here.
 func decodeStrict(body []byte) (map[string]any, error) {
 	dec := newDecoder(body)
 	value, err := decodeValue(dec, maxEventDepth)
@@ -63,15 +65,18 @@ func decodeValue(dec *json.Decoder, depth int) (any, error) {
 
 func decodeObject(dec *json.Decoder, depth int) (map[string]any, error) {
 	object := make(map[string]any)
+	seen := make(map[string]bool)
 	for dec.More() {
 		tok, err := dec.Token()
 		if err != nil {
 			return nil, errors.New("not JSON")
 		}
-		name := tok.(string) // the decoder takes nothing else here
-		if _, twice := object[name]; twice {
+		name := tok.(string)                             // the decoder takes nothing else here
+		folded := strings.ToLower(strings.ToUpper(name)) // by way of upper case "ſ" is "s"
+		if seen[folded] {
 			return nil, errors.New("a name stands twice")
 		}
+		seen[folded] = true
 		if object[name], err = decodeValue(dec, depth-1); err != nil {
 			return nil, err
 		}

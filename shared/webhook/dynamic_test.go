@@ -1,0 +1,95 @@
+package webhook_test
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdh"
+	"crypto/ed25519"
+	"crypto/rand"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/geminihook/geminihook/shared/webhook"
+	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
+)
+
+func TestV1aRefusesWhatWasNotSigned(t *testing.T) {
+	now := time.Now()
+	for name, spoil := range map[string]func(h http.Header, body *[]byte){
+		"id": func(h http.Header, _ *[]byte) { h.Set("Webhook-Id", someID+"0") },
+		"timestamp": func(h http.Header, _ *[]byte) {
+			h.Set("Webhook-Timestamp", webhooktest.Timestamp(now.Add(time.Second)))
+		},
+		"body":            func(_ http.Header, body *[]byte) { *body = append(*body, '\n') },
+		"body cut":        func(_ http.Header, body *[]byte) { *body = (*body)[:len(*body)-1] },
+		"no body":         func(_ http.Header, body *[]byte) { *body = nil },
+		"body re-encoded": func(_ http.Header, body *[]byte) { *body = reencode(*body) },
+		"other key": func(h http.Header, body *[]byte) {
+			h.Set("Webhook-Signature", webhook.SignV1a(newEdKey('x'), someID, h.Get("Webhook-Timestamp"), *body))
+		},
+		"prehashed": func(h http.Header, body *[]byte) {
+			digest := bytes.Repeat([]byte{1}, 64)
+			signature := must(edKey.Sign(nil, digest, crypto.SHA512))
+			h.Set("Webhook-Signature", "v1a,"+b64(signature))
+		},
+		"HMAC with the public key": func(h http.Header, body *[]byte) {
+			key := signingKey(t, b64(edKey.Public().(ed25519.PublicKey)))
+			h.Set("Webhook-Signature", webhook.SignV1(key, someID, h.Get("Webhook-Timestamp"), *body))
+		},
+		"no signature at all": func(h http.Header, _ *[]byte) { h.Set("Webhook-Signature", "x") },
+		"a token as an entry": func(h http.Header, body *[]byte) {
+			h.Set("Webhook-Signature", "v1a,"+sides(t)[2].sign("", "", *body))
+		},
+		"a token in a list": func(h http.Header, body *[]byte) {
+			h.Set("Webhook-Signature", "v1a,AAAA "+sides(t)[2].sign("", "", *body))
+		},
+		"a token and a space": func(h http.Header, body *[]byte) {
+			h.Set("Webhook-Signature", sides(t)[2].sign("", "", *body)+" ")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, body := sides(t)[1], bytes.Clone(someBody)
+			h := webhooktest.Header(someID, now, s.sign(someID, webhooktest.Timestamp(now), body))
+			d, err := s.verifier.Verify(t.Context(), h, body)
+			wantRefusal(t, d, err, nil)
+			spoil(h, &body)
+			d, err = s.verifier.Verify(t.Context(), h, body)
+			wantRefusal(t, d, err, webhook.ErrForged)
+		})
+	}
+}
+
+// A v1a signature names no key: all of Google's are tried, and what is no Ed25519
+// key does not stand in the way.
+func TestV1aTriesEveryKey(t *testing.T) {
+	set := webhooktest.NewKeySet()
+	x25519 := must(ecdh.X25519().GenerateKey(rand.Reader)).PublicKey()
+	keys := ring[webhook.PublicKey]{
+		{ID: "none"}, {Key: x25519}, {Key: "a text"}, publicKey("rsa", rsaKey()), publicKey("ec", ecKey()),
+	}
+	for i := range 3 {
+		keys = append(keys, publicKey("", set.Ed25519(i)))
+	}
+	dynamic := &webhook.Dynamic{Keys: keys}
+	now := time.Now()
+	for i := range 3 {
+		h := webhooktest.Header(someID, now, webhook.SignV1a(set.Ed25519(i), someID, webhooktest.Timestamp(now), someBody))
+		d, err := dynamic.Verify(t.Context(), h, someBody)
+		wantRefusal(t, d, err, nil)
+	}
+	set.Rotate()
+	h := webhooktest.Header(someID, now, webhook.SignV1a(set.Ed25519(0), someID, webhooktest.Timestamp(now), someBody))
+	d, err := dynamic.Verify(t.Context(), h, someBody)
+	wantRefusal(t, d, err, webhook.ErrForged)
+}
+
+// Without an entry that could match no key is asked for: the source of the keys
+// must not feel what anybody can send.
+func TestV1aAsksForNoKeyInVain(t *testing.T) {
+	dynamic := &webhook.Dynamic{Keys: outage[webhook.PublicKey]{http.ErrServerClosed}, Audiences: []string{audience}}
+	for _, signature := range []string{"x", "v1,AAAA", "v1a,AAAA", "v1a,", "a.b.c", "..", "e30.e30.", "a.b.c.d", "a.b"} {
+		d, err := dynamic.Verify(t.Context(), webhooktest.Header(someID, time.Now(), signature), someBody)
+		wantRefusal(t, d, err, webhook.ErrForged)
+	}
+}

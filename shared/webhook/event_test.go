@@ -1,0 +1,90 @@
+package webhook_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/geminihook/geminihook/shared/webhook"
+	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
+)
+
+func TestEvent(t *testing.T) {
+	at := time.Date(2026, 1, 22, 12, 0, 0, 0, time.UTC)
+	full := strings.Repeat("x", 1024)
+	for name, test := range map[string]struct {
+		body string
+		want webhook.Event
+	}{
+		"as documented":      {string(someBody), webhook.Event{Type: "batch.succeeded", JobID: "batches/123456", Time: at}},
+		"spaced, reordered":  {` { "data" : { "id" : "1" } , "type" : "t" } `, webhook.Event{Type: "t", JobID: "1"}},
+		"unknown type":       {`{"type":"new.kind.of-event!"}`, webhook.Event{Type: "new.kind.of-event!"}},
+		"unknown fields":     {`{"type":"t","x":{"y":[1]},"data":{"id":"1","z":null}}`, webhook.Event{Type: "t", JobID: "1"}},
+		"escapes":            {`{"type":"\u0074\n","data":{"id":"\u00e4"}}`, webhook.Event{Type: "t\n", JobID: "ä"}},
+		"no UTF-8":           {"{\"type\":\"t\xff\"}", webhook.Event{Type: "t\ufffd"}},
+		"half a surrogate":   {`{"type":"t\ud800"}`, webhook.Event{Type: "t\ufffd"}},
+		"type at the limit":  {`{"type":"` + full + `"}`, webhook.Event{Type: full}},
+		"type over it":       {`{"type":"` + full + `x","data":{"id":"1"}}`, webhook.Event{JobID: "1"}},
+		"type over in bytes": {`{"type":"` + full[1:] + `ä","data":{"id":"1"}}`, webhook.Event{JobID: "1"}},
+		"id at the limit":    {`{"data":{"id":"` + full + `"}}`, webhook.Event{JobID: full}},
+		"id over it":         {`{"type":"t","data":{"id":"` + full + `x"}}`, webhook.Event{Type: "t"}},
+		"type no text":       {`{"type":5,"data":{"id":"1"}}`, webhook.Event{JobID: "1"}},
+		"id no text":         {`{"type":"t","data":{"id":5}}`, webhook.Event{Type: "t"}},
+		"data no object":     {`{"data":"x","type":"t"}`, webhook.Event{Type: "t"}},
+		"data a list":        {`{"data":[{"id":"1"}],"type":"t"}`, webhook.Event{Type: "t"}},
+		"timestamp no text":  {`{"timestamp":1769083200,"type":"t"}`, webhook.Event{Type: "t"}},
+		"timestamp no time":  {`{"timestamp":"yesterday","type":"t"}`, webhook.Event{Type: "t"}},
+		"timestamp, seconds": {`{"timestamp":"1769083200"}`, webhook.Event{}},
+		"timestamp, zone":    {`{"timestamp":"2026-01-22T14:30:00.25+02:30"}`, webhook.Event{Time: at.Add(250 * time.Millisecond)}},
+		"no body":            {"", webhook.Event{}},
+		"no JSON":            {"hello", webhook.Event{}},
+		"null":               {"null", webhook.Event{}},
+		"a list":             {`[{"type":"t"}]`, webhook.Event{}},
+		"cut":                {`{"type":"t","data":{"id":"1"}`, webhook.Event{}},
+		"more behind":        {`{"type":"t"}x`, webhook.Event{}},
+		"deep":               {`{"type":"t","x":` + nested(9_000) + `}`, webhook.Event{Type: "t"}},
+		"too deep":           {`{"type":"t","x":` + nested(11_000) + `}`, webhook.Event{}},
+		"a MiB of brackets":  {strings.Repeat("[", 1<<20), webhook.Event{}},
+		"a MiB of objects":   {strings.Repeat(`{"data":`, 1<<17), webhook.Event{}},
+		"a MiB of text":      {`{"type":"` + strings.Repeat("x", 1<<20) + `"}`, webhook.Event{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := &webhook.Delivery{Body: []byte(test.body)}
+			for range 2 { // the second comes from memory
+				if got := d.Event(); got != test.want {
+					t.Errorf("got %.200v, want %.200v", got, test.want)
+				}
+				if string(d.Body) != test.body {
+					t.Error("the body has changed")
+				}
+			}
+		})
+	}
+}
+
+// An event's time goes out in RFC 3339, which has four digits for the year.
+func TestEventTimeCanBeWritten(t *testing.T) {
+	for _, text := range []string{"9999-12-31T23:59:59-01:00", "0000-01-01T00:00:00+01:00"} {
+		d := &webhook.Delivery{Body: []byte(`{"timestamp":"` + text + `"}`)}
+		if got := d.Event().Time; !got.IsZero() {
+			t.Errorf("%s: %v", text, got.UTC())
+		}
+	}
+}
+
+func TestEventsOfTheSender(t *testing.T) {
+	for _, eventType := range append([]string{"unheard.of"}, webhooktest.Types...) {
+		before := time.Now().Truncate(time.Second)
+		d := &webhook.Delivery{Body: webhooktest.NewEvent(eventType)}
+		if e := d.Event(); e.Type != eventType || e.JobID == "" || e.Time.Before(before) || e.Time.After(time.Now()) {
+			t.Errorf("%s: %+v", eventType, e)
+		}
+	}
+}
+
+func TestMismatchIsADuplicate(t *testing.T) {
+	if !errors.Is(webhook.ErrMismatch, webhook.ErrDuplicate) || errors.Is(webhook.ErrDuplicate, webhook.ErrMismatch) {
+		t.Error("ErrMismatch must be a kind of ErrDuplicate")
+	}
+}

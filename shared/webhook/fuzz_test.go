@@ -1,0 +1,292 @@
+package webhook_test
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"encoding/json"
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/geminihook/geminihook/shared/webhook"
+	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
+)
+
+// wantForged checks that err is a refusal of something that was not signed.
+func wantForged(t testing.TB, d *webhook.Delivery, err error) {
+	t.Helper()
+	if d != nil || !errors.Is(err, webhook.ErrForged) && !errors.Is(err, webhook.ErrMalformed) {
+		t.Fatalf("%+v, %v; want ErrForged or ErrMalformed", d, err)
+	}
+}
+
+// parts are what one byte of a delivery can be changed in.
+func parts(id, timestamp, signature string, body []byte) [4][]byte {
+	return [4][]byte{[]byte(id), []byte(timestamp), []byte(signature), bytes.Clone(body)}
+}
+
+// checkFlip verifies with one bit changed, of the nth bit of all four parts.
+func checkFlip(t testing.TB, v verifier, p [4][]byte, bit int) {
+	t.Helper()
+	for i := range p {
+		if bit < 8*len(p[i]) {
+			p[i][bit/8] ^= 1 << (bit % 8)
+			h := http.Header{
+				"Webhook-Id": {string(p[0])}, "Webhook-Timestamp": {string(p[1])}, "Webhook-Signature": {string(p[2])},
+			}
+			d, err := v.Verify(t.Context(), h, p[3])
+			p[i][bit/8] ^= 1 << (bit % 8)
+			wantForged(t, d, err)
+			return
+		}
+		bit -= 8 * len(p[i])
+	}
+}
+
+// Every single bit of a delivery counts.
+func TestEveryBitIsSigned(t *testing.T) {
+	dynamic := &webhook.Dynamic{Keys: ring[webhook.PublicKey]{publicKey("", edKey)}}
+	for _, s := range sides(t)[:2] {
+		t.Run(string(s.scheme), func(t *testing.T) {
+			v := s.verifier
+			if s.scheme == webhook.V1a {
+				v = dynamic // with one key: it takes its time
+			}
+			timestamp := webhooktest.Timestamp(time.Now())
+			p := parts("msg_1", timestamp, s.sign("msg_1", timestamp, []byte(`{"a":1}`)), []byte(`{"a":1}`))
+			n := 0
+			for _, part := range p {
+				n += 8 * len(part)
+			}
+			for bit := range n {
+				checkFlip(t, v, p, bit)
+			}
+		})
+	}
+}
+
+// The same for a token, of which every character counts; the body does, too, as
+// far as the token carries it.
+func TestEveryBitOfATokenIsSigned(t *testing.T) {
+	dynamic := &webhook.Dynamic{Keys: ring[webhook.PublicKey]{publicKey("", edKey)}, Audiences: []string{audience}}
+	now := time.Now()
+	body := []byte(`{"type":"t","data":1}`)
+	token := []byte(must(webhook.SignJWT(edKey, "", webhooktest.Claims(audience, now, body))))
+	d, err := dynamic.Verify(t.Context(), webhooktest.Header(someID, now, string(token)), body)
+	wantRefusal(t, d, err, nil)
+	for bit := range 8 * len(token) {
+		token[bit/8] ^= 1 << (bit % 8)
+		d, err := dynamic.Verify(t.Context(), webhooktest.Header(someID, now, string(token)), body)
+		token[bit/8] ^= 1 << (bit % 8)
+		wantForged(t, d, err)
+	}
+	for bit := range 8 * len(body) {
+		body[bit/8] ^= 1 << (bit % 8)
+		d, err := dynamic.Verify(t.Context(), webhooktest.Header(someID, now, string(token)), body)
+		body[bit/8] ^= 1 << (bit % 8)
+		wantForged(t, d, err)
+	}
+}
+
+// Whatever is signed is taken, and no more once a bit of it has changed.
+func TestRandomDeliveries(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 300 {
+		id := make([]byte, 1+random.IntN(256))
+		for i := range id {
+			for id[i] = '.'; id[i] == '.'; {
+				id[i] = byte(' ' + random.IntN('~'-' '+1))
+			}
+		}
+		body := make([]byte, random.IntN(3000))
+		for i := range body {
+			body[i] = byte(random.Uint32())
+		}
+		now := time.Now()
+		timestamp := webhooktest.Timestamp(now.Add(time.Duration(random.IntN(598)-299) * time.Second))
+		for _, s := range sides(t)[:2] {
+			p := parts(string(id), timestamp, s.sign(string(id), timestamp, body), body)
+			h := http.Header{"Webhook-Id": {string(p[0])}, "Webhook-Timestamp": {timestamp}, "Webhook-Signature": {string(p[2])}}
+			d, err := s.verifier.Verify(t.Context(), h, body)
+			if wantRefusal(t, d, err, nil); t.Failed() {
+				t.Fatalf("id %q, timestamp %s, body %x", id, timestamp, body)
+			}
+			total := 8 * (len(p[0]) + len(p[1]) + len(p[2]) + len(p[3]))
+			for range 5 {
+				checkFlip(t, s.verifier, p, random.IntN(total))
+			}
+		}
+	}
+}
+
+// goodID says what an id may be, in other words than the code.
+func goodID(id string) bool {
+	for _, r := range id {
+		if r > unicode.MaxASCII || !strconv.IsPrint(r) || r == '.' {
+			return false
+		}
+	}
+	return id != "" && len(id) <= 256
+}
+
+// fuzzV fuzzes a scheme that signs "id.timestamp.body".
+func fuzzV(f *testing.F, s side) {
+	f.Add(someID, int16(0), someBody, uint32(0), []byte("v1,AAAA"))
+	f.Add("a.b", int16(300), []byte(nil), uint32(100), []byte("v1a,"+strings.Repeat("A", 86)+"=="))
+	f.Add(" ", int16(-301), []byte("\xff"), uint32(1<<31), []byte("a.b.c"))
+	f.Fuzz(func(t *testing.T, id string, away int16, body []byte, bit uint32, junk []byte) {
+		now := time.Now()
+		timestamp := webhooktest.Timestamp(now.Add(time.Duration(away) * time.Second))
+		signature := s.sign(id, timestamp, body)
+		h := http.Header{"Webhook-Id": {id}, "Webhook-Timestamp": {timestamp}, "Webhook-Signature": {signature}}
+		d, err := s.verifier.Verify(t.Context(), h, body)
+		switch {
+		case !goodID(id):
+			wantRefusal(t, d, err, webhook.ErrMalformed)
+		case away > 295 && away < 305 || away < -295 && away > -305: // the clock runs
+		case away > 300 || away < -300:
+			wantRefusal(t, d, err, webhook.ErrStale)
+		default:
+			wantRefusal(t, d, err, nil)
+		}
+		p := parts(id, timestamp, signature, body)
+		total := uint32(8 * (len(p[0]) + len(p[1]) + len(p[2]) + len(p[3])))
+		checkFlip(t, s.verifier, p, int(bit%total))
+		if string(junk) != signature && !strings.Contains(string(junk), signature) {
+			h.Set("Webhook-Signature", string(junk))
+			d, err = s.verifier.Verify(t.Context(), h, body)
+			wantForged(t, d, err)
+		}
+	})
+}
+
+func FuzzV1(f *testing.F) { fuzzV(f, sides(f)[0]) }
+
+func FuzzV1a(f *testing.F) {
+	s := sides(f)[1]
+	s.verifier = &webhook.Dynamic{Keys: ring[webhook.PublicKey]{publicKey("", edKey)}, Audiences: []string{audience}}
+	fuzzV(f, s)
+}
+
+// FuzzJWT signs any header and payload, with a key in force and with another one.
+// LATER in a payload stands for a time a minute from now: without it no token would
+// be taken for long.
+func FuzzJWT(f *testing.F) {
+	f.Add([]byte(`{"alg":"EdDSA"}`), []byte(`{"aud":"a","exp":LATER,"type":"t","data":1}`), []byte(`{"type":"t","data":1}`), "")
+	f.Add([]byte(`{"alg":"none"}`), []byte(`{}`), []byte(``), "e30.e30.")
+	f.Add([]byte(`{"alg":"EdDSA","crit":null}`), []byte(`null`), []byte(`[[[`), "..")
+	f.Fuzz(func(t *testing.T, header, payload, body []byte, token string) {
+		now := time.Now()
+		payload = bytes.ReplaceAll(payload, []byte("LATER"), []byte(webhooktest.Timestamp(now.Add(time.Minute))))
+		genuine := signToken(edKey, string(header), string(payload))
+		forged := signToken(otherEd, string(header), string(payload))
+		dynamic := &webhook.Dynamic{
+			Keys:      ring[webhook.PublicKey]{publicKey("", edKey)},
+			Audiences: []string{"a"},
+		}
+		for _, unbound := range []bool{false, true} {
+			dynamic.UnboundJWT = unbound
+			d, err := dynamic.Verify(t.Context(), webhooktest.Header(someID, now, genuine), body)
+			if err == nil {
+				checkTaken(t, d, header, payload, unbound)
+			} else if !slices.ContainsFunc(refusals, func(kind error) bool { return errors.Is(err, kind) }) {
+				t.Fatalf("%v is no refusal", err)
+			}
+			for _, text := range []string{forged, token} {
+				d, err := dynamic.Verify(t.Context(), http.Header{
+					"Webhook-Id": {someID}, "Webhook-Timestamp": {"1"}, "Webhook-Signature": {text},
+				}, body)
+				wantForged(t, d, err)
+			}
+		}
+	})
+}
+
+// checkTaken checks what must be so about a token that was taken, and about its
+// body as one reads it who tells names apart by case.
+func checkTaken(t *testing.T, d *webhook.Delivery, header, payload []byte, unbound bool) {
+	var h struct {
+		Alg  string
+		Crit any
+	}
+	if json.Unmarshal(header, &h) != nil || h.Alg != "EdDSA" || h.Crit != nil || d.Scheme != webhook.JWT {
+		t.Fatalf("taken with header %q", header)
+	}
+	if !json.Valid(payload) {
+		t.Fatalf("taken with payload %q", payload)
+	}
+	if unbound {
+		return
+	}
+	var body map[string]json.RawMessage
+	var eventType string
+	if json.Unmarshal(d.Body, &body) != nil || json.Unmarshal(body["type"], &eventType) != nil {
+		t.Fatalf("taken with body %q", d.Body)
+	}
+	if got := d.Event().Type; got != eventType && len(eventType) <= 1024 {
+		t.Fatalf("Event().Type = %q, the body %q", got, d.Body)
+	}
+}
+
+// FuzzEvent checks what the rest of the project counts on in an event.
+func FuzzEvent(f *testing.F) {
+	f.Add(someBody)
+	f.Add([]byte(`{"type":"\ud800","data":{"id":"\u0000"},"timestamp":"9999-12-31T23:59:59-01:00"}`))
+	f.Add([]byte(strings.Repeat(`{"data":[`, 100)))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		d := &webhook.Delivery{Body: bytes.Clone(body)}
+		e := d.Event()
+		for _, field := range []string{e.Type, e.JobID} {
+			if len(field) > 1024 || !utf8.ValidString(field) {
+				t.Errorf("field %q", field)
+			}
+		}
+		if year := e.Time.UTC().Year(); year < 0 || year > 9999 {
+			t.Errorf("time %v", e.Time)
+		}
+		if e != d.Event() || !bytes.Equal(d.Body, body) {
+			t.Error("not the same the second time")
+		}
+		if !json.Valid(body) && e != (webhook.Event{}) {
+			t.Errorf("%+v out of no JSON", e)
+		}
+	})
+}
+
+// FuzzHeaders sends any headers to both endpoints: only refusals come back, since
+// nothing is signed.
+func FuzzHeaders(f *testing.F) {
+	f.Add(someID, "1790000000", "v1,AAAA v1a,AAAA", []byte("x"))
+	f.Add("a\xff", "１７９", ",,, ,", []byte(nil))
+	f.Add("", "", "..", []byte("{}"))
+	static := &webhook.Static{Keys: ring[webhook.SigningKey]{signingKey(f, secretA)}}
+	dynamic := &webhook.Dynamic{Keys: ring[webhook.PublicKey]{
+		{Key: edKey.Public().(ed25519.PublicKey)}, publicKey("", ecKey()),
+	}, Audiences: []string{audience}, UnboundJWT: true}
+	f.Fuzz(func(t *testing.T, id, timestamp, signature string, body []byte) {
+		h := http.Header{"Webhook-Id": {id}, "Webhook-Timestamp": {timestamp}, "Webhook-Signature": {signature}}
+		for _, v := range []verifier{static, dynamic} {
+			d, err := v.Verify(t.Context(), h, body)
+			wantForged(t, d, err)
+			if !goodID(id) || !goodTimestamp(timestamp) || signature == "" {
+				wantRefusal(t, d, err, webhook.ErrMalformed)
+			}
+			if len(err.Error()) > 300 {
+				t.Errorf("error of %d bytes", len(err.Error()))
+			}
+		}
+	})
+}
+
+// goodTimestamp says what a timestamp may be, in other words than the code.
+func goodTimestamp(text string) bool {
+	n, err := strconv.ParseInt(text, 10, 64)
+	return err == nil && n > 0 && n < 1e11 && strconv.FormatInt(n, 10) == text
+}

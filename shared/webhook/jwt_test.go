@@ -1,0 +1,505 @@
+package webhook_test
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/sha512"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/geminihook/geminihook/shared/webhook"
+	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
+)
+
+// tokenDelivery is a delivery signed by a token, before it is put together.
+type tokenDelivery struct {
+	verifier webhook.Dynamic
+	key      any                 // signs, see signToken
+	header   map[string]any      // of the token
+	claims   map[string]any      // unless payload
+	payload  string              // instead of claims
+	text     func(string) string // what becomes of the finished token
+	body     []byte
+}
+
+// genuineToken returns one that is taken, signed now.
+func genuineToken() *tokenDelivery {
+	return &tokenDelivery{
+		verifier: webhook.Dynamic{
+			Keys: ring[webhook.PublicKey]{
+				publicKey("", edKey), publicKey("other", otherRSA()), publicKey("ec", ecKey()), publicKey("rsa", rsaKey()),
+			},
+			Audiences: []string{audience},
+		},
+		key:    rsaKey(),
+		header: map[string]any{"alg": "RS256", "kid": "rsa", "typ": "JWT"},
+		claims: webhooktest.Claims(audience, time.Now(), someBody),
+		text:   func(token string) string { return token },
+		body:   someBody,
+	}
+}
+
+func (d *tokenDelivery) token() string {
+	payload := d.payload
+	if payload == "" {
+		payload = string(must(json.Marshal(d.claims)))
+	}
+	return d.text(signToken(d.key, string(must(json.Marshal(d.header))), payload))
+}
+
+func (d *tokenDelivery) verify(t testing.TB) (*webhook.Delivery, error) {
+	return d.verifier.Verify(t.Context(), webhooktest.Header(someID, time.Now(), d.token()), d.body)
+}
+
+// A row spoils, or changes, one thing about a genuine delivery.
+type tokenRow struct {
+	name   string
+	change func(*tokenDelivery)
+	want   error
+}
+
+func runTokenRows(t *testing.T, rows []tokenRow) {
+	rsaKey() // made outside of the bubbles, where it takes no time
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d, err := genuineToken().verify(t)
+				wantRefusal(t, d, err, nil)
+				changed := genuineToken()
+				row.change(changed)
+				d, err = changed.verify(t)
+				wantRefusal(t, d, err, row.want)
+				if err == nil && d.Scheme != webhook.JWT {
+					t.Errorf("scheme %q", d.Scheme)
+				}
+			})
+		})
+	}
+}
+
+func header(name string, value any) func(*tokenDelivery) {
+	return func(d *tokenDelivery) { d.header[name] = value }
+}
+
+func claim(name string, value any) func(*tokenDelivery) {
+	return func(d *tokenDelivery) { d.claims[name] = value }
+}
+
+// in returns a claim of a time from now.
+func in(name string, ahead time.Duration) func(*tokenDelivery) {
+	return func(d *tokenDelivery) { d.claims[name] = time.Now().Add(ahead).Unix() }
+}
+
+func without(names ...string) func(*tokenDelivery) {
+	return func(d *tokenDelivery) {
+		for _, name := range names {
+			delete(d.claims, name)
+		}
+	}
+}
+
+func text(change func(token string) string) func(*tokenDelivery) {
+	return func(d *tokenDelivery) { d.text = change }
+}
+
+func all(changes ...func(*tokenDelivery)) func(*tokenDelivery) {
+	return func(d *tokenDelivery) {
+		for _, change := range changes {
+			change(d)
+		}
+	}
+}
+
+func TestJWTSignatures(t *testing.T) {
+	public := must(x509.MarshalPKIXPublicKey(&rsaKey().PublicKey))
+	publicPEM := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public})
+	key := func(key any) func(*tokenDelivery) { return func(d *tokenDelivery) { d.key = key } }
+	runTokenRows(t, []tokenRow{
+		{"no kid", func(d *tokenDelivery) { delete(d.header, "kid") }, nil},
+		{"empty kid", header("kid", ""), nil},
+		{"no typ", func(d *tokenDelivery) { delete(d.header, "typ") }, nil},
+		{"key without kid", all(key(edKey), header("alg", "EdDSA"), header("kid", "x")), nil},
+		{"ES256", all(key(ecKey()), header("alg", "ES256"), header("kid", "ec")), nil},
+
+		{"unknown kid", header("kid", "unknown"), webhook.ErrForged},
+		{"kid of another key of the kind", header("kid", "other"), webhook.ErrForged},
+		{"kid of another kind", header("kid", "ec"), webhook.ErrForged},
+		{"kid no text", header("kid", 7), webhook.ErrForged},
+		{"key not in force", key(newRSAKey()), webhook.ErrForged},
+		{"key not in force, EdDSA", all(key(newEdKey('x')), header("alg", "EdDSA")), webhook.ErrForged},
+		{"key not in force, ES256", all(key(must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))), header("alg", "ES256"), header("kid", "ec")), webhook.ErrForged},
+
+		{"alg none, no signature", all(header("alg", "none"), key(nil)), webhook.ErrForged},
+		{"alg none, signature", header("alg", "none"), webhook.ErrForged},
+		{"alg nOnE", all(header("alg", "nOnE"), key(nil)), webhook.ErrForged},
+		{"alg RS256, no signature", key(nil), webhook.ErrForged},
+		{"alg empty", header("alg", ""), webhook.ErrForged},
+		{"alg missing", func(d *tokenDelivery) { delete(d.header, "alg") }, webhook.ErrForged},
+		{"alg no text", header("alg", 256), webhook.ErrForged},
+		{"alg null", header("alg", nil), webhook.ErrForged},
+		{"alg lower case", header("alg", "rs256"), webhook.ErrForged},
+		{"HS256 with the public key, PEM", all(header("alg", "HS256"), key(publicPEM)), webhook.ErrForged},
+		{"HS256 with the public key, DER", all(header("alg", "HS256"), key(public)), webhook.ErrForged},
+		{"HS256 with the modulus", all(header("alg", "HS256"), key(rsaKey().N.Bytes())), webhook.ErrForged},
+		{"RS256 with an HMAC", key(publicPEM), webhook.ErrForged},
+		{"RS512", all(header("alg", "RS512"), text(signAgain(crypto.SHA512, nil))), webhook.ErrForged},
+		{"RS256 with SHA-512", text(signAgain(crypto.SHA512, nil)), webhook.ErrForged},
+		{"PS256", all(header("alg", "PS256"), text(signAgain(crypto.SHA256, &rsa.PSSOptions{}))), webhook.ErrForged},
+		{"RS256 with PSS", text(signAgain(crypto.SHA256, &rsa.PSSOptions{})), webhook.ErrForged},
+		{"RS256 by an Ed25519 key", all(key(edKey), header("kid", "")), webhook.ErrForged},
+		{"EdDSA by an RSA key", all(header("alg", "EdDSA"), header("kid", "")), webhook.ErrForged},
+		{"ES256 by an RSA key", all(header("alg", "ES256"), header("kid", "")), webhook.ErrForged},
+		{"RS256 by a P-256 key", all(key(ecKey()), header("kid", "")), webhook.ErrForged},
+		{"ES256 in DER", all(key(ecKey()), header("alg", "ES256"), header("kid", "ec"), text(func(token string) string {
+			signed := token[:strings.LastIndex(token, ".")]
+			digest := sha256.Sum256([]byte(signed))
+			return signed + "." + raw64(must(ecdsa.SignASN1(rand.Reader, ecKey(), digest[:])))
+		})), webhook.ErrForged},
+		{"ES256 all zero", all(header("alg", "ES256"), header("kid", "ec"), text(lastPart(raw64(make([]byte, 64))))), webhook.ErrForged},
+		{"ES256 too short", all(header("alg", "ES256"), header("kid", "ec"), text(lastPart(raw64(make([]byte, 63))))), webhook.ErrForged},
+		{"EdDSA too short", all(header("alg", "EdDSA"), text(lastPart(raw64(make([]byte, 63))))), webhook.ErrForged},
+		{"RS256 too long", text(func(token string) string { return token + "AAAA" }), webhook.ErrForged},
+		{"signature changed", text(corrupt), webhook.ErrForged},
+		{"no signature", text(lastPart("")), webhook.ErrForged},
+
+		{"crit", header("crit", []string{"exp"}), webhook.ErrForged},
+		{"crit empty", header("crit", []string{}), webhook.ErrForged},
+		{"crit null", header("crit", nil), webhook.ErrForged},
+		{"b64 false", all(header("b64", false), header("crit", []string{"b64"})), webhook.ErrForged},
+		{"header no object", text(func(token string) string { return raw64([]byte(`"RS256"`)) + token[strings.Index(token, "."):] }), webhook.ErrForged},
+		{"header no JSON", text(func(token string) string { return raw64([]byte(`{"alg":"RS256"`)) + token[strings.Index(token, "."):] }), webhook.ErrForged},
+	})
+}
+
+// signAgain replaces the signature of a token by another of the same key.
+func signAgain(hash crypto.Hash, pss *rsa.PSSOptions) func(string) string {
+	return func(token string) string {
+		signed := token[:strings.LastIndex(token, ".")]
+		h := hash.New()
+		h.Write([]byte(signed))
+		var options crypto.SignerOpts = hash
+		if pss != nil {
+			pss.Hash = hash
+			options = pss
+		}
+		return signed + "." + raw64(must(rsaKey().Sign(rand.Reader, h.Sum(nil), options)))
+	}
+}
+
+var _ = sha512.New // RS512's, for hash.New
+
+func raw64(raw []byte) string { return base64.RawURLEncoding.EncodeToString(raw) }
+
+func lastPart(part string) func(string) string {
+	return func(token string) string { return token[:strings.LastIndex(token, ".")+1] + part }
+}
+
+// Keys that the token brings along are never looked at, nor fetched.
+func TestJWTBringsNoKey(t *testing.T) {
+	var fetched atomic.Bool
+	attacker := newRSAKey()
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { fetched.Store(true) }))
+	defer server.Close()
+	jwk := map[string]any{
+		"kty": "RSA", "kid": "rsa", "alg": "RS256", "e": "AQAB", "n": raw64(attacker.N.Bytes()),
+	}
+	for name, bring := range map[string]map[string]any{
+		"jwk": {"jwk": jwk},
+		"jku": {"jku": server.URL},
+		"x5u": {"x5u": server.URL},
+		"x5c": {"x5c": []string{b64(must(x509.MarshalPKIXPublicKey(&attacker.PublicKey)))}},
+		"kid": {"kid": server.URL},
+	} {
+		t.Run(name, func(t *testing.T) {
+			genuine := genuineToken()
+			maps.Copy(genuine.header, bring)
+			if name != "kid" { // beside a genuine signature they are harmless
+				d, err := genuine.verify(t)
+				wantRefusal(t, d, err, nil)
+			}
+			genuine.key = attacker
+			d, err := genuine.verify(t)
+			wantRefusal(t, d, err, webhook.ErrForged)
+			if fetched.Load() {
+				t.Error("a URL out of a token was fetched")
+			}
+		})
+	}
+}
+
+func TestJWTForm(t *testing.T) {
+	parts := func(change func(parts []string) []string) func(*tokenDelivery) {
+		return text(func(token string) string { return strings.Join(change(strings.Split(token, ".")), ".") })
+	}
+	runTokenRows(t, []tokenRow{
+		{"two parts", parts(func(p []string) []string { return p[:2] }), webhook.ErrForged},
+		{"four parts", parts(func(p []string) []string { return append(p, p[2]) }), webhook.ErrForged},
+		{"five parts, as encrypted ones", parts(func(p []string) []string { return append(p, p[1], p[2]) }), webhook.ErrForged},
+		{"header empty", parts(func(p []string) []string { return []string{"", p[1], p[2]} }), webhook.ErrForged},
+		{"payload empty, detached", parts(func(p []string) []string { return []string{p[0], "", p[2]} }), webhook.ErrForged},
+		{"all empty", text(func(string) string { return ".." }), webhook.ErrForged},
+		{"padded", text(func(token string) string { return token + "==" }), webhook.ErrForged},
+		{"standard alphabet", text(func(token string) string {
+			return strings.NewReplacer("-", "+", "_", "/").Replace(token)
+		}), webhook.ErrForged},
+		{"not base64", parts(func(p []string) []string { return []string{p[0], p[1], "*" + p[2][1:]} }), webhook.ErrForged},
+		{"other trailing bits", text(func(token string) string {
+			return token[:len(token)-1] + otherTrailingBits("A" + token[len(token)-1:] + "==")[1:2] // 256 bytes leave four bits over
+		}), webhook.ErrForged},
+		{"quoted", text(func(token string) string { return `"` + token + `"` }), webhook.ErrForged},
+		{"Bearer", text(func(token string) string { return "Bearer " + token }), webhook.ErrForged},
+		{"in JSON", text(func(token string) string {
+			p := strings.Split(token, ".")
+			return `{"protected":"` + p[0] + `","payload":"` + p[1] + `","signature":"` + p[2] + `"}`
+		}), webhook.ErrForged},
+		{"payload no JSON", func(d *tokenDelivery) { d.payload = "hello" }, webhook.ErrForged},
+		{"payload a list", func(d *tokenDelivery) { d.payload = "[]" }, webhook.ErrForged},
+		{"payload null", func(d *tokenDelivery) { d.payload = "null" }, webhook.ErrAudience},
+		{"payload deep", func(d *tokenDelivery) { d.payload = strings.Repeat("[", 11_000) }, webhook.ErrForged},
+		{"data deep", func(d *tokenDelivery) {
+			d.payload = strings.Replace(string(must(json.Marshal(d.claims))), `"data":{`, `"data":{"x":`+strings.Repeat("[", 4000)+strings.Repeat("]", 4000)+`,`, 1)
+		}, webhook.ErrForged},
+		{"payload of another token", parts(func(p []string) []string {
+			return []string{p[0], strings.Split(signToken(nil, `{}`, `{"aud":"x"}`), ".")[1], p[2]}
+		}), webhook.ErrForged},
+	})
+}
+
+// The longest token that is taken has 16 KiB.
+func TestJWTSize(t *testing.T) {
+	const limit = 16 << 10
+	longest := 0
+	for pad := limit*3/4 - 1500; longest == 0; pad++ {
+		d := genuineToken()
+		d.key, d.header = edKey, map[string]any{"alg": "EdDSA"}
+		d.claims["pad"] = strings.Repeat("x", pad)
+		size := len(d.token())
+		delivery, err := d.verify(t)
+		switch {
+		case size <= limit:
+			wantRefusal(t, delivery, err, nil)
+		default:
+			wantRefusal(t, delivery, err, webhook.ErrForged)
+			longest = size
+		}
+		if t.Failed() {
+			t.Fatalf("at %d bytes", size)
+		}
+		if size < limit-100 {
+			pad += 50
+		}
+	}
+}
+
+func TestJWTClaims(t *testing.T) {
+	audiences := func(ours ...string) func(*tokenDelivery) {
+		return func(d *tokenDelivery) { d.verifier.Audiences = ours }
+	}
+	tolerance := func(tolerance time.Duration) func(*tokenDelivery) {
+		return func(d *tokenDelivery) { d.verifier.Tolerance = tolerance }
+	}
+	const second, minute, hour = time.Second, time.Minute, time.Hour
+	runTokenRows(t, []tokenRow{
+		{"aud wrong", claim("aud", "https://another.example/"), webhook.ErrAudience},
+		{"aud a part of ours", claim("aud", audience[:len(audience)-1]), webhook.ErrAudience},
+		{"aud longer than ours", claim("aud", audience+"/"), webhook.ErrAudience},
+		{"aud upper case", claim("aud", strings.ToUpper(audience)), webhook.ErrAudience},
+		{"aud missing", without("aud"), webhook.ErrAudience},
+		{"aud null", claim("aud", nil), webhook.ErrAudience},
+		{"aud empty", claim("aud", ""), webhook.ErrAudience},
+		{"aud empty list", claim("aud", []string{}), webhook.ErrAudience},
+		{"aud list without ours", claim("aud", []string{"a", "b"}), webhook.ErrAudience},
+		{"aud list with ours", claim("aud", []string{"a", audience}), nil},
+		{"aud list of ours alone", claim("aud", []string{audience}), nil},
+		{"aud a number", claim("aud", 5), webhook.ErrForged},
+		{"aud an object", claim("aud", map[string]any{"aud": audience}), webhook.ErrForged},
+		{"aud list with a number", claim("aud", []any{audience, 5}), webhook.ErrForged},
+		{"aud with a query", claim("aud", audience+"?token=secret"), nil},
+		{"aud with an empty query", claim("aud", audience+"?"), nil},
+		{"ours with a query", audiences(audience + "?token=secret"), nil},
+		{"both with queries", all(claim("aud", audience+"?a=b"), audiences(audience+"?c=d")), nil},
+		{"aud wrong before the query", claim("aud", "https://another.example/?"+audience), webhook.ErrAudience},
+		{"aud with a fragment", claim("aud", audience+"#x"), webhook.ErrAudience},
+		{"second of ours", audiences("a", audience), nil},
+		{"ours others", audiences("a", "b"), webhook.ErrAudience},
+		{"none configured", audiences(), webhook.ErrAudience},
+		{"none configured, aud empty", all(audiences(), claim("aud", "")), webhook.ErrAudience},
+		{"none configured, no aud", all(audiences(), without("aud")), webhook.ErrAudience},
+		{"none configured, forged", all(audiences(), text(corrupt)), webhook.ErrForged},
+		{"aud wrong, forged", all(claim("aud", "x"), text(corrupt)), webhook.ErrForged},
+		{"aud wrong, expired", all(claim("aud", "x"), in("exp", -hour)), webhook.ErrAudience},
+
+		{"exp missing", without("exp"), webhook.ErrForged},
+		{"exp null", claim("exp", nil), webhook.ErrForged},
+		{"exp a string", claim("exp", "946685100"), webhook.ErrForged},
+		{"exp true", claim("exp", true), webhook.ErrForged},
+		{"exp a list", claim("exp", []int{946685100}), webhook.ErrForged},
+		{"exp in a year", in("exp", 365*24*hour), webhook.ErrForged},
+		{"exp in an hour", in("exp", hour), nil},
+		{"exp in an hour and a second", in("exp", hour+second), webhook.ErrForged},
+		{"exp in milliseconds", claim("exp", 946685100_000), webhook.ErrForged},
+		{"exp beyond all clocks", claim("exp", 1e300), webhook.ErrForged},
+		{"exp where int64 overflows", claim("exp", 18446744074656236416.0), webhook.ErrForged},
+		{"exp where a Duration overflows", claim("exp", 10170056837), webhook.ErrForged},
+		{"exp beyond float64", func(d *tokenDelivery) {
+			d.payload = strings.Replace(string(must(json.Marshal(d.claims))), `"exp":`, `"exp":1e999,"_":`, 1)
+		}, webhook.ErrForged},
+		{"exp a fraction", claim("exp", 946684860.5), nil},
+		{"exp zero", claim("exp", 0), webhook.ErrStale},
+		{"exp negative", claim("exp", -946684800), webhook.ErrStale},
+		{"exp passed within the tolerance", in("exp", -5*minute+second), nil},
+		{"exp passed by the tolerance", in("exp", -5*minute), webhook.ErrStale},
+		{"exp passed by a fraction more", claim("exp", 946684500.5), nil},
+		{"exp passed, tolerance a minute", all(in("exp", -minute), tolerance(minute)), webhook.ErrStale},
+		{"exp passed, tolerance an hour", all(in("exp", -59*minute), tolerance(hour)), nil},
+
+		{"iat missing", without("iat"), nil},
+		{"iat 5 minutes ahead", in("iat", 5*minute), nil},
+		{"iat 5 minutes and a second ahead", in("iat", 5*minute+second), webhook.ErrStale},
+		{"iat 5 minutes ago", in("iat", -5*minute), nil},
+		{"iat 5 minutes and a second ago", in("iat", -5*minute-second), webhook.ErrStale},
+		{"iat ahead, tolerance an hour", all(in("iat", hour), tolerance(hour)), nil},
+		{"iat a string", claim("iat", "946684800"), webhook.ErrForged},
+
+		{"nbf now", in("nbf", 0), nil},
+		{"nbf long ago", in("nbf", -24*hour), nil},
+		{"nbf 5 minutes ahead", in("nbf", 5*minute), nil},
+		{"nbf 5 minutes and a second ahead", in("nbf", 5*minute+second), webhook.ErrStale},
+		{"nbf a string", claim("nbf", "946684800"), webhook.ErrForged},
+	})
+}
+
+// What no clock shows is absent, so it passes where the claim is optional. It is
+// written down here because it is a choice.
+func TestJWTAbsurdOptionalTimes(t *testing.T) {
+	runTokenRows(t, []tokenRow{
+		{"iat beyond all clocks", claim("iat", 1e300), nil},
+		{"nbf beyond all clocks", claim("nbf", 1e300), nil},
+	})
+}
+
+func TestJWTEvent(t *testing.T) {
+	body := func(text string) func(*tokenDelivery) {
+		return func(d *tokenDelivery) { d.body = []byte(text) }
+	}
+	event := func(claims, text string) func(*tokenDelivery) {
+		return func(d *tokenDelivery) {
+			without("type", "data", "timestamp", "version")(d)
+			var more map[string]any
+			dec := json.NewDecoder(strings.NewReader(claims))
+			dec.UseNumber()
+			if err := dec.Decode(&more); err != nil {
+				panic(err)
+			}
+			maps.Copy(d.claims, more)
+			d.body = []byte(text)
+		}
+	}
+	unbound := func(d *tokenDelivery) { d.verifier.UnboundJWT = true }
+	none := without("type", "data")
+	const data = `"data":{"id":"1"}`
+	rows := []tokenRow{
+		{"body re-encoded", func(d *tokenDelivery) { d.body = reencode(d.body) }, nil},
+		{"body with more", event(`{"type":"t",`+data+`}`, `{"version":"v1","type":"t",`+data+`,"user_metadata":{"a":"b"}}`), nil},
+		{"names in another order", event(`{"type":"t","data":{"id":"1","x":2}}`, `{"data":{"x":2,"id":"1"},"type":"t"}`), nil},
+		{"escapes", event(`{"type":"t",`+data+`}`, `{"\u0074ype":"\u0074","data":{"id":"\u0031"}}`), nil},
+		{"large numbers", event(`{"type":"t","data":[12345678901234567891]}`, `{"type":"t","data":[12345678901234567891]}`), nil},
+		{"data of any kind", event(`{"type":"t","data":[1,"a",null,true,{}]}`, `{"type":"t","data":[1,"a",null,true,{}]}`), nil},
+		{"62 levels in data", event(`{"type":"t","data":`+nested(62)+`}`, `{"type":"t","data":`+nested(62)+`}`), nil},
+
+		{"another type", claim("type", "batch.failed"), webhook.ErrForged},
+		{"another id", claim("data", map[string]any{"id": "batches/654321"}), webhook.ErrForged},
+		{"less data", event(`{"type":"t","data":{}}`, `{"type":"t",`+data+`}`), webhook.ErrForged},
+		{"more data", event(`{"type":"t",`+data+`}`, `{"type":"t","data":{"id":"1","x":2}}`), webhook.ErrForged},
+		{"body without data", event(`{"type":"t",`+data+`}`, `{"type":"t"}`), webhook.ErrForged},
+		{"body without type", event(`{"type":"t",`+data+`}`, `{`+data+`}`), webhook.ErrForged},
+		{"body's data null", event(`{"type":"t",`+data+`}`, `{"type":"t","data":null}`), webhook.ErrForged},
+		{"text for number", event(`{"type":"t","data":{"id":1}}`, `{"type":"t",`+data+`}`), webhook.ErrForged},
+		{"a number apart by what float64 loses", event(`{"type":"t","data":[12345678901234567891]}`, `{"type":"t","data":[12345678901234567890]}`), webhook.ErrForged},
+		{"list for object", event(`{"type":"t","data":{}}`, `{"type":"t","data":[]}`), webhook.ErrForged},
+		{"type no text", event(`{"type":"t",`+data+`}`, `{"type":["t"],`+data+`}`), webhook.ErrForged},
+		{"claims' type no text", claim("type", 5), webhook.ErrForged},
+		{"type in upper case", event(`{"type":"t",`+data+`}`, `{"type":"T",`+data+`}`), webhook.ErrForged},
+
+		{"empty body", body(""), webhook.ErrForged},
+		{"body no JSON", body("hello"), webhook.ErrForged},
+		{"body cut", body(string(someBody[:len(someBody)-1])), webhook.ErrForged},
+		{"body with more behind", body(string(someBody) + "x"), webhook.ErrForged},
+		{"body twice", body(string(someBody) + string(someBody)), webhook.ErrForged},
+		{"body a list", body("[" + string(someBody) + "]"), webhook.ErrForged},
+		{"body null", body("null"), webhook.ErrForged},
+		{"type twice", event(`{"type":"t",`+data+`}`, `{"type":"x","type":"t",`+data+`}`), webhook.ErrForged},
+		{"type twice, genuine first", event(`{"type":"t",`+data+`}`, `{"type":"t","type":"x",`+data+`}`), webhook.ErrForged},
+		{"type twice, one escaped", event(`{"type":"t",`+data+`}`, `{"type":"t","\u0074ype":"x",`+data+`}`), webhook.ErrForged},
+		{"data twice", event(`{"type":"t",`+data+`}`, `{"type":"t","data":{"id":"2"},`+data+`}`), webhook.ErrForged},
+		{"id twice", event(`{"type":"t",`+data+`}`, `{"type":"t","data":{"id":"2","id":"1"}}`), webhook.ErrForged},
+		{"a name twice elsewhere", event(`{"type":"t",`+data+`}`, `{"type":"t",`+data+`,"x":[{"a":1,"a":2}]}`), webhook.ErrForged},
+		// Many JSON readers, encoding/json among them, take these for the same name.
+		{"Type beside type", event(`{"type":"t",`+data+`}`, `{"type":"t",`+data+`,"Type":"x"}`), webhook.ErrForged},
+		{"DATA beside data", event(`{"type":"t",`+data+`}`, `{"type":"t",`+data+`,"DATA":{"id":"2"}}`), webhook.ErrForged},
+		{"long s", event(`{"type":"t","data":{"s":"1"}}`, `{"type":"t","data":{"s":"1"},"\u017f":1,"S":1}`), webhook.ErrForged},
+		{"Kelvin", event(`{"type":"t",`+data+`}`, `{"type":"t",`+data+`,"k":1,"\u212a":2}`), webhook.ErrForged},
+		{"64 levels", event(`{"type":"t","data":`+nested(63)+`}`, `{"type":"t","data":`+nested(63)+`}`), nil},
+		{"65 levels", event(`{"type":"t","data":`+nested(64)+`}`, `{"type":"t","data":`+nested(64)+`}`), webhook.ErrForged},
+		{"a megabyte of brackets", body(strings.Repeat("[", 1<<20)), webhook.ErrForged},
+		{"a megabyte of braces", body(strings.Repeat(`{"a":`, 200_000)), webhook.ErrForged},
+		{"deep beside the event", event(`{"type":"t",`+data+`}`, `{"type":"t",`+data+`,"x":`+nested(100)+`}`), webhook.ErrForged},
+		{"bad escape", event(`{"type":"t",`+data+`}`, `{"type":"t",`+data+`,"x":"\x"}`), webhook.ErrForged},
+		{"comma behind the last", event(`{"type":"t",`+data+`}`, `{"type":"t",`+data+`,}`), webhook.ErrForged},
+		{"comma behind the last of a list", event(`{"type":"t",`+data+`}`, `{"type":"t",`+data+`,"x":[1,]}`), webhook.ErrForged},
+		{"wrong closing", event(`{"type":"t",`+data+`}`, `{"type":"t",`+data+`,"x":[1}]`), webhook.ErrForged},
+		{"name no text", event(`{"type":"t",`+data+`}`, `{"type":"t",`+data+`,1:2}`), webhook.ErrForged},
+
+		{"no event", none, webhook.ErrForged},
+		{"type without data", without("data"), webhook.ErrForged},
+		{"data without type", without("type"), webhook.ErrForged},
+		{"type null", claim("type", nil), webhook.ErrForged},
+		{"unbound allowed, no event", all(none, unbound), nil},
+		{"unbound allowed, no event, body no JSON", all(none, unbound, body("hello")), nil},
+		{"unbound allowed, no event, no body", all(none, unbound, body("")), nil},
+		{"unbound allowed, event agrees", unbound, nil},
+		{"unbound allowed, another type", all(unbound, claim("type", "batch.failed")), webhook.ErrForged},
+		{"unbound allowed, another id", all(unbound, claim("data", map[string]any{"id": "x"})), webhook.ErrForged},
+		{"unbound allowed, type alone agrees", all(unbound, without("data")), nil},
+		{"unbound allowed, type alone disagrees", all(unbound, without("data"), claim("type", "x")), webhook.ErrForged},
+		{"unbound allowed, data alone agrees", all(unbound, without("type")), nil},
+		{"unbound allowed, data alone disagrees", all(unbound, without("type"), claim("data", 1)), webhook.ErrForged},
+		{"unbound allowed, type alone, body no JSON", all(unbound, without("data"), body("hello")), webhook.ErrForged},
+		{"unbound allowed, forged", all(none, unbound, text(corrupt)), webhook.ErrForged},
+		{"unbound allowed, aud wrong", all(none, unbound, claim("aud", "x")), webhook.ErrAudience},
+		{"unbound allowed, expired", all(none, unbound, in("exp", -time.Hour)), webhook.ErrStale},
+		{"unbound allowed, no exp", all(none, unbound, without("exp")), webhook.ErrForged},
+	}
+	runTokenRows(t, rows)
+}
+
+// nested is a list of that many levels.
+func nested(levels int) string {
+	return strings.Repeat("[", levels) + strings.Repeat("]", levels)
+}
+
+// What a token bound is what consumers see: Event must not read it otherwise.
+func TestEventIsTheOneThatTheTokenBound(t *testing.T) {
+	d := genuineToken()
+	delivery, err := d.verify(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e := delivery.Event(); e.Type != d.claims["type"] || e.JobID != d.claims["data"].(map[string]any)["id"] {
+		t.Errorf("Event() = %+v", e)
+	}
+}

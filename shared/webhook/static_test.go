@@ -1,0 +1,169 @@
+package webhook_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/geminihook/geminihook/shared/webhook"
+	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
+)
+
+// What is signed is the id, the timestamp and the body, under one of the secrets.
+func TestStaticRefusesWhatWasNotSigned(t *testing.T) {
+	now := time.Now()
+	for name, spoil := range map[string]func(h http.Header, body *[]byte){
+		"id": func(h http.Header, _ *[]byte) { h.Set("Webhook-Id", someID+"0") },
+		"timestamp": func(h http.Header, _ *[]byte) {
+			h.Set("Webhook-Timestamp", webhooktest.Timestamp(now.Add(time.Second)))
+		},
+		"body":            func(_ http.Header, body *[]byte) { *body = append(*body, '\n') },
+		"body cut":        func(_ http.Header, body *[]byte) { *body = (*body)[:len(*body)-1] },
+		"no body":         func(_ http.Header, body *[]byte) { *body = nil },
+		"body re-encoded": func(_ http.Header, body *[]byte) { *body = reencode(*body) },
+		"other secret": func(h http.Header, body *[]byte) {
+			key := signingKey(t, webhooktest.NewSecret())
+			h.Set("Webhook-Signature", webhook.SignV1(key, someID, h.Get("Webhook-Timestamp"), *body))
+		},
+		// The secret's text for its bytes, as some receivers have it.
+		"secret not decoded": func(h http.Header, body *[]byte) {
+			key := signingKey(t, b64([]byte(secretA)))
+			h.Set("Webhook-Signature", webhook.SignV1(key, someID, h.Get("Webhook-Timestamp"), *body))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, body := sides(t)[0], bytes.Clone(someBody)
+			h := webhooktest.Header(someID, now, s.sign(someID, webhooktest.Timestamp(now), body))
+			d, err := s.verifier.Verify(t.Context(), h, body)
+			wantRefusal(t, d, err, nil)
+			spoil(h, &body)
+			d, err = s.verifier.Verify(t.Context(), h, body)
+			wantRefusal(t, d, err, webhook.ErrForged)
+		})
+	}
+}
+
+func reencode(body []byte) []byte {
+	var value any
+	if err := json.Unmarshal(body, &value); err != nil {
+		panic(err)
+	}
+	return must(json.Marshal(value))
+}
+
+// While a secret is rotated the sender may sign with the old one, the new one, or
+// both; and several webhooks may share a URL.
+func TestStaticTakesEverySecretInForce(t *testing.T) {
+	inForce := []string{secretA, secretB, webhooktest.NewSecret()}
+	var keys ring[webhook.SigningKey]
+	for _, secret := range inForce {
+		keys = append(keys, signingKey(t, secret))
+	}
+	static := &webhook.Static{Keys: keys}
+	withdrawn := signingKey(t, webhooktest.NewSecret())
+	now := time.Now()
+	timestamp := webhooktest.Timestamp(now)
+	old := webhook.SignV1(withdrawn, someID, timestamp, someBody)
+	for i, key := range keys {
+		fresh := webhook.SignV1(key, someID, timestamp, someBody)
+		for _, signature := range []string{fresh, old + " " + fresh, fresh + " " + old} {
+			d, err := static.Verify(t.Context(), webhooktest.Header(someID, now, signature), someBody)
+			if wantRefusal(t, d, err, nil); t.Failed() {
+				t.Fatalf("secret %d", i)
+			}
+		}
+	}
+	d, err := static.Verify(t.Context(), webhooktest.Header(someID, now, old), someBody)
+	wantRefusal(t, d, err, webhook.ErrForged)
+}
+
+func TestParseSigningKeyTakes(t *testing.T) {
+	key := []byte("0123456789abcdefghi") // 19 bytes: base64 needs one "=" of padding, and leaves bits over
+	const text = "MDEyMzQ1Njc4OWFiY2RlZmdoaQ"
+	want := webhook.SignV1(signingKey(t, base64.StdEncoding.EncodeToString(key)), someID, "1", nil)
+	for _, secret := range []string{
+		text, text + "==", "whsec_" + text, "whsec_" + text + "==", " \twhsec_" + text + "\r\n", text + "=",
+	} {
+		if got := webhook.SignV1(signingKey(t, secret), someID, "1", nil); got != want {
+			t.Errorf("%q is another key", secret)
+		}
+	}
+}
+
+func TestParseSigningKeyRefuses(t *testing.T) {
+	for name, secret := range map[string]string{
+		"empty":                "",
+		"spaces":               " \n",
+		"prefix alone":         "whsec_",
+		"15 bytes":             "whsec_" + base64.StdEncoding.EncodeToString([]byte("0123456789abcde")),
+		"not base64":           "whsec_0123456789abcdef*123456789abcdef",
+		"URL alphabet":         "whsec_-_-_-_-_-_-_-_-_-_-_-_-_-_-_-_-_",
+		"another prefix":       "v1,whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+		"the prefix twice":     "whsec_whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+		"a public key":         "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=",
+		"two, a line each":     "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw=\nwhsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+		"padding in the midst": "whsec_MfKQ9r8GKYqr=TwjUPD8ILPZIo2LaLaSw",
+		"a lone character":     "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwA",
+		"not UTF-8":            "whsec_\xff\xfe\xfd",
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := webhook.ParseSigningKey([]byte(secret))
+			if err == nil {
+				t.Fatal("taken")
+			}
+			bare := strings.ReplaceAll(strings.TrimSpace(secret), "whsec_", "")
+			if len(bare) > 3 && strings.Contains(err.Error(), bare[:4]) {
+				t.Errorf("the error tells the secret: %v", err)
+			}
+		})
+	}
+	if _, err := webhook.ParseSigningKey([]byte("whsec_" + base64.StdEncoding.EncodeToString([]byte("0123456789abcdef")))); err != nil {
+		t.Errorf("16 bytes: %v", err)
+	}
+}
+
+// A key that is printed by mistake, in whatever way, tells nothing.
+func TestSigningKeyPrintsAsNothing(t *testing.T) {
+	raw := []byte("the raw key, 32 bytes, in ASCII.")
+	secret := "whsec_" + base64.StdEncoding.EncodeToString(raw)
+	key := signingKey(t, secret)
+	webhook.SignV1(key, someID, "1", nil) // something in the pool
+	holder := struct {
+		Key    webhook.SigningKey
+		Ptr    *webhook.SigningKey
+		List   []webhook.SigningKey
+		hidden webhook.SigningKey
+	}{key, &key, []webhook.SigningKey{key}, key}
+
+	var out bytes.Buffer
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%o"} {
+		for _, value := range []any{key, &key, holder, &holder, []any{key}, map[string]any{"key": key}} {
+			fmt.Fprintf(&out, verb+"\n", value)
+		}
+	}
+	for _, h := range []slog.Handler{slog.NewJSONHandler(&out, nil), slog.NewTextHandler(&out, nil)} {
+		slog.New(h).Info("key", "key", key, "pointer", &key, "holder", holder)
+	}
+	out.Write(must(json.Marshal(holder)))
+
+	text := out.String()
+	for _, secret := range []string{
+		string(raw[:8]), secret[6:14], hex.EncodeToString(raw[:8]), strings.ToUpper(hex.EncodeToString(raw[:8])),
+		strings.Trim(fmt.Sprint(raw[:8]), "[]"), strings.TrimPrefix(fmt.Sprintf("%#v", raw[:4]), "[]byte{")[:16],
+		strings.Trim(fmt.Sprintf("%o", raw[:8]), "[]"),
+	} {
+		if strings.Contains(text, secret) {
+			t.Errorf("%q is in\n%s", secret, text)
+		}
+	}
+	if got := fmt.Sprintf("%v %+v %#v %s", key, key, key, key); got != strings.Repeat("SigningKey(hidden) ", 3)+"SigningKey(hidden)" {
+		t.Errorf("%s", got)
+	}
+}

@@ -1,0 +1,318 @@
+package webhook_test
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"errors"
+	"fmt"
+	"net/http"
+	"reflect"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/geminihook/geminihook/shared/webhook"
+	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
+)
+
+// ring is a Keyring that always knows.
+type ring[K any] []K
+
+func (r ring[K]) Find(_ context.Context, match func(K) bool) (bool, error) {
+	return slices.ContainsFunc(r, match), nil
+}
+
+// outage is a Keyring that cannot say.
+type outage[K any] struct{ err error }
+
+func (o outage[K]) Find(context.Context, func(K) bool) (bool, error) { return false, o.err }
+
+// The keys of all tests, made once.
+var (
+	rsaKey   = sync.OnceValue(newRSAKey)
+	otherRSA = sync.OnceValue(newRSAKey)
+	ecKey    = sync.OnceValue(func() *ecdsa.PrivateKey { return must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)) })
+	edKey    = newEdKey('a')
+	otherEd  = newEdKey('b')
+)
+
+func newRSAKey() *rsa.PrivateKey { return must(rsa.GenerateKey(rand.Reader, 2048)) }
+
+func newEdKey(seed byte) ed25519.PrivateKey {
+	return ed25519.NewKeyFromSeed(bytes.Repeat([]byte{seed}, ed25519.SeedSize))
+}
+
+func must[T any](value T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return value
+}
+
+func signingKey(t testing.TB, secret string) webhook.SigningKey {
+	t.Helper()
+	key, err := webhook.ParseSigningKey([]byte(secret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+func publicKey(kid string, key crypto.Signer) webhook.PublicKey {
+	return webhook.PublicKey{ID: kid, Key: key.Public()}
+}
+
+const (
+	secretA  = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+	secretB  = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+	audience = "https://receiver.example/DynamicWebhook"
+	someID   = "msg_2f0b8c3e-9c53-4f0a-8f5e-0d7c6f6a1b42"
+)
+
+var someBody = []byte(`{"type":"batch.succeeded","version":"v1","timestamp":"2026-01-22T12:00:00Z",` +
+	`"data":{"id":"batches/123456","output_file_uri":"gs://my-bucket/results.jsonl"}}`)
+
+// A verifier is either of the two.
+type verifier interface {
+	Verify(context.Context, http.Header, []byte) (*webhook.Delivery, error)
+}
+
+// A side is one scheme seen from both sides.
+type side struct {
+	scheme   webhook.Scheme
+	endpoint string
+	verifier verifier
+	sign     func(id, timestamp string, body []byte) string
+}
+
+// sides returns all three schemes. Their verifiers hold keys that signed nothing,
+// too.
+func sides(t testing.TB) []side {
+	secret := signingKey(t, secretA)
+	static := &webhook.Static{Keys: ring[webhook.SigningKey]{signingKey(t, secretB), secret}}
+	dynamic := &webhook.Dynamic{
+		Keys: ring[webhook.PublicKey]{
+			publicKey("", otherEd), publicKey("rsa", rsaKey()), publicKey("ec", ecKey()), publicKey("", edKey),
+		},
+		Audiences: []string{audience},
+	}
+	return []side{
+		{webhook.V1, webhook.StaticEndpoint, static, func(id, timestamp string, body []byte) string {
+			return webhook.SignV1(secret, id, timestamp, body)
+		}},
+		{webhook.V1a, webhook.DynamicEndpoint, dynamic, func(id, timestamp string, body []byte) string {
+			return webhook.SignV1a(edKey, id, timestamp, body)
+		}},
+		{webhook.JWT, webhook.DynamicEndpoint, dynamic, func(_, _ string, body []byte) string {
+			return must(webhook.SignJWT(rsaKey(), "rsa", webhooktest.Claims(audience, time.Now(), body)))
+		}},
+	}
+}
+
+// refusals are the kinds of error that blame the sender.
+var refusals = []error{webhook.ErrMalformed, webhook.ErrForged, webhook.ErrAudience, webhook.ErrStale}
+
+// wantRefusal checks that err is of the one kind, and of no other; or none where
+// want is nil.
+func wantRefusal(t testing.TB, d *webhook.Delivery, err, want error) {
+	t.Helper()
+	if want == nil {
+		if err != nil || d == nil {
+			t.Errorf("Verify: %v, %v; want a delivery", d, err)
+		}
+		return
+	}
+	if d != nil {
+		t.Errorf("Verify returned a delivery beside its error")
+	}
+	for _, kind := range refusals {
+		if errors.Is(err, kind) != (kind == want) {
+			t.Errorf("Verify: %v; want %v alone", err, want)
+		}
+	}
+}
+
+func TestVerifyReturnsWhatWasDelivered(t *testing.T) {
+	for _, s := range sides(t) {
+		t.Run(string(s.scheme), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				timestamp := webhooktest.Timestamp(time.Now().Add(-time.Minute))
+				h := webhooktest.Header(someID, time.Now().Add(-time.Minute), s.sign(someID, timestamp, someBody))
+				h.Set("Content-Type", "application/json; charset=utf-8")
+				got, err := s.verifier.Verify(t.Context(), h, someBody)
+				if err != nil {
+					t.Fatal(err)
+				}
+				want := &webhook.Delivery{
+					Endpoint:    s.endpoint,
+					Scheme:      s.scheme,
+					ID:          someID,
+					Received:    time.Now(),
+					ContentType: "application/json; charset=utf-8",
+					Body:        someBody,
+				}
+				if !reflect.DeepEqual(got, want) {
+					t.Errorf("got  %+v\nwant %+v", got, want)
+				}
+				if &got.Body[0] != &someBody[0] {
+					t.Error("Body is a copy")
+				}
+			})
+		})
+	}
+}
+
+func TestVerifyTakesAnyBody(t *testing.T) {
+	for _, s := range sides(t)[:2] { // what a token carries must be JSON
+		for name, body := range map[string][]byte{
+			"none":        nil,
+			"empty":       {},
+			"no JSON":     []byte("hello"),
+			"no UTF-8":    {0xff, 0, '.', '\n'},
+			"1 MiB":       bytes.Repeat([]byte("a"), 1<<20),
+			"deep JSON":   []byte(strings.Repeat("[", 1<<20)),
+			"a dot first": []byte(".1"),
+		} {
+			t.Run(string(s.scheme)+" "+name, func(t *testing.T) {
+				now := time.Now()
+				h := webhooktest.Header(someID, now, s.sign(someID, webhooktest.Timestamp(now), body))
+				d, err := s.verifier.Verify(t.Context(), h, body)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !bytes.Equal(d.Body, body) {
+					t.Error("another body")
+				}
+				if e := d.Event(); e != (webhook.Event{}) {
+					t.Errorf("Event() = %+v, want none", e)
+				}
+			})
+		}
+	}
+}
+
+// An outage of ours must never read as a forgery.
+func TestKeyringErrorIsNoRefusal(t *testing.T) {
+	down := errors.New("down")
+	all := sides(t)
+	all[0].verifier = &webhook.Static{Keys: outage[webhook.SigningKey]{down}}
+	all[1].verifier = &webhook.Dynamic{Keys: outage[webhook.PublicKey]{down}, Audiences: []string{audience}}
+	all[2].verifier = all[1].verifier
+	for _, s := range all {
+		t.Run(string(s.scheme), func(t *testing.T) {
+			now := time.Now()
+			h := webhooktest.Header(someID, now, s.sign(someID, webhooktest.Timestamp(now), someBody))
+			d, err := s.verifier.Verify(t.Context(), h, someBody)
+			if d != nil || !errors.Is(err, down) {
+				t.Errorf("Verify: %v, %v; want the keyring's error", d, err)
+			}
+			for _, kind := range refusals {
+				if errors.Is(err, kind) {
+					t.Errorf("%v blames the sender: %v", err, kind)
+				}
+			}
+		})
+	}
+}
+
+// The scheme is the endpoint's, never the caller's.
+func TestEndpointsTakeNoOtherScheme(t *testing.T) {
+	all := sides(t)
+	for _, endpoint := range all[:2] {
+		for _, caller := range all {
+			if caller.endpoint == endpoint.endpoint {
+				continue
+			}
+			t.Run(fmt.Sprintf("%s at %s", caller.scheme, endpoint.endpoint), func(t *testing.T) {
+				now := time.Now()
+				h := webhooktest.Header(someID, now, caller.sign(someID, webhooktest.Timestamp(now), someBody))
+				d, err := endpoint.verifier.Verify(t.Context(), h, someBody)
+				wantRefusal(t, d, err, webhook.ErrForged)
+			})
+		}
+	}
+}
+
+// What is said about a refusal is for the log: it must hold nothing with which a
+// delivery could be made, and stay short whatever came.
+func TestErrorsHoldNothingReceived(t *testing.T) {
+	long := strings.Repeat("canary", 10_000)
+	for _, s := range sides(t) {
+		for name, spoil := range map[string]func(http.Header){
+			"id":              func(h http.Header) { h.Set("Webhook-Id", long) },
+			"id with a dot":   func(h http.Header) { h.Set("Webhook-Id", "canary.") },
+			"timestamp":       func(h http.Header) { h.Set("Webhook-Timestamp", long) },
+			"signature":       func(h http.Header) { h.Set("Webhook-Signature", long) },
+			"v1 signature":    func(h http.Header) { h.Set("Webhook-Signature", "v1,canary") },
+			"v1a signature":   func(h http.Header) { h.Set("Webhook-Signature", "v1a,"+strings.Repeat("canary1+", 11)) },
+			"oversized token": func(h http.Header) { h.Set("Webhook-Signature", "e30.e30."+long) },
+			"token":           func(h http.Header) { h.Set("Webhook-Signature", "eyJhbGciOiJSUzI1NiJ9.canarycanary.canary") },
+		} {
+			t.Run(string(s.scheme)+" "+name, func(t *testing.T) {
+				h := webhooktest.Header(someID, time.Now(), "v1,")
+				spoil(h)
+				_, err := s.verifier.Verify(t.Context(), h, []byte("canary"))
+				if err == nil {
+					t.Fatal("taken")
+				}
+				if text := err.Error(); strings.Contains(text, "canary") || len(text) > 200 {
+					t.Errorf("error: %.300s", text)
+				}
+			})
+		}
+	}
+}
+
+// A body may have a megabyte: v1 must not copy it, v1a once.
+func TestVerifyCopiesTheBodyOnceAtMost(t *testing.T) {
+	body := bytes.Repeat([]byte("a"), 1<<20)
+	for i, s := range sides(t)[:2] {
+		t.Run(string(s.scheme), func(t *testing.T) {
+			now := time.Now()
+			h := webhooktest.Header(someID, now, s.sign(someID, webhooktest.Timestamp(now), body))
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			d, err := s.verifier.Verify(t.Context(), h, body)
+			runtime.ReadMemStats(&after)
+			wantRefusal(t, d, err, nil)
+			if got, most := after.TotalAlloc-before.TotalAlloc, uint64(i<<20+1<<18); got > most {
+				t.Errorf("%d bytes allocated, of at most %d", got, most)
+			}
+		})
+	}
+}
+
+func TestVerifyConcurrently(t *testing.T) {
+	for _, s := range sides(t) {
+		t.Run(string(s.scheme), func(t *testing.T) {
+			var all sync.WaitGroup
+			for g := range 8 {
+				all.Go(func() {
+					for i := range 20 {
+						id := fmt.Sprintf("msg_%d_%d", g, i)
+						body := fmt.Appendf(nil, `{"type":"t%d","data":{"id":"%d"}}`, g, i)
+						now := time.Now()
+						h := webhooktest.Header(id, now, s.sign(id, webhooktest.Timestamp(now), body))
+						if _, err := s.verifier.Verify(t.Context(), h, body); err != nil {
+							t.Errorf("genuine: %v", err)
+						}
+						if _, err := s.verifier.Verify(t.Context(), h, fmt.Appendf(body, " ")); s.scheme != webhook.JWT && !errors.Is(err, webhook.ErrForged) {
+							t.Errorf("forged: %v", err)
+						}
+					}
+				})
+			}
+			all.Wait()
+		})
+	}
+}
