@@ -124,7 +124,7 @@ func (c *console) message(topic string, m *pubsubpb.PubsubMessage) {
 		what:   c.paint.In(command.Cyan, pad(path.Base(topic), whatWidth)),
 		about:  a["ce-type"],
 		id:     a["ce-id"],
-		where:  strings.TrimPrefix(path.Dir(a["ce-source"])+"/"+path.Base(a["ce-source"]), sourcePrefix),
+		where:  strings.TrimPrefix(a["ce-source"], sourcePrefix),
 		amount: fmt.Sprintf("%d B", len(m.Data)),
 		rest:   a["ce-subject"],
 	}, indent, c.paint.In(command.Dim, shown(m.Data)))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -33,9 +34,10 @@ func front(functions *url.URL, instance string) http.Handler {
 	return mux
 }
 
-// proxyTo passes requests on as they came: path, query, headers and body.
+// proxyTo passes requests on as they came: path, query, headers and body. The
+// sender's hanging up ends none, as it ends none in the functions.
 func proxyTo(functions *url.URL) http.Handler {
-	return &httputil.ReverseProxy{
+	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.Out.URL.Scheme, r.Out.URL.Host = functions.Scheme, functions.Host
 			r.Out.URL.RawQuery = r.In.URL.RawQuery // Go would drop what it cannot parse
@@ -46,6 +48,9 @@ func proxyTo(functions *url.URL) http.Handler {
 		},
 		ErrorHandler: proxyFailed,
 	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		proxy.ServeHTTP(w, r.WithContext(context.WithoutCancel(r.Context())))
+	})
 }
 
 // proxyFailed answers where the function could not. A body that broke off cannot
