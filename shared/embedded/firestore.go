@@ -109,7 +109,7 @@ func (f *Firestore) transaction(database string, id []byte) (*transaction, error
 	if tx := f.open[string(id)]; tx != nil && tx.database == database {
 		return tx, nil
 	}
-	return nil, status.Error(codes.InvalidArgument, "the transaction is finished, or never was")
+	return nil, invalid("the transaction is finished, or never was")
 }
 
 // Rollback implements [firestorepb.FirestoreServer]. To roll back a finished transaction is no error.
@@ -118,7 +118,7 @@ func (f *Firestore) Rollback(_ context.Context, req *firestorepb.RollbackRequest
 	defer f.mu.Unlock()
 	id := req.Transaction
 	if len(id) != 8 || binary.BigEndian.Uint64(id)-1 >= f.begun {
-		return nil, status.Error(codes.InvalidArgument, "no such transaction")
+		return nil, invalid("no such transaction")
 	}
 	delete(f.open, string(id))
 	return &emptypb.Empty{}, nil

@@ -33,7 +33,7 @@ func checkCommit(req *firestorepb.CommitRequest) error {
 
 func checkWrite(database string, w *firestorepb.Write) error {
 	if t := w.CurrentDocument.GetUpdateTime(); t.GetNanos()%1000 != 0 {
-		return status.Error(codes.InvalidArgument, "an update time has no more than microseconds")
+		return invalid("an update time has no more than microseconds")
 	}
 	switch w.Operation.(type) {
 	case *firestorepb.Write_Update:
@@ -42,10 +42,10 @@ func checkWrite(database string, w *firestorepb.Write) error {
 		}
 	case *firestorepb.Write_Delete:
 		if w.UpdateMask != nil || w.UpdateTransforms != nil {
-			return status.Error(codes.InvalidArgument, "a delete has neither mask nor transforms")
+			return invalid("a delete has neither mask nor transforms")
 		}
 	case nil:
-		return status.Error(codes.InvalidArgument, "a write without an operation")
+		return invalid("a write without an operation")
 	default:
 		return unmodelled("a write that is neither an update nor a delete")
 	}
@@ -74,7 +74,7 @@ func checkTransform(t *firestorepb.DocumentTransform_FieldTransform) error {
 	case t.GetSetToServerValue() == firestorepb.DocumentTransform_FieldTransform_REQUEST_TIME, isNumber(by):
 		return nil
 	case by != nil:
-		return status.Error(codes.InvalidArgument, "an increment by something that is not a number")
+		return invalid("an increment by something that is not a number")
 	}
 	return unmodelled("a transform other than the server's time and an increment")
 }
@@ -102,7 +102,7 @@ func applyWrite(w *firestorepb.Write, old *firestorepb.Document, now *timestampp
 	truncateTimes(doc.Fields)
 	values := transform(doc, w.UpdateTransforms, now)
 	if size := documentSize(doc); size > maxDocument {
-		return nil, nil, status.Errorf(codes.InvalidArgument, "a document of %d bytes, more than %d", size, maxDocument)
+		return nil, nil, invalid("a document of %d bytes, more than %d", size, maxDocument)
 	}
 	if old == nil {
 		doc.CreateTime, doc.UpdateTime = now, now
@@ -117,18 +117,21 @@ func applyWrite(w *firestorepb.Write, old *firestorepb.Document, now *timestampp
 }
 
 func checkPrecondition(p *firestorepb.Precondition, doc *firestorepb.Document) error {
-	switch want := p.GetConditionType().(type) {
+	switch c := p.GetConditionType().(type) {
 	case *firestorepb.Precondition_Exists:
-		if want.Exists && doc == nil {
+		if c.Exists && doc == nil {
 			return status.Error(codes.NotFound, "no document to update")
 		}
-		if !want.Exists && doc != nil {
+		if !c.Exists && doc != nil {
 			return status.Errorf(codes.AlreadyExists, "document already exists: %s", doc.Name)
 		}
 	case *firestorepb.Precondition_UpdateTime:
-		if doc == nil || !proto.Equal(want.UpdateTime, doc.UpdateTime) {
-			return status.Errorf(codes.FailedPrecondition, "the update time is %v, not the required %v",
-				doc.GetUpdateTime().AsTime(), want.UpdateTime.AsTime())
+		is, want := doc.GetUpdateTime().AsTime(), c.UpdateTime.AsTime()
+		if doc != nil && want.After(is) {
+			return invalid("the required update time %v is later than the document's %v", want, is)
+		}
+		if doc == nil || !want.Equal(is) {
+			return status.Errorf(codes.FailedPrecondition, "the update time is %v, not the required %v", is, want)
 		}
 	}
 	return nil
