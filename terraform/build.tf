@@ -1,0 +1,73 @@
+# What the functions are built from, by whom, and into what.
+
+resource "google_storage_bucket" "source" {
+  project                     = local.project
+  name                        = "${var.project_id}-${var.name}-source"
+  location                    = var.region
+  uniform_bucket_level_access = true
+  public_access_prevention    = "enforced"
+  force_destroy               = true # it holds nothing that Terraform cannot make again
+}
+
+resource "google_artifact_registry_repository" "images" {
+  project       = local.project
+  location      = var.region
+  repository_id = var.name
+  format        = "DOCKER"
+  description   = "Images of the functions"
+
+  # Every deployment leaves an image behind. The last few stay, for a rollback.
+  cleanup_policies {
+    id     = "keep-recent"
+    action = "KEEP"
+    most_recent_versions {
+      keep_count = 5
+    }
+  }
+  cleanup_policies {
+    id     = "delete-old"
+    action = "DELETE"
+    condition {
+      older_than = "2592000s"
+    }
+  }
+}
+
+resource "google_service_account" "build" {
+  project      = local.project
+  account_id   = "${var.name}-build"
+  display_name = "Builds the functions of ${var.name}"
+}
+
+resource "google_project_iam_member" "build_logs" {
+  project = local.project
+  role    = "roles/logging.logWriter"
+  member  = google_service_account.build.member
+}
+
+resource "google_artifact_registry_repository_iam_member" "build" {
+  project    = local.project
+  location   = google_artifact_registry_repository.images.location
+  repository = google_artifact_registry_repository.images.repository_id
+  role       = "roles/artifactregistry.writer"
+  member     = google_service_account.build.member
+}
+
+resource "google_storage_bucket_iam_member" "build" {
+  bucket = google_storage_bucket.source.name
+  role   = "roles/storage.objectViewer"
+  member = google_service_account.build.member
+}
+
+# The platform copies the source into a bucket of its own, which does not exist
+# before the first deployment: hence a grant on the project, held to that bucket.
+resource "google_project_iam_member" "build_source" {
+  project = local.project
+  role    = "roles/storage.objectViewer"
+  member  = google_service_account.build.member
+
+  condition {
+    title      = "platform-source-bucket"
+    expression = "resource.name.startsWith(\"projects/_/buckets/gcf-v2-sources-${local.project_number}-${var.region}\")"
+  }
+}

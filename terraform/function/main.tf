@@ -1,0 +1,94 @@
+# One deployed function: its archive, its service account, the function, and who
+# may call it.
+
+locals {
+  # The buildpack wants the function's package at the archive's root and go.mod
+  # beside it, and fails on a test file there. A list of what goes in, rather than
+  # of what stays out: a file that nobody thought of is missed by the build, which
+  # says so, instead of being deployed.
+  shared = [for path in fileset(var.settings.repository, "shared/**/*.go") : path
+    if length(setintersection(split("/", path), ["embedded", "webhooktest"])) == 0
+  ]
+  sources = { for at, path in merge(
+    { "go.mod" = "go.mod", "go.sum" = "go.sum" },
+    { for path in local.shared : path => path },
+    { for path in fileset(var.settings.repository, "${var.folder}/*.go") : basename(path) => path },
+  ) : at => path if !endswith(path, "_test.go") }
+}
+
+data "archive_file" "source" {
+  type             = "zip"
+  output_path      = "${path.root}/.terraform/archives/${var.name}.zip"
+  output_file_mode = "0644" # the hash depends on what is in the files, not on whose they are
+
+  dynamic "source" {
+    for_each = local.sources
+    content {
+      filename = source.key
+      content  = file("${var.settings.repository}/${source.value}")
+    }
+  }
+}
+
+# The name changes with the content: that is what makes the function be built anew.
+resource "google_storage_bucket_object" "source" {
+  bucket = var.settings.bucket
+  name   = "${var.name}-${data.archive_file.source.output_md5}.zip"
+  source = data.archive_file.source.output_path
+}
+
+resource "google_service_account" "this" {
+  project      = var.settings.project
+  account_id   = var.name
+  display_name = "Runs the function ${var.name}"
+}
+
+resource "google_cloudfunctions2_function" "this" {
+  project     = var.settings.project
+  location    = var.settings.region
+  name        = var.name
+  description = var.description
+
+  build_config {
+    runtime           = "go126"
+    entry_point       = var.entry_point
+    service_account   = var.settings.build_account
+    docker_repository = var.settings.image_repository
+
+    source {
+      storage_source {
+        bucket = google_storage_bucket_object.source.bucket
+        object = google_storage_bucket_object.source.name
+      }
+    }
+  }
+
+  service_config {
+    service_account_email            = google_service_account.this.email
+    environment_variables            = var.environment
+    ingress_settings                 = "ALLOW_ALL"
+    all_traffic_on_latest_revision   = true
+    max_instance_request_concurrency = var.settings.concurrency
+    min_instance_count               = var.settings.min_instances
+    max_instance_count               = var.settings.max_instances
+    available_memory                 = var.settings.memory
+    available_cpu                    = var.settings.cpu
+    timeout_seconds                  = var.settings.timeout_seconds
+  }
+
+  depends_on = [var.ready]
+}
+
+# The sender has no Google identity to show: the signature is what it is let in for.
+resource "google_cloud_run_v2_service_iam_member" "public" {
+  project  = var.settings.project
+  location = google_cloudfunctions2_function.this.location
+  name     = google_cloudfunctions2_function.this.name
+  role     = "roles/run.invoker"
+  member   = "allUsers"
+
+  lifecycle {
+    # A function that is recreated has a new service, and that has no grants.
+    replace_triggered_by = [google_cloudfunctions2_function.this.id]
+  }
+}

@@ -1,0 +1,14 @@
+output "name" {
+  description = "Name of the function and of its Cloud Run service."
+  value       = google_cloudfunctions2_function.this.name
+}
+
+output "member" {
+  description = "The function's service account, as grants name it."
+  value       = google_service_account.this.member
+}
+
+output "sources" {
+  description = "What the archive holds: path in it = path in the repository."
+  value       = local.sources
+}

@@ -1,0 +1,47 @@
+variable "name" {
+  description = "Name of the function, of its Cloud Run service and of its service account."
+  type        = string
+}
+
+variable "description" {
+  description = "What the function is for."
+  type        = string
+}
+
+variable "folder" {
+  description = "The function's folder in the repository: its Go files go to the archive's root."
+  type        = string
+}
+
+variable "entry_point" {
+  description = "The name under which the function registers itself."
+  type        = string
+}
+
+variable "environment" {
+  description = "The function's settings."
+  type        = map(string)
+}
+
+variable "settings" {
+  description = "What the functions have in common: where they are, what they are built from and by whom, and their size."
+  type = object({
+    project          = string
+    region           = string
+    repository       = string
+    bucket           = string
+    image_repository = string
+    build_account    = string
+    concurrency      = number
+    min_instances    = number
+    max_instances    = number
+    memory           = string
+    cpu              = string
+    timeout_seconds  = number
+  })
+}
+
+variable "ready" {
+  description = "What must exist before the function: anything that names it. (depends_on on the module would leave the archive unread until apply.)"
+  type        = list(string)
+}

@@ -1,0 +1,80 @@
+# The two functions.
+
+locals {
+  names = {
+    static  = "${var.name}-static"
+    dynamic = "${var.name}-dynamic"
+  }
+
+  # Known before the functions exist: the dynamic one is told its own URL, as the
+  # audience of JWTs. A function also answers at an address on run.app; senders
+  # are given this one only, so this one is the audience.
+  urls = { for key, name in local.names : key => "https://${var.region}-${var.project_id}.cloudfunctions.net/${name}" }
+
+  environment = {
+    GOOGLE_CLOUD_PROJECT = var.project_id
+    FIRESTORE_DATABASE   = google_firestore_database.this.name
+    FIRESTORE_COLLECTION = local.collection
+    TOPICS               = join(",", [for type, topic in var.routes : "${type}=${google_pubsub_topic.route[topic].name}"])
+    TIMESTAMP_TOLERANCE  = "${var.timestamp_tolerance_seconds}s"
+    RECORD_RETENTION     = "${var.record_retention_hours}h"
+  }
+
+  function = {
+    project          = local.project
+    region           = var.region
+    repository       = "${path.root}/.."
+    bucket           = google_storage_bucket.source.name
+    image_repository = google_artifact_registry_repository.images.id
+    build_account    = google_service_account.build.id
+    concurrency      = var.concurrency
+    min_instances    = var.min_instances
+    max_instances    = var.max_instances
+    memory           = var.memory
+    cpu              = var.cpu
+    timeout_seconds  = var.timeout_seconds
+  }
+
+  # The functions are made last. The database takes minutes, and in that time the
+  # grants to the build account, without which the first build fails, take effect.
+  ready = [
+    google_project_iam_member.build_logs.id,
+    google_project_iam_member.build_source.id,
+    google_artifact_registry_repository_iam_member.build.id,
+    google_storage_bucket_iam_member.build.id,
+    google_firestore_field.expire_at.id,
+  ]
+}
+
+module "static" {
+  source = "./function"
+
+  name        = local.names.static
+  description = "Receives the webhooks registered for the project"
+  folder      = "functions/static"
+  entry_point = "StaticWebhook"
+  settings    = local.function
+  ready       = local.ready
+
+  environment = merge(local.environment, {
+    SIGNING_SECRET = google_secret_manager_secret.signing_secret.secret_id
+  })
+}
+
+module "dynamic" {
+  source = "./function"
+
+  name        = local.names.dynamic
+  description = "Receives the webhooks named in single requests"
+  folder      = "functions/dynamic"
+  entry_point = "DynamicWebhook"
+  settings    = local.function
+  ready       = local.ready
+
+  environment = merge(local.environment, {
+    URL_TOKEN_SECRET   = google_secret_manager_secret.url_token.secret_id
+    URL_TOKEN_REQUIRED = tostring(var.url_token_required)
+    JWT_AUDIENCE       = join(",", coalesce(var.jwt_audiences, [local.urls.dynamic]))
+    JWT_EVENT_REQUIRED = tostring(var.jwt_event_required)
+  })
+}

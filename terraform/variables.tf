@@ -1,0 +1,292 @@
+# Where, and under what name.
+
+variable "project_id" {
+  description = "Id of the Google Cloud project. It must exist and have billing; nothing else is needed in it."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.project_id))
+    error_message = "A project id: 6 to 30 lower-case letters, digits and hyphens. Ids of the old form \"domain:project\" have another URL and are not supported."
+  }
+}
+
+variable "region" {
+  description = "Region of the functions, their images and the source bucket, and of the database unless firestore_location says otherwise."
+  type        = string
+  default     = "us-central1"
+
+  validation {
+    condition     = can(regex("^[a-z]+-[a-z]+[0-9]+$", var.region))
+    error_message = "A region such as europe-west1: no zone, no multi-region."
+  }
+}
+
+variable "name" {
+  description = "What the names of all resources but the topics begin with, and the database's name. Two installations in one project need two names, and routes to different topics."
+  type        = string
+  default     = "geminihook"
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{2,20}[a-z0-9]$", var.name))
+    error_message = "4 to 22 lower-case letters, digits and hyphens, a letter first and no hyphen last: service accounts allow 30 characters, databases no fewer than 4."
+  }
+}
+
+variable "labels" {
+  description = "Labels for every resource that has labels."
+  type        = map(string)
+  default     = {}
+
+  validation {
+    condition = alltrue([for key, value in var.labels :
+      can(regex("^[a-z][a-z0-9_-]{0,62}$", key)) && can(regex("^[a-z0-9_-]{0,63}$", value))
+    ])
+    error_message = "Keys and values: at most 63 lower-case letters, digits, hyphens and underscores; a key begins with a letter."
+  }
+}
+
+# What the receiver accepts.
+
+variable "timestamp_tolerance_seconds" {
+  description = "How far a delivery's timestamp may be from now, either way."
+  type        = number
+  default     = 300
+
+  validation {
+    condition     = var.timestamp_tolerance_seconds >= 60 && var.timestamp_tolerance_seconds <= 3600 && floor(var.timestamp_tolerance_seconds) == var.timestamp_tolerance_seconds
+    error_message = "Whole seconds, 60 to 3600."
+  }
+}
+
+variable "record_retention_hours" {
+  description = "How long it is remembered that a delivery was taken. The sender retries for 24 hours."
+  type        = number
+  default     = 72
+
+  validation {
+    condition     = var.record_retention_hours * 3600 >= 86400 + var.timestamp_tolerance_seconds && var.record_retention_hours <= 8760 && floor(var.record_retention_hours) == var.record_retention_hours
+    error_message = "Whole hours, from 24 (the sender's retries) and the timestamp tolerance to 8760, a year."
+  }
+}
+
+variable "url_token_required" {
+  description = "Whether the dynamic function demands the token in its URL. Google's keys sign for every Gemini customer: without the token, anybody's genuine delivery is taken for yours."
+  type        = bool
+  default     = true
+}
+
+variable "jwt_audiences" {
+  description = "Audiences accepted in JWTs, the documented form of dynamic deliveries. Null: the dynamic function's own URL. Empty: every JWT is refused."
+  type        = list(string)
+  default     = null
+
+  validation {
+    condition     = alltrue([for audience in coalesce(var.jwt_audiences, []) : can(regex("^[^\\s,?]+$", audience))])
+    error_message = "No blanks or commas, which separate audiences, and no query, which is not compared."
+  }
+}
+
+variable "jwt_event_required" {
+  description = "Whether JWTs whose claims carry no event are refused: nothing in them binds the body."
+  type        = bool
+  default     = false
+}
+
+# How the functions run.
+
+variable "concurrency" {
+  description = "Requests that one instance serves at a time."
+  type        = number
+  default     = 80
+
+  validation {
+    condition     = var.concurrency >= 1 && var.concurrency <= 1000 && floor(var.concurrency) == var.concurrency
+    error_message = "1 to 1000."
+  }
+}
+
+variable "min_instances" {
+  description = "Instances of each function kept running. 0 costs nothing while idle; the first delivery then waits for a cold start, and the sender for us."
+  type        = number
+  default     = 0
+
+  validation {
+    condition     = var.min_instances >= 0 && floor(var.min_instances) == var.min_instances && var.min_instances <= var.max_instances
+    error_message = "0 to max_instances."
+  }
+}
+
+variable "max_instances" {
+  description = "Most instances of each function. What they cannot take is answered 429, and sent again."
+  type        = number
+  default     = 10
+
+  validation {
+    condition     = var.max_instances >= 1 && var.max_instances <= 1000 && floor(var.max_instances) == var.max_instances
+    error_message = "1 to 1000."
+  }
+}
+
+variable "memory" {
+  description = "Memory of an instance."
+  type        = string
+  default     = "512Mi"
+
+  validation {
+    condition     = contains(["256Mi", "512Mi", "1Gi", "2Gi", "4Gi"], var.memory)
+    error_message = "256Mi, 512Mi, 1Gi, 2Gi or 4Gi: what one CPU may have."
+  }
+}
+
+variable "cpu" {
+  description = "CPUs of an instance."
+  type        = string
+  default     = "1"
+
+  validation {
+    condition     = contains(["1", "2"], var.cpu)
+    error_message = "1 or 2. Less than one CPU allows no concurrency."
+  }
+}
+
+variable "timeout_seconds" {
+  description = "When the platform gives up on a request. The receiver itself takes less than 10 seconds."
+  type        = number
+  default     = 15
+
+  validation {
+    condition     = var.timeout_seconds >= 10 && var.timeout_seconds <= 30 && floor(var.timeout_seconds) == var.timeout_seconds
+    error_message = "10 (what the receiver may take) to 30 (the lease on a claimed delivery, which a request must not outlive)."
+  }
+}
+
+# Where deliveries go.
+
+variable "routes" {
+  description = "The topic for each event type: a full type or its first part, or * for all others, to the id of a topic, which is created."
+  type        = map(string)
+  default = {
+    batch       = "gemini-batch"
+    interaction = "gemini-interaction"
+    video       = "gemini-video"
+    "*"         = "gemini-other"
+  }
+
+  validation {
+    condition     = contains(keys(var.routes), "*")
+    error_message = "The route * is required: an event of a new type must have somewhere to go."
+  }
+  validation {
+    condition     = alltrue([for type in keys(var.routes) : type == "*" || can(regex("^[a-z0-9_]+(\\.[a-z0-9_]+)*$", type))])
+    error_message = "A route is *, an event type (batch.failed), or a type's first part (batch)."
+  }
+  validation {
+    condition     = alltrue([for topic in values(var.routes) : can(regex("^[A-Za-z][A-Za-z0-9._~%+-]{2,249}$", topic)) && !startswith(topic, "goog")])
+    error_message = "A topic's id: 3 to 250 letters, digits and . _ ~ % + -, a letter first, not \"goog\"."
+  }
+  validation {
+    condition     = !contains(values(var.routes), "${var.name}-dead-letter")
+    error_message = "That topic is the one for dead letters."
+  }
+}
+
+variable "message_retention_days" {
+  description = "How long topics keep messages, to be replayed, and subscriptions what nobody has taken."
+  type        = number
+  default     = 7
+
+  validation {
+    condition     = var.message_retention_days >= 1 && var.message_retention_days <= 31 && floor(var.message_retention_days) == var.message_retention_days
+    error_message = "Whole days, 1 to 31."
+  }
+}
+
+variable "ack_deadline_seconds" {
+  description = "How long a subscriber has for a message before it is delivered to it again."
+  type        = number
+  default     = 60
+
+  validation {
+    condition     = var.ack_deadline_seconds >= 10 && var.ack_deadline_seconds <= 600 && floor(var.ack_deadline_seconds) == var.ack_deadline_seconds
+    error_message = "10 to 600."
+  }
+}
+
+variable "max_delivery_attempts" {
+  description = "How often a message is delivered to a subscriber before it becomes a dead letter."
+  type        = number
+  default     = 10
+
+  validation {
+    condition     = var.max_delivery_attempts >= 5 && var.max_delivery_attempts <= 100 && floor(var.max_delivery_attempts) == var.max_delivery_attempts
+    error_message = "5 to 100."
+  }
+}
+
+# What is kept.
+
+variable "firestore_location" {
+  description = "Location of the database: a region, or the multi-regions eur3 and nam5. Null: var.region. It cannot be changed later."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.firestore_location == null || can(regex("^([a-z]+-[a-z]+[0-9]+|eur3|nam5|nam7)$", var.firestore_location))
+    error_message = "A region such as europe-west1, or eur3, nam5, nam7."
+  }
+}
+
+variable "deletion_protection" {
+  description = "Whether the database and the secrets resist being destroyed. To tear down: apply with false first."
+  type        = bool
+  default     = true
+}
+
+# Who is told.
+
+variable "notification_channels" {
+  description = "Notification channels for all alerts, by full name: projects/P/notificationChannels/N. With none, incidents only show in the console."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for channel in var.notification_channels : can(regex("^projects/[^/]+/notificationChannels/[0-9]+$", channel))])
+    error_message = "Full names: projects/P/notificationChannels/N."
+  }
+}
+
+variable "alert_thresholds" {
+  description = "When alerts go off: refused deliveries in ten minutes, the share that we could not take, the slowest hundredth, the age of the oldest message that no subscriber took, and hours without a delivery."
+  type = object({
+    refused           = optional(number, 10)
+    unavailable_ratio = optional(number, 0.05)
+    latency_ms        = optional(number, 3000)
+    backlog_seconds   = optional(number, 3600)
+    silence_hours     = optional(number, 24)
+  })
+  default = {}
+
+  validation {
+    condition     = var.alert_thresholds.unavailable_ratio > 0 && var.alert_thresholds.unavailable_ratio < 1
+    error_message = "unavailable_ratio is a share between 0 and 1."
+  }
+  validation {
+    condition     = alltrue([for key in ["refused", "latency_ms", "backlog_seconds"] : var.alert_thresholds[key] >= 0])
+    error_message = "Thresholds are not negative."
+  }
+  validation {
+    condition     = var.alert_thresholds.silence_hours >= 1 && floor(var.alert_thresholds.silence_hours) == var.alert_thresholds.silence_hours
+    error_message = "silence_hours is a whole number of hours, at least 1."
+  }
+}
+
+variable "runbooks_url" {
+  description = "Where the runbook pages can be read: alerts link to them, and carry their text besides."
+  type        = string
+  default     = "https://github.com/geminihook/geminihook/blob/main/terraform/runbooks"
+
+  validation {
+    condition     = can(regex("^https://[^\\s]+[^/]$", var.runbooks_url))
+    error_message = "An https URL without a slash at its end."
+  }
+}
