@@ -1,0 +1,51 @@
+# The secrets, without their values: those never pass through Terraform, nor its
+# state. scripts/webhooks stores the signing secret when it registers the webhook,
+# and makes the URL token. Until then the functions answer 503, and the sender
+# tries again.
+
+resource "google_secret_manager_secret" "signing_secret" {
+  project             = local.project
+  secret_id           = "${var.name}-signing-secret"
+  deletion_protection = var.deletion_protection
+
+  replication {
+    auto {}
+  }
+}
+
+resource "google_secret_manager_secret" "url_token" {
+  project             = local.project
+  secret_id           = "${var.name}-url-token"
+  deletion_protection = var.deletion_protection
+
+  replication {
+    auto {}
+  }
+}
+
+locals {
+  # A function reads every enabled version of its secret: it lists them, then
+  # accesses each. Viewer lists, and shows the metadata of this one secret besides.
+  # A role of our own with just the two permissions would be narrower by that, but
+  # its id stays taken for weeks after a teardown, and whoever deploys would have
+  # to be allowed to define roles.
+  secret_roles = toset(["roles/secretmanager.secretAccessor", "roles/secretmanager.viewer"])
+}
+
+resource "google_secret_manager_secret_iam_member" "signing_secret" {
+  for_each = local.secret_roles
+
+  project   = local.project
+  secret_id = google_secret_manager_secret.signing_secret.secret_id
+  role      = each.key
+  member    = module.static.member
+}
+
+resource "google_secret_manager_secret_iam_member" "url_token" {
+  for_each = local.secret_roles
+
+  project   = local.project
+  secret_id = google_secret_manager_secret.url_token.secret_id
+  role      = each.key
+  member    = module.dynamic.member
+}
