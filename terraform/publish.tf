@@ -1,0 +1,87 @@
+# Where deliveries go, and who takes them from there.
+
+locals {
+  topics         = toset(values(var.routes))
+  retention      = "${var.message_retention_days * 86400}s"
+  pubsub_agent   = "serviceAccount:service-${local.project_number}@gcp-sa-pubsub.iam.gserviceaccount.com"
+  pubsub_writers = { static = module.static.member, dynamic = module.dynamic.member }
+}
+
+resource "google_pubsub_topic" "route" {
+  for_each = local.topics
+
+  project                    = local.project
+  name                       = each.key
+  message_retention_duration = local.retention
+}
+
+resource "google_pubsub_topic_iam_member" "route" {
+  for_each = { for pair in setproduct(local.topics, keys(local.pubsub_writers)) : "${pair[0]}/${pair[1]}" => {
+    topic  = pair[0]
+    writer = pair[1]
+  } }
+
+  project = local.project
+  topic   = google_pubsub_topic.route[each.value.topic].name
+  role    = "roles/pubsub.publisher"
+  member  = local.pubsub_writers[each.value.writer]
+}
+
+resource "google_pubsub_subscription" "route" {
+  for_each = local.topics
+
+  project                    = local.project
+  name                       = "${each.key}-pull"
+  topic                      = google_pubsub_topic.route[each.key].name
+  ack_deadline_seconds       = var.ack_deadline_seconds
+  message_retention_duration = local.retention
+
+  expiration_policy {
+    ttl = "" # never, however long nobody subscribes
+  }
+  retry_policy {
+    minimum_backoff = "10s"
+    maximum_backoff = "600s"
+  }
+  dead_letter_policy {
+    dead_letter_topic     = google_pubsub_topic.dead_letter.id
+    max_delivery_attempts = var.max_delivery_attempts
+  }
+}
+
+resource "google_pubsub_topic" "dead_letter" {
+  project                    = local.project
+  name                       = "${var.name}-dead-letter"
+  message_retention_duration = local.retention
+}
+
+resource "google_pubsub_subscription" "dead_letter" {
+  project                    = local.project
+  name                       = "${var.name}-dead-letter"
+  topic                      = google_pubsub_topic.dead_letter.name
+  ack_deadline_seconds       = var.ack_deadline_seconds
+  message_retention_duration = local.retention
+
+  expiration_policy {
+    ttl = ""
+  }
+}
+
+# Pub/Sub itself moves dead letters: its agent publishes them to the one topic and
+# acknowledges them on the subscriptions they come from. Without both grants they
+# are retried for ever, and nothing says so.
+resource "google_pubsub_topic_iam_member" "dead_letter" {
+  project = local.project
+  topic   = google_pubsub_topic.dead_letter.name
+  role    = "roles/pubsub.publisher"
+  member  = local.pubsub_agent
+}
+
+resource "google_pubsub_subscription_iam_member" "dead_letter" {
+  for_each = google_pubsub_subscription.route
+
+  project      = local.project
+  subscription = each.value.name
+  role         = "roles/pubsub.subscriber"
+  member       = local.pubsub_agent
+}
