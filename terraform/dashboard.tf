@@ -1,0 +1,70 @@
+locals {
+  interval = "[$${__interval}]"
+
+  # Top to bottom: does it work, what comes in, what is refused, how fast, and who
+  # takes it. The charts of a row share its width.
+  rows = [
+    [
+      { kind = "scorecard", title = "Published",
+      query = "sum(increase(${local.series.deliveries}{outcome=\"published\"}${local.interval})) or vector(0)" },
+      { kind = "scorecard", title = "Not taken, by our fault",
+      query = "sum(increase(${local.series.deliveries}{outcome=\"unavailable\"}${local.interval})) or vector(0)" },
+      { kind = "scorecard", title = "Oldest message nobody took (s)",
+      query = "max(${local.backlog})" },
+      { kind = "scorecard", title = "Dead letters",
+      query = local.dead_letters },
+    ],
+    [
+      { kind = "STACKED_BAR", title = "Answers, by outcome",
+      query = "sum by (outcome) (increase(${local.series.deliveries}${local.interval}))" },
+      { kind = "STACKED_BAR", title = "Published, by event type",
+      query = "label_replace(sum by (type) (increase(${local.series.deliveries}{outcome=\"published\"}${local.interval})), \"type\", \"other\", \"type\", \"\")" },
+    ],
+    [
+      { kind = "STACKED_BAR", title = "Refused",
+      query = "sum by (endpoint, outcome) (increase(${local.series.deliveries}{outcome=~\"unauthorized|malformed|forged|audience|stale|too_large\"}${local.interval}))" },
+      { kind = "STACKED_BAR", title = "Genuine, by scheme",
+      query = "sum by (scheme) (increase(${local.series.deliveries}{outcome=~\"published|duplicate|mismatch|unmarked|stale\"}${local.interval}))" },
+    ],
+    [
+      { kind = "LINE", title = "Time to answer, median (ms)",
+      query = "histogram_quantile(0.5, sum by (le, endpoint) (rate(${local.series.latency}_bucket${local.interval})))" },
+      { kind = "LINE", title = "Time to answer, p99 (ms)",
+      query = "histogram_quantile(0.99, sum by (le, endpoint) (rate(${local.series.latency}_bucket${local.interval})))" },
+    ],
+    [
+      { kind = "STACKED_BAR", title = "Secrets and keys that could not be read anew",
+      query = "sum by (of) (increase(${local.series.refresh_failures}${local.interval}))" },
+      { kind = "STACKED_BAR", title = "429 and 5xx, by us or by the platform",
+      query = "sum by (service_name, response_code) (increase(${local.refused_by_platform}${local.interval}))" },
+    ],
+    [
+      { kind = "LINE", title = "Oldest message nobody took, by subscription (s)",
+      query = "max by (subscription_id) (${local.backlog})" },
+    ],
+  ]
+}
+
+resource "google_monitoring_dashboard" "this" {
+  project = local.project
+
+  dashboard_json = jsonencode({
+    displayName = var.name
+    mosaicLayout = {
+      columns = 12
+      tiles = flatten([for y, row in local.rows : [for x, chart in row : {
+        xPos   = x * 12 / length(row)
+        yPos   = y * 4
+        width  = 12 / length(row)
+        height = 4
+        widget = merge(
+          { title = chart.title },
+          { for kind, widget in {
+            scorecard = { timeSeriesQuery = { prometheusQuery = chart.query } }
+            xyChart   = { dataSets = [{ plotType = chart.kind, timeSeriesQuery = { prometheusQuery = chart.query } }] }
+          } : kind => widget if(kind == "scorecard") == (chart.kind == "scorecard") },
+        )
+      }]])
+    }
+  })
+}

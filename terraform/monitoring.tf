@@ -1,0 +1,164 @@
+# Who is told, when, and to read which page.
+
+locals {
+  subscriptions = join("|", [for subscription in google_pubsub_subscription.route : subscription.name])
+  backlog       = "pubsub_googleapis_com:subscription_oldest_unacked_message_age{monitored_resource=\"pubsub_subscription\",subscription_id=~\"${local.subscriptions}\"}"
+  dead_letters  = "pubsub_googleapis_com:subscription_num_undelivered_messages{monitored_resource=\"pubsub_subscription\",subscription_id=\"${google_pubsub_subscription.dead_letter.name}\"}"
+  refused_by_platform = join("", [
+    "run_googleapis_com:request_count{monitored_resource=\"cloud_run_revision\",",
+    "service_name=~\"${module.static.name}|${module.dynamic.name}\",response_code=~\"429|5..\"}",
+  ])
+  threshold = var.alert_thresholds
+
+  # An alert is named after its page in runbooks/. It has either queries, any of
+  # which may set it off, or the filter of a log entry that is news the first time.
+  alerts = {
+    refused = {
+      title    = "Deliveries refused: signature or URL token"
+      severity = "ERROR"
+      queries = {
+        "More than ${local.threshold.refused} in 10 minutes" = {
+          query    = "sum by (endpoint, outcome) (increase(${local.series.deliveries}{outcome=~\"forged|unauthorized\"}[10m])) > ${local.threshold.refused}"
+          duration = "0s"
+        }
+      }
+    }
+    stale = {
+      title    = "Genuine delivery refused: its timestamp is out of bounds"
+      severity = "ERROR"
+      filter   = "${local.deliveries} AND jsonPayload.outcome=\"stale\""
+    }
+    audience = {
+      title    = "JWT refused for its audience"
+      severity = "ERROR"
+      filter   = "${local.deliveries} AND jsonPayload.outcome=\"audience\""
+    }
+    unavailable = {
+      title    = "Receiver unavailable"
+      severity = "CRITICAL"
+      queries = {
+        "The receiver answered 503" = {
+          query = join("", [
+            "sum(increase(${local.series.deliveries}{outcome=\"unavailable\"}[30m])) / sum(increase(${local.series.deliveries}[30m])) > ${local.threshold.unavailable_ratio}",
+            " and sum(increase(${local.series.deliveries}{outcome=\"unavailable\"}[30m])) > 2",
+          ])
+          duration = "0s"
+        }
+        # No line of ours tells of requests that never reached us.
+        "The platform answered for the receiver" = {
+          query = join("", [
+            "sum(increase(${local.refused_by_platform}[30m]))",
+            " - (sum(increase(${local.series.deliveries}{outcome=~\"busy|unavailable\"}[30m])) or vector(0)) > 5",
+          ])
+          duration = "0s"
+        }
+      }
+    }
+    latency = {
+      title    = "Deliveries are taken slowly"
+      severity = "WARNING"
+      queries = {
+        # Longer than the window: one cold start does not make it.
+        "p99 over ${local.threshold.latency_ms} ms" = {
+          query    = "histogram_quantile(0.99, sum by (le, endpoint) (rate(${local.series.latency}_bucket[10m]))) > ${local.threshold.latency_ms}"
+          duration = "900s"
+        }
+      }
+    }
+    dead-letters = {
+      title    = "Dead letters"
+      severity = "ERROR"
+      queries = {
+        "A subscriber gave up on a message" = {
+          query    = "max_over_time(${local.dead_letters}[10m]) > 0"
+          duration = "0s"
+        }
+      }
+    }
+    backlog = {
+      title    = "Messages are not being taken from a subscription"
+      severity = "WARNING"
+      queries = {
+        "The oldest waits for more than ${local.threshold.backlog_seconds} s" = {
+          query    = "max by (subscription_id) (${local.backlog}) > ${local.threshold.backlog_seconds}"
+          duration = "300s"
+        }
+      }
+    }
+    silence = {
+      title    = "No deliveries, where there used to be some"
+      severity = "WARNING"
+      queries = {
+        "None for ${local.threshold.silence_hours} hours" = {
+          query = join("", [
+            "sum(increase(${local.series.deliveries}{outcome=\"published\"}[${7 * local.threshold.silence_hours}h])) > 0",
+            " unless sum(increase(${local.series.deliveries}{outcome=\"published\"}[${local.threshold.silence_hours}h])) > 0",
+          ])
+          duration = "0s"
+        }
+      }
+    }
+    secret = {
+      title    = "A secret has no enabled version"
+      severity = "CRITICAL"
+      filter   = "${local.receiver_logs} AND jsonPayload.message=\"refresh failed\" AND jsonPayload.error:\"no enabled version\""
+    }
+  }
+}
+
+resource "google_monitoring_alert_policy" "this" {
+  for_each = local.alerts
+
+  project               = local.project
+  display_name          = "${var.name}: ${each.value.title}"
+  severity              = each.value.severity
+  combiner              = "OR"
+  notification_channels = var.notification_channels
+  user_labels           = merge({ app = var.name }, var.labels)
+
+  dynamic "conditions" {
+    for_each = lookup(each.value, "queries", {})
+    content {
+      display_name = conditions.key
+      condition_prometheus_query_language {
+        query               = conditions.value.query
+        duration            = conditions.value.duration
+        evaluation_interval = "60s"
+
+        # A metric exists from its first value on. Validated, the alerts on it could
+        # not be made in the same apply.
+        disable_metric_validation = true
+      }
+    }
+  }
+  dynamic "conditions" {
+    for_each = compact([lookup(each.value, "filter", "")])
+    content {
+      display_name = each.value.title
+      condition_matched_log {
+        filter = conditions.value
+      }
+    }
+  }
+
+  alert_strategy {
+    auto_close = "86400s"
+
+    dynamic "notification_rate_limit" {
+      for_each = compact([lookup(each.value, "filter", "")])
+      content {
+        period = "3600s"
+      }
+    }
+  }
+
+  # The page comes with the alert: whoever is woken may not have the repository.
+  documentation {
+    mime_type = "text/markdown"
+    content   = file("${path.module}/runbooks/${each.key}.md")
+    links {
+      display_name = "Runbook"
+      url          = "${var.runbooks_url}/${each.key}.md"
+    }
+  }
+}
