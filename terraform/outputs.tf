@@ -1,0 +1,98 @@
+# scripts/webhooks reads these: `terraform output -json`.
+
+output "project" {
+  description = "The project's id."
+  value       = var.project_id
+}
+
+output "region" {
+  description = "The functions' region."
+  value       = var.region
+}
+
+output "static_function" {
+  description = "Name of the function for the project's webhooks, and of its Cloud Run service."
+  value       = module.static.name
+}
+
+output "dynamic_function" {
+  description = "Name of the function for webhooks named in single requests, and of its Cloud Run service."
+  value       = module.dynamic.name
+}
+
+output "static_url" {
+  description = "The URL to register."
+  value       = local.urls.static
+}
+
+output "dynamic_url" {
+  description = "The URL for webhook_config.uris, without its token: `go run ./scripts/webhooks dynamic-url` prints it whole."
+  value       = local.urls.dynamic
+}
+
+output "signing_secret" {
+  description = "The secret whose enabled versions sign the project's webhooks."
+  value       = google_secret_manager_secret.signing_secret.secret_id
+}
+
+output "url_token_secret" {
+  description = "The secret whose enabled versions are the tokens in the dynamic URL."
+  value       = google_secret_manager_secret.url_token.secret_id
+}
+
+output "url_token_required" {
+  description = "Whether the dynamic function demands the token."
+  value       = var.url_token_required
+}
+
+output "topics" {
+  description = "Where events of a type go: route = topic."
+  value       = { for type, topic in var.routes : type => google_pubsub_topic.route[topic].name }
+}
+
+output "subscriptions" {
+  description = "What takes from a topic: topic = subscription."
+  value       = { for topic, subscription in google_pubsub_subscription.route : topic => subscription.name }
+}
+
+output "dead_letter_topic" {
+  description = "Where messages go that a subscriber gave up on."
+  value       = google_pubsub_topic.dead_letter.name
+}
+
+output "dead_letter_subscription" {
+  description = "Where they can be taken from."
+  value       = google_pubsub_subscription.dead_letter.name
+}
+
+output "firestore_database" {
+  description = "The database that remembers deliveries."
+  value       = google_firestore_database.this.name
+}
+
+output "firestore_collection" {
+  description = "The collection in it."
+  value       = local.collection
+}
+
+output "services" {
+  description = "The services that must be on."
+  value       = sort(keys(google_project_service.this))
+}
+
+output "sources" {
+  description = "What each function is built from: function = { path in the archive = path in the repository }."
+  value       = { static = module.static.sources, dynamic = module.dynamic.sources }
+  sensitive   = true # it is not: it would push the next steps off the screen
+}
+
+output "next_steps" {
+  description = "What to do now, in the repository's root."
+  value       = <<-TEXT
+    go run ./scripts/webhooks register       # registers ${local.urls.static}, stores its secret
+    go run ./scripts/webhooks ping           # asks for an event, waits until it has arrived
+    go run ./scripts/webhooks dynamic-url    # prints the URL for webhook_config.uris, token included
+    go run ./scripts/webhooks doctor         # checks the whole way
+    gcloud pubsub subscriptions pull ${google_pubsub_subscription.route[var.routes["*"]].name} --project=${var.project_id}
+  TEXT
+}
