@@ -1,0 +1,294 @@
+package terraform
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+// What the receiver logs: the fields of each line, by its message, and the values
+// of those that are known by name.
+var (
+	logged = map[string][]string{
+		"delivery":       {"message", "endpoint", "scheme", "outcome", "status", "type", "job_id", "webhook_id", "latency_ms", "topic", "message_id", "attempts", "error"},
+		"refresh failed": {"message", "of", "error"},
+	}
+	values = map[string][]string{
+		"endpoint": {"static", "dynamic"},
+		"scheme":   {"v1", "v1a", "jwt"},
+		"outcome": {"published", "duplicate", "mismatch", "unmarked", "method", "unauthorized", "malformed",
+			"forged", "audience", "stale", "too_large", "busy", "unavailable"},
+	}
+	eventTypes = []string{"batch.succeeded", "batch.failed", "batch.expired", "batch.cancelled", "interaction.completed",
+		"interaction.requires_action", "interaction.failed", "interaction.cancelled", "video.generated"}
+)
+
+var (
+	payload   = regexp.MustCompile(`jsonPayload\.(\w+)`)
+	message   = regexp.MustCompile(`jsonPayload\.message="([^"]*)"`)
+	ofService = `resource.type="cloud_run_revision" AND resource.labels.service_name=("geminihook-static" OR "geminihook-dynamic") AND jsonPayload.message=`
+)
+
+// logFilter checks that a filter, and what is extracted from the entries that it
+// lets through, know only what the line that it is about has.
+func logFilter(t *testing.T, address, filter string, extractors ...any) {
+	t.Helper()
+	if !strings.HasPrefix(filter, ofService) {
+		t.Errorf("%s: not held to the functions' log lines: %s", address, filter)
+		return
+	}
+	fields := logged[message.FindStringSubmatch(filter)[1]]
+	eachString(append(extractors, filter), func(s string) {
+		for _, field := range payload.FindAllStringSubmatch(s, -1) {
+			if !slices.Contains(fields, field[1]) {
+				t.Errorf("%s: the line has no field %q: %s", address, field[1], s)
+			}
+		}
+	})
+	for name, known := range values {
+		for _, value := range regexp.MustCompile(`jsonPayload\.`+name+`="([^"]*)"`).FindAllStringSubmatch(filter, -1) {
+			if !slices.Contains(known, value[1]) {
+				t.Errorf("%s: no %s is %q", address, name, value[1])
+			}
+		}
+	}
+}
+
+func TestMetricsReadWhatIsLogged(t *testing.T) {
+	metrics := planned(t, "defaults").of("google_logging_metric")
+	if len(metrics) != 3 {
+		t.Errorf("%d metrics", len(metrics))
+	}
+	for _, m := range metrics {
+		logFilter(t, m.Address, m.text("filter"), m.Change.After["label_extractors"], m.text("value_extractor"))
+		descriptor := m.block("metric_descriptor")
+		if kind := descriptor["metric_kind"]; kind != "DELTA" {
+			t.Errorf("%s: a log-based metric of kind %v", m.Address, kind)
+		}
+		if (descriptor["value_type"] == "DISTRIBUTION") != (m.text("value_extractor") != "") {
+			t.Errorf("%s: distributions, and only they, extract a value", m.Address)
+		}
+		var declared []string
+		for _, label := range descriptor["labels"].([]any) {
+			declared = append(declared, fmt.Sprint(label.(map[string]any)["key"]))
+		}
+		same(t, m.Address, declared, slices.Collect(maps.Keys(m.Change.After["label_extractors"].(map[string]any))))
+	}
+}
+
+func TestTypesAreBounded(t *testing.T) {
+	for _, m := range planned(t, "defaults").of("google_logging_metric") {
+		extractor, ok := m.Change.After["label_extractors"].(map[string]any)["type"].(string)
+		if !ok {
+			continue
+		}
+		pattern, ok := strings.CutPrefix(extractor, `REGEXP_EXTRACT(jsonPayload.type, "`)
+		re := regexp.MustCompile(strings.TrimSuffix(pattern, `")`))
+		for _, known := range eventTypes {
+			if found := re.FindStringSubmatch(known); !ok || found == nil || found[1] != known {
+				t.Errorf("%s: %s is not told apart", m.Address, known)
+			}
+		}
+		for _, other := range []string{"batch.succeeded2", "xbatch.succeeded", "batch_succeeded", "batch.new", ""} {
+			if re.MatchString(other) {
+				t.Errorf("%s: %q becomes a label's value", m.Address, other)
+			}
+		}
+	}
+}
+
+var (
+	series  = regexp.MustCompile(`([a-z_]+_googleapis_com:\w+)(?:\{([^}]*)\})?`)
+	matcher = regexp.MustCompile(`(\w+)(=~?)"([^"]*)"`)
+	by      = regexp.MustCompile(`by \(([^)]*)\)`)
+)
+
+// query checks a query in PromQL: the console shows a wrong one as "no data", and
+// an alert on it never goes off.
+func query(t *testing.T, p plan, where, text string) (metrics []string) {
+	t.Helper()
+	labels := map[string][]string{ // what others' series have
+		"run_googleapis_com:request_count":                              {"monitored_resource", "service_name", "response_code"},
+		"pubsub_googleapis_com:subscription_oldest_unacked_message_age": {"monitored_resource", "subscription_id"},
+		"pubsub_googleapis_com:subscription_num_undelivered_messages":   {"monitored_resource", "subscription_id"},
+	}
+	for _, m := range p.of("google_logging_metric") {
+		name := "logging_googleapis_com:user_" + regexp.MustCompile(`\W`).ReplaceAllString(m.text("name"), "_")
+		own := slices.Collect(maps.Keys(m.Change.After["label_extractors"].(map[string]any)))
+		if m.block("metric_descriptor")["value_type"] == "DISTRIBUTION" {
+			name, own = name+"_bucket", append(own, "le")
+		}
+		labels[name] = own
+	}
+	for _, pair := range []string{"()", "{}", "[]"} {
+		if strings.Count(text, pair[:1]) != strings.Count(text, pair[1:]) {
+			t.Errorf("%s: unbalanced %s: %s", where, pair, text)
+		}
+	}
+	var known []string
+	for _, s := range series.FindAllStringSubmatch(text, -1) {
+		own, ok := labels[s[1]]
+		if !ok {
+			t.Errorf("%s: no metric %s", where, s[1])
+		}
+		metrics, known = append(metrics, s[1]), append(known, own...)
+		for _, m := range matcher.FindAllStringSubmatch(s[2], -1) {
+			if !slices.Contains(own, m[1]) {
+				t.Errorf("%s: %s has no label %s", where, s[1], m[1])
+			}
+			for _, value := range strings.Split(m[3], "|") {
+				if values[m[1]] != nil && !slices.Contains(values[m[1]], value) {
+					t.Errorf("%s: no %s is %q", where, m[1], value)
+				}
+				if named := map[string]string{"service_name": "google_cloudfunctions2_function", "subscription_id": "google_pubsub_subscription"}[m[1]]; named != "" &&
+					!slices.ContainsFunc(p.of(named), func(r resource) bool { return r.text("name") == value }) {
+					t.Errorf("%s: no %s is named %q", where, m[1], value)
+				}
+			}
+		}
+	}
+	if len(metrics) == 0 {
+		t.Errorf("%s: asks for no metric: %s", where, text)
+	}
+	for _, group := range by.FindAllStringSubmatch(text, -1) {
+		for _, label := range strings.Split(group[1], ", ") {
+			if !slices.Contains(known, label) {
+				t.Errorf("%s: sums by %s, which no metric in it has", where, label)
+			}
+		}
+	}
+	return metrics
+}
+
+func TestAlerts(t *testing.T) {
+	pages, err := filepath.Glob("runbooks/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	unused := make(map[string]bool)
+	for _, page := range pages {
+		unused[filepath.Base(page)] = true
+	}
+	p := planned(t, "defaults")
+	var names []string
+	for _, policy := range p.of("google_monitoring_alert_policy") {
+		_, name, _ := strings.Cut(policy.Address, `"`)
+		names = append(names, strings.TrimSuffix(name, `"]`))
+
+		page := path.Base(fmt.Sprint(policy.block("documentation", "links")["url"]))
+		delete(unused, page)
+		text, err := os.ReadFile(filepath.Join("runbooks", page))
+		if err != nil {
+			t.Errorf("%s links to no page: %v", policy.Address, err)
+		}
+		if policy.block("documentation")["content"] != string(text) {
+			t.Errorf("%s does not carry the text of its page %s", policy.Address, page)
+		}
+
+		conditions, _ := policy.Change.After["conditions"].([]any)
+		if len(conditions) == 0 {
+			t.Errorf("%s never goes off", policy.Address)
+		}
+		for _, condition := range conditions {
+			c := resource{}
+			c.Change.After = condition.(map[string]any)
+			if match := c.block("condition_matched_log"); match != nil {
+				logFilter(t, policy.Address, fmt.Sprint(match["filter"]))
+				if policy.block("alert_strategy", "notification_rate_limit") == nil || len(conditions) != 1 {
+					t.Errorf("%s: an alert on log entries has one condition, and a limit to how often it notifies", policy.Address)
+				}
+				continue
+			}
+			promQL := c.block("condition_prometheus_query_language")
+			query(t, p, policy.Address, fmt.Sprint(promQL["query"]))
+			if promQL["disable_metric_validation"] != true {
+				t.Errorf("%s: cannot be made in the same apply as its metric", policy.Address)
+			}
+		}
+	}
+	for page := range unused {
+		t.Errorf("runbooks/%s belongs to no alert", page)
+	}
+	same(t, "alerts", names, []string{"refused", "stale", "audience", "unavailable", "latency", "dead-letters", "backlog", "silence", "secret"})
+}
+
+func TestRunbooks(t *testing.T) {
+	pages, _ := filepath.Glob("runbooks/*.md")
+	for _, page := range pages {
+		text := read(t, page)
+		if n := utf8.RuneCountInString(text); n > 8192 || len(text) > 10240 {
+			t.Errorf("%s: %d characters, of the 8192 that an alert can carry", page, n)
+		}
+		if strings.Contains(text, "${") {
+			t.Errorf("%s: Cloud Monitoring would replace ${…}", page)
+		}
+		var headings []string
+		for line := range strings.Lines(text) {
+			if heading, ok := strings.CutPrefix(line, "## "); ok {
+				headings = append(headings, strings.TrimSpace(heading))
+			}
+		}
+		if want := []string{"What it means", "Whose fault", "What to look at", "What to do"}; !slices.Equal(headings, want) {
+			t.Errorf("%s: headings %q, want %q", page, headings, want)
+		}
+		for _, other := range regexp.MustCompile(`[a-z-]+\.md`).FindAllString(text, -1) {
+			if !slices.Contains(pages, "runbooks/"+other) {
+				t.Errorf("%s: there is no %s", page, other)
+			}
+		}
+	}
+}
+
+func TestDashboard(t *testing.T) {
+	p := planned(t, "defaults")
+	var dashboard struct {
+		MosaicLayout struct {
+			Columns int
+			Tiles   []struct {
+				XPos, YPos, Width, Height int
+				Widget                    map[string]any
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(p.of("google_monitoring_dashboard")[0].text("dashboard_json")), &dashboard); err != nil {
+		t.Fatal(err)
+	}
+	shown := make(map[string]bool)
+	taken := make(map[[2]int]string)
+	for _, tile := range dashboard.MosaicLayout.Tiles {
+		title := fmt.Sprint(tile.Widget["title"])
+		for x := tile.XPos; x < tile.XPos+tile.Width; x++ {
+			for y := tile.YPos; y < tile.YPos+tile.Height; y++ {
+				if x >= dashboard.MosaicLayout.Columns || taken[[2]int{x, y}] != "" {
+					t.Errorf("%q lies outside, or on %q", title, taken[[2]int{x, y}])
+				}
+				taken[[2]int{x, y}] = title
+			}
+		}
+		queries := 0
+		eachString(tile.Widget, func(s string) {
+			if strings.Contains(s, "_googleapis_com:") {
+				queries++
+				for _, metric := range query(t, p, title, s) {
+					shown[strings.TrimSuffix(metric, "_bucket")] = true
+				}
+			}
+		})
+		if queries != 1 || len(tile.Widget) != 2 {
+			t.Errorf("%q: %d queries in a widget of %d parts", title, queries, len(tile.Widget))
+		}
+	}
+	for _, m := range p.of("google_logging_metric") {
+		if !shown["logging_googleapis_com:user_"+strings.ReplaceAll(m.text("name"), "/", "_")] {
+			t.Errorf("%s is not shown", m.Address)
+		}
+	}
+}

@@ -1,0 +1,331 @@
+package terraform
+
+import (
+	"fmt"
+	"maps"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestTerraformsOwnTests(t *testing.T) {
+	planned(t, "defaults")
+	if _, err := run(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestPublicAreTheTwoFunctionsOnly(t *testing.T) {
+	everywhere(t, func(t *testing.T, p plan) {
+		public := make(map[string]bool)
+		for _, r := range p.Resources {
+			eachString(r.Change.After, func(s string) {
+				if s != "allUsers" && s != "allAuthenticatedUsers" {
+					return
+				}
+				public[r.text("name")] = true
+				if s != "allUsers" || r.Type != "google_cloud_run_v2_service_iam_member" || r.text("role") != "roles/run.invoker" {
+					t.Errorf("%s: %s", r.Address, s)
+				}
+			})
+		}
+		for _, f := range p.of("google_cloudfunctions2_function") {
+			if !public[f.text("name")] {
+				t.Errorf("%s cannot be called", f.Address)
+			}
+			delete(public, f.text("name"))
+		}
+		for name := range public {
+			t.Errorf("%q is public", name)
+		}
+	})
+}
+
+// A grant is a decision: whoever adds one writes it down here as well.
+func TestGrants(t *testing.T) {
+	const (
+		agent    = "serviceAccount:service-123456789012@gcp-sa-pubsub.iam.gserviceaccount.com"
+		database = ` if resource.name == "projects/a-project/databases/geminihook"`
+		copies   = ` if resource.name.startsWith("projects/_/buckets/gcf-v2-sources-123456789012-us-central1")`
+	)
+	want := []string{
+		"project: roles/logging.logWriter: serviceAccount:build",
+		"project: roles/storage.objectViewer: serviceAccount:build" + copies,
+		"a-project-geminihook-source: roles/storage.objectViewer: serviceAccount:build",
+		"geminihook: roles/artifactregistry.writer: serviceAccount:build",
+		"geminihook-dead-letter: roles/pubsub.publisher: " + agent,
+	}
+	for function, secret := range map[string]string{"static": "geminihook-signing-secret", "dynamic": "geminihook-url-token"} {
+		account := ": serviceAccount:" + function
+		want = append(want,
+			"project: roles/datastore.user"+account+database,
+			"geminihook-"+function+": roles/run.invoker: allUsers",
+			secret+": roles/secretmanager.secretAccessor"+account,
+			secret+": roles/secretmanager.viewer"+account,
+		)
+		for _, topic := range []string{"gemini-batch", "gemini-interaction", "gemini-video", "gemini-other"} {
+			want = append(want, topic+": roles/pubsub.publisher"+account)
+		}
+	}
+	for _, topic := range []string{"gemini-batch", "gemini-interaction", "gemini-video", "gemini-other"} {
+		want = append(want, topic+"-pull: roles/pubsub.subscriber: "+agent)
+	}
+
+	var got []string
+	for _, r := range planned(t, "defaults").Resources {
+		if !strings.Contains(r.Type, "_iam_") && !strings.Contains(r.Type, "access") && !strings.HasSuffix(r.Type, "_acl") {
+			continue
+		}
+		on := "project"
+		for _, attribute := range []string{"bucket", "repository", "secret_id", "topic", "subscription", "name"} {
+			if value := r.text(attribute); value != "" {
+				on = value
+				break
+			}
+		}
+		line := on + ": " + r.text("role") + ": " + r.text("member")
+		if condition := r.block("condition"); condition != nil {
+			line += fmt.Sprint(" if ", condition["expression"])
+		}
+		got = append(got, line)
+	}
+	same(t, "grants", got, want)
+}
+
+// Values of secrets never pass through Terraform: they would stay in its state.
+func TestSecretsHaveNoValues(t *testing.T) {
+	everywhere(t, func(t *testing.T, p plan) {
+		for _, r := range p.Resources {
+			if strings.HasSuffix(r.Type, "_secret_version") || strings.HasSuffix(r.Type, "_key") {
+				t.Error(r.Address)
+			}
+		}
+	})
+}
+
+func TestAccounts(t *testing.T) {
+	everywhere(t, func(t *testing.T, p plan) {
+		runs := make(map[string]bool)
+		for _, f := range p.of("google_cloudfunctions2_function") {
+			runs[fmt.Sprint(f.block("service_config")["service_account_email"])] = true
+			if got := f.block("build_config")["service_account"]; got != "projects/a-project/serviceAccounts/build" {
+				t.Errorf("%s is built by %v", f.Address, got)
+			}
+		}
+		if !maps.Equal(runs, map[string]bool{"static": true, "dynamic": true}) {
+			t.Errorf("functions run as %v, want each as its own account", runs)
+		}
+	})
+}
+
+func TestFunctions(t *testing.T) {
+	p := planned(t, "defaults")
+	goMod := read(t, "../go.mod")
+	version := regexp.MustCompile(`(?m)^go (\d+)\.(\d+)`).FindStringSubmatch(goMod)
+	var sources map[string]map[string]string
+	p.output(t, "sources", &sources)
+
+	for _, f := range p.of("google_cloudfunctions2_function") {
+		build, service := f.block("build_config"), f.block("service_config")
+		if build["runtime"] != "go"+version[1]+version[2] {
+			t.Errorf("%s: runtime %v, but go.mod asks for go %s.%s", f.Address, build["runtime"], version[1], version[2])
+		}
+		for name, want := range map[string]any{
+			"ingress_settings": "ALLOW_ALL", "all_traffic_on_latest_revision": true, "timeout_seconds": 15.0,
+			"max_instance_request_concurrency": 80.0, "min_instance_count": 0.0, "max_instance_count": 10.0,
+			"available_memory": "512Mi", "available_cpu": "1",
+		} {
+			if service[name] != want {
+				t.Errorf("%s: %s is %v, want %v", f.Address, name, service[name], want)
+			}
+		}
+		code := ""
+		for _, file := range sources[strings.TrimPrefix(f.text("name"), "geminihook-")] {
+			code += read(t, filepath.Join("..", file))
+		}
+		if !strings.Contains(code, fmt.Sprintf("%q", build["entry_point"])) {
+			t.Errorf("%s: the code does not know the entry point %v", f.Address, build["entry_point"])
+		}
+		for name := range service["environment_variables"].(map[string]any) {
+			if !strings.Contains(code, `"`+name+`"`) {
+				t.Errorf("%s: the code does not read %s", f.Address, name)
+			}
+		}
+	}
+}
+
+func TestSettings(t *testing.T) {
+	both := map[string]string{
+		"GOOGLE_CLOUD_PROJECT": "a-project", "FIRESTORE_DATABASE": "geminihook", "FIRESTORE_COLLECTION": "deliveries",
+		"TOPICS":              "*=gemini-other,batch=gemini-batch,interaction=gemini-interaction,video=gemini-video",
+		"TIMESTAMP_TOLERANCE": "300s", "RECORD_RETENTION": "72h",
+	}
+	own := map[string]map[string]string{
+		"geminihook-static": {"SIGNING_SECRET": "geminihook-signing-secret"},
+		"geminihook-dynamic": {"URL_TOKEN_SECRET": "geminihook-url-token", "URL_TOKEN_REQUIRED": "true", "JWT_EVENT_REQUIRED": "false",
+			"JWT_AUDIENCE": "https://us-central1-a-project.cloudfunctions.net/geminihook-dynamic"},
+	}
+	p := planned(t, "defaults")
+	for _, f := range p.of("google_cloudfunctions2_function") {
+		want := maps.Clone(both)
+		maps.Copy(want, own[f.text("name")])
+		var got, wanted []string
+		for name, value := range f.block("service_config")["environment_variables"].(map[string]any) {
+			got = append(got, fmt.Sprint(name, "=", value))
+		}
+		for name, value := range want {
+			wanted = append(wanted, name+"="+value)
+		}
+		same(t, f.Address, got, wanted)
+	}
+	var url string
+	if p.output(t, "dynamic_url", &url); url != own["geminihook-dynamic"]["JWT_AUDIENCE"] {
+		t.Errorf("senders are given %s, which is not the audience", url)
+	}
+}
+
+func TestTopicsInSettingsExist(t *testing.T) {
+	everywhere(t, func(t *testing.T, p plan) {
+		may := make(map[string]bool) // "topic member"
+		for _, grant := range p.of("google_pubsub_topic_iam_member") {
+			may[grant.text("topic")+" "+grant.text("member")] = true
+		}
+		for _, f := range p.of("google_cloudfunctions2_function") {
+			account := fmt.Sprint(f.block("service_config")["service_account_email"])
+			settings := f.block("service_config")["environment_variables"].(map[string]any)
+			for _, route := range strings.Split(fmt.Sprint(settings["TOPICS"]), ",") {
+				_, topic, _ := strings.Cut(route, "=")
+				if !slices.ContainsFunc(p.of("google_pubsub_topic"), func(r resource) bool { return r.text("name") == topic }) {
+					t.Errorf("%s: no topic %q", f.Address, topic)
+				}
+				if !may[topic+" serviceAccount:"+account] {
+					t.Errorf("%s may not publish to %q", f.Address, topic)
+				}
+			}
+		}
+	})
+}
+
+func TestSubscriptions(t *testing.T) {
+	everywhere(t, func(t *testing.T, p plan) {
+		taken := make(map[string]bool)
+		for _, s := range p.of("google_pubsub_subscription") {
+			taken[s.text("topic")] = true
+			if expiration := s.block("expiration_policy"); expiration == nil || expiration["ttl"] != "" {
+				t.Errorf("%s expires", s.Address)
+			}
+			policy := s.block("dead_letter_policy")
+			if s.Address == "google_pubsub_subscription.dead_letter" {
+				if policy != nil {
+					t.Errorf("%s: dead letters of dead letters", s.Address)
+				}
+				continue
+			}
+			if policy == nil || policy["dead_letter_topic"] != "projects/a-project/topics/geminihook-dead-letter" {
+				t.Errorf("%s has no dead-letter topic", s.Address)
+			}
+			if s.block("retry_policy") == nil {
+				t.Errorf("%s has no retry policy", s.Address)
+			}
+			if !slices.ContainsFunc(p.of("google_pubsub_subscription_iam_member"), func(r resource) bool {
+				return r.text("subscription") == s.text("name") && r.text("role") == "roles/pubsub.subscriber"
+			}) {
+				t.Errorf("%s: Pub/Sub's agent cannot take dead letters off it", s.Address)
+			}
+		}
+		for _, topic := range p.of("google_pubsub_topic") {
+			if !taken[topic.text("name")] {
+				t.Errorf("nobody can take from %s", topic.Address)
+			}
+			if topic.text("message_retention_duration") == "" {
+				t.Errorf("%s keeps no messages", topic.Address)
+			}
+		}
+	})
+}
+
+// An index on a field that nobody thought of would cap the ledger's writes, and
+// show only under load.
+func TestEveryFieldOfTheLedgerIsAccountedFor(t *testing.T) {
+	var want, got []string
+	files, err := filepath.Glob("../shared/dedup/*.go")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no shared/dedup: %v", err)
+	}
+	for _, file := range files {
+		for _, tag := range regexp.MustCompile(`firestore:"(\w+)`).FindAllStringSubmatch(read(t, file), -1) {
+			want = append(want, tag[1])
+		}
+	}
+	for _, field := range planned(t, "defaults").of("google_firestore_field") {
+		got = append(got, field.text("field"))
+		if field.block("index_config") == nil || field.text("collection") != "deliveries" || field.text("database") != "geminihook" {
+			t.Errorf("%s: inherits its indexes, or is elsewhere", field.Address)
+		}
+	}
+	same(t, "fields", got, want)
+}
+
+func TestArchives(t *testing.T) {
+	var sources map[string]map[string]string
+	planned(t, "defaults").output(t, "sources", &sources)
+	for _, function := range []string{"static", "dynamic"} {
+		for _, needed := range []string{"go.mod", "go.sum", "function.go", "shared/webhook/webhook.go"} {
+			if sources[function][needed] == "" {
+				t.Errorf("%s: no %s", function, needed)
+			}
+		}
+		for at, file := range sources[function] {
+			root := !strings.Contains(at, "/")
+			switch {
+			case strings.HasSuffix(at, "_test.go"), strings.Contains(at, "/embedded/"), strings.Contains(at, "/webhooktest/"):
+				t.Errorf("%s: %s is not to be deployed", function, at)
+			case root && strings.HasSuffix(at, ".go") && path.Dir(file) != "functions/"+function:
+				t.Errorf("%s: %s comes from %s", function, at, file)
+			case !root && at != file:
+				t.Errorf("%s: %s is moved to %s", function, file, at)
+			}
+			if strings.Contains(read(t, filepath.Join("..", file)), "\n//go:embed") {
+				t.Errorf("%s: %s embeds a file that is not in the archive", function, file)
+			}
+		}
+	}
+}
+
+func TestFunctionIsCallableAgainAfterItWasRecreated(t *testing.T) {
+	for _, r := range planned(t, "changes_nothing_when_nothing_changed").Resources {
+		if r.Mode == "managed" && !slices.Equal(r.Change.Actions, []string{"no-op"}) {
+			t.Errorf("nothing changed, but %s: %v", r.Address, r.Change.Actions)
+		}
+	}
+	again := make(map[string]bool)
+	for _, r := range planned(t, "recreates_a_function").Resources {
+		if slices.Contains(r.Change.Actions, "delete") && slices.Contains(r.Change.Actions, "create") {
+			again[r.Address] = true
+		}
+	}
+	if want := map[string]bool{
+		"module.static.google_cloudfunctions2_function.this":          true,
+		"module.static.google_cloud_run_v2_service_iam_member.public": true,
+	}; !maps.Equal(again, want) {
+		t.Errorf("recreated: %v, want %v", again, want)
+	}
+}
+
+func TestEverythingIsDescribed(t *testing.T) {
+	files, _ := filepath.Glob("*.tf")
+	inside, _ := filepath.Glob("function/*.tf")
+	for _, file := range append(files, inside...) {
+		for _, block := range regexp.MustCompile(`(?ms)^(variable|output) "(\w+)" \{$(.*?)^\}$`).FindAllStringSubmatch(read(t, file), -1) {
+			if !strings.Contains(block[3], "\n  description ") {
+				t.Errorf("%s: %s %s has no description", file, block[1], block[2])
+			}
+			if block[1] == "variable" && !strings.Contains(block[3], "\n  type ") {
+				t.Errorf("%s: variable %s has no type", file, block[2])
+			}
+		}
+	}
+}

@@ -1,0 +1,359 @@
+# What a plan shows. Mocked values are known here (override_during), so that wiring
+# can be asserted; what a mock made up is never asserted by itself. What holds for
+# all resources of a kind, and what is inside module function, is asserted by
+# terraform_test.go, which reads the plans of these runs.
+
+mock_provider "google" {
+  override_during = plan
+
+  mock_resource "google_storage_bucket" {
+    defaults = { project_number = 123456789012 }
+  }
+}
+
+mock_provider "archive" {
+  override_during = plan
+}
+
+# Who is who, for the grants.
+
+override_resource {
+  target          = google_service_account.build
+  override_during = plan
+  values          = { id = "projects/a-project/serviceAccounts/build", member = "serviceAccount:build" }
+}
+
+override_resource {
+  target          = module.static.google_service_account.this
+  override_during = plan
+  values          = { email = "static", member = "serviceAccount:static" }
+}
+
+override_resource {
+  target          = module.dynamic.google_service_account.this
+  override_during = plan
+  values          = { email = "dynamic", member = "serviceAccount:dynamic" }
+}
+
+override_resource {
+  target          = google_pubsub_topic.dead_letter
+  override_during = plan
+  values          = { id = "projects/a-project/topics/geminihook-dead-letter" }
+}
+
+variables {
+  project_id = "a-project"
+}
+
+run "defaults" {
+  command = plan
+
+  # Literals that only the API would check.
+  assert {
+    condition = (
+      google_firestore_database.this.type == "FIRESTORE_NATIVE" &&
+      google_firestore_database.this.database_edition == "STANDARD" &&
+      google_firestore_database.this.delete_protection_state == "DELETE_PROTECTION_ENABLED" &&
+      google_firestore_database.this.deletion_policy == "DELETE" &&
+      google_firestore_database.this.location_id == "us-central1" &&
+      google_firestore_database.this.name == "geminihook"
+    )
+    error_message = "The database: native, standard, named, protected, in the functions' region."
+  }
+  assert {
+    condition = (
+      google_storage_bucket.source.name == "a-project-geminihook-source" &&
+      google_storage_bucket.source.uniform_bucket_level_access &&
+      google_storage_bucket.source.public_access_prevention == "enforced"
+    )
+    error_message = "The source bucket: named after the project, and never public."
+  }
+  assert {
+    condition = (
+      google_artifact_registry_repository.images.format == "DOCKER" &&
+      toset(google_artifact_registry_repository.images.cleanup_policies[*].action) == toset(["KEEP", "DELETE"])
+    )
+    error_message = "The image repository: Docker, and it cleans up."
+  }
+  assert {
+    condition     = google_secret_manager_secret.signing_secret.deletion_protection && google_secret_manager_secret.url_token.deletion_protection
+    error_message = "The secrets are protected."
+  }
+  assert {
+    condition     = alltrue([for service in google_project_service.this : !service.disable_on_destroy])
+    error_message = "A teardown leaves the project's services on."
+  }
+
+  # Deduplication.
+  assert {
+    condition = (
+      google_firestore_field.expire_at.field == "expire_at" &&
+      length(google_firestore_field.expire_at.ttl_config) == 1 &&
+      length(google_firestore_field.expire_at.index_config[0].indexes) == 0
+    )
+    error_message = "Records expire by expire_at, which is not indexed."
+  }
+  assert {
+    condition = (
+      one(google_firestore_field.job_id.index_config[0].indexes).order == "ASCENDING" &&
+      one(google_firestore_field.job_id.index_config[0].indexes).query_scope == "COLLECTION"
+    )
+    error_message = "job_id keeps its index."
+  }
+  assert {
+    condition     = alltrue([for field in google_firestore_field.unindexed : length(field.index_config[0].indexes) == 0 && length(field.ttl_config) == 0])
+    error_message = "The other fields have neither index nor TTL."
+  }
+  assert {
+    condition     = { for key, grant in google_project_iam_member.dedup : key => grant.member } == { static = "serviceAccount:static", dynamic = "serviceAccount:dynamic" }
+    error_message = "Both functions use the database."
+  }
+  assert {
+    condition     = alltrue([for grant in google_project_iam_member.dedup : grant.condition[0].expression == "resource.name == \"projects/a-project/databases/geminihook\""])
+    error_message = "That, and no other."
+  }
+
+  # Publishing.
+  assert {
+    condition     = toset(keys(google_pubsub_topic.route)) == toset(["gemini-batch", "gemini-interaction", "gemini-video", "gemini-other"])
+    error_message = "A topic a route."
+  }
+  assert {
+    condition = alltrue([for key, topic in google_pubsub_topic.route :
+      topic.message_retention_duration == "604800s" && google_pubsub_subscription.route[key].topic == key
+    ])
+    error_message = "Topics keep messages, and each has its subscription."
+  }
+  assert {
+    condition = alltrue([for subscription in google_pubsub_subscription.route :
+      subscription.dead_letter_policy[0].dead_letter_topic == "projects/a-project/topics/geminihook-dead-letter" &&
+      subscription.dead_letter_policy[0].max_delivery_attempts == 10 &&
+      subscription.retry_policy[0].minimum_backoff == "10s" &&
+      subscription.retry_policy[0].maximum_backoff == "600s" &&
+      subscription.ack_deadline_seconds == 60
+    ])
+    error_message = "Subscriptions: retries, then the dead-letter topic."
+  }
+  assert {
+    condition     = google_pubsub_subscription.dead_letter.topic == google_pubsub_topic.dead_letter.name
+    error_message = "Dead letters can be taken."
+  }
+  assert {
+    condition = (
+      google_pubsub_topic_iam_member.dead_letter.member == "serviceAccount:service-123456789012@gcp-sa-pubsub.iam.gserviceaccount.com" &&
+      google_pubsub_topic_iam_member.dead_letter.role == "roles/pubsub.publisher" &&
+      google_pubsub_topic_iam_member.dead_letter.topic == "geminihook-dead-letter"
+    )
+    error_message = "Pub/Sub's agent publishes dead letters."
+  }
+  assert {
+    condition = (
+      { for key, grant in google_pubsub_subscription_iam_member.dead_letter : key => grant.subscription } == { for key, subscription in google_pubsub_subscription.route : key => subscription.name } &&
+      alltrue([for grant in google_pubsub_subscription_iam_member.dead_letter :
+        grant.role == "roles/pubsub.subscriber" && grant.member == google_pubsub_topic_iam_member.dead_letter.member
+      ])
+    )
+    error_message = "Pub/Sub's agent takes dead letters off every subscription."
+  }
+
+  assert {
+    condition     = google_logging_project_exclusion.dynamic_requests.filter == "logName=\"projects/a-project/logs/run.googleapis.com%2Frequests\" AND resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"geminihook-dynamic\""
+    error_message = "The dynamic function's request logs, and only those, are not kept: its URL holds a token."
+  }
+}
+
+run "other_values" {
+  command = plan
+
+  variables {
+    region                 = "europe-west1"
+    name                   = "hooks"
+    firestore_location     = "eur3"
+    deletion_protection    = false
+    routes                 = { "batch.failed" = "trouble", "video" = "trouble", "*" = "rest" }
+    jwt_audiences          = []
+    url_token_required     = false
+    message_retention_days = 1
+    notification_channels  = ["projects/a-project/notificationChannels/1"]
+    alert_thresholds       = { silence_hours = 72 }
+  }
+
+  assert {
+    condition     = output.dynamic_url == "https://europe-west1-a-project.cloudfunctions.net/hooks-dynamic"
+    error_message = "URLs follow region and name."
+  }
+  assert {
+    condition = (
+      google_firestore_database.this.location_id == "eur3" &&
+      google_firestore_database.this.delete_protection_state == "DELETE_PROTECTION_DISABLED" &&
+      !google_secret_manager_secret.signing_secret.deletion_protection &&
+      !google_secret_manager_secret.url_token.deletion_protection
+    )
+    error_message = "A teardown is possible once protection is off."
+  }
+  assert {
+    condition     = toset(keys(google_pubsub_topic.route)) == toset(["trouble", "rest"])
+    error_message = "Routes may share a topic."
+  }
+  assert {
+    condition     = output.topics == { "batch.failed" = "trouble", "video" = "trouble", "*" = "rest" }
+    error_message = "The output says where each route goes."
+  }
+  assert {
+    condition     = google_pubsub_subscription.route["rest"].message_retention_duration == "86400s"
+    error_message = "Retention follows its variable."
+  }
+  assert {
+    condition     = alltrue([for policy in google_monitoring_alert_policy.this : policy.notification_channels == tolist(["projects/a-project/notificationChannels/1"])])
+    error_message = "Every alert is sent."
+  }
+  assert {
+    condition     = strcontains(google_monitoring_alert_policy.this["silence"].conditions[0].condition_prometheus_query_language[0].query, "[504h])) > 0 unless ") && endswith(google_monitoring_alert_policy.this["silence"].conditions[0].condition_prometheus_query_language[0].query, "[72h])) > 0")
+    error_message = "Silence is measured against seven times as long."
+  }
+}
+
+# The value checks. A check that looks at a second variable is not made where that
+# one is refused, so those come apart.
+
+run "refuses_too_little" {
+  command = plan
+
+  variables {
+    project_id                  = "a"
+    region                      = "europe"
+    name                        = "abc"
+    labels                      = { Team = "x" }
+    timestamp_tolerance_seconds = 59
+    jwt_audiences               = ["https://a?token=b"]
+    concurrency                 = 0
+    max_instances               = 0
+    memory                      = "128Mi"
+    cpu                         = "0.5"
+    timeout_seconds             = 9
+    message_retention_days      = 0
+    ack_deadline_seconds        = 9
+    max_delivery_attempts       = 4
+    firestore_location          = "europe"
+    notification_channels       = ["someone@example.com"]
+    alert_thresholds            = { unavailable_ratio = 0 }
+    runbooks_url                = "http://example.com"
+  }
+
+  expect_failures = [
+    var.project_id, var.region, var.name, var.labels, var.timestamp_tolerance_seconds, var.jwt_audiences,
+    var.concurrency, var.max_instances, var.memory, var.cpu, var.timeout_seconds, var.message_retention_days,
+    var.ack_deadline_seconds, var.max_delivery_attempts, var.firestore_location, var.notification_channels,
+    var.alert_thresholds, var.runbooks_url,
+  ]
+}
+
+run "refuses_too_much" {
+  command = plan
+
+  variables {
+    project_id                  = "example.com:a-project"
+    region                      = "us-central1-a"
+    name                        = "twenty-three-characters"
+    labels                      = { team = "Who?" }
+    timestamp_tolerance_seconds = 3601
+    jwt_audiences               = ["a,b"]
+    concurrency                 = 1001
+    max_instances               = 1001
+    memory                      = "8Gi"
+    cpu                         = "4"
+    timeout_seconds             = 31
+    message_retention_days      = 32
+    ack_deadline_seconds        = 601
+    max_delivery_attempts       = 101
+    alert_thresholds            = { unavailable_ratio = 1 }
+    runbooks_url                = "https://example.com/"
+  }
+
+  expect_failures = [
+    var.project_id, var.region, var.name, var.labels, var.timestamp_tolerance_seconds, var.jwt_audiences,
+    var.concurrency, var.max_instances, var.memory, var.cpu, var.timeout_seconds, var.message_retention_days,
+    var.ack_deadline_seconds, var.max_delivery_attempts, var.alert_thresholds, var.runbooks_url,
+  ]
+}
+
+run "refuses_fractions" {
+  command = plan
+
+  variables {
+    timestamp_tolerance_seconds = 60.5
+    concurrency                 = 1.5
+    max_instances               = 1.5
+    timeout_seconds             = 10.5
+    message_retention_days      = 1.5
+    ack_deadline_seconds        = 10.5
+    max_delivery_attempts       = 5.5
+    alert_thresholds            = { silence_hours = 1.5 }
+  }
+
+  expect_failures = [
+    var.timestamp_tolerance_seconds, var.concurrency, var.max_instances, var.timeout_seconds,
+    var.message_retention_days, var.ack_deadline_seconds, var.max_delivery_attempts, var.alert_thresholds,
+  ]
+}
+
+run "refuses_a_record_forgotten_before_the_last_retry" {
+  command = plan
+
+  variables {
+    timestamp_tolerance_seconds = 3600
+    record_retention_hours      = 24
+    min_instances               = 11 # of at most 10
+    routes                      = { batch = "gemini-batch" }
+    alert_thresholds            = { silence_hours = 0 }
+  }
+
+  expect_failures = [var.record_retention_hours, var.min_instances, var.routes, var.alert_thresholds]
+}
+
+run "refuses_a_record_kept_for_ever" {
+  command = plan
+
+  variables {
+    record_retention_hours = 8761
+    min_instances          = -1
+    routes                 = { "*" = "gemini-other", "batch failed" = "gemini-batch" }
+    alert_thresholds       = { latency_ms = -1 }
+  }
+
+  expect_failures = [var.record_retention_hours, var.min_instances, var.routes, var.alert_thresholds]
+}
+
+run "refuses_half_hours_and_blanks" {
+  command = plan
+
+  variables {
+    record_retention_hours = 72.5
+    min_instances          = 0.5
+    routes                 = { "*" = "a topic" }
+    alert_thresholds       = { refused = -1 }
+  }
+
+  expect_failures = [var.record_retention_hours, var.min_instances, var.routes, var.alert_thresholds]
+}
+
+run "refuses_a_topic_of_google_s" {
+  command = plan
+
+  variables {
+    routes           = { "*" = "google-other" }
+    alert_thresholds = { backlog_seconds = -1 }
+  }
+
+  expect_failures = [var.routes, var.alert_thresholds]
+}
+
+run "refuses_the_dead_letter_topic_as_a_route" {
+  command = plan
+
+  variables {
+    routes = { "*" = "geminihook-dead-letter" }
+  }
+
+  expect_failures = [var.routes]
+}
