@@ -66,14 +66,14 @@ func (c *claim) release(ctx context.Context, cause error) error {
 // the acknowledgement in hand, so done is true whoever writes it, and a guard would
 // only turn a lost reply into a second copy. It is tried until ctx ends, and then
 // fails with ErrUnmarked.
-func (c *claim) mark(ctx context.Context, receipt webhook.Receipt, retention time.Duration) error {
+func (c *claim) mark(ctx context.Context, receipt webhook.Receipt, l *Ledger) error {
 	done := c.record
 	done.State = stateDone
 	done.Topic, done.MessageID = receipt.Topic, receipt.MessageID
 	done.DoneAt = time.Now()
-	done.ExpireAt = done.DoneAt.Add(retention)
+	done.ExpireAt = done.DoneAt.Add(l.Retention)
 	for {
-		err := c.set(ctx, done)
+		err := c.set(ctx, done, l.EndTimeout/markAttempts)
 		if err == nil {
 			return nil
 		}
@@ -85,8 +85,8 @@ func (c *claim) mark(ctx context.Context, receipt webhook.Receipt, retention tim
 	}
 }
 
-func (c *claim) set(ctx context.Context, done record) error {
-	ctx, cancel := context.WithTimeout(ctx, markTimeout)
+func (c *claim) set(ctx context.Context, done record, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	_, err := c.ref.Set(ctx, done)
 	return err

@@ -37,13 +37,13 @@ const (
 	// is held up.
 	DefaultRetention = 72 * time.Hour
 
-	// endTimeout bounds the mark or the release, which run on time of their own:
-	// they are what makes the work before them count.
-	endTimeout = 2 * time.Second
+	// DefaultEndTimeout bounds the mark or the release, which run on time of their
+	// own: they are what makes the work before them count.
+	DefaultEndTimeout = 2 * time.Second
 
-	// markTimeout bounds one attempt to mark. A request that got lost must leave
-	// time for another.
-	markTimeout = 800 * time.Millisecond
+	// markAttempts is for how many attempts to mark there is time when each gets
+	// lost on the way.
+	markAttempts = 2
 
 	// markPause lies between two attempts.
 	markPause = 50 * time.Millisecond
@@ -56,9 +56,10 @@ const (
 // A Ledger is the set of records. Its fields are not to be changed in use. It is
 // safe for concurrent use.
 type Ledger struct {
-	// Lease and Retention are as in the constants, which Open fills in.
-	Lease     time.Duration
-	Retention time.Duration
+	// As in the constants, which Open fills in.
+	Lease      time.Duration
+	Retention  time.Duration
+	EndTimeout time.Duration
 
 	client  *firestore.Client
 	records *firestore.CollectionRef
@@ -76,7 +77,10 @@ func Open(ctx context.Context, project, database, collection string, opts ...opt
 		client.Close()
 		return nil, fmt.Errorf("firestore collection %q: not a name", collection)
 	}
-	return &Ledger{Lease: DefaultLease, Retention: DefaultRetention, client: client, records: records}, nil
+	return &Ledger{
+		Lease: DefaultLease, Retention: DefaultRetention, EndTimeout: DefaultEndTimeout,
+		client: client, records: records,
+	}, nil
 }
 
 // Close lets go of the connections.
@@ -102,7 +106,7 @@ func (l *Ledger) Warm(ctx context.Context) error {
 // ErrUnmarked means that do succeeded and only the mark failed. Any other error is
 // Firestore's, and do was not called.
 //
-// ctx bounds the claim and do. The mark or the release has two seconds of its own.
+// ctx bounds the claim and do. The mark or the release has EndTimeout of its own.
 func (l *Ledger) Once(ctx context.Context, d *webhook.Delivery, do func(context.Context) (webhook.Receipt, error)) (webhook.Receipt, error) {
 	c, err := l.claim(ctx, d)
 	if err != nil {
@@ -110,11 +114,11 @@ func (l *Ledger) Once(ctx context.Context, d *webhook.Delivery, do func(context.
 	}
 	receipt, err := do(ctx)
 
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.EndTimeout)
 	defer cancel()
 	switch {
 	case err == nil:
-		return receipt, c.mark(ctx, receipt, l.Retention)
+		return receipt, c.mark(ctx, receipt, l)
 	case errors.Is(err, webhook.ErrNotPublished):
 		return webhook.Receipt{}, c.release(ctx, err)
 	}

@@ -3,6 +3,7 @@
 package receiver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,10 +23,10 @@ const (
 	maxBody = 1 << 20
 
 	// The platform leaves a request ten seconds between SIGTERM and SIGKILL. All of
-	// its time lies within: arriveTimeout for the body and the keys, takeTimeout for
-	// claim and publish, and the two seconds that the ledger has for its mark.
-	arriveTimeout = 2500 * time.Millisecond
-	takeTimeout   = 5 * time.Second
+	// its time lies within: this much for the body and the keys, this much for claim
+	// and publish, and the two seconds that the ledger has for its mark.
+	DefaultArriveTimeout = 2500 * time.Millisecond
+	DefaultTakeTimeout   = 5 * time.Second
 )
 
 // A Gate decides who may call at all, by the token in the URL.
@@ -57,6 +58,10 @@ type Receiver struct {
 	Ledger    Ledger
 	Publisher Publisher
 	Log       *slog.Logger
+
+	// Zero means the defaults.
+	ArriveTimeout time.Duration
+	TakeTimeout   time.Duration
 }
 
 // ServeHTTP answers one request, and then logs one line about it.
@@ -87,7 +92,7 @@ func (r *Receiver) receive(w http.ResponseWriter, req *http.Request) (res result
 	if res.delivery, res.err = r.arrive(ctx, w, req); res.err != nil {
 		return res
 	}
-	ctx, cancel := context.WithTimeout(ctx, takeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(r.TakeTimeout, DefaultTakeTimeout))
 	defer cancel()
 	res.receipt, res.err = r.Ledger.Once(ctx, res.delivery, func(ctx context.Context) (webhook.Receipt, error) {
 		return r.Publisher.Publish(ctx, res.delivery)
@@ -97,7 +102,7 @@ func (r *Receiver) receive(w http.ResponseWriter, req *http.Request) (res result
 
 // arrive reads and verifies, the cheapest checks first.
 func (r *Receiver) arrive(ctx context.Context, w http.ResponseWriter, req *http.Request) (*webhook.Delivery, error) {
-	deadline := time.Now().Add(arriveTimeout)
+	deadline := time.Now().Add(cmp.Or(r.ArriveTimeout, DefaultArriveTimeout))
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	if req.Method != http.MethodPost {
@@ -133,7 +138,7 @@ func readBody(w http.ResponseWriter, req *http.Request, deadline time.Time) ([]b
 	case errors.As(err, new(*http.MaxBytesError)):
 		return nil, fmt.Errorf("%w: more than %d bytes", webhook.ErrTooLarge, maxBody)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, fmt.Errorf("body not here after %v", arriveTimeout)
+		return nil, errors.New("the body took too long")
 	}
 	return nil, fmt.Errorf("%w: body broke off", webhook.ErrMalformed)
 }

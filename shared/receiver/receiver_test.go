@@ -188,7 +188,10 @@ func TestOrder(t *testing.T) {
 			}
 		}, 401},
 		{"body before verification", httptest.NewRequest(http.MethodPost, "/", strings.NewReader(strings.Repeat("x", maxBody+1))), func(p *parts) {
-			p.verify = func(context.Context, http.Header, []byte) (*webhook.Delivery, error) { never("verification")(); return nil, nil }
+			p.verify = func(context.Context, http.Header, []byte) (*webhook.Delivery, error) {
+				never("verification")()
+				return nil, nil
+			}
 		}, 413},
 		{"verification before the ledger", request("{}"), func(p *parts) {
 			p.verify = func(context.Context, http.Header, []byte) (*webhook.Delivery, error) { return nil, webhook.ErrForged }
@@ -309,13 +312,13 @@ func TestDeadlines(t *testing.T) {
 			change func(*parts)
 			want   time.Duration
 		}{
-			{"gate", func(p *parts) { p.gate = func(ctx context.Context, _ string) error { return hang(ctx) } }, arriveTimeout},
+			{"gate", func(p *parts) { p.gate = func(ctx context.Context, _ string) error { return hang(ctx) } }, DefaultArriveTimeout},
 			{"verify", func(p *parts) {
 				p.verify = func(ctx context.Context, _ http.Header, _ []byte) (*webhook.Delivery, error) { return nil, hang(ctx) }
-			}, arriveTimeout},
+			}, DefaultArriveTimeout},
 			{"publish", func(p *parts) {
 				p.publish = func(ctx context.Context, _ *webhook.Delivery) (webhook.Receipt, error) { return receipt, hang(ctx) }
-			}, takeTimeout},
+			}, DefaultTakeTimeout},
 		}
 		for _, test := range tests {
 			p := newParts()
