@@ -17,12 +17,12 @@ const maxTokenLife = time.Hour
 // claims are the claims of a token that we look at (RFC 7519, section 4.1), and
 // the event where there is one.
 type claims struct {
-	Audience  audience        `json:"aud"`
-	Expires   *float64        `json:"exp"`
-	IssuedAt  *float64        `json:"iat"`
-	NotBefore *float64        `json:"nbf"`
-	Type      *string         `json:"type"`
-	Data      json.RawMessage `json:"data"`
+	Audience  audience `json:"aud"`
+	Expires   *float64 `json:"exp"`
+	IssuedAt  *float64 `json:"iat"`
+	NotBefore *float64 `json:"nbf"`
+	Type      *string  `json:"type"`
+	Data      any      `json:"data"`
 }
 
 // audience is one string or a list of them.
@@ -108,11 +108,7 @@ func (c *claims) checkEvent(body []byte, unbound bool) error {
 	if c.Type != nil && event["type"] != *c.Type {
 		return fmt.Errorf("%w: the token's type is not the body's", ErrForged)
 	}
-	if c.Data == nil {
-		return nil
-	}
-	data, err := decodeValue(newDecoder(c.Data), maxEventDepth)
-	if err != nil || !reflect.DeepEqual(event["data"], data) {
+	if c.Data != nil && !reflect.DeepEqual(event["data"], c.Data) {
 		return fmt.Errorf("%w: the token's data is not the body's", ErrForged)
 	}
 	return nil

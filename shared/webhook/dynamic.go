@@ -101,6 +101,9 @@ func (d *Dynamic) verifyV1a(ctx context.Context, h *headers, body []byte) error 
 	return err
 }
 
+// signatureEncoding takes only the one form that a signer writes.
+var signatureEncoding = base64.StdEncoding.Strict()
+
 type ed25519Signature [ed25519.SignatureSize]byte
 
 // v1aSignatures decodes the v1a entries. What is not 64 bytes of base64 in its
@@ -108,10 +111,10 @@ type ed25519Signature [ed25519.SignatureSize]byte
 func (h *headers) v1aSignatures() []ed25519Signature {
 	var signatures []ed25519Signature
 	for entry := range h.entries(V1a) {
-		if len(entry) != base64.StdEncoding.EncodedLen(ed25519.SignatureSize) {
+		if len(entry) != signatureEncoding.EncodedLen(ed25519.SignatureSize) {
 			continue
 		}
-		if raw, err := base64.StdEncoding.Strict().DecodeString(entry); err == nil && len(raw) == ed25519.SignatureSize {
+		if raw, err := signatureEncoding.DecodeString(entry); err == nil && len(raw) == ed25519.SignatureSize {
 			signatures = append(signatures, ed25519Signature(raw))
 		}
 	}

@@ -48,6 +48,9 @@ func (d *Dynamic) verifyJWT(ctx context.Context, h *headers, body []byte) error 
 	return claims.checkEvent(body, d.UnboundJWT)
 }
 
+// tokenEncoding takes only the one form that a signer writes.
+var tokenEncoding = base64.RawURLEncoding.Strict()
+
 // token is a compact JWS (RFC 7515, section 7.1), decoded but not verified.
 type token struct {
 	algorithm jwa.SignatureAlgorithm
@@ -68,7 +71,7 @@ func parseToken(text string) (*token, error) {
 	var parts [3][]byte
 	for i, part := range strings.Split(text, ".") {
 		var err error
-		if parts[i], err = base64.RawURLEncoding.Strict().DecodeString(part); err != nil {
+		if parts[i], err = tokenEncoding.DecodeString(part); err != nil {
 			return nil, errors.New("the token is not in base64url")
 		}
 	}
@@ -125,7 +128,7 @@ func algorithm(k PublicKey) jwa.SignatureAlgorithm {
 
 func (t *token) claims() (*claims, error) {
 	var c claims
-	if err := json.Unmarshal(t.payload, &c); err != nil {
+	if err := decode(t.payload, &c); err != nil {
 		return nil, errors.New("the token's claims are not what RFC 7519 says")
 	}
 	return &c, nil

@@ -270,9 +270,6 @@ func TestJWTForm(t *testing.T) {
 		{"payload a list", func(d *tokenDelivery) { d.payload = "[]" }, webhook.ErrForged},
 		{"payload null", func(d *tokenDelivery) { d.payload = "null" }, webhook.ErrAudience},
 		{"payload deep", func(d *tokenDelivery) { d.payload = strings.Repeat("[", 11_000) }, webhook.ErrForged},
-		{"data deep", func(d *tokenDelivery) {
-			d.payload = strings.Replace(string(must(json.Marshal(d.claims))), `"data":{`, `"data":{"x":`+strings.Repeat("[", 4000)+strings.Repeat("]", 4000)+`,`, 1)
-		}, webhook.ErrForged},
 		{"payload of another token", parts(func(p []string) []string {
 			return []string{p[0], strings.Split(signToken(nil, `{}`, `{"aud":"x"}`), ".")[1], p[2]}
 		}), webhook.ErrForged},
@@ -419,7 +416,6 @@ func TestJWTEvent(t *testing.T) {
 		{"escapes", event(`{"type":"t",`+data+`}`, `{"\u0074ype":"\u0074","data":{"id":"\u0031"}}`), nil},
 		{"large numbers", event(`{"type":"t","data":[12345678901234567891]}`, `{"type":"t","data":[12345678901234567891]}`), nil},
 		{"data of any kind", event(`{"type":"t","data":[1,"a",null,true,{}]}`, `{"type":"t","data":[1,"a",null,true,{}]}`), nil},
-		{"62 levels in data", event(`{"type":"t","data":`+nested(62)+`}`, `{"type":"t","data":`+nested(62)+`}`), nil},
 
 		{"another type", claim("type", "batch.failed"), webhook.ErrForged},
 		{"another id", claim("data", map[string]any{"id": "batches/654321"}), webhook.ErrForged},
@@ -453,11 +449,12 @@ func TestJWTEvent(t *testing.T) {
 		{"DATA beside data", event(`{"type":"t",`+data+`}`, `{"type":"t",`+data+`,"DATA":{"id":"2"}}`), webhook.ErrForged},
 		{"long s", event(`{"type":"t","data":{"s":"1"}}`, `{"type":"t","data":{"s":"1"},"\u017f":1,"S":1}`), webhook.ErrForged},
 		{"Kelvin", event(`{"type":"t",`+data+`}`, `{"type":"t",`+data+`,"k":1,"\u212a":2}`), webhook.ErrForged},
-		{"64 levels", event(`{"type":"t","data":`+nested(63)+`}`, `{"type":"t","data":`+nested(63)+`}`), nil},
-		{"65 levels", event(`{"type":"t","data":`+nested(64)+`}`, `{"type":"t","data":`+nested(64)+`}`), webhook.ErrForged},
+		{"5,000 levels", event(`{"type":"t","data":`+nested(5_000)+`}`, `{"type":"t","data":`+nested(5_000)+`}`), nil},
+		{"a level less in data", event(`{"type":"t","data":`+nested(50)+`}`, `{"type":"t","data":`+nested(49)+`}`), webhook.ErrForged},
+		{"colons, quotes and braces in texts", event(`{"type":"t","data":{"id":":\"{:\\"}}`, `{"type":"t","data":{"id":":\"{:\\"},":\":\\":":","}":[":",":"]}`), nil},
 		{"a megabyte of brackets", body(strings.Repeat("[", 1<<20)), webhook.ErrForged},
 		{"a megabyte of braces", body(strings.Repeat(`{"a":`, 200_000)), webhook.ErrForged},
-		{"deep beside the event", event(`{"type":"t",`+data+`}`, `{"type":"t",`+data+`,"x":`+nested(100)+`}`), webhook.ErrForged},
+		{"deep beside the event", event(`{"type":"t",`+data+`}`, `{"type":"t",`+data+`,"x":`+nested(100_000)+`}`), webhook.ErrForged},
 		{"bad escape", event(`{"type":"t",`+data+`}`, `{"type":"t",`+data+`,"x":"\x"}`), webhook.ErrForged},
 		{"comma behind the last", event(`{"type":"t",`+data+`}`, `{"type":"t",`+data+`,}`), webhook.ErrForged},
 		{"comma behind the last of a list", event(`{"type":"t",`+data+`}`, `{"type":"t",`+data+`,"x":[1,]}`), webhook.ErrForged},
@@ -468,6 +465,8 @@ func TestJWTEvent(t *testing.T) {
 		{"type without data", without("data"), webhook.ErrForged},
 		{"data without type", without("type"), webhook.ErrForged},
 		{"type null", claim("type", nil), webhook.ErrForged},
+		{"data null", claim("data", nil), webhook.ErrForged},
+		{"data null, in the body too", event(`{"type":"t","data":null}`, `{"type":"t","data":null}`), webhook.ErrForged},
 		{"unbound allowed, no event", all(none, unbound), nil},
 		{"unbound allowed, no event, body no JSON", all(none, unbound, body("hello")), nil},
 		{"unbound allowed, no event, no body", all(none, unbound, body("")), nil},
