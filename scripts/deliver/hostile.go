@@ -177,11 +177,16 @@ func writeVerdictJSON(v verdict) {
 	for _, a := range v.got {
 		got = append(got, a.status)
 	}
-	fault := v.fault()
-	_ = json.NewEncoder(os.Stdout).Encode(map[string]any{
-		"endpoint": endpoint(v.scheme), "scheme": v.scheme, "trial": v.name, "want": v.want, "got": got,
-		"ok": fault == "", "fault": fault, "why": v.why,
-	})
+	_ = json.NewEncoder(os.Stdout).Encode(struct {
+		Endpoint string         `json:"endpoint"`
+		Scheme   webhook.Scheme `json:"scheme"`
+		Trial    string         `json:"trial"`
+		Want     []int          `json:"want"`
+		Got      []int          `json:"got"`
+		OK       bool           `json:"ok"`
+		Fault    string         `json:"fault,omitempty"`
+		Why      string         `json:"why"`
+	}{endpoint(v.scheme), v.scheme, v.name, v.want, got, v.fault() == "", v.fault(), v.why})
 }
 
 func summarize(total int, wrong []string) {

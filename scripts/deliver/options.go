@@ -64,7 +64,7 @@ func parse(args []string) (*options, error) {
 	o := new(options)
 	flags := flag.NewFlagSet("deliver", flag.ContinueOnError)
 	flags.StringVar(&o.url, "url", "", "post to this `URL`, for v1a and jwt with its token (default: the running serve)")
-	flags.StringVar(&o.secret, "secret", os.Getenv(secretVariable), "sign v1 with this `SECRET`, whsec_… (default: "+secretVariable+", else that of serve)")
+	flags.StringVar(&o.secret, "secret", "", "sign v1 with this `SECRET`, whsec_… (default: that of serve, elsewhere "+secretVariable+")")
 	flags.StringVar(&o.secretFile, "secret-file", "", "sign v1 with the secret in this `FILE`; - is standard input")
 	flags.StringVar(&o.keyFile, "key", "", "sign v1a or jwt with the private key in this `FILE`: Ed25519, for jwt also RSA or P-256, in PKCS #8 PEM")
 	flags.StringVar(&o.audience, "audience", "", "the `AUDIENCE` of tokens (default: that of serve, else the URL)")
@@ -96,7 +96,7 @@ var schemes = []webhook.Scheme{webhook.V1, webhook.V1a, webhook.JWT}
 // complete checks what was set, and reads the files.
 func (o *options) complete(flags *flag.FlagSet) (err error) {
 	if o.n < 0 || o.concurrency < 1 || o.firstPause <= 0 {
-		return errors.New("-n, -concurrency, -retry-pause: too small")
+		return errors.New("-n, -concurrency or -retry-pause is too small")
 	}
 	if o.hostile {
 		flags.Visit(func(f *flag.Flag) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/url"
 	"os"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/geminihook/geminihook/scripts/internal/command"
+	"github.com/geminihook/geminihook/shared/webhook"
 )
 
 const (
@@ -107,20 +109,19 @@ func (r *report) result(a *attempt, got answer, again time.Duration) {
 }
 
 func (r *report) writeJSON(a *attempt, got answer, again time.Duration) {
-	line := map[string]any{
-		"endpoint":   endpoint(a.scheme),
-		"scheme":     a.scheme,
-		"type":       eventType(a.body),
-		"id":         a.id,
-		"status":     got.status,
-		"latency_ms": milliseconds(got.latency),
-		"ok":         got.ok(),
-	}
+	line := struct {
+		Endpoint  string         `json:"endpoint"`
+		Scheme    webhook.Scheme `json:"scheme"`
+		Type      string         `json:"type"`
+		ID        string         `json:"id"`
+		Status    int            `json:"status"`
+		LatencyMS float64        `json:"latency_ms"`
+		OK        bool           `json:"ok"`
+		Error     string         `json:"error,omitempty"`
+		AgainInMS float64        `json:"again_in_ms,omitempty"`
+	}{endpoint(a.scheme), a.scheme, eventType(a.body), a.id, got.status, milliseconds(got.latency), got.ok(), "", milliseconds(again)}
 	if got.err != nil {
-		line["error"] = plain(got.err)
-	}
-	if again != 0 {
-		line["retry_in_ms"] = milliseconds(again)
+		line.Error = plain(got.err)
 	}
 	_ = json.NewEncoder(r.out).Encode(line)
 }
@@ -183,5 +184,5 @@ func (r *report) summary() bool {
 
 // quantile is one of the sorted latencies.
 func (r *report) quantile(q float64) float64 {
-	return milliseconds(r.latencies[int(q*float64(len(r.latencies)-1))])
+	return milliseconds(r.latencies[int(math.Ceil(q*float64(len(r.latencies))))-1])
 }

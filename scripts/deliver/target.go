@@ -45,6 +45,8 @@ func (o *options) target(ctx context.Context) (*target, error) {
 	t := &target{keys: strangerKeys(o.defaultAudience(s))}
 	if s != nil {
 		err = t.keys.takeServe(s)
+	} else if o.secret == "" {
+		o.secret = os.Getenv(secretVariable)
 	}
 	if err == nil {
 		err = o.takeKeys(t.keys)
@@ -68,7 +70,8 @@ func (o *options) findServe(ctx context.Context) (*running.Serve, error) {
 	}
 	switch {
 	case o.at != nil:
-		i := slices.IndexFunc(found, func(s *running.Serve) bool { return strings.HasPrefix(s.StaticURL, "http://"+o.at.Host+"/") })
+		root := "http://" + strings.Replace(o.at.Host, "localhost:", "127.0.0.1:", 1) + "/"
+		i := slices.IndexFunc(found, func(s *running.Serve) bool { return strings.HasPrefix(s.StaticURL, root) })
 		if i < 0 {
 			return nil, nil
 		}
@@ -99,7 +102,7 @@ func (o *options) takeKeys(k *keys) error {
 }
 
 // urls returns where the schemes go. The root of a serve stands for both of its
-// endpoints; any other -url is one.
+// endpoints; any other -url is one, to which a serve adds its token where none is.
 func (o *options) urls(s *running.Serve) (map[webhook.Scheme]string, error) {
 	switch {
 	case s == nil:
@@ -108,6 +111,8 @@ func (o *options) urls(s *running.Serve) (map[webhook.Scheme]string, error) {
 		return map[webhook.Scheme]string{webhook.V1: s.StaticURL, webhook.V1a: s.DynamicURL, webhook.JWT: s.DynamicURL}, nil
 	case strings.HasSuffix(s.StaticURL, o.at.Path):
 		return map[webhook.Scheme]string{webhook.V1: o.url}, nil
+	case strings.HasSuffix(withoutQuery(s.DynamicURL), o.at.Path) && o.at.RawQuery == "":
+		return map[webhook.Scheme]string{webhook.V1a: s.DynamicURL, webhook.JWT: s.DynamicURL}, nil
 	case strings.HasSuffix(withoutQuery(s.DynamicURL), o.at.Path):
 		return map[webhook.Scheme]string{webhook.V1a: o.url, webhook.JWT: o.url}, nil
 	}

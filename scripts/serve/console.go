@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -44,6 +43,24 @@ func newConsole(json bool) *console {
 	}
 }
 
+// The events of -json, a line each.
+type (
+	ready struct {
+		Event         string   `json:"event"`
+		StaticURL     string   `json:"static_url"`
+		DynamicURL    string   `json:"dynamic_url"` // with its token
+		StaticSecrets []string `json:"static_secrets"`
+		JWKSURL       string   `json:"jwks_url"`
+		Audience      string   `json:"audience"`
+	}
+	published struct {
+		Event      string            `json:"event"`
+		Topic      string            `json:"topic"` // in full: projects/P/topics/T
+		Attributes map[string]string `json:"attributes"`
+		Data       []byte            `json:"data"` // in base64
+	}
+)
+
 // event writes a JSON line.
 func (c *console) event(e any) {
 	enc := json.NewEncoder(c.out)
@@ -56,14 +73,7 @@ func (c *console) ready(s *running.Serve, p *parts) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.json {
-		c.event(map[string]any{
-			"event":          "ready",
-			"static_url":     s.StaticURL,
-			"dynamic_url":    s.DynamicURL,
-			"static_secrets": s.Secrets,
-			"jwks_url":       p.jwksURL,
-			"audience":       s.Audience,
-		})
+		c.event(ready{"ready", s.StaticURL, s.DynamicURL, s.Secrets, p.jwksURL, s.Audience})
 		return
 	}
 	row := func(name, value string) {
@@ -110,12 +120,7 @@ func (c *console) message(topic string, m *pubsubpb.PubsubMessage) {
 	defer c.mu.Unlock()
 	c.published++
 	if c.json {
-		c.event(map[string]any{
-			"event":      "published",
-			"topic":      topic,
-			"attributes": m.Attributes,
-			"data":       base64.StdEncoding.EncodeToString(m.Data),
-		})
+		c.event(published{"published", topic, m.Attributes, m.Data})
 		return
 	}
 	a := m.Attributes
@@ -130,8 +135,8 @@ func (c *console) message(topic string, m *pubsubpb.PubsubMessage) {
 	}, indent, c.paint.In(command.Dim, shown(m.Data)))
 }
 
-// warn says on standard error what is amiss.
-func (c *console) warn(text string) {
+// note says something on standard error.
+func (c *console) note(text string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	fmt.Fprintln(c.err, c.logPaint.In(command.Yellow, text))

@@ -30,12 +30,13 @@ const (
 // startEmulators uses the official Firestore and Pub/Sub emulators, makes the
 // topics, and shows what is published to them.
 func (p *parts) startEmulators(ctx context.Context, topics []string, c *console) (err error) {
-	for addr, open := range map[*string]func(context.Context) (string, func(), error){
-		&p.firestore: emulator.Firestore,
-		&p.pubsub:    emulator.PubSub,
-	} {
+	c.note("starting the official emulators, unless the environment names running ones")
+	for _, e := range []struct {
+		addr *string
+		open func(context.Context) (addr string, stop func(), err error)
+	}{{&p.firestore, emulator.Firestore}, {&p.pubsub, emulator.PubSub}} {
 		var stop func()
-		if *addr, stop, err = open(ctx); err != nil {
+		if *e.addr, stop, err = e.open(ctx); err != nil {
 			return fmt.Errorf("-emulators: %w", err)
 		}
 		p.stops = append(p.stops, stop)
@@ -99,7 +100,7 @@ func (r *reader) run(stopping <-chan struct{}) {
 	for {
 		n, err := r.pull()
 		if err != nil {
-			r.console.warn(fmt.Sprintf("messages on %s are no longer shown: %v", path.Base(r.topic), err))
+			r.console.note(fmt.Sprintf("messages on %s are no longer shown: %v", path.Base(r.topic), err))
 			return
 		}
 		select {

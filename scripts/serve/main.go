@@ -66,7 +66,7 @@ func serve(stop context.Context, o *options, c *console) error {
 	}
 	defer parts.stop()
 
-	dir, dirErr := running.Dir() // of the environment that is about to go
+	dir, dirErr := running.Dir() // by the environment that is about to go
 	me := parts.describe(o, listener.Addr().(*net.TCPAddr))
 	setEnvironment(parts.settings(me.Audience))
 	functions, err := startFunctions(stop)
@@ -77,11 +77,12 @@ func serve(stop context.Context, o *options, c *console) error {
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
 
-	withdraw, err := running.Announce(dir, me)
-	if err = errors.Join(dirErr, err); err != nil {
-		c.warn("deliver will not find this serve by itself: " + err.Error())
-	} else {
-		defer withdraw()
+	if dirErr == nil {
+		dirErr = running.Announce(dir, me)
+		defer running.Withdraw(dir, me)
+	}
+	if dirErr != nil {
+		c.note("deliver will not find this serve by itself: " + dirErr.Error())
 	}
 	c.ready(me, parts)
 	select {

@@ -45,33 +45,41 @@ type Serve struct {
 // Dir returns the folder that the files are in.
 func Dir() (string, error) {
 	cache, err := os.UserCacheDir()
-	return filepath.Join(cache, "geminihook"), err
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(cache, "geminihook"), nil
 }
 
-// Announce leaves the file of s in dir. withdraw removes it.
-func Announce(dir string, s *Serve) (withdraw func(), err error) {
+// Announce leaves the file of s in dir.
+func Announce(dir string, s *Serve) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, err
+		return err
 	}
 	text, err := json.Marshal(s)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	// The name appears when the file is whole. CreateTemp's mode is 0600.
 	f, err := os.CreateTemp(dir, "new-*")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	_, err = f.Write(text)
-	name := filepath.Join(dir, "serve-"+s.Instance+".json")
 	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), name)
+		err = os.Rename(f.Name(), s.file(dir))
 	}
 	if err != nil {
 		os.Remove(f.Name())
-		return nil, err
 	}
-	return func() { os.Remove(name) }, nil
+	return err
+}
+
+// Withdraw removes the file of s from dir.
+func Withdraw(dir string, s *Serve) { os.Remove(s.file(dir)) }
+
+func (s *Serve) file(dir string) string {
+	return filepath.Join(dir, "serve-"+s.Instance+".json")
 }
 
 // Find returns those in dir that answer, the newest first. The file of one that
