@@ -13,11 +13,11 @@ import (
 	"time"
 )
 
-const (
-	// freshFor is how long values are taken on trust. It is also how long a value
-	// that was withdrawn at its source goes on being accepted.
-	freshFor = 5 * time.Minute
+// FreshFor is how long values are taken on trust. It is also how long a value
+// that was withdrawn at its source goes on being accepted.
+const FreshFor = 5 * time.Minute
 
+const (
 	// settledFor is how long after a refresh a value that is not among ours is
 	// definitely not in force. A storm of forgeries costs one refresh in that time.
 	settledFor = time.Minute
@@ -76,7 +76,7 @@ type flight struct {
 // within the last minute; otherwise Find refreshes first, and returns an error
 // where that fails: the fault is then ours, not the sender's.
 func (c *Cache[T]) Find(ctx context.Context, match func(T) bool) (bool, error) {
-	seen, _ := c.load(ctx, freshFor)
+	seen, _ := c.load(ctx, FreshFor)
 	if seen.find(match) {
 		return true, nil
 	}
@@ -90,7 +90,7 @@ func (c *Cache[T]) Find(ctx context.Context, match func(T) bool) (bool, error) {
 // Warm fetches the values, unless they are there, so that the first request finds
 // them in memory.
 func (c *Cache[T]) Warm(ctx context.Context) error {
-	_, err := c.load(ctx, freshFor)
+	_, err := c.load(ctx, FreshFor)
 	return err
 }
 

@@ -50,9 +50,19 @@ const (
 // A version that parse refuses is logged and passed over; where no version is
 // left, Find fails. parse must keep the value out of its errors.
 //
-// Where SECRET_MANAGER_EMULATOR_HOST is set, and a loopback address, the client
-// connects there without credentials.
+// The client is that of [NewClient].
 func Open[T any](ctx context.Context, label, project, secret string, parse func([]byte) (T, error), log *slog.Logger, opts ...option.ClientOption) (*refresh.Cache[T], error) {
+	client, err := NewClient(ctx, opts...)
+	if err != nil {
+		return nil, err
+	}
+	s := source[T]{client: client, name: Name(project, secret), label: label, parse: parse, log: log}
+	return &refresh.Cache[T]{Name: label, Fetch: s.fetch, UsableFor: usableFor, Log: log}, nil
+}
+
+// NewClient returns a client for Secret Manager. Where SECRET_MANAGER_EMULATOR_HOST
+// is set, and a loopback address, it connects there without credentials.
+func NewClient(ctx context.Context, opts ...option.ClientOption) (*secretmanager.Client, error) {
 	emulated, err := emulatorOptions()
 	if err != nil {
 		return nil, err
@@ -61,11 +71,16 @@ func Open[T any](ctx context.Context, label, project, secret string, parse func(
 	if err != nil {
 		return nil, fmt.Errorf("secret manager client: %w", err)
 	}
-	if !strings.HasPrefix(secret, "projects/") {
-		secret = "projects/" + project + "/secrets/" + secret
+	return client, nil
+}
+
+// Name returns the full name of a secret, projects/P/secrets/S, given that or a
+// short id in project.
+func Name(project, secret string) string {
+	if strings.HasPrefix(secret, "projects/") {
+		return secret
 	}
-	s := source[T]{client: client, name: secret, label: label, parse: parse, log: log}
-	return &refresh.Cache[T]{Name: label, Fetch: s.fetch, UsableFor: usableFor, Log: log}, nil
+	return "projects/" + project + "/secrets/" + secret
 }
 
 type source[T any] struct {
