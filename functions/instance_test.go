@@ -26,7 +26,10 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
-const servePort = "GEMINIHOOK_TEST_PORT"
+const (
+	servePort = "GEMINIHOOK_TEST_PORT"
+	urlToken  = "0123456789abcdef"
+)
 
 // TestMain is the buildpack's main where a test asks for it, by running this binary
 // again.
@@ -112,7 +115,7 @@ func setSecrets(t *testing.T, p *functiontest.Project) string {
 	t.Helper()
 	secret := webhooktest.NewSecret()
 	p.AddSecret(t, "signing", secret)
-	p.AddSecret(t, "token", "0123456789abcdef")
+	p.AddSecret(t, "token", urlToken)
 	t.Setenv("SIGNING_SECRET", "signing")
 	t.Setenv("URL_TOKEN_SECRET", "token")
 	return secret

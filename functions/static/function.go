@@ -7,6 +7,8 @@ import (
 	"os"
 	"time"
 
+	"github.com/GoogleCloudPlatform/functions-framework-go/functions"
+
 	"github.com/geminihook/geminihook/shared/cloudlog"
 	"github.com/geminihook/geminihook/shared/dedup"
 	"github.com/geminihook/geminihook/shared/env"
@@ -17,9 +19,14 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook"
 )
 
+// name is the entry point: what FUNCTION_TARGET says where this function is deployed.
+const name = "StaticWebhook"
+
 var log = cloudlog.New(os.Stderr)
 
-func init() { instance.Register("StaticWebhook", log, build) }
+func init() {
+	functions.HTTP(name, instance.Start(name, log, build).ServeHTTP)
+}
 
 // settings are described in the README, a row each.
 type settings struct {

@@ -1,6 +1,6 @@
-// Package instance is the life of one instance of a function: registration, a
-// handler that builds itself on the first request, warming up beside it, and
-// finishing what is under way on SIGTERM.
+// Package instance is the life of one instance of a function: a handler that builds
+// itself on the first request, warming up beside it, and finishing what is under way
+// on SIGTERM.
 package instance
 
 import (
@@ -12,8 +12,6 @@ import (
 	"sync"
 	"syscall"
 	"time"
-
-	"github.com/GoogleCloudPlatform/functions-framework-go/functions"
 )
 
 const (
@@ -34,21 +32,21 @@ type Function struct {
 	Warm []func(context.Context) error
 }
 
-// Register makes build's function known to the framework under a name. Where the
-// process runs for this function, as it does when deployed, it also starts to warm
-// up and to listen for SIGTERM. Neither blocks, and neither can fail.
+// Start returns the handler of a function. Where the process runs for this function,
+// by its name, as it does when deployed, Start also begins to warm up and to listen
+// for SIGTERM. Neither blocks, and neither can fail.
 //
 // Elsewhere, in tests and where several functions share a process, it does not:
 // settings may not be there yet, and one drain would end the other's requests.
-func Register(name string, log *slog.Logger, build func(context.Context) (*Function, error)) {
+func Start(name string, log *slog.Logger, build func(context.Context) (*Function, error)) *Handler {
 	h := &Handler{Build: build, Log: log}
-	functions.HTTP(name, h.ServeHTTP)
 	if os.Getenv("FUNCTION_TARGET") == name {
 		term := make(chan os.Signal, 1)
 		signal.Notify(term, syscall.SIGTERM)
 		go h.drain(term)
 		go h.warm()
 	}
+	return h
 }
 
 // A Handler serves a function that is built on the first request. It is safe for

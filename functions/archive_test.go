@@ -1,0 +1,218 @@
+package functions_test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"go/parser"
+	"go/token"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/geminihook/geminihook/functions/functiontest"
+	"github.com/geminihook/geminihook/shared/webhook"
+	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
+)
+
+// buildpackMain is what Google's Go buildpack adds to an archive whose root package
+// registers its function by itself.
+const buildpackMain = `package main
+
+import (
+	"log"
+	"os"
+
+	"github.com/GoogleCloudPlatform/functions-framework-go/funcframework"
+	_ "github.com/geminihook/geminihook"
+)
+
+func main() {
+	if err := funcframework.Start(os.Getenv("PORT")); err != nil {
+		log.Fatal(err)
+	}
+}
+`
+
+// Each function, built from exactly the files that Terraform uploads and the way the
+// platform builds them, starts with nothing in its environment, says 503 while it has
+// no settings, and serves when it has.
+func TestArchives(t *testing.T) {
+	sources := plannedSources(t)
+	if len(sources) != 2 {
+		t.Fatalf("the plan has %d archives, want 2", len(sources))
+	}
+	for function, target := range map[string]string{"static": "StaticWebhook", "dynamic": "DynamicWebhook"} {
+		t.Run(function, func(t *testing.T) {
+			dir := unpack(t, sources[function])
+			checkRoot(t, dir)
+			binary := build(t, dir)
+
+			bare := run(t, binary, "FUNCTION_TARGET="+target)
+			answer := bare.Post(t, "", http.Header{}, "")
+			if answer.Status != http.StatusServiceUnavailable {
+				t.Errorf("without settings: answered %d", answer.Status)
+			}
+
+			p := functiontest.Embedded(t)
+			header, query := delivery(t, p, function)
+			deployed := run(t, binary, append(os.Environ(), "FUNCTION_TARGET="+target)...)
+			if answer := deployed.Post(t, query, header, "{}"); answer.Status != http.StatusNoContent {
+				t.Errorf("answered %d", answer.Status)
+			}
+			if n := len(p.Messages(t)); n != 1 {
+				t.Errorf("%d messages, want 1", n)
+			}
+		})
+	}
+}
+
+// plannedSources asks Terraform what it would pack: for each function, paths in the
+// archive and the files of the repository that go there.
+func plannedSources(t *testing.T) map[string]map[string]string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "../terraform/check.sh", "plan")
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	out, err := cmd.Output()
+	if cmd.ProcessState.ExitCode() == 3 && os.Getenv("REQUIRE_TERRAFORM") != "1" {
+		t.Skip(said.String())
+	}
+	if err != nil {
+		t.Fatalf("terraform: %v\n%s", err, said.String())
+	}
+	lines := bufio.NewScanner(bytes.NewReader(out))
+	lines.Buffer(nil, 64<<20)
+	for lines.Scan() {
+		var line struct {
+			Run  string `json:"@testrun"`
+			Plan struct {
+				Outputs struct {
+					Sources struct{ After map[string]map[string]string }
+				} `json:"output_changes"`
+			} `json:"test_plan"`
+		}
+		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
+			t.Fatal(err)
+		}
+		if line.Run == "defaults" && line.Plan.Outputs.Sources.After != nil {
+			return line.Plan.Outputs.Sources.After
+		}
+	}
+	t.Fatal("no plan of the run defaults")
+	return nil
+}
+
+// unpack lays an archive's files out, with the buildpack's main.
+func unpack(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	write := func(path string, content []byte) {
+		path = filepath.Join(dir, path)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for path, source := range files {
+		content, err := os.ReadFile(filepath.Join("..", source))
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(path, content)
+	}
+	write("functions.local/app/main.go", []byte(buildpackMain))
+	return dir
+}
+
+// checkRoot holds the archive's root to what the buildpack asks of it: one package,
+// no test, and the import by which it knows that the function registers itself.
+func checkRoot(t *testing.T, dir string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no Go file at the archive's root (%v)", err)
+	}
+	var imports []string
+	packages := make(map[string]bool)
+	for _, file := range files {
+		f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+		if err != nil {
+			t.Fatal(err)
+		}
+		packages[f.Name.Name] = true
+		for _, i := range f.Imports {
+			path, _ := strconv.Unquote(i.Path.Value)
+			imports = append(imports, path)
+		}
+	}
+	if len(packages) != 1 || packages["main"] {
+		t.Errorf("packages at the archive's root: %v, want one, and not main", packages)
+	}
+	if !slices.Contains(imports, "github.com/GoogleCloudPlatform/functions-framework-go/functions") {
+		t.Error("the root package does not import functions-framework-go/functions: the buildpack would take it for one that exports its function")
+	}
+	filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
+		if name := filepath.Base(path); err != nil || strings.HasSuffix(name, "_test.go") || name == "embedded" || name == "webhooktest" || name == "go.work" {
+			t.Errorf("%s is in the archive (%v)", path, err)
+		}
+		return nil
+	})
+}
+
+func build(t *testing.T, dir string) (binary string) {
+	t.Helper()
+	binary = filepath.Join(dir, "function")
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "./functions.local/app")
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return binary
+}
+
+// run starts a built function with nothing but this environment.
+func run(t *testing.T, binary string, environment ...string) *functiontest.Endpoint {
+	t.Helper()
+	port := freePort(t)
+	cmd := exec.CommandContext(t.Context(), binary)
+	cmd.Env = append(environment, "PORT="+port)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
+	endpoint := &functiontest.Endpoint{URL: "http://127.0.0.1:" + port + "/"}
+	eventually(t, "it listens", func() bool {
+		resp, err := http.Get(endpoint.URL)
+		if err == nil {
+			resp.Body.Close()
+		}
+		return err == nil
+	})
+	return endpoint
+}
+
+// delivery makes a project ready for a function, and a genuine delivery to it.
+func delivery(t *testing.T, p *functiontest.Project, function string) (header http.Header, query string) {
+	t.Helper()
+	secret, id, now := setSecrets(t, p), webhooktest.NewID(), time.Now()
+	if function == "dynamic" {
+		return webhooktest.Header(id, now, webhook.SignV1a(p.Keys.Ed25519(0), id, webhooktest.Timestamp(now), []byte("{}"))), "?token=" + urlToken
+	}
+	key, err := webhook.ParseSigningKey([]byte(secret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return webhooktest.Header(id, now, webhook.SignV1(key, id, webhooktest.Timestamp(now), []byte("{}"))), ""
+}
