@@ -26,27 +26,32 @@ import (
 
 // A backend is one of the two Firestores that have to agree.
 type backend struct {
-	conn    *grpc.ClientConn
-	raw     firestorepb.FirestoreClient
-	project string
-	client  *firestore.Client // of the default database
+	official bool
+	conn     *grpc.ClientConn
+	raw      firestorepb.FirestoreClient
+	project  string
+	client   *firestore.Client // of the default database
 }
 
-func newBackend(t *testing.T, addr, project string) *backend {
+func newBackend(t *testing.T, addr, project string, official bool) *backend {
 	conn := dial(t, addr)
-	return &backend{conn, firestorepb.NewFirestoreClient(conn), project, firestoreClient(t, conn, project, "(default)")}
+	return &backend{official, conn, firestorepb.NewFirestoreClient(conn), project, firestoreClient(t, conn, project, "(default)")}
 }
 
-// official connects to Google's emulator, or skips the test where there is none.
-func official(t *testing.T) *backend {
+func newEmbedded(t *testing.T) *backend {
+	return newBackend(t, serve(t, embedded.NewFirestore()), "p", false)
+}
+
+// newOfficial connects to Google's emulator, or skips the test where there is none.
+func newOfficial(t *testing.T) *backend {
 	addr, project := emulatortest.Firestore(t)
-	return newBackend(t, addr, project)
+	return newBackend(t, addr, project, true)
 }
 
 // onBoth runs a test on the embedded Firestore and on Google's emulator.
 func onBoth(t *testing.T, test func(*testing.T, *backend)) {
-	t.Run("embedded", func(t *testing.T) { test(t, newBackend(t, serve(t, embedded.NewFirestore()), "p")) })
-	t.Run("official", func(t *testing.T) { test(t, official(t)) })
+	t.Run("embedded", func(t *testing.T) { test(t, newEmbedded(t)) })
+	t.Run("official", func(t *testing.T) { test(t, newOfficial(t)) })
 }
 
 func (b *backend) database() string { return "projects/" + b.project + "/databases/(default)" }
@@ -640,7 +645,7 @@ func TestQueries(t *testing.T) {
 
 func TestDocuments(t *testing.T) {
 	service := embedded.NewFirestore()
-	b := newBackend(t, serve(t, service), "p")
+	b := newBackend(t, serve(t, service), "p", false)
 	for _, path := range []string{"c/b", "c/a", "c/a/c/x", "cc/a"} {
 		wantCode(t, second(b.client.Doc(path).Create(t.Context(), map[string]string{"k": path})), codes.OK)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"regexp"
 	"strconv"
+	"strings"
 	"sync"
 
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
@@ -56,13 +57,12 @@ func (p *PubSub) Register(s grpc.ServiceRegistrar) { pubsubpb.RegisterPublisherS
 
 // CreateTopic implements [pubsubpb.PublisherServer]: InvalidArgument for a bad name, AlreadyExists where there is one of it.
 func (p *PubSub) CreateTopic(_ context.Context, req *pubsubpb.Topic) (*pubsubpb.Topic, error) {
-	if !topicName.MatchString(req.Name) {
-		return nil, invalid("bad topic name %q", req.Name)
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.topics[req.Name] != nil {
+	if _, err := p.topic(req.Name); err == nil {
 		return nil, status.Errorf(codes.AlreadyExists, "topic %q already exists", req.Name)
+	} else if status.Code(err) != codes.NotFound {
+		return nil, err
 	}
 	p.topics[req.Name] = proto.CloneOf(req)
 	return req, nil
@@ -87,7 +87,7 @@ func (p *PubSub) DeleteTopic(_ context.Context, req *pubsubpb.DeleteTopicRequest
 }
 
 func (p *PubSub) topic(name string) (*pubsubpb.Topic, error) {
-	if !topicName.MatchString(name) {
+	if !topicName.MatchString(name) || strings.Contains(name, "/topics/goog") {
 		return nil, invalid("bad topic name %q", name)
 	}
 	if t := p.topics[name]; t != nil {
@@ -145,9 +145,8 @@ func checkAttributes(attributes map[string]string) error {
 		return invalid("%d attributes, more than %d", n, maxAttributes)
 	}
 	for k, v := range attributes {
-		if k == "" || len(k) > maxAttributeKey || len(v) > maxAttributeValue {
-			return invalid("attribute %.40q has a key of %d and a value of %d bytes, more than %d or %d",
-				k, len(k), len(v), maxAttributeKey, maxAttributeValue)
+		if k == "" || strings.HasPrefix(k, "goog") || len(k) > maxAttributeKey || len(v) > maxAttributeValue {
+			return invalid("attribute %.40q: a key of %d bytes, a value of %d bytes", k, len(k), len(v))
 		}
 	}
 	return nil
