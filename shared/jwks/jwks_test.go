@@ -1,0 +1,458 @@
+package jwks
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/big"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/geminihook/geminihook/shared/webhook"
+	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
+)
+
+func b64(raw []byte) string { return base64.RawURLEncoding.EncodeToString(raw) }
+
+func must[T any](value T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return value
+}
+
+// fields are those of a JSON Web Key.
+type fields map[string]any
+
+func okp(change fields) fields {
+	return with(fields{"kty": "OKP", "crv": "Ed25519", "x": b64(edPublic)}, change)
+}
+
+func rsaFields(change fields) fields {
+	return with(fields{"kty": "RSA", "n": b64(modulus(2048).Bytes()), "e": "AQAB"}, change)
+}
+
+func ec(change fields) fields {
+	return with(fields{"kty": "EC", "crv": "P-256", "x": b64(ecRaw[1:33]), "y": b64(ecRaw[33:65])}, change)
+}
+
+func with(key, change fields) fields {
+	for name, value := range change {
+		if key[name] = value; value == nil {
+			delete(key, name)
+		}
+	}
+	return key
+}
+
+var (
+	edPublic = ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)).Public().(ed25519.PublicKey)
+	ecRaw    = must(must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)).PublicKey.Bytes())
+)
+
+// modulus is an odd number of that many bits. Nobody has to know its factors.
+func modulus(bits int) *big.Int {
+	n := new(big.Int).Lsh(big.NewInt(1), uint(bits-1))
+	return n.Add(n, big.NewInt(12345))
+}
+
+func set(keys ...fields) string {
+	return string(must(json.Marshal(map[string]any{"keys": keys})))
+}
+
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+// answer serves one text.
+func answer(t *testing.T, text string) *httptest.Server {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(text))
+	}))
+	t.Cleanup(server.Close)
+	return server
+}
+
+func fetch(t *testing.T, url string) ([]webhook.PublicKey, error) {
+	t.Helper()
+	keys, err := Open(url, discard())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys.Fetch(t.Context())
+}
+
+// A key alone in a set either is usable, or is passed over and leaves none.
+func TestKeys(t *testing.T) {
+	private := must(rsa.GenerateKey(rand.Reader, 2048))
+	for name, test := range map[string]struct {
+		key    fields
+		usable bool
+	}{
+		"Ed25519, as live":    {okp(nil), true},
+		"Ed25519, use, alg":   {okp(fields{"use": "sig", "alg": "EdDSA", "kid": "k"}), true},
+		"RSA 2048":            {rsaFields(nil), true},
+		"RSA 8192":            {rsaFields(fields{"n": b64(modulus(8192).Bytes())}), true},
+		"RSA, exponent 3":     {rsaFields(fields{"e": "Aw"}), true},
+		"P-256":               {ec(nil), true},
+		"unknown field":       {okp(fields{"x-new": map[string]any{"a": 1}}), true},
+		"Ed25519, 31 bytes":   {okp(fields{"x": b64(edPublic[:31])}), false},
+		"Ed25519, 33 bytes":   {okp(fields{"x": b64(append(edPublic[:32:32], 0))}), false},
+		"Ed25519, 3 bytes":    {okp(fields{"x": "AAAA"}), false},
+		"Ed25519, 0 bytes":    {okp(fields{"x": ""}), false},
+		"Ed25519, no x":       {okp(fields{"x": nil}), false},
+		"Ed25519, bad base64": {okp(fields{"x": "*" + b64(edPublic)[1:]}), false},
+		"Ed25519, x a number": {okp(fields{"x": 5}), false},
+		"Ed25519, private":    {okp(fields{"d": b64(edPublic)}), false},
+		"Ed448":               {okp(fields{"crv": "Ed448"}), false},
+		"X25519":              {okp(fields{"crv": "X25519"}), false},
+		"OKP, no crv":         {okp(fields{"crv": nil}), false},
+		"for encryption":      {okp(fields{"use": "enc"}), false},
+		"for who knows what":  {okp(fields{"use": "x"}), false},
+		"RSA, for encryption": {rsaFields(fields{"use": "enc"}), false},
+		"RSA 1024":            {rsaFields(fields{"n": b64(modulus(1024).Bytes())}), false},
+		"RSA 2047":            {rsaFields(fields{"n": b64(modulus(2047).Bytes())}), false},
+		"RSA 8193":            {rsaFields(fields{"n": b64(modulus(8193).Bytes())}), false},
+		"RSA 16384":           {rsaFields(fields{"n": b64(modulus(16384).Bytes())}), false},
+		"RSA, exponent even":  {rsaFields(fields{"e": "BA"}), false},
+		"RSA, exponent 1":     {rsaFields(fields{"e": "AQ"}), false},
+		"RSA, exponent 0":     {rsaFields(fields{"e": "AA"}), false},
+		"RSA, no n":           {rsaFields(fields{"n": nil}), false},
+		"RSA, no e":           {rsaFields(fields{"e": nil}), false},
+		"RSA, n empty":        {rsaFields(fields{"n": ""}), false},
+		"RSA, private": {rsaFields(fields{
+			"n": b64(private.N.Bytes()), "d": b64(private.D.Bytes()), "p": b64(private.Primes[0].Bytes()), "q": b64(private.Primes[1].Bytes()),
+		}), false},
+		"P-384": {ec(fields{"crv": "P-384", "x": b64(make([]byte, 48)), "y": b64(make([]byte, 48))}), false},
+		"P-384, genuine": {func() fields {
+			raw := must(must(ecdsa.GenerateKey(elliptic.P384(), rand.Reader)).PublicKey.Bytes())
+			return ec(fields{"crv": "P-384", "x": b64(raw[1:49]), "y": b64(raw[49:])})
+		}(), false},
+		"secp256k1":           {ec(fields{"crv": "secp256k1"}), false},
+		"P-256 off the curve": {ec(fields{"y": b64(ecRaw[1:33])}), false},
+		"P-256 at infinity":   {ec(fields{"x": b64(make([]byte, 32)), "y": b64(make([]byte, 32))}), false},
+		"P-256, x too long":   {ec(fields{"x": b64(append([]byte{1}, ecRaw[1:33]...))}), false},
+		"P-256, x empty":      {ec(fields{"x": ""}), false},
+		"P-256, no y":         {ec(fields{"y": nil}), false},
+		"P-256, private":      {ec(fields{"d": b64(make([]byte, 32))}), false},
+		"symmetric":           {fields{"kty": "oct", "k": b64(make([]byte, 32))}, false},
+		"unknown kty":         {fields{"kty": "AKP", "alg": "ML-DSA-44", "pub": "AAAA"}, false},
+		"kty a number":        {fields{"kty": 5}, false},
+		"no kty":              {fields{"x": "AAAA"}, false},
+		"empty":               {fields{}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			keys, err := parse([]byte(set(test.key)))
+			if test.usable != (err == nil) || test.usable != (len(keys) == 1) {
+				t.Fatalf("%v, %v; want usable: %v", keys, err, test.usable)
+			}
+			// Among good ones it takes nothing from them.
+			keys, err = parse([]byte(set(okp(fields{"kid": "1"}), test.key, ec(fields{"kid": "2"}))))
+			want := map[bool]int{true: 3, false: 2}[test.usable]
+			if err != nil || len(keys) != want || keys[0].ID != "1" || keys[want-1].ID != "2" {
+				t.Errorf("among good ones: %v, %v", keys, err)
+			}
+			for _, key := range keys {
+				verifyWith(key)
+			}
+		})
+	}
+}
+
+// verifyWith verifies nonsense: whatever a key is like, that must not panic.
+func verifyWith(key webhook.PublicKey) {
+	digest := sha256.Sum256(nil)
+	switch key := key.Key.(type) {
+	case ed25519.PublicKey:
+		ed25519.Verify(key, nil, make([]byte, ed25519.SignatureSize))
+	case *rsa.PublicKey:
+		_ = rsa.VerifyPKCS1v15(key, crypto.SHA256, digest[:], make([]byte, key.Size()))
+	case *ecdsa.PublicKey:
+		ecdsa.Verify(key, digest[:], big.NewInt(1), big.NewInt(1))
+	default:
+		panic(fmt.Sprintf("key of type %T", key))
+	}
+}
+
+func TestKeyIsTheOnePublished(t *testing.T) {
+	keys := must(parse([]byte(set(okp(nil), rsaFields(fields{"kid": "r"}), ec(fields{"kid": "e", "use": "sig"})))))
+	if key, ok := keys[0].Key.(ed25519.PublicKey); !ok || !key.Equal(edPublic) || keys[0].ID != "" {
+		t.Errorf("%+v", keys[0])
+	}
+	if key, ok := keys[1].Key.(*rsa.PublicKey); !ok || key.N.Cmp(modulus(2048)) != 0 || key.E != 65537 || keys[1].ID != "r" {
+		t.Errorf("%+v", keys[1])
+	}
+	if key, ok := keys[2].Key.(*ecdsa.PublicKey); !ok || string(must(key.Bytes())) != string(ecRaw) || keys[2].ID != "e" {
+		t.Errorf("%+v", keys[2])
+	}
+}
+
+// An odd modulus is what RSA needs; with an even one verification must fail, not
+// panic.
+func TestEvenModulus(t *testing.T) {
+	n := modulus(2048)
+	keys, err := parse([]byte(set(rsaFields(fields{"n": b64(n.Add(n, big.NewInt(1)).Bytes())}))))
+	if err == nil {
+		verifyWith(keys[0])
+	}
+}
+
+func TestSixteenKeysAtMost(t *testing.T) {
+	var many []fields
+	for i := range 100 {
+		many = append(many, okp(fields{"kid": fmt.Sprint(i), "x": b64(ed25519.NewKeyFromSeed(append(make([]byte, 31), byte(i))).Public().(ed25519.PublicKey))}))
+	}
+	keys, err := fetch(t, answer(t, set(many...)).URL)
+	if err != nil || len(keys) != 16 || keys[0].ID != "0" || keys[15].ID != "15" {
+		t.Errorf("%d keys, %v", len(keys), err)
+	}
+	// Unusable ones do not count.
+	keys, err = parse([]byte(set(append([]fields{{"kty": "x"}, okp(fields{"use": "enc"})}, many...)...)))
+	if err != nil || len(keys) != 16 || keys[0].ID != "0" {
+		t.Errorf("%d keys, %v", len(keys), err)
+	}
+}
+
+// None of these holds a key. Each is an error, so that keys in memory stay in use.
+func TestTextsWithoutKeys(t *testing.T) {
+	for name, text := range map[string]string{
+		"nothing":           "",
+		"no JSON":           "<html>",
+		"null":              "null",
+		"list":              "[]",
+		"list of keys":      "[" + string(must(json.Marshal(okp(nil)))) + "]",
+		"number":            "5",
+		"empty object":      "{}",
+		"no keys":           `{"keys":[]}`,
+		"keys null":         `{"keys":null}`,
+		"keys an object":    `{"keys":{}}`,
+		"keys a text":       `{"keys":"x"}`,
+		"keys no objects":   `{"keys":[1,"a",null,[]]}`,
+		"cut":               set(okp(nil))[:60],
+		"PEM":               "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n-----END PUBLIC KEY-----\n",
+		"certificates":      `{"kid":"-----BEGIN CERTIFICATE-----\nMII...\n-----END CERTIFICATE-----\n"}`,
+		"deep":              strings.Repeat("[", 100_000),
+		"deep keys":         `{"keys":` + strings.Repeat("[", 100_000),
+		"deep within a key": `{"keys":[{"kty":"OKP","x":` + strings.Repeat(`{"a":`, 30_000),
+	} {
+		t.Run(name, func(t *testing.T) {
+			if keys, err := fetch(t, answer(t, text).URL); err == nil {
+				t.Errorf("keys: %v", keys)
+			}
+		})
+	}
+}
+
+// A key alone, outside of a set, is taken as a set of one.
+func TestKeyAlone(t *testing.T) {
+	keys, err := parse(must(json.Marshal(okp(nil))))
+	if err != nil || len(keys) != 1 {
+		t.Errorf("%v, %v", keys, err)
+	}
+	if keys, err = parse(must(json.Marshal(okp(fields{"d": b64(edPublic)})))); err == nil {
+		t.Errorf("private: %v", keys)
+	}
+}
+
+// limit is written out here so that nobody changes it unawares.
+func TestAnswerIsBounded(t *testing.T) {
+	const limit = 256 << 10
+	pad := func(size int) string {
+		text := set(okp(nil))
+		return text + strings.Repeat(" ", size-len(text))
+	}
+	if keys, err := fetch(t, answer(t, pad(limit)).URL); err != nil || len(keys) != 1 {
+		t.Errorf("at the limit: %v, %v", keys, err)
+	}
+	for _, size := range []int{limit + 1, 10 << 20} {
+		var tooLarge *http.MaxBytesError
+		if keys, err := fetch(t, answer(t, pad(size)).URL); !errors.As(err, &tooLarge) {
+			t.Errorf("%d bytes: %v, %v", size, keys, err)
+		}
+	}
+}
+
+// An answer without an end must not be read for long.
+func TestEndlessAnswer(t *testing.T) {
+	done := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		defer close(done)
+		for {
+			if _, err := w.Write([]byte(strings.Repeat(" ", 1<<16))); err != nil {
+				return
+			}
+		}
+	}))
+	defer server.Close()
+	if keys, err := fetch(t, server.URL); err == nil {
+		t.Errorf("keys: %v", keys)
+	}
+	<-done // the connection was let go
+}
+
+func TestRedirectIsNotFollowed(t *testing.T) {
+	var followed atomic.Bool
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		followed.Store(true)
+		_, _ = w.Write([]byte(set(okp(nil))))
+	}))
+	defer other.Close()
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		server := httptest.NewServer(http.RedirectHandler(other.URL, status))
+		if keys, err := fetch(t, server.URL); err == nil || followed.Load() {
+			t.Errorf("%d: %v, followed: %v", status, keys, followed.Load())
+		}
+		server.Close()
+	}
+}
+
+// A good set with another status than 200 is none.
+func TestStatus(t *testing.T) {
+	for _, status := range []int{200, 201, 203, 206, 304, 400, 401, 403, 404, 429, 500, 503} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(status)
+			_, _ = w.Write([]byte(set(okp(nil))))
+		}))
+		if keys, err := fetch(t, server.URL); (err == nil) != (status == 200) {
+			t.Errorf("%d: %v, %v", status, keys, err)
+		}
+		server.Close()
+	}
+}
+
+// The rule of package refresh gives a fetch two seconds; here it gets less.
+func TestHangEndsWithTheContext(t *testing.T) {
+	for name, hang := range map[string]func(http.ResponseWriter){
+		"before the answer": func(http.ResponseWriter) {},
+		"in the midst":      func(w http.ResponseWriter) { _, _ = w.Write([]byte(`{"keys":`)); w.(http.Flusher).Flush() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				hang(w)
+				<-r.Context().Done()
+			}))
+			defer server.Close()
+			keys := must(Open(server.URL, discard()))
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			defer cancel()
+			if keys, err := keys.Fetch(ctx); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%v, %v", keys, err)
+			}
+		})
+	}
+}
+
+func TestNobodyListens(t *testing.T) {
+	server := answer(t, "")
+	server.Close()
+	if keys, err := fetch(t, server.URL); err == nil {
+		t.Errorf("keys: %v", keys)
+	}
+}
+
+func TestURL(t *testing.T) {
+	for url, good := range map[string]bool{
+		GoogleURL:                        true,
+		"https://keys.example":           true,
+		"https://keys.example:8443/":     true,
+		"http://127.0.0.1:8080/keys":     true,
+		"http://127.1.2.3":               true,
+		"http://[::1]:8080/":             true,
+		"http://localhost/keys":          true,
+		"http://keys.example":            false,
+		"http://10.0.0.1/":               false,
+		"http://169.254.169.254/":        false,
+		"http://0.0.0.0/":                false,
+		"http://127.0.0.1.example/":      false,
+		"http://localhost.example/":      false,
+		"http://localhost@evil.example/": false,
+		"HTTP://keys.example":            false,
+		"ftp://127.0.0.1/":               false,
+		"file:///etc/passwd":             false,
+		"//127.0.0.1/keys":               false,
+		"127.0.0.1:8080":                 false,
+		"keys.example":                   false,
+		"https://":                       false,
+		"https:///keys":                  false,
+		"https:keys.example":             false,
+		"http://127.0.0.1:port/":         false,
+		"https://keys.example/%zz":       false,
+		" https://keys.example":          false,
+		"":                               false,
+	} {
+		if _, err := Open(url, discard()); (err == nil) != good {
+			t.Errorf("%q: %v, want good: %v", url, err, good)
+		}
+	}
+}
+
+func TestUsableForADay(t *testing.T) {
+	if keys := must(Open(GoogleURL, discard())); keys.UsableFor != 24*time.Hour {
+		t.Errorf("UsableFor = %v", keys.UsableFor)
+	}
+}
+
+// From the sender's key set to a verified delivery, over HTTP.
+func TestKeySetRoundTrip(t *testing.T) {
+	sender := webhooktest.NewKeySet()
+	server := httptest.NewServer(sender)
+	defer server.Close()
+	keys := must(Open(server.URL, discard()))
+	dynamic := &webhook.Dynamic{Keys: keys, Audiences: []string{"a"}}
+	id, body, now := webhooktest.NewID(), webhooktest.NewEvent("batch.succeeded"), time.Now()
+	verify := func(signature string) error {
+		_, err := dynamic.Verify(t.Context(), webhooktest.Header(id, now, signature), body)
+		return err
+	}
+	for i := range 3 {
+		if err := verify(webhook.SignV1a(sender.Ed25519(i), id, webhooktest.Timestamp(now), body)); err != nil {
+			t.Errorf("v1a, key %d: %v", i, err)
+		}
+	}
+	token := must(webhook.SignJWT(sender.RSA(), webhooktest.RSAKeyID, webhooktest.Claims("a", now, body)))
+	if err := verify(token); err != nil {
+		t.Errorf("token: %v", err)
+	}
+	sender.Rotate()
+	if err := verify(webhook.SignV1a(sender.Ed25519(0), id, webhooktest.Timestamp(now), body)); !errors.Is(err, webhook.ErrForged) {
+		t.Errorf("a key that is not in memory yet: %v", err)
+	}
+	if n := sender.Fetches(); n != 1 {
+		t.Errorf("%d fetches", n)
+	}
+}
+
+// What the set's errors say names the URL, for the log.
+func TestErrorsNameTheURL(t *testing.T) {
+	server := answer(t, "{}")
+	_, err := fetch(t, server.URL)
+	if err == nil || !strings.Contains(err.Error(), server.URL) {
+		t.Errorf("%v", err)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(set(okp(nil), rsaFields(nil), ec(nil))))
+	f.Add([]byte(`{"keys":[{"kty":"OKP","crv":"Ed25519","x":"AAAA"}]}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		keys, err := parse(text)
+		if (err == nil) != (len(keys) > 0) || len(keys) > 16 {
+			t.Errorf("%d keys, %v", len(keys), err)
+		}
+		for _, key := range keys {
+			verifyWith(key)
+		}
+	})
+}
