@@ -150,7 +150,7 @@ func (c *console) stopped() {
 	if c.json {
 		w = c.err
 	}
-	fmt.Fprintf(w, "stopped; deliveries in flight were finished; %d messages were published\n", c.published)
+	fmt.Fprintf(w, "stopped; deliveries in flight were finished; messages published: %d\n", c.published)
 }
 
 // sourcePrefix is what every ce-source begins with, and needs no showing.

@@ -43,9 +43,9 @@ func run(args []string) error {
 	context.AfterFunc(stop, release) // a second signal ends the process at once
 
 	c := newConsole(o.json)
-	defer c.copyLogs()()
-
+	finishLogs := c.copyLogs()
 	err = serve(stop, o, c)
+	finishLogs()
 	if err == nil || stop.Err() != nil && errors.Is(err, stop.Err()) {
 		c.stopped()
 		return nil
