@@ -1,0 +1,502 @@
+package secret_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"cloud.google.com/go/secretmanager/apiv1/secretmanagerpb"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/geminihook/geminihook/shared/embedded"
+	"github.com/geminihook/geminihook/shared/refresh"
+	"github.com/geminihook/geminihook/shared/secret"
+	"github.com/geminihook/geminihook/shared/webhook"
+)
+
+const (
+	project = "p"
+	id      = "signing-secret"
+	name    = "projects/p/secrets/signing-secret"
+
+	// Every secret in these tests holds this word, so that none can come out unseen.
+	canary = "canary"
+)
+
+// manager is a Secret Manager with one secret, spoken to over gRPC.
+type manager struct {
+	*embedded.SecretManager
+	t *testing.T
+
+	// answer stands between every call and its answer, where it is set.
+	answer func(method string, request any, handle func() (any, error)) (any, error)
+
+	mu    sync.Mutex
+	calls map[string]int // by method
+	log   bytes.Buffer
+}
+
+// start serves a secret with these versions, and leads the client to it.
+func start(t *testing.T, versions ...string) *manager {
+	t.Helper()
+	m := &manager{SecretManager: embedded.NewSecretManager(), t: t, calls: make(map[string]int)}
+	if _, err := m.CreateSecret(t.Context(), &secretmanagerpb.CreateSecretRequest{
+		Parent: "projects/" + project, SecretId: id,
+		Secret: &secretmanagerpb.Secret{Replication: &secretmanagerpb.Replication{}},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for _, version := range versions {
+		m.add(version)
+	}
+	server, err := embedded.Start("127.0.0.1:0", m, grpc.UnaryInterceptor(m.intercept))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("SECRET_MANAGER_EMULATOR_HOST", server.Addr())
+	t.Cleanup(func() {
+		server.Close()
+		for _, form := range []string{canary, base64.StdEncoding.EncodeToString([]byte(canary))} {
+			if strings.Contains(strings.ToLower(m.logged()), strings.ToLower(form)) {
+				t.Errorf("a secret in the log:\n%s", m.logged())
+			}
+		}
+	})
+	return m
+}
+
+func (m *manager) intercept(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	method := info.FullMethod[strings.LastIndex(info.FullMethod, "/")+1:]
+	m.mu.Lock()
+	m.calls[method]++
+	m.mu.Unlock()
+	handle := func() (any, error) { return handler(ctx, request) }
+	if m.answer != nil {
+		return m.answer(method, request, handle)
+	}
+	return handle()
+}
+
+func (m *manager) add(value string) {
+	m.t.Helper()
+	if _, err := m.AddSecretVersion(m.t.Context(), &secretmanagerpb.AddSecretVersionRequest{
+		Parent: name, Payload: &secretmanagerpb.SecretPayload{Data: []byte(value)},
+	}); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+func (m *manager) disable(version int) {
+	m.t.Helper()
+	if _, err := m.DisableSecretVersion(m.t.Context(), &secretmanagerpb.DisableSecretVersionRequest{Name: versionName(version)}); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+func (m *manager) destroy(version int) {
+	m.t.Helper()
+	if _, err := m.DestroySecretVersion(m.t.Context(), &secretmanagerpb.DestroySecretVersionRequest{Name: versionName(version)}); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+func versionName(version int) string { return fmt.Sprintf("%s/versions/%d", name, version) }
+
+// Write makes the manager a place to log to.
+func (m *manager) Write(line []byte) (int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.log.Write(line)
+}
+
+func (m *manager) logged() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.log.String()
+}
+
+// parse takes what begins with "good".
+func parse(data []byte) (string, error) {
+	if !bytes.HasPrefix(data, []byte("good")) {
+		return "", errors.New("not good")
+	}
+	return string(data), nil
+}
+
+func (m *manager) open(secretName string) *refresh.Cache[string] {
+	m.t.Helper()
+	cache, err := secret.Open(m.t.Context(), "label", project, secretName, parse, slog.New(slog.NewJSONHandler(m, nil)))
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return cache
+}
+
+// fetch returns the values of a fetch, and the kind of its error.
+func (m *manager) fetch() ([]string, error) {
+	m.t.Helper()
+	return m.open(id).Fetch(m.t.Context())
+}
+
+// want checks the values and how many versions the log says are not usable.
+func (m *manager) want(passedOver int, values ...string) {
+	m.t.Helper()
+	got, err := m.fetch()
+	if err != nil || !slices.Equal(got, values) {
+		m.t.Errorf("%q, %v; want %q", got, err, values)
+	}
+	m.wantLogged(passedOver)
+}
+
+func (m *manager) wantLogged(passedOver int) {
+	m.t.Helper()
+	lines := strings.SplitAfter(m.logged(), "\n")
+	lines = lines[:len(lines)-1]
+	if len(lines) != passedOver {
+		m.t.Errorf("%d log lines, want %d:\n%s", len(lines), passedOver, m.logged())
+	}
+	for _, line := range lines {
+		var fields struct{ Level, Of, Version, Error string }
+		if err := json.Unmarshal([]byte(line), &fields); err != nil {
+			m.t.Fatal(err)
+		}
+		if fields.Level != "ERROR" || fields.Of != "label" || !strings.HasPrefix(fields.Version, name+"/versions/") || fields.Error == "" {
+			m.t.Errorf("log line: %s", line)
+		}
+	}
+}
+
+// wantError checks the error of a fetch, and that it tells no secret.
+func (m *manager) wantError(is error, code codes.Code) {
+	m.t.Helper()
+	values, err := m.fetch()
+	if err == nil {
+		m.t.Fatalf("values: %q", values)
+	}
+	if is != nil && !errors.Is(err, is) || is == nil && (errors.Is(err, refresh.ErrNone) || status.Code(err) != code) {
+		m.t.Errorf("%v; want %v, %v", err, is, code)
+	}
+	if strings.Contains(err.Error(), canary) {
+		m.t.Errorf("a secret in the error: %v", err)
+	}
+	if !strings.Contains(err.Error(), name) {
+		m.t.Errorf("%v does not name the secret", err)
+	}
+}
+
+func TestEnabledVersionsNewestFirst(t *testing.T) {
+	m := start(t, "good-canary-1", "good-canary-2", "good-canary-3")
+	m.want(0, "good-canary-3", "good-canary-2", "good-canary-1")
+	m.disable(3)
+	m.want(0, "good-canary-2", "good-canary-1")
+	m.destroy(1)
+	m.want(0, "good-canary-2")
+	m.add("good-canary-4")
+	m.want(0, "good-canary-4", "good-canary-2")
+}
+
+func TestNoneInForce(t *testing.T) {
+	t.Run("no version", func(t *testing.T) {
+		start(t).wantError(refresh.ErrNone, codes.OK)
+	})
+	t.Run("all disabled or destroyed", func(t *testing.T) {
+		m := start(t, "good-canary-1", "good-canary-2")
+		m.disable(1)
+		m.destroy(2)
+		m.wantError(refresh.ErrNone, codes.OK)
+	})
+	t.Run("all unusable", func(t *testing.T) {
+		m := start(t, "bad-canary-1", "bad-canary-2")
+		m.wantError(refresh.ErrNone, codes.OK)
+		m.wantLogged(2)
+	})
+	t.Run("no secret", func(t *testing.T) {
+		m := start(t)
+		_, err := m.open("another").Fetch(t.Context())
+		if status.Code(err) != codes.NotFound || errors.Is(err, refresh.ErrNone) {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
+// What no longer is in force is not used on, although values are kept for an hour
+// while Secret Manager does not answer.
+func TestNoneInForceIsAFaultOfOurs(t *testing.T) {
+	m := start(t, "canary")
+	cache := m.open(id)
+	ok, err := cache.Find(t.Context(), func(string) bool { return true })
+	if ok || !errors.Is(err, refresh.ErrNone) {
+		t.Errorf("%v, %v", ok, err)
+	}
+	if cache.UsableFor != time.Hour || cache.Name != "label" {
+		t.Errorf("UsableFor = %v, Name = %q", cache.UsableFor, cache.Name)
+	}
+}
+
+// A version that is no value does not stand in the way of the others.
+func TestUnusableVersionsArePassedOver(t *testing.T) {
+	m := start(t, "good-canary-1", "\n", "x canary", "good-canary-4")
+	m.want(2, "good-canary-4", "good-canary-1")
+}
+
+// With the parsers that the functions use.
+func TestUnusableSigningSecrets(t *testing.T) {
+	key := base64.StdEncoding.EncodeToString([]byte("canarycanarycanarycanary"))
+	m := start(t,
+		"whsec_"+key,                          // 1: usable
+		" ",                                   // 2: empty
+		"whsec_",                              // 3: empty
+		"whsec_Y2FuYXJ5Y2FuYXJ5",              // 4: short
+		"whsec_*canary*canary*canary*canary*", // 5: no base64
+		"canary\xff\x00",                      // 6: no text
+		key,                                   // 7: usable, bare
+	)
+	log := slog.New(slog.NewTextHandler(m, nil))
+	keys, err := secret.Open(t.Context(), "signing secret", project, id, webhook.ParseSigningKey, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if values, err := keys.Fetch(t.Context()); err != nil || len(values) != 2 {
+		t.Errorf("%d keys, %v", len(values), err)
+	}
+	tokens, err := secret.Open(t.Context(), "url token", project, id, webhook.ParseURLToken, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if values, err := tokens.Fetch(t.Context()); err != nil || len(values) != 3 { // 1, 4 and 7
+		t.Errorf("%d tokens, %v", len(values), err)
+	}
+	for i := range 7 {
+		want := map[int]int{2: 2, 3: 2, 5: 2, 6: 2, 1: 0, 4: 1, 7: 0}[i+1]
+		if got := strings.Count(m.logged(), versionName(i+1)+" "); got != want {
+			t.Errorf("version %d: %d log lines, want %d", i+1, got, want)
+		}
+	}
+}
+
+func TestSixteenVersionsAtMost(t *testing.T) {
+	var versions, want []string
+	for i := range 20 {
+		versions = append(versions, fmt.Sprint("good-canary-", i))
+	}
+	for i := 19; i >= 4; i-- {
+		want = append(want, versions[i])
+	}
+	m := start(t, versions...)
+	m.want(0, want...)
+	if m.calls["ListSecretVersions"] != 1 || m.calls["AccessSecretVersion"] != 16 {
+		t.Errorf("calls: %v", m.calls)
+	}
+}
+
+// Unusable ones do not count, even where they fill a page.
+func TestUnusableVersionsDoNotCount(t *testing.T) {
+	versions := []string{"good-canary"}
+	for range 20 {
+		versions = append(versions, "canary")
+	}
+	start(t, versions...).want(20, "good-canary")
+}
+
+// Between the list and the reading a version may be disabled or destroyed.
+func TestVersionGoneInBetween(t *testing.T) {
+	for name, gone := range map[string]func(*manager){
+		"disabled":  func(m *manager) { m.disable(2) },
+		"destroyed": func(m *manager) { m.destroy(2) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := start(t, "good-canary-1", "good-canary-2", "good-canary-3")
+			m.answer = func(method string, _ any, handle func() (any, error)) (any, error) {
+				answer, err := handle()
+				if method == "ListSecretVersions" {
+					gone(m)
+				}
+				return answer, err
+			}
+			m.want(1, "good-canary-3", "good-canary-1")
+		})
+	}
+	t.Run("not found", func(t *testing.T) {
+		m := start(t, "good-canary-1", "good-canary-2")
+		m.answer = failAccess(2, codes.NotFound)
+		m.want(1, "good-canary-1")
+	})
+	t.Run("the only one", func(t *testing.T) {
+		m := start(t, "good-canary-1")
+		m.answer = failAccess(1, codes.FailedPrecondition)
+		m.wantError(refresh.ErrNone, codes.OK)
+	})
+}
+
+// failAccess fails the reading of one version.
+func failAccess(version int, code codes.Code) func(string, any, func() (any, error)) (any, error) {
+	return func(method string, request any, handle func() (any, error)) (any, error) {
+		if access, ok := request.(*secretmanagerpb.AccessSecretVersionRequest); ok && access.Name == versionName(version) {
+			return nil, status.Error(code, "injected")
+		}
+		return handle()
+	}
+}
+
+// Where a version cannot be read, nobody knows what is in force: the values in
+// memory serve on, and part of the answer is none.
+func TestVersionThatCannotBeRead(t *testing.T) {
+	for _, code := range []codes.Code{codes.PermissionDenied, codes.Internal, codes.InvalidArgument, codes.Unauthenticated} {
+		t.Run(code.String(), func(t *testing.T) {
+			m := start(t, "good-canary-1", "good-canary-2")
+			m.answer = failAccess(1, code)
+			m.wantError(nil, code)
+			m.wantLogged(0)
+		})
+	}
+}
+
+func TestListThatFails(t *testing.T) {
+	m := start(t, "good-canary-1")
+	m.answer = func(method string, _ any, handle func() (any, error)) (any, error) {
+		if method == "ListSecretVersions" {
+			return nil, status.Error(codes.PermissionDenied, "injected")
+		}
+		return handle()
+	}
+	m.wantError(nil, codes.PermissionDenied)
+}
+
+func TestDamagedOnTheWay(t *testing.T) {
+	spoil := func(change func(*secretmanagerpb.SecretPayload)) func(string, any, func() (any, error)) (any, error) {
+		return func(_ string, request any, handle func() (any, error)) (any, error) {
+			answer, err := handle()
+			if access, ok := answer.(*secretmanagerpb.AccessSecretVersionResponse); ok && access.Name == versionName(2) {
+				change(access.Payload)
+			}
+			return answer, err
+		}
+	}
+	m := start(t, "good-canary-1", "good-canary-2")
+	m.answer = spoil(func(p *secretmanagerpb.SecretPayload) { p.Data[len(p.Data)-1]++ })
+	m.wantError(nil, codes.Unknown) // an error of no call
+	m.answer = spoil(func(p *secretmanagerpb.SecretPayload) { *p.DataCrc32C++ })
+	m.wantError(nil, codes.Unknown)
+	m.answer = spoil(func(p *secretmanagerpb.SecretPayload) { p.Data = nil })
+	m.wantError(nil, codes.Unknown)
+	m.wantLogged(0)
+
+	// Without a checksum there is nothing to hold the data against.
+	m.answer = spoil(func(p *secretmanagerpb.SecretPayload) { p.DataCrc32C = nil })
+	m.want(0, "good-canary-2", "good-canary-1")
+	// No data, and the checksum of none, is an empty version.
+	m.answer = spoil(func(p *secretmanagerpb.SecretPayload) { p.Data, p.DataCrc32C = nil, proto.Int64(0) })
+	m.want(1, "good-canary-1")
+}
+
+func TestUnavailable(t *testing.T) {
+	m := start(t, "good-canary-1")
+	m.answer = func(string, any, func() (any, error)) (any, error) {
+		return nil, status.Error(codes.Unavailable, "injected")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	values, err := m.open(id).Fetch(ctx)
+	if err == nil || errors.Is(err, refresh.ErrNone) {
+		t.Errorf("%q, %v", values, err)
+	}
+}
+
+func TestNobodyListens(t *testing.T) {
+	m := start(t, "good-canary-1")
+	server, err := embedded.Start("127.0.0.1:0", m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("SECRET_MANAGER_EMULATOR_HOST", server.Addr())
+	server.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if values, err := m.open(id).Fetch(ctx); err == nil || errors.Is(err, refresh.ErrNone) {
+		t.Errorf("%q, %v", values, err)
+	}
+}
+
+// From the first request over a rotation to the next, as the functions use it.
+func TestRotation(t *testing.T) {
+	m := start(t, "good-canary-1")
+	cache := m.open(id)
+	find := func(want string) (bool, error) {
+		return cache.Find(t.Context(), func(value string) bool { return value == want })
+	}
+	if ok, err := find("good-canary-1"); !ok || err != nil {
+		t.Errorf("%v, %v", ok, err)
+	}
+	if ok, err := find("good-canary-2"); ok || err != nil { // settled a moment ago
+		t.Errorf("%v, %v", ok, err)
+	}
+	m.add("good-canary-2")
+	m.disable(1)
+	if ok, err := m.open(id).Find(t.Context(), func(value string) bool { return value == "good-canary-2" }); !ok || err != nil {
+		t.Errorf("%v, %v", ok, err)
+	}
+}
+
+func TestNames(t *testing.T) {
+	m := start(t, "good-canary")
+	for _, secretName := range []string{id, name} {
+		if values, err := m.open(secretName).Fetch(t.Context()); err != nil || len(values) != 1 {
+			t.Errorf("%s: %q, %v", secretName, values, err)
+		}
+	}
+	for given, want := range map[string]string{
+		"s":                    "projects/p/secrets/s",
+		"projects/q/secrets/s": "projects/q/secrets/s",
+		"projects":             "projects/p/secrets/projects",
+	} {
+		if got := secret.Name("p", given); got != want {
+			t.Errorf("Name(%q) = %q, want %q", given, got, want)
+		}
+	}
+}
+
+// A secret goes to nobody but Google, or to this machine.
+func TestEmulatorHost(t *testing.T) {
+	for host, good := range map[string]bool{
+		"127.0.0.1:1":         true,
+		"127.9.9.9:1":         true,
+		"localhost:1":         true,
+		"[::1]:1":             true,
+		"10.0.0.1:1":          false,
+		"0.0.0.0:1":           false,
+		"[::]:1":              false,
+		":1":                  false,
+		"manager.example:1":   false,
+		"localhost.example:1": false,
+		"127.0.0.1.example:1": false,
+		"127.0.0.1":           false,
+		"localhost":           false,
+		"http://127.0.0.1:1":  false,
+		"dns:///127.0.0.1:1":  false,
+	} {
+		t.Setenv("SECRET_MANAGER_EMULATOR_HOST", host)
+		client, err := secret.NewClient(t.Context())
+		if (err == nil) != good {
+			t.Errorf("%q: %v, want good: %v", host, err, good)
+		}
+		if err == nil {
+			_ = client.Close()
+		}
+		_, err = secret.Open(t.Context(), "label", project, id, parse, slog.New(slog.DiscardHandler))
+		if (err == nil) != good {
+			t.Errorf("%q: %v, want good: %v", host, err, good)
+		}
+	}
+}
