@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -11,9 +12,8 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"sync"
 	"syscall"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/geminihook/geminihook/shared/embedded/emulator"
 )
@@ -76,29 +76,25 @@ func run(ifFound bool, command []string) int {
 func start() (env []string, stop func(), err error) {
 	ctx, cancel := signal.NotifyContext(context.Background(), passedOn...)
 	defer cancel()
-	env = make([]string, 2)
-	stops := []func(){func() {}, func() {}}
-	stop = func() { stops[0](); stops[1]() }
-	up := func(i int, variable string, open func(context.Context) (string, func(), error)) func() error {
-		return func() error {
-			addr, stop, err := open(ctx)
-			if err == nil {
-				env[i], stops[i] = variable+"="+addr, stop
-			}
-			return err
-		}
+	var addrs [2]string
+	var stops [2]func()
+	var errs [2]error
+	var wg sync.WaitGroup
+	wg.Go(func() { addrs[0], stops[0], errs[0] = emulator.Firestore(ctx) })
+	wg.Go(func() { addrs[1], stops[1], errs[1] = emulator.PubSub(ctx) })
+	wg.Wait()
+	stop = func() {
+		stops[0]()
+		stops[1]()
 	}
-	var g errgroup.Group
-	g.Go(up(0, "FIRESTORE_EMULATOR_HOST", emulator.Firestore))
-	g.Go(up(1, "PUBSUB_EMULATOR_HOST", emulator.PubSub))
-	if err := g.Wait(); err != nil {
+	if errs != [2]error{} {
 		stop()
-		return nil, func() {}, err
+		return nil, func() {}, cmp.Or(errs[:]...)
 	}
-	return env, stop, nil
+	return []string{"FIRESTORE_EMULATOR_HOST=" + addrs[0], "PUBSUB_EMULATOR_HOST=" + addrs[1]}, stop, nil
 }
 
-// wait runs cmd, passing signals on to it, and returns its exit status as a shell does.
+// wait runs cmd, passing signals on to it, and returns its exit status as a shell does. A terminal's Ctrl-C thus comes twice.
 func wait(cmd *exec.Cmd, signals <-chan os.Signal) int {
 	if err := cmd.Start(); err != nil {
 		fmt.Fprintln(os.Stderr, "emulators:", err)

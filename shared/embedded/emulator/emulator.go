@@ -21,7 +21,8 @@ const startLimit = 30 * time.Second
 
 // Firestore returns the address, host:port, of an official Firestore emulator, and how to stop it. The emulator is the one
 // of FIRESTORE_EMULATOR_HOST, where stop does nothing, or else a new one, where stop returns when its process has ended and
-// may be called more than once. On Linux it ends with this process in any case; elsewhere it would outlive a killed one.
+// may be called more than once; it is never nil. On Linux an emulator ends with this process in any case, elsewhere it would
+// outlive a killed one.
 //
 // ctx bounds the start, not the emulator's life. The error is a [*NotFoundError] where there is nothing to start; anything
 // else means that the variable is no loopback address or that the emulator does not come up.
@@ -68,20 +69,22 @@ var (
 func (p product) open(ctx context.Context) (addr string, stop func(), err error) {
 	if addr := os.Getenv(p.variable); addr != "" {
 		if !loopback(addr) {
-			return "", nil, fmt.Errorf("%s is %q, which is not a loopback host:port", p.variable, addr)
+			return "", doNothing, fmt.Errorf("%s is %q, which is not a loopback host:port", p.variable, addr)
 		}
-		return addr, func() {}, nil
+		return addr, doNothing, nil
 	}
 	java, jar, err := p.find(ctx)
 	if err != nil {
-		return "", nil, err
+		return "", doNothing, err
 	}
 	addr, stop, err = p.start(ctx, java, jar)
 	if err != nil {
-		return "", nil, fmt.Errorf("%s emulator: %w", p.name, err)
+		return "", doNothing, fmt.Errorf("%s emulator: %w", p.name, err)
 	}
 	return addr, stop, nil
 }
+
+func doNothing() {}
 
 func loopback(addr string) bool {
 	host, port, err := net.SplitHostPort(addr)
