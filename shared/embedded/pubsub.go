@@ -1,19 +1,16 @@
 package embedded
 
 import (
+	"cmp"
 	"context"
 	"regexp"
-	"strconv"
 	"strings"
 	"sync"
 
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"cloud.google.com/go/pubsub/v2/pstest"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/emptypb"
-	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // Pub/Sub's limits on a publish.
@@ -27,16 +24,20 @@ const (
 
 var topicName = regexp.MustCompile(`^projects/[^/]+/topics/[a-zA-Z][a-zA-Z0-9._~+%-]{2,254}$`)
 
-// A PubSub is a [pubsubpb.PublisherServer] that hands each message to a watcher as it is published, and keeps none. It has
-// topics but no subscriptions. It may be used concurrently; make one with [NewPubSub].
+// A PubSub is pstest, Google's own stand-in for Pub/Sub, with what this project
+// needs beside it: the limits that the real one holds, and a watcher of every
+// message. It has topics and subscriptions. It may be used concurrently; make one
+// with [NewPubSub].
 type PubSub struct {
-	pubsubpb.UnimplementedPublisherServer
+	// pstest's, but for the methods below.
+	pubsubpb.PublisherServer
+	pubsubpb.SubscriberServer
 
-	watch func(topic string, m *pubsubpb.PubsubMessage)
+	server *pstest.Server
+	watch  func(topic string, m *pubsubpb.PubsubMessage)
 
-	mu     sync.Mutex
-	topics map[string]*pubsubpb.Topic // by name
-	last   uint64                     // id of the latest message
+	mu         sync.Mutex // one Publish at a time, so that the watcher sees the order of the ids
+	subscribed bool       // ever
 }
 
 // NewPubSub returns a PubSub that has these topics, named in full, "projects/P/topics/T". Clients may create more; publishing
@@ -45,79 +46,65 @@ type PubSub struct {
 // A watch that is not nil is called with each message accepted, its id and publish time included, before the publisher has
 // its answer: one call at a time, in the order of the ids. The message is the watcher's to keep. It must not publish.
 func NewPubSub(watch func(topic string, m *pubsubpb.PubsubMessage), topics ...string) *PubSub {
-	p := &PubSub{watch: watch, topics: map[string]*pubsubpb.Topic{}}
+	server := pstest.NewServer() // it also listens by itself, on a port that nobody is told
+	p := &PubSub{PublisherServer: &server.GServer, SubscriberServer: &server.GServer, server: server, watch: watch}
 	for _, t := range topics {
-		p.topics[t] = &pubsubpb.Topic{Name: t}
+		_, _ = server.GServer.CreateTopic(context.Background(), &pubsubpb.Topic{Name: t}) // fails for one named twice
 	}
 	return p
 }
 
 // Register implements [Service].
-func (p *PubSub) Register(s grpc.ServiceRegistrar) { pubsubpb.RegisterPublisherServer(s, p) }
+func (p *PubSub) Register(s grpc.ServiceRegistrar) {
+	pubsubpb.RegisterPublisherServer(s, p)
+	pubsubpb.RegisterSubscriberServer(s, p)
+}
 
 // CreateTopic implements [pubsubpb.PublisherServer]: InvalidArgument for a bad name, AlreadyExists where there is one of it.
-func (p *PubSub) CreateTopic(_ context.Context, req *pubsubpb.Topic) (*pubsubpb.Topic, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if _, err := p.topic(req.Name); err == nil {
-		return nil, status.Errorf(codes.AlreadyExists, "topic %q already exists", req.Name)
-	} else if status.Code(err) != codes.NotFound {
+func (p *PubSub) CreateTopic(ctx context.Context, req *pubsubpb.Topic) (*pubsubpb.Topic, error) {
+	if err := checkTopicName(req.Name); err != nil {
 		return nil, err
 	}
-	p.topics[req.Name] = proto.CloneOf(req)
-	return req, nil
+	return p.server.GServer.CreateTopic(ctx, req)
 }
 
-// GetTopic implements [pubsubpb.PublisherServer]: NotFound where there is none.
-func (p *PubSub) GetTopic(_ context.Context, req *pubsubpb.GetTopicRequest) (*pubsubpb.Topic, error) {
+// CreateSubscription implements [pubsubpb.SubscriberServer]. From now on every message is kept: pstest forgets either all,
+// what no subscriber has had yet included, or nothing.
+func (p *PubSub) CreateSubscription(ctx context.Context, req *pubsubpb.Subscription) (*pubsubpb.Subscription, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.topic(req.Topic)
-}
-
-// DeleteTopic implements [pubsubpb.PublisherServer]: NotFound where there is none.
-func (p *PubSub) DeleteTopic(_ context.Context, req *pubsubpb.DeleteTopicRequest) (*emptypb.Empty, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if _, err := p.topic(req.Topic); err != nil {
-		return nil, err
-	}
-	delete(p.topics, req.Topic)
-	return &emptypb.Empty{}, nil
-}
-
-func (p *PubSub) topic(name string) (*pubsubpb.Topic, error) {
-	if !topicName.MatchString(name) || strings.Contains(name, "/topics/goog") {
-		return nil, invalid("bad topic name %q", name)
-	}
-	if t := p.topics[name]; t != nil {
-		return t, nil
-	}
-	return nil, status.Errorf(codes.NotFound, "topic %q not found", name)
+	p.subscribed = true
+	return p.server.GServer.CreateSubscription(ctx, req)
 }
 
 // Publish implements [pubsubpb.PublisherServer]: NotFound where there is no such topic, InvalidArgument where a message is
 // empty or over Pub/Sub's limits. All messages are accepted, or none.
-func (p *PubSub) Publish(_ context.Context, req *pubsubpb.PublishRequest) (*pubsubpb.PublishResponse, error) {
+func (p *PubSub) Publish(ctx context.Context, req *pubsubpb.PublishRequest) (*pubsubpb.PublishResponse, error) {
+	if err := cmp.Or(checkTopicName(req.Topic), checkMessages(req.Messages)); err != nil {
+		return nil, err
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if _, err := p.topic(req.Topic); err != nil {
+	res, err := p.server.GServer.Publish(ctx, req) // writes id and time into the messages
+	if err != nil {
 		return nil, err
 	}
-	if err := checkMessages(req.Messages); err != nil {
-		return nil, err
+	if !p.subscribed {
+		p.server.ClearMessages()
 	}
-	res := &pubsubpb.PublishResponse{}
-	for _, m := range req.Messages {
-		p.last++
-		m = proto.CloneOf(m)
-		m.MessageId, m.PublishTime = strconv.FormatUint(p.last, 10), timestamppb.Now()
-		res.MessageIds = append(res.MessageIds, m.MessageId)
-		if p.watch != nil {
-			p.watch(req.Topic, m)
+	if p.watch != nil {
+		for _, m := range req.Messages {
+			p.watch(req.Topic, proto.CloneOf(m))
 		}
 	}
 	return res, nil
+}
+
+func checkTopicName(name string) error {
+	if !topicName.MatchString(name) || strings.Contains(name, "/topics/goog") {
+		return invalid("bad topic name %q", name)
+	}
+	return nil
 }
 
 func checkMessages(messages []*pubsubpb.PubsubMessage) error {

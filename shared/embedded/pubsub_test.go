@@ -68,8 +68,8 @@ func TestPublishConcurrently(t *testing.T) {
 	}
 	wg.Wait()
 	for i, id := range ids {
-		if id != fmt.Sprint(i+1) {
-			t.Fatalf("message %d has the id %s", i+1, id)
+		if id != fmt.Sprintf("m%d", i) {
+			t.Fatalf("message %d has the id %s", i, id)
 		}
 	}
 	if len(ids) != 50 {
@@ -149,4 +149,30 @@ func TestTopics(t *testing.T) {
 		wantCode(t, create("projects/p/topics/"+id), codes.InvalidArgument)
 	}
 	wantCode(t, create("projects/p/topics/a%+~._-"+strings.Repeat("x", 247)), codes.OK)
+}
+
+// What is published reaches a subscription, also what it has not pulled when the
+// next message comes.
+func TestSubscription(t *testing.T) {
+	conn := dial(t, serve(t, embedded.NewPubSub(nil, testTopic)))
+	topics, err := pubsub.NewTopicAdminClient(t.Context(), option.WithGRPCConn(conn))
+	if err != nil {
+		t.Fatal(err)
+	}
+	subscriptions, err := pubsub.NewSubscriptionAdminClient(t.Context(), option.WithGRPCConn(conn))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const name = "projects/p/subscriptions/s"
+	if _, err := subscriptions.CreateSubscription(t.Context(), &pubsubpb.Subscription{Name: name, Topic: testTopic}); err != nil {
+		t.Fatal(err)
+	}
+	for _, data := range []string{"a", "b"} {
+		_, err := topics.Publish(t.Context(), &pubsubpb.PublishRequest{Topic: testTopic, Messages: []*pubsubpb.PubsubMessage{{Data: []byte(data)}}})
+		wantCode(t, err, codes.OK)
+	}
+	got, err := subscriptions.Pull(t.Context(), &pubsubpb.PullRequest{Subscription: name, MaxMessages: 10})
+	if err != nil || len(got.ReceivedMessages) != 2 {
+		t.Errorf("pulled %v, %v, want two messages", got, err)
+	}
 }
