@@ -1,0 +1,158 @@
+package env_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/geminihook/geminihook/shared/env"
+)
+
+const name = "ENV_TEST_SETTING"
+
+// wantFault checks that the one fault is about the variable, or that there is none.
+func wantFault(t *testing.T, r *env.Reader, want bool) {
+	t.Helper()
+	err := r.Err()
+	if (err != nil) != want {
+		t.Errorf("fault: %v, want one: %v", err, want)
+	}
+	if err != nil && !strings.HasPrefix(err.Error(), name+": ") {
+		t.Errorf("%v does not name the variable", err)
+	}
+}
+
+func TestString(t *testing.T) {
+	var r env.Reader
+	if got := r.String("ENV_TEST_UNSET", "fallback"); got != "fallback" {
+		t.Errorf("unset: %q", got)
+	}
+	for value, want := range map[string]string{
+		"x": "x", " x y\n": "x y", "": "fallback", " \t\n": "fallback",
+	} {
+		t.Setenv(name, value)
+		if got := r.String(name, "fallback"); got != want {
+			t.Errorf("%q: %q, want %q", value, got, want)
+		}
+	}
+	wantFault(t, &r, false)
+}
+
+func TestRequired(t *testing.T) {
+	for value, want := range map[string]string{"x": "x", " x ": "x", "": "", "  ": ""} {
+		t.Setenv(name, value)
+		var r env.Reader
+		if got := r.Required(name); got != want {
+			t.Errorf("%q: %q, want %q", value, got, want)
+		}
+		wantFault(t, &r, want == "")
+	}
+}
+
+func TestList(t *testing.T) {
+	for value, want := range map[string][]string{
+		"": nil, ",": nil, " , ,": nil, "a": {"a"}, "a,b": {"a", "b"}, " a , ,b c,": {"a", "b c"},
+	} {
+		t.Setenv(name, value)
+		var r env.Reader
+		if got := r.List(name); !slices.Equal(got, want) {
+			t.Errorf("%q: %q, want %q", value, got, want)
+		}
+		wantFault(t, &r, false)
+	}
+}
+
+func TestBool(t *testing.T) {
+	for value, want := range map[string]bool{"true": true, "1": true, " TRUE ": true, "false": false, "0": false} {
+		for _, fallback := range []bool{true, false} {
+			t.Setenv(name, value)
+			var r env.Reader
+			if got := r.Bool(name, fallback); got != want {
+				t.Errorf("%q: %v", value, got)
+			}
+			wantFault(t, &r, false)
+		}
+	}
+	for _, fallback := range []bool{true, false} {
+		t.Setenv(name, "")
+		var r env.Reader
+		if got := r.Bool(name, fallback); got != fallback {
+			t.Errorf("unset: %v, want %v", got, fallback)
+		}
+		wantFault(t, &r, false)
+		for _, value := range []string{"yes", "2", "tru", "true true"} {
+			t.Setenv(name, value)
+			var r env.Reader
+			if got := r.Bool(name, fallback); got != fallback {
+				t.Errorf("%q: %v, want %v", value, got, fallback)
+			}
+			wantFault(t, &r, true)
+		}
+	}
+}
+
+func TestDuration(t *testing.T) {
+	const fallback, least, most = 5 * time.Minute, time.Minute, time.Hour
+	for value, want := range map[string]time.Duration{
+		"": fallback, "1m": least, "60s": least, "1h": most, " 90s ": 90 * time.Second,
+	} {
+		t.Setenv(name, value)
+		var r env.Reader
+		if got := r.Duration(name, fallback, least, most); got != want {
+			t.Errorf("%q: %v, want %v", value, got, want)
+		}
+		wantFault(t, &r, false)
+	}
+	for _, value := range []string{"59.999s", "1h1ns", "-5m", "0", "300", "5 m", "5 minutes", "5d", "x", "9999999h"} {
+		t.Setenv(name, value)
+		var r env.Reader
+		r.Duration(name, fallback, least, most)
+		wantFault(t, &r, true)
+	}
+}
+
+func TestParse(t *testing.T) {
+	bad := errors.New("bad")
+	parse := func(text string) (int, error) {
+		if text == "bad" {
+			return 0, bad
+		}
+		return len(text), nil
+	}
+	for value, want := range map[string]int{"": 0, " abc ": 3, "bad": 0} {
+		t.Setenv(name, value)
+		var r env.Reader
+		if got := env.Parse(&r, name, parse); got != want {
+			t.Errorf("%q: %d, want %d", value, got, want)
+		}
+		wantFault(t, &r, value == "bad")
+		if value == "bad" && !errors.Is(r.Err(), bad) {
+			t.Errorf("%v is not the parser's", r.Err())
+		}
+	}
+}
+
+// Whoever sets up a function is told everything at once.
+func TestAllFaultsAtOnce(t *testing.T) {
+	t.Setenv("ENV_TEST_A", "")
+	t.Setenv("ENV_TEST_B", "maybe")
+	t.Setenv("ENV_TEST_C", "long")
+	t.Setenv("ENV_TEST_GOOD", "true")
+	var r env.Reader
+	r.Required("ENV_TEST_A")
+	r.Bool("ENV_TEST_B", true)
+	r.Bool("ENV_TEST_GOOD", true)
+	r.Duration("ENV_TEST_C", 1, 1, 1)
+	r.Fault("ENV_TEST_D", errors.New("not to be had with ENV_TEST_A"))
+	lines := strings.Split(r.Err().Error(), "\n")
+	if len(lines) != 4 {
+		t.Fatalf("%d lines, want 4: %q", len(lines), lines)
+	}
+	for i, name := range []string{"ENV_TEST_A: ", "ENV_TEST_B: ", "ENV_TEST_C: ", "ENV_TEST_D: "} {
+		if !strings.HasPrefix(lines[i], name) {
+			t.Errorf("line %d: %s", i, lines[i])
+		}
+	}
+}
