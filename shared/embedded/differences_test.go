@@ -55,6 +55,13 @@ func TestDifferences(t *testing.T) {
 		{"document name in a mask", "reserved as documented", func(s scene) error {
 			return second(s.b.commit(s.ctx, nil, update(s.there.Path, nil, mask("__name__"))))
 		}, codes.InvalidArgument, codes.OK},
+		{"guard by the time of the deletion", "the emulator takes it for the missing document's version", func(s scene) error {
+			res, err := s.b.commit(s.ctx, nil, remove(s.there.Path))
+			if err != nil {
+				return err
+			}
+			return second(s.b.commit(s.ctx, nil, update(s.there.Path, nil, updatedAt(res.CommitTime))))
+		}, codes.FailedPrecondition, codes.NotFound},
 		{"two writes to one document", "the emulator merges them by rules of its own", func(s scene) error {
 			return second(s.b.commit(s.ctx, nil, update(s.there.Path, nil), update(s.there.Path, nil)))
 		}, codes.Unimplemented, codes.OK},

@@ -56,11 +56,12 @@ type side struct {
 	times   []*timestamppb.Timestamp
 	numbers map[time.Time]int
 	current map[string]int // number of a document's latest update time
+	deleted map[string]int // and of its latest deletion's
 	txs     [][]byte       // begun, open or finished
 }
 
 func newSide(t *testing.T, b *backend) *side {
-	s := &side{t: t, backend: b, numbers: map[time.Time]int{}, current: map[string]int{}}
+	s := &side{t: t, backend: b, numbers: map[time.Time]int{}, current: map[string]int{}, deleted: map[string]int{}}
 	for _, path := range []string{"c/0", "c/1", "c/2", "c/0/c/1", "c/..", "c/__x__", "c"} {
 		s.names = append(s.names, b.database()+"/documents/"+path)
 	}
@@ -92,6 +93,8 @@ func (s *side) commit(tx []byte, writes []*firestorepb.Write) string {
 		out += fmt.Sprintf(" [%d %s]", n, values(r.TransformResults))
 		if u := writes[i].GetUpdate(); u != nil {
 			s.current[u.Name] = n
+		} else {
+			s.deleted[writes[i].GetDelete()] = s.number(res.CommitTime)
 		}
 	}
 	return out
@@ -254,7 +257,11 @@ func (g generator) guard() func(s *side, name string) change {
 		case kind < 9 && ok && at >= 0:
 			return updatedAt(s.times[at])
 		}
-		return updatedAt(s.times[int(n)%len(s.times)])
+		at := int(n) % len(s.times)
+		if s.deleted[name] == at { // see TestDifferences
+			at = 0
+		}
+		return updatedAt(s.times[at])
 	}
 }
 
