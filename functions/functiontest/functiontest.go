@@ -29,6 +29,7 @@ const (
 	Publish       = "/google.pubsub.v1.Publisher/Publish"
 	ListVersions  = "/google.cloud.secretmanager.v1.SecretManagerService/ListSecretVersions"
 	AccessVersion = "/google.cloud.secretmanager.v1.SecretManagerService/AccessSecretVersion"
+	FetchKeys     = "GET /" // of the key set; not among a Project's Calls
 )
 
 // Topics is the setting that a Project makes, and topic ids of it.
@@ -40,14 +41,15 @@ const (
 	OtherTopic       = "gemini-other"
 )
 
-// A Project is what a function needs around it, set up in the environment of the
-// test. On the wire to each of its parts calls are recorded and can be interfered
-// with.
+// A Project is what a function needs around it. On the wire to each of its parts
+// calls are recorded and can be interfered with.
 type Project struct {
-	ID      string
-	Secrets *embedded.SecretManager
-	Keys    *webhooktest.KeySet
-	KeysURL string
+	ID        string
+	Secrets   *embedded.SecretManager
+	Keys      *webhooktest.KeySet
+	KeysURL   string
+	Firestore string   // its address, past the wire
+	Env       []string // the settings that lead a function to it: NAME=value
 
 	topics topics
 
@@ -73,8 +75,33 @@ func OnBoth(t *testing.T, test func(t *testing.T, p *Project)) {
 	t.Run("official", func(t *testing.T) { test(t, Official(t)) })
 }
 
-// Embedded returns a project of embedded parts.
+// Embedded returns a project of embedded parts, which the test's environment leads
+// to.
 func Embedded(t *testing.T) *Project {
+	t.Helper()
+	return lead(t, NewEmbedded(t))
+}
+
+// Official returns a project whose Firestore and Pub/Sub are the official
+// emulators, which the test's environment leads to; it skips the test, or fails it,
+// where there are none.
+func Official(t *testing.T) *Project {
+	t.Helper()
+	return lead(t, NewOfficial(t))
+}
+
+func lead(t *testing.T, p *Project) *Project {
+	t.Helper()
+	for _, setting := range p.Env {
+		name, value, _ := strings.Cut(setting, "=")
+		t.Setenv(name, value)
+	}
+	return p
+}
+
+// NewEmbedded is [Embedded] for tests that run in parallel: nothing leads to it but
+// its Env.
+func NewEmbedded(t *testing.T) *Project {
 	t.Helper()
 	p := &Project{ID: "test-project"}
 	topics := newWatchedTopics(p.ID)
@@ -83,9 +110,9 @@ func Embedded(t *testing.T) *Project {
 	return p
 }
 
-// Official returns a project whose Firestore and Pub/Sub are the official
-// emulators; it skips the test, or fails it, where there are none.
-func Official(t *testing.T) *Project {
+// NewOfficial is [Official] for tests that run in parallel: nothing leads to it but
+// its Env.
+func NewOfficial(t *testing.T) *Project {
 	t.Helper()
 	firestore, id := emulatortest.Firestore(t)
 	pubsub, _ := emulatortest.PubSub(t)
@@ -98,15 +125,34 @@ func (p *Project) setUp(t *testing.T, firestore, pubsub string) {
 	t.Helper()
 	p.Secrets = embedded.NewSecretManager()
 	p.Keys = webhooktest.NewKeySet()
-	keys := httptest.NewServer(p.Keys)
+	keys := httptest.NewServer(p.keyWire())
 	t.Cleanup(keys.Close)
 	p.KeysURL = keys.URL
-	t.Setenv("GOOGLE_CLOUD_PROJECT", p.ID)
-	t.Setenv("TOPICS", Topics)
-	t.Setenv("FIRESTORE_EMULATOR_HOST", p.wire(t, firestore))
-	t.Setenv("PUBSUB_EMULATOR_HOST", p.wire(t, pubsub))
-	t.Setenv("SECRET_MANAGER_EMULATOR_HOST", p.wire(t, serve(t, p.Secrets)))
-	t.Setenv("JWKS_URL", keys.URL)
+	p.Firestore = firestore
+	p.Env = []string{
+		"GOOGLE_CLOUD_PROJECT=" + p.ID,
+		"TOPICS=" + Topics,
+		"FIRESTORE_EMULATOR_HOST=" + p.wire(t, firestore),
+		"PUBSUB_EMULATOR_HOST=" + p.wire(t, pubsub),
+		"SECRET_MANAGER_EMULATOR_HOST=" + p.wire(t, serve(t, p.Secrets)),
+		"JWKS_URL=" + p.KeysURL,
+	}
+}
+
+// keyWire puts the fault in front of the key set. Its fetches are not among the
+// calls: the set counts them.
+func (p *Project) keyWire() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answer := httptest.NewRecorder()
+		err := p.through(r.Context(), FetchKeys, func() error {
+			p.Keys.ServeHTTP(answer, r)
+			return nil
+		})
+		if err != nil {
+			panic(http.ErrAbortHandler) // breaks the connection off
+		}
+		_, _ = w.Write(answer.Body.Bytes())
+	})
 }
 
 func serve(t *testing.T, s embedded.Service) (addr string) {
@@ -125,18 +171,25 @@ func (p *Project) wire(t *testing.T, addr string) string {
 	wire, err := proxy.Start(addr, func(ctx context.Context, method string, forward func() error) error {
 		p.mu.Lock()
 		p.calls = append(p.calls, method)
-		fault := p.fault
 		p.mu.Unlock()
-		if fault == nil {
-			return forward()
-		}
-		return fault(ctx, method, forward)
+		return p.through(ctx, method, forward)
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { wire.Close() })
 	return wire.Addr
+}
+
+// through sends a call through the fault, if there is one.
+func (p *Project) through(ctx context.Context, method string, forward func() error) error {
+	p.mu.Lock()
+	fault := p.fault
+	p.mu.Unlock()
+	if fault == nil {
+		return forward()
+	}
+	return fault(ctx, method, forward)
 }
 
 // Interfere puts a fault on all wires; nil takes it off.

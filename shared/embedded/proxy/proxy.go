@@ -22,7 +22,8 @@ import (
 // its outcome; whatever the handler returns is what the client gets, and a nil
 // brings it the server's answer. So to return an error without calling forward
 // refuses or loses the request, and to return one after it loses the reply. ctx is
-// the client's call. It is called by many goroutines.
+// the client's call. forward works on when that has ended: what is on its way
+// arrives, though nobody waits for it. It is called by many goroutines.
 type Handler func(ctx context.Context, method string, forward func() error) error
 
 // A Proxy passes calls on until it is closed.
@@ -68,7 +69,7 @@ func (p *Proxy) carry(client grpc.ServerStream, handle Handler) error {
 	}
 	var answers [][]byte
 	err := handle(client.Context(), method, func() (err error) {
-		answers, err = p.call(client.Context(), method, request)
+		answers, err = p.call(context.WithoutCancel(client.Context()), method, request)
 		return err
 	})
 	if err != nil {

@@ -21,7 +21,7 @@ const RSAKeyID = "rsa-1"
 type KeySet struct {
 	mu      sync.Mutex
 	ed25519 [3]ed25519.PrivateKey
-	rsa     *rsa.PrivateKey
+	rsa     *rsa.PrivateKey // nil until somebody asks: making one takes long
 	fetches atomic.Int64
 }
 
@@ -38,13 +38,9 @@ func (k *KeySet) Rotate() {
 	for i := range fresh {
 		_, fresh[i], _ = ed25519.GenerateKey(rand.Reader)
 	}
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		panic(err) // crypto/rand does not fail
-	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.ed25519, k.rsa = fresh, key
+	k.ed25519, k.rsa = fresh, nil
 }
 
 // Ed25519 returns one of the three keys that sign v1a: 0, 1 or 2.
@@ -58,6 +54,13 @@ func (k *KeySet) Ed25519(i int) ed25519.PrivateKey {
 func (k *KeySet) RSA() *rsa.PrivateKey {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.rsa == nil {
+		key, err := rsa.GenerateKey(rand.Reader, 2048)
+		if err != nil {
+			panic(err) // crypto/rand does not fail
+		}
+		k.rsa = key
+	}
 	return k.rsa
 }
 
