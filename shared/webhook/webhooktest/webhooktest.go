@@ -38,14 +38,14 @@ func NewSecret() string {
 // fields that the documentation lists for it. A type that it does not know gets an
 // id alone.
 func NewEvent(eventType string) []byte {
-	body, err := json.Marshal(map[string]any{
-		"type":      eventType,
-		"version":   "v1",
-		"timestamp": time.Now().UTC().Format(time.RFC3339),
-		"data":      eventData(eventType),
-	})
+	body, err := json.Marshal(struct {
+		Type      string            `json:"type"`
+		Version   string            `json:"version"`
+		Timestamp time.Time         `json:"timestamp"`
+		Data      map[string]string `json:"data"`
+	}{eventType, "v1", time.Now().UTC().Truncate(time.Second), eventData(eventType)})
 	if err != nil {
-		panic(err) // strings in maps always marshal
+		panic(err) // strings and a time of this age always marshal
 	}
 	return body
 }
