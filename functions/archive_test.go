@@ -182,7 +182,7 @@ func build(t *testing.T, dir string) (binary string) {
 // run starts a built function with nothing but this environment.
 func run(t *testing.T, binary string, environment ...string) *functiontest.Endpoint {
 	t.Helper()
-	port := freePort(t)
+	port := functiontest.FreePort(t)
 	cmd := exec.CommandContext(t.Context(), binary)
 	cmd.Env = append(environment, "PORT="+port)
 	if err := cmd.Start(); err != nil {
@@ -193,7 +193,7 @@ func run(t *testing.T, binary string, environment ...string) *functiontest.Endpo
 		cmd.Wait()
 	})
 	endpoint := &functiontest.Endpoint{URL: "http://127.0.0.1:" + port + "/"}
-	eventually(t, "it listens", func() bool {
+	functiontest.Eventually(t, "it listens", func() bool {
 		resp, err := http.Get(endpoint.URL)
 		if err == nil {
 			resp.Body.Close()

@@ -4,11 +4,7 @@ package functions_test
 
 import (
 	"context"
-	"fmt"
-	"net"
 	"net/http"
-	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"sync"
@@ -17,8 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/GoogleCloudPlatform/functions-framework-go/funcframework"
-
 	_ "github.com/geminihook/geminihook/functions/dynamic"
 	"github.com/geminihook/geminihook/functions/functiontest"
 	_ "github.com/geminihook/geminihook/functions/static"
@@ -26,66 +20,9 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
-const (
-	servePort = "GEMINIHOOK_TEST_PORT"
-	urlToken  = "0123456789abcdef"
-)
+const urlToken = "0123456789abcdef"
 
-// TestMain is the buildpack's main where a test asks for it, by running this binary
-// again.
-func TestMain(m *testing.M) {
-	if port := os.Getenv(servePort); port != "" {
-		fmt.Fprintln(os.Stderr, funcframework.StartHostPort("127.0.0.1", port))
-		os.Exit(1)
-	}
-	os.Exit(m.Run())
-}
-
-// deploy runs one function as a process, and waits until it listens.
-func deploy(t *testing.T, target string) (*exec.Cmd, *functiontest.Endpoint) {
-	t.Helper()
-	port := freePort(t)
-	logged := new(functiontest.Log)
-	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), "FUNCTION_TARGET="+target, servePort+"="+port)
-	cmd.Stderr = logged
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	endpoint := &functiontest.Endpoint{URL: "http://127.0.0.1:" + port + "/", Log: logged}
-	eventually(t, target+" listens", func() bool {
-		resp, err := http.Get(endpoint.URL)
-		if err != nil {
-			return false
-		}
-		defer resp.Body.Close()
-		return resp.StatusCode == http.StatusMethodNotAllowed
-	})
-	return cmd, endpoint
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
-}
-
-// eventually polls something in another process.
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
-	for !holds() {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within 20 s: %s", what)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-}
+func TestMain(m *testing.M) { functiontest.Main(m) }
 
 // A function that starts fetches its secrets and keys and opens its connections by
 // itself, so that the first delivery costs what every other does.
@@ -97,9 +34,9 @@ func TestWarmUp(t *testing.T) {
 		t.Run(target, func(t *testing.T) {
 			p := functiontest.Embedded(t)
 			setSecrets(t, p)
-			deploy(t, target)
+			functiontest.Deploy(t, target)
 			var calls []string
-			eventually(t, "warmed up", func() bool {
+			functiontest.Eventually(t, "warmed up", func() bool {
 				calls = append(calls, p.Calls()...)
 				return len(calls) >= len(want) && (target == "StaticWebhook" || p.Keys.Fetches() == 1)
 			})
@@ -126,7 +63,7 @@ func setSecrets(t *testing.T, p *functiontest.Project) string {
 func TestDrain(t *testing.T) {
 	p := functiontest.Embedded(t)
 	secret := setSecrets(t, p)
-	cmd, endpoint := deploy(t, "StaticWebhook")
+	cmd, endpoint := functiontest.Deploy(t, "StaticWebhook")
 
 	const n = 40
 	var underWay atomic.Int32
@@ -172,7 +109,7 @@ func TestDrain(t *testing.T) {
 func TestQuietStart(t *testing.T) {
 	p := functiontest.Embedded(t)
 	setSecrets(t, p)
-	_, endpoint := deploy(t, "StaticWebhook")
+	_, endpoint := functiontest.Deploy(t, "StaticWebhook")
 	if lines := endpoint.Log.Lines(t, "delivery"); len(lines) != 1 || lines[0]["outcome"] != "method" {
 		t.Errorf("logged %v, want the one request that was made", lines)
 	}
