@@ -82,7 +82,8 @@ func (f *Firestore) tick() *timestamppb.Timestamp {
 	return timestamppb.New(now)
 }
 
-// BeginTransaction implements [firestorepb.FirestoreServer]. Read-only transactions are not modelled.
+// BeginTransaction implements [firestorepb.FirestoreServer]. Read-only transactions are not modelled; one that is never
+// finished is remembered for ever.
 func (f *Firestore) BeginTransaction(_ context.Context, req *firestorepb.BeginTransactionRequest) (*firestorepb.BeginTransactionResponse, error) {
 	if err := checkDatabase(req.Database); err != nil {
 		return nil, err
@@ -259,9 +260,4 @@ func (f *Firestore) apply(writes []*firestorepb.Write) (*firestorepb.CommitRespo
 		}
 	}
 	return res, nil
-}
-
-// unmodelled refuses what the embedded products leave out.
-func unmodelled(what string) error {
-	return status.Errorf(codes.Unimplemented, "the embedded server does not model %s", what)
 }

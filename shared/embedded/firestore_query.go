@@ -1,6 +1,8 @@
 package embedded
 
 import (
+	"bytes"
+	"cmp"
 	"slices"
 	"strings"
 
@@ -159,4 +161,53 @@ func sortDocuments(docs []*firestorepb.Document, keys []sortKey) error {
 		return 0
 	})
 	return nil
+}
+
+// rank places a value's type in Firestore's order of types; 0 is a type that queries here do not compare.
+func rank(v *firestorepb.Value) int {
+	switch v.GetValueType().(type) {
+	case *firestorepb.Value_NullValue:
+		return 1
+	case *firestorepb.Value_BooleanValue:
+		return 2
+	case *firestorepb.Value_IntegerValue, *firestorepb.Value_DoubleValue:
+		return 3
+	case *firestorepb.Value_TimestampValue:
+		return 4
+	case *firestorepb.Value_StringValue:
+		return 5
+	case *firestorepb.Value_BytesValue:
+		return 6
+	}
+	return 0
+}
+
+// compareValues orders two values as Firestore does: first by type.
+func compareValues(a, b *firestorepb.Value) int {
+	if c := cmp.Compare(rank(a), rank(b)); c != 0 {
+		return c
+	}
+	switch rank(a) {
+	case 2:
+		return cmp.Compare(b2i(a.GetBooleanValue()), b2i(b.GetBooleanValue()))
+	case 3:
+		if isInteger(a) && isInteger(b) {
+			return cmp.Compare(a.GetIntegerValue(), b.GetIntegerValue())
+		}
+		return cmp.Compare(float(a), float(b))
+	case 4:
+		return a.GetTimestampValue().AsTime().Compare(b.GetTimestampValue().AsTime())
+	case 5:
+		return strings.Compare(a.GetStringValue(), b.GetStringValue())
+	case 6:
+		return bytes.Compare(a.GetBytesValue(), b.GetBytesValue())
+	}
+	return 0
+}
+
+func b2i(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }

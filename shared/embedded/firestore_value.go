@@ -1,88 +1,14 @@
 package embedded
 
 import (
-	"bytes"
-	"cmp"
-	"regexp"
 	"strings"
 	"time"
 
 	"cloud.google.com/go/firestore/apiv1/firestorepb"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// Firestore's limits, in bytes.
-const (
-	maxDocument  = 1 << 20
-	maxID        = 1500 // of a document or a collection
-	maxFieldName = 1500
-)
-
-var (
-	databaseName = regexp.MustCompile(`^projects/[^/\s]+/databases/[^/\s]+$`)
-	reserved     = regexp.MustCompile(`^__.+__$`)
-	pathSegment  = regexp.MustCompile("^(?:[a-zA-Z_][a-zA-Z_0-9]*|`(?:[^`\\\\]|\\\\.)+`)")
-	escaped      = regexp.MustCompile(`\\(.)`)
-)
-
-func invalid(format string, args ...any) error {
-	return status.Errorf(codes.InvalidArgument, format, args...)
-}
-
-func checkDatabase(name string) error {
-	if !databaseName.MatchString(name) {
-		return invalid("bad database name %q", name)
-	}
-	return nil
-}
-
-// checkDocument refuses a name that is not a document's, of that database.
-func checkDocument(database, name string) error {
-	path, ok := strings.CutPrefix(name, database+"/documents/")
-	if !ok {
-		return invalid("document %q is not in database %q", name, database)
-	}
-	ids := strings.Split(path, "/")
-	if len(ids)%2 != 0 {
-		return invalid("%q names a collection, not a document", name)
-	}
-	for _, id := range ids {
-		if id == "" || id == "." || id == ".." || len(id) > maxID || reserved.MatchString(id) {
-			return invalid("bad id in document name %q", name)
-		}
-	}
-	return nil
-}
-
-// parsePath splits a field path into field names: dots separate, backticks quote.
-func parsePath(path string) (names []string, err error) {
-	for rest := path; ; rest = rest[1:] {
-		segment := pathSegment.FindString(rest)
-		rest = rest[len(segment):]
-		if segment == "" || rest != "" && rest[0] != '.' {
-			return nil, invalid("bad field path %q", path)
-		}
-		name := segment
-		if segment[0] == '`' {
-			name = escaped.ReplaceAllString(segment[1:len(segment)-1], "$1")
-		}
-		if err := checkFieldName(name); err != nil {
-			return nil, err
-		}
-		if names = append(names, name); rest == "" {
-			return names, nil
-		}
-	}
-}
-
-func checkFieldName(name string) error {
-	if name == "" || len(name) > maxFieldName || reserved.MatchString(name) {
-		return invalid("bad field name %q", name)
-	}
-	return nil
-}
+const maxDocument = 1 << 20 // Firestore's limit on a document, in bytes
 
 func checkFields(fields map[string]*firestorepb.Value) error {
 	for name, v := range fields {
@@ -128,8 +54,7 @@ func truncateTimes(fields map[string]*firestorepb.Value) {
 
 func truncateTime(v *firestorepb.Value) {
 	if t := v.GetTimestampValue(); t != nil {
-		*v = firestorepb.Value{ValueType: &firestorepb.Value_TimestampValue{
-			TimestampValue: timestamppb.New(t.AsTime().Truncate(time.Microsecond))}}
+		v.ValueType = &firestorepb.Value_TimestampValue{TimestampValue: timestamppb.New(t.AsTime().Truncate(time.Microsecond))}
 	}
 	truncateTimes(v.GetMapValue().GetFields())
 	for _, e := range v.GetArrayValue().GetValues() {
@@ -192,53 +117,4 @@ func float(v *firestorepb.Value) float64 {
 		return float64(v.GetIntegerValue())
 	}
 	return v.GetDoubleValue()
-}
-
-// rank places a value's type in Firestore's order of types; 0 is a type that queries here do not compare.
-func rank(v *firestorepb.Value) int {
-	switch v.GetValueType().(type) {
-	case *firestorepb.Value_NullValue:
-		return 1
-	case *firestorepb.Value_BooleanValue:
-		return 2
-	case *firestorepb.Value_IntegerValue, *firestorepb.Value_DoubleValue:
-		return 3
-	case *firestorepb.Value_TimestampValue:
-		return 4
-	case *firestorepb.Value_StringValue:
-		return 5
-	case *firestorepb.Value_BytesValue:
-		return 6
-	}
-	return 0
-}
-
-// compareValues orders two values as Firestore does: first by type.
-func compareValues(a, b *firestorepb.Value) int {
-	if c := cmp.Compare(rank(a), rank(b)); c != 0 {
-		return c
-	}
-	switch rank(a) {
-	case 2:
-		return cmp.Compare(b2i(a.GetBooleanValue()), b2i(b.GetBooleanValue()))
-	case 3:
-		if isInteger(a) && isInteger(b) {
-			return cmp.Compare(a.GetIntegerValue(), b.GetIntegerValue())
-		}
-		return cmp.Compare(float(a), float(b))
-	case 4:
-		return a.GetTimestampValue().AsTime().Compare(b.GetTimestampValue().AsTime())
-	case 5:
-		return strings.Compare(a.GetStringValue(), b.GetStringValue())
-	case 6:
-		return bytes.Compare(a.GetBytesValue(), b.GetBytesValue())
-	}
-	return 0
-}
-
-func b2i(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }

@@ -44,7 +44,7 @@ type PubSub struct {
 // to a topic that does not exist is NotFound.
 //
 // A watch that is not nil is called with each message accepted, its id and publish time included, before the publisher has
-// its answer: one call at a time, in the order of the ids. The message is the watcher's to keep. It must not publish.
+// its answer: one call at a time, in the order of the ids. The message is the watcher's to keep. It must not call the PubSub.
 func NewPubSub(watch func(topic string, m *pubsubpb.PubsubMessage), topics ...string) *PubSub {
 	server := pstest.NewServer() // it also listens by itself, on a port that nobody is told
 	p := &PubSub{PublisherServer: &server.GServer, SubscriberServer: &server.GServer, server: server, watch: watch}

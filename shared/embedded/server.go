@@ -2,8 +2,9 @@
 // with nothing but Go. Each speaks the product's own gRPC protocol, so Google's client libraries talk to it unchanged, and
 // each models only what this project uses: whatever it does not model it refuses with Unimplemented rather than guess.
 //
-// The tests hold Firestore against Google's official emulator. What the emulator itself does not model, indexes, IAM, TTL
-// deletion and production's latency, is not here either. Nothing is kept when the process ends.
+// The tests hold Firestore against Google's official emulator; TestDifferences lists where the two are meant to differ. What the
+// emulator itself does not model, indexes, IAM, TTL deletion and production's latency, is not here either. Nothing is kept when
+// the process ends.
 package embedded
 
 import (
@@ -11,6 +12,8 @@ import (
 	"net"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // maxRequest is the largest request a [Server] takes: what Firestore and Pub/Sub allow (10 MB) and room for the envelope.
@@ -56,3 +59,13 @@ func (s *Server) Addr() string { return s.addr }
 
 // Close stops listening and cancels the calls in flight. The service keeps its state and may be started again.
 func (s *Server) Close() { s.grpc.Stop() }
+
+// invalid refuses what the product would refuse.
+func invalid(format string, args ...any) error {
+	return status.Errorf(codes.InvalidArgument, format, args...)
+}
+
+// unmodelled refuses what the product would take, and the embedded one leaves out.
+func unmodelled(what string) error {
+	return status.Errorf(codes.Unimplemented, "the embedded server does not model %s", what)
+}

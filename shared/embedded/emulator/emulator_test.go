@@ -30,7 +30,7 @@ func pretendJava() {
 	_, port, _ := strings.Cut(args, "--port=")
 	switch os.Getenv("PRETEND_JAVA") {
 	case "ends":
-		io.WriteString(os.Stderr, "no such thing as "+args)
+		io.WriteString(os.Stderr, "no such thing as "+args+strings.Repeat("!", 1<<20))
 		os.Exit(3)
 	case "silent":
 		time.Sleep(time.Minute) // or until stopped
@@ -115,7 +115,10 @@ func TestStartFails(t *testing.T) {
 		install(t, "ends")
 		_, _, err := Firestore(t.Context())
 		if err == nil || !strings.Contains(err.Error(), "exit status 3") || !strings.Contains(err.Error(), "no such thing as") {
-			t.Errorf("got %v, want the exit status and the output", err)
+			t.Errorf("got %.200v, want the exit status and the output", err)
+		}
+		if n := len(err.Error()); n > maxOutput+1000 {
+			t.Errorf("an error of %d bytes", n)
 		}
 	})
 	t.Run("it does not answer", func(t *testing.T) {

@@ -1,7 +1,6 @@
 package emulator
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -37,7 +36,7 @@ func (p product) start(ctx context.Context, java, jar string) (addr string, stop
 	addr = fmt.Sprintf("127.0.0.1:%d", port)
 	if err := proc.waitReady(ctx, "http://"+addr+"/"); err != nil {
 		proc.stop()
-		return "", nil, fmt.Errorf("%w; its output: %s", err, proc.output.Bytes())
+		return "", nil, fmt.Errorf("%w; its output: %s", err, proc.output.kept)
 	}
 	return addr, proc.stop, nil
 }
@@ -123,10 +122,10 @@ func (p *process) stop() {
 	<-p.done
 }
 
-// A head keeps the beginning of what is written to it.
-type head struct{ bytes.Buffer }
+// A head keeps the beginning of what is written to it. It embeds no buffer, whose ReadFrom would keep everything.
+type head struct{ kept []byte }
 
 func (h *head) Write(b []byte) (int, error) {
-	h.Buffer.Write(b[:min(len(b), maxOutput-h.Len())])
+	h.kept = append(h.kept, b[:min(len(b), maxOutput-len(h.kept))]...)
 	return len(b), nil
 }
