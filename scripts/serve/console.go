@@ -7,7 +7,7 @@ import (
 	"io"
 	"path"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
 	"unicode"
 
@@ -24,17 +24,18 @@ const maxShown = 600
 // A console shows what happens: on standard output what was asked for, the rest on
 // standard error. It may be used concurrently.
 type console struct {
+	screen   *screen
 	out, err io.Writer
 	json     bool
 	paint    command.Paint // on out
 	logPaint command.Paint // on err
 
-	mu        sync.Mutex // one line at a time, on either
-	published int
+	published atomic.Int64
 }
 
 func newConsole(json bool) *console {
 	return &console{
+		screen:   newScreen(),
 		out:      before.Stdout,
 		err:      before.Stderr,
 		json:     json,
@@ -61,25 +62,28 @@ type (
 	}
 )
 
-// event writes a JSON line.
+// event shows a JSON line.
 func (c *console) event(e any) {
-	enc := json.NewEncoder(c.out)
+	var line strings.Builder
+	enc := json.NewEncoder(&line)
 	enc.SetEscapeHTML(false)
-	_ = enc.Encode(e) // a reader that has gone wants no more
+	if err := enc.Encode(e); err != nil {
+		panic(err) // events are texts and bytes
+	}
+	c.screen.put(c.out, line.String())
 }
 
 // ready says that the functions serve, and all that it takes to use them.
 func (c *console) ready(s *running.Serve, p *parts) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	if c.json {
 		c.event(ready{"ready", s.StaticURL, s.DynamicURL, s.Secrets, p.jwksURL, s.Audience})
 		return
 	}
+	var b strings.Builder
 	row := func(name, value string) {
-		fmt.Fprintf(c.out, "  %-15s %s\n", name, value)
+		fmt.Fprintf(&b, "  %-15s %s\n", name, value)
 	}
-	fmt.Fprintf(c.out, "%s\n\n", c.paint.In(command.Bold, "geminihook serves both functions, as deployed, on this machine"))
+	fmt.Fprintf(&b, "%s\n\n", c.paint.In(command.Bold, "geminihook serves both functions, as deployed, on this machine"))
 	row("static", s.StaticURL)
 	for _, secret := range s.Secrets {
 		row("  secret", secret)
@@ -88,7 +92,8 @@ func (c *console) ready(s *running.Serve, p *parts) {
 	row("  public keys", p.jwksURL)
 	row("  JWT audience", s.Audience)
 	p.describeProducts(row)
-	fmt.Fprintf(c.out, "\n%s\n\n", p.next())
+	fmt.Fprintf(&b, "\n%s\n\n", next)
+	c.screen.put(c.out, b.String())
 }
 
 func (p *parts) describeProducts(row func(name, value string)) {
@@ -104,27 +109,22 @@ func (p *parts) describeProducts(row func(name, value string)) {
 	row("Pub/Sub", "official emulator at "+p.pubsub)
 }
 
-// next is what to type next.
-func (p *parts) next() string {
-	return `Next, in another terminal:
+const next = `Next, in another terminal:
 
   go run ./scripts/deliver             one event of each type, to both endpoints
   go run ./scripts/deliver -hostile    everything that must be refused, and why
 
 Every message that reaches a topic is shown below. Ctrl-C ends it.`
-}
 
 // message shows a message that reached a topic.
 func (c *console) message(topic string, m *pubsubpb.PubsubMessage) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.published++
+	c.published.Add(1)
 	if c.json {
 		c.event(published{"published", topic, m.Attributes, m.Data})
 		return
 	}
 	a := m.Attributes
-	fmt.Fprintf(c.out, "%s\n%s%s\n", line{
+	head := line{
 		time:   m.PublishTime.AsTime(),
 		what:   c.paint.In(command.Cyan, pad(path.Base(topic), whatWidth)),
 		about:  a["ce-type"],
@@ -132,25 +132,22 @@ func (c *console) message(topic string, m *pubsubpb.PubsubMessage) {
 		where:  strings.TrimPrefix(a["ce-source"], sourcePrefix),
 		amount: fmt.Sprintf("%d B", len(m.Data)),
 		rest:   a["ce-subject"],
-	}, indent, c.paint.In(command.Dim, shown(m.Data)))
+	}
+	c.screen.put(c.out, fmt.Sprintf("%s\n%s%s\n", head, indent, c.paint.In(command.Dim, shown(m.Data))))
 }
 
 // note says something on standard error.
 func (c *console) note(text string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	fmt.Fprintln(c.err, c.logPaint.In(command.Yellow, text))
+	c.screen.put(c.err, c.logPaint.In(command.Yellow, text)+"\n")
 }
 
 // stopped is the last line. With -json standard output has events only.
 func (c *console) stopped() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	w := c.out
+	to := c.out
 	if c.json {
-		w = c.err
+		to = c.err
 	}
-	fmt.Fprintf(w, "stopped; deliveries in flight were finished; messages published: %d\n", c.published)
+	c.screen.put(to, fmt.Sprintf("stopped; deliveries in flight were finished; messages published: %d\n", c.published.Load()))
 }
 
 // sourcePrefix is what every ce-source begins with, and needs no showing.
@@ -173,10 +170,12 @@ const (
 )
 
 func (l line) String() string {
-	text := fmt.Sprintf("%s  %s  %s  %s  %s %9s  %s", l.time.Local().Format("15:04:05.000"), l.what,
+	text := fmt.Sprintf("%s  %s  %s  %s  %s %9s  %s", clock(l.time), l.what,
 		pad(l.about, 27), pad(l.id, 40), pad(l.where, 11), l.amount, printable(l.rest))
 	return strings.TrimRight(text, " ")
 }
+
+func clock(t time.Time) string { return t.Local().Format("15:04:05.000") }
 
 // pad makes text exactly width characters wide: what is absent is a dash, and what
 // is longer is cut.

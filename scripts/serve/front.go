@@ -2,12 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"sync/atomic"
 
 	"github.com/geminihook/geminihook/scripts/internal/running"
 )
@@ -37,7 +37,7 @@ func front(functions *url.URL, instance string) http.Handler {
 // proxyTo passes requests on as they came: path, query, headers and body. The
 // sender's hanging up ends none, as it ends none in the functions.
 func proxyTo(functions *url.URL) http.Handler {
-	proxy := &httputil.ReverseProxy{
+	proxy := httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.Out.URL.Scheme, r.Out.URL.Host = functions.Scheme, functions.Host
 			r.Out.URL.RawQuery = r.In.URL.RawQuery // Go would drop what it cannot parse
@@ -46,19 +46,37 @@ func proxyTo(functions *url.URL) http.Handler {
 			DisableCompression:  true, // it would ask for gzip
 			MaxIdleConnsPerHost: 256,
 		},
-		ErrorHandler: proxyFailed,
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		proxy.ServeHTTP(w, r.WithContext(context.WithoutCancel(r.Context())))
+		in := &body{ReadCloser: r.Body}
+		r = r.WithContext(context.WithoutCancel(r.Context()))
+		r.Body = in
+		p := proxy
+		p.ErrorHandler = in.failed
+		p.ServeHTTP(w, r)
 	})
 }
 
-// proxyFailed answers where the function could not. A body that broke off cannot
-// be passed on as such, so its answer is given here: the one that the function
-// gives. All else is a fault of ours, and looks retryable.
-func proxyFailed(w http.ResponseWriter, _ *http.Request, err error) {
+// A body is one on its way through, and remembers whether it broke off.
+type body struct {
+	io.ReadCloser
+	broke atomic.Bool
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		b.broke.Store(true)
+	}
+	return n, err
+}
+
+// failed answers where the function could not. A body that broke off cannot be
+// passed on as such, so its answer is given here: the one that the function gives.
+// All else is a fault of ours, and looks retryable.
+func (b *body) failed(w http.ResponseWriter, _ *http.Request, _ error) {
 	status := http.StatusServiceUnavailable
-	if errors.Is(err, io.ErrUnexpectedEOF) {
+	if b.broke.Load() {
 		status = http.StatusBadRequest
 	}
 	http.Error(w, http.StatusText(status), status)

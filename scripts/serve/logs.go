@@ -57,22 +57,21 @@ func (c *console) log(text []byte) {
 	if bytes.Contains(text, []byte(`"execution_id":"`+probeID+`"`)) || bytes.HasPrefix(text, []byte("Serving function: ")) {
 		return
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.json {
-		_, _ = c.err.Write(text)
-		return
-	}
+	c.screen.put(c.err, c.logLine(text))
+}
+
+func (c *console) logLine(text []byte) string {
 	var r record
-	if err := json.Unmarshal(text, &r); err != nil {
-		fmt.Fprintf(c.err, "%s%s\n", indent, printable(strings.TrimSpace(string(text))))
-		return
+	switch err := json.Unmarshal(text, &r); {
+	case c.json:
+		return string(text)
+	case err != nil:
+		return indent + printable(strings.TrimSpace(string(text))) + "\n"
+	case r.Message == "delivery":
+		return r.delivery(c.logPaint).String() + "\n"
 	}
-	if r.Message == "delivery" {
-		fmt.Fprintln(c.err, r.delivery(c.logPaint))
-		return
-	}
-	fmt.Fprintln(c.err, line{time: r.Time, what: c.logPaint.In(r.colour(), pad(r.Severity, whatWidth))}.prose(others(text)))
+	severity := c.logPaint.In(r.colour(), pad(r.Severity, whatWidth))
+	return fmt.Sprintf("%s  %s  %s\n", clock(r.Time), severity, printable(others(text)))
 }
 
 // delivery is the line of a delivery, in the columns of a message.
@@ -96,11 +95,6 @@ func (r *record) colour() string {
 		return command.Yellow
 	}
 	return command.Green
-}
-
-// prose is a line that has no columns after the second.
-func (l line) prose(text string) string {
-	return fmt.Sprintf("%s  %s  %s", l.time.Local().Format("15:04:05.000"), l.what, printable(text))
 }
 
 // others is the message of a record, and what it holds beside it.

@@ -43,6 +43,7 @@ func run(args []string) error {
 	context.AfterFunc(stop, release) // a second signal ends the process at once
 
 	c := newConsole(o.json)
+	defer c.screen.close()
 	finishLogs := c.copyLogs()
 	err = serve(stop, o, c)
 	finishLogs()
