@@ -1,0 +1,247 @@
+// Package shared_test holds the lines that the design draws between packages.
+package shared_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/geminihook/geminihook/"
+
+// What lies outside of the standard library, and this module.
+const (
+	jwx           = "github.com/lestrrat-go/jwx/v2/..."
+	secretManager = "cloud.google.com/go/secretmanager/..."
+	firestore     = "cloud.google.com/go/firestore/..."
+	pubsub        = "cloud.google.com/go/pubsub/v2/..."
+	framework     = "github.com/GoogleCloudPlatform/functions-framework-go/..."
+	uuid          = "github.com/google/uuid"
+	anything      = "..."
+)
+
+// google is what comes with each of Google's clients.
+var google = []string{"google.golang.org/api/option", "google.golang.org/api/iterator", "google.golang.org/grpc/...", "github.com/googleapis/gax-go/v2"}
+
+// A rule says what a package may import beside the standard library, and why
+// nothing else. A path that ends in "/..." stands for all below it, too.
+type rule struct {
+	pkg string
+	may []string
+	why string
+}
+
+var rules = []rule{
+	{"shared/webhook", []string{jwx},
+		"it is the centre: what a delivery is, and whether it is genuine, depends on no product and on nothing of ours"},
+	{"shared/webhook/webhooktest", []string{jwx, uuid},
+		"it stands where Google stands: the sender knows nothing of ours"},
+	{"shared/refresh", nil,
+		"it is one rule for values of any kind from any source"},
+	{"shared/jwks", []string{"shared/refresh", "shared/webhook", jwx},
+		"keys come by plain HTTPS: no cloud client"},
+	{"shared/secret", append(google, "shared/refresh", secretManager),
+		"it gives any secret, whatever it is for, and is the one place that speaks to Secret Manager"},
+	{"shared/dedup", append(google, "shared/webhook", firestore),
+		"it is the one place that speaks to Firestore, and to Firestore alone"},
+	{"shared/publish", append(google, "shared/webhook", pubsub),
+		"it is the one place that speaks to Pub/Sub, and to Pub/Sub alone"},
+	{"shared/receiver", []string{"shared/webhook"},
+		"it declares what it needs as interfaces: neither their products nor their packages are its business"},
+	{"shared/env", nil, "settings are texts"},
+	{"shared/cloudlog", nil, "every package may log, so it must cost none of them anything"},
+	{"shared/instance", []string{framework},
+		"the life of an instance is the same whatever it serves"},
+	{"shared/embedded/...", append(google, "shared/embedded/...", secretManager, firestore, pubsub,
+		"cloud.google.com/go/iam/...", "google.golang.org/protobuf/..."),
+		"it stands in for the products: what it knew of ours it would only agree with"},
+
+	{"functions/static", wiring(), "it is deployed: nothing for tests, tools, or the other function"},
+	{"functions/dynamic", wiring("shared/jwks"), "it is deployed: nothing for tests, tools, or the other function"},
+
+	{"functions/functiontest", []string{anything}, "it holds up the wired functions in tests"},
+	{"scripts/...", []string{anything}, "tools know everything"},
+}
+
+// wiring is what both functions put together.
+func wiring(more ...string) []string {
+	return append(more, framework, "shared/cloudlog", "shared/dedup", "shared/env", "shared/instance",
+		"shared/publish", "shared/receiver", "shared/secret", "shared/webhook")
+}
+
+// bans hold where rules allow anything: who else may not import a path, and why.
+var bans = []struct {
+	path   string
+	except []string
+	why    string
+}{
+	{jwx, []string{"shared/jwks", "shared/webhook", "shared/webhook/webhooktest"},
+		"its next major version must be a change in one place"},
+	{"shared/embedded/...", []string{"shared/embedded/...", "functions/functiontest", "scripts/..."},
+		"no deployed function may hold a stand-in for a product"},
+	{"shared/webhook/webhooktest", []string{"functions/functiontest", "scripts/..."},
+		"no deployed function may be able to sign"},
+	{"functions/functiontest", []string{"scripts/..."},
+		"it is for tests"},
+	{"scripts/...", []string{"scripts/..."},
+		"the deployed archive has no scripts"},
+}
+
+func TestImports(t *testing.T) {
+	all := imports(t)
+	for pkg, imported := range all {
+		r, ok := ruleFor(pkg)
+		if !ok {
+			t.Errorf("%s has no rule: add one, with its reason", pkg)
+			continue
+		}
+		for _, path := range imported {
+			if !covers(path, r.may) {
+				t.Errorf("%s imports %s, but %s", pkg, path, r.why)
+			}
+			for _, ban := range bans {
+				if covers(path, []string{ban.path}) && !covers(pkg, ban.except) {
+					t.Errorf("%s imports %s, but %s", pkg, path, ban.why)
+				}
+			}
+		}
+	}
+	for _, r := range rules {
+		if !slices.ContainsFunc(slices.Collect(maps.Keys(all)), func(pkg string) bool { return covers(pkg, []string{r.pkg}) }) {
+			t.Errorf("the rule for %s has no package", r.pkg)
+		}
+	}
+}
+
+func ruleFor(pkg string) (rule, bool) {
+	for _, r := range rules {
+		if covers(pkg, []string{r.pkg}) {
+			return r, true
+		}
+	}
+	return rule{}, false
+}
+
+// covers reports whether one of the patterns is path, or has it below.
+func covers(path string, patterns []string) bool {
+	return slices.ContainsFunc(patterns, func(pattern string) bool {
+		tree, below := strings.CutSuffix(pattern, "/...")
+		return pattern == anything || path == tree || below && strings.HasPrefix(path, tree+"/")
+	})
+}
+
+// imports returns what each package of the module imports from outside of the
+// standard library, tests apart. Our own packages go by their folders.
+func imports(t *testing.T) map[string][]string {
+	t.Helper()
+	all := make(map[string][]string)
+	root := os.DirFS("..")
+	err := fs.WalkDir(root, ".", func(file string, entry fs.DirEntry, err error) error {
+		name := entry.Name()
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && file != "." && (name[0] == '.' || name[0] == '_' || name == "testdata"):
+			return fs.SkipDir
+		case entry.IsDir() || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go"):
+			return nil
+		}
+		pkg := path.Dir(file)
+		all[pkg] = append(all[pkg], importsOf(t, file)...)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func importsOf(t *testing.T, file string) []string {
+	t.Helper()
+	parsed, err := parser.ParseFile(token.NewFileSet(), filepath.Join("..", file), nil, parser.ImportsOnly)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var paths []string
+	for _, spec := range parsed.Imports {
+		path, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ours, isOurs := strings.CutPrefix(path, module)
+		if host, _, _ := strings.Cut(path, "/"); isOurs || strings.Contains(host, ".") {
+			paths = append(paths, ours)
+		}
+	}
+	return paths
+}
+
+// The rules must be able to refuse: each of these would be a fault of the design.
+func TestRulesRefuse(t *testing.T) {
+	for _, fault := range [][2]string{
+		{"shared/webhook", "shared/refresh"},
+		{"shared/webhook", "cloud.google.com/go/firestore"},
+		{"shared/webhook", "shared/webhook/webhooktest"},
+		{"shared/refresh", jwx},
+		{"shared/jwks", "cloud.google.com/go/secretmanager/apiv1"},
+		{"shared/secret", "shared/webhook"},
+		{"shared/secret", "cloud.google.com/go/firestore"},
+		{"shared/dedup", "cloud.google.com/go/pubsub/v2/apiv1"},
+		{"shared/publish", "shared/dedup"},
+		{"shared/publish", "cloud.google.com/go/pubsub"},
+		{"shared/receiver", "shared/publish"},
+		{"shared/receiver", "cloud.google.com/go/firestore"},
+		{"shared/env", "shared/webhook"},
+		{"shared/cloudlog", "google.golang.org/grpc"},
+		{"shared/instance", "shared/receiver"},
+		{"functions/static", "functions/dynamic"},
+		{"functions/static", "shared/jwks"},
+		{"functions/static", "shared/embedded"},
+		{"functions/dynamic", "shared/webhook/webhooktest"},
+		{"functions/dynamic", "functions/functiontest"},
+		{"functions/dynamic", "scripts/serve"},
+	} {
+		if r, ok := ruleFor(fault[0]); !ok || covers(fault[1], r.may) {
+			t.Errorf("%s may import %s", fault[0], fault[1])
+		}
+	}
+	if r, ok := ruleFor("shared/util"); ok {
+		t.Errorf("a new package falls under the rule for %s", r.pkg)
+	}
+	if r, ok := ruleFor("functions/third"); ok {
+		t.Errorf("a new function falls under the rule for %s", r.pkg)
+	}
+}
+
+func TestGoMod(t *testing.T) {
+	text, err := os.ReadFile("../go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, why := range map[string]string{
+		`(?m)^module github\.com/geminihook/geminihook$`: "that is its name",
+		`(?m)^go 1\.26\.0$`: "the runtime's builder may be older than any later patch",
+		`(?m)^\tgithub\.com/cloudevents/sdk-go/v2 v2\.16\.2( |$)`: "the version that the framework asks for costs start-up time",
+	} {
+		if !regexp.MustCompile(want).Match(text) {
+			t.Errorf("go.mod has no %s: %s", want, why)
+		}
+	}
+	for never, why := range map[string]string{
+		`(?m)^toolchain`: "the builder has the toolchain that it has",
+		`(?m)^replace`:   "the deployed archive has only its own files",
+	} {
+		if regexp.MustCompile(never).Match(text) {
+			t.Errorf("go.mod has %s: %s", never, why)
+		}
+	}
+}
