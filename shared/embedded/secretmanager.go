@@ -25,7 +25,6 @@ const (
 )
 
 var (
-	projectName = regexp.MustCompile(`^projects/[^/]+(?:/locations/[^/]+)?$`)
 	secretName  = regexp.MustCompile(`^projects/[^/]+(?:/locations/[^/]+)?/secrets/[a-zA-Z0-9_-]{1,255}$`)
 	stateFilter = regexp.MustCompile(`^\s*state\s*[:=]\s*(ENABLED|DISABLED|DESTROYED)\s*$`)
 	castagnoli  = crc32.MakeTable(crc32.Castagnoli)
