@@ -3,8 +3,8 @@
 package dynamic
 
 import (
+	"cmp"
 	"context"
-	"fmt"
 	"os"
 	"time"
 
@@ -17,6 +17,7 @@ import (
 	"github.com/geminihook/geminihook/shared/jwks"
 	"github.com/geminihook/geminihook/shared/publish"
 	"github.com/geminihook/geminihook/shared/receiver"
+	"github.com/geminihook/geminihook/shared/refresh"
 	"github.com/geminihook/geminihook/shared/secret"
 	"github.com/geminihook/geminihook/shared/webhook"
 )
@@ -38,7 +39,7 @@ type settings struct {
 	routes        publish.Routes
 	tolerance     time.Duration
 	retention     time.Duration
-	keySetURL     string
+	keys          *refresh.Cache[webhook.PublicKey]
 	audiences     []string
 	eventRequired bool
 	tokenRequired bool
@@ -53,7 +54,9 @@ func readSettings() (s settings, err error) {
 	s.routes = env.Parse(&e, "TOPICS", publish.RoutesIn(s.project))
 	s.tolerance = e.Duration("TIMESTAMP_TOLERANCE", webhook.DefaultTolerance, time.Minute, time.Hour)
 	s.retention = e.Duration("RECORD_RETENTION", dedup.DefaultRetention, webhook.RetriedFor+s.tolerance, 365*24*time.Hour)
-	s.keySetURL = e.String("JWKS_URL", jwks.GoogleURL)
+	s.keys = env.Parse(&e, "JWKS_URL", func(url string) (*refresh.Cache[webhook.PublicKey], error) {
+		return jwks.Open(cmp.Or(url, jwks.GoogleURL), log)
+	})
 	s.audiences = e.List("JWT_AUDIENCE")
 	s.eventRequired = e.Bool("JWT_EVENT_REQUIRED", false)
 	if s.tokenRequired = e.Bool("URL_TOKEN_REQUIRED", true); s.tokenRequired {
@@ -67,10 +70,6 @@ func build(ctx context.Context) (*instance.Function, error) {
 	if err != nil {
 		return nil, err
 	}
-	keys, err := jwks.Open(s.keySetURL, log)
-	if err != nil {
-		return nil, fmt.Errorf("JWKS_URL: %w", err)
-	}
 	ledger, err := dedup.Open(ctx, s.project, s.database, s.collection)
 	if err != nil {
 		return nil, err
@@ -83,7 +82,7 @@ func build(ctx context.Context) (*instance.Function, error) {
 	r := &receiver.Receiver{
 		Endpoint: webhook.DynamicEndpoint,
 		Verifier: &webhook.Dynamic{
-			Keys:       keys,
+			Keys:       s.keys,
 			Audiences:  s.audiences,
 			UnboundJWT: s.tokenRequired && !s.eventRequired,
 			Tolerance:  s.tolerance,
@@ -92,7 +91,7 @@ func build(ctx context.Context) (*instance.Function, error) {
 		Publisher: publisher,
 		Log:       log,
 	}
-	warm := []func(context.Context) error{keys.Warm, ledger.Warm, publisher.Warm}
+	warm := []func(context.Context) error{s.keys.Warm, ledger.Warm, publisher.Warm}
 	if s.tokenRequired {
 		tokens, err := secret.Open(ctx, "url token", s.project, s.tokenSecret, webhook.ParseURLToken, log)
 		if err != nil {
