@@ -2,13 +2,11 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"sync"
 	"time"
 
 	"github.com/geminihook/geminihook/scripts/internal/command"
-	"github.com/geminihook/geminihook/shared/webhook"
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
@@ -91,26 +89,4 @@ func (s *sender) attempt(ctx context.Context, a *attempt) answer {
 		return answer{err: err}
 	}
 	return post(ctx, s.client, r)
-}
-
-// endpoint is the kind of endpoint that a scheme is for.
-func endpoint(scheme webhook.Scheme) string {
-	if scheme == webhook.V1 {
-		return webhook.StaticEndpoint
-	}
-	return webhook.DynamicEndpoint
-}
-
-// eventType is what a body says it is, "-" where it says nothing.
-func eventType(body []byte) string {
-	d := webhook.Delivery{Body: body}
-	if t := d.Event().Type; t != "" {
-		return t
-	}
-	return "-"
-}
-
-func isObject(body []byte) bool {
-	var object map[string]json.RawMessage
-	return json.Unmarshal(body, &object) == nil && object != nil
 }

@@ -10,7 +10,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/geminihook/geminihook/scripts/internal/running"
 	"github.com/geminihook/geminihook/shared/webhook"
@@ -91,65 +90,4 @@ func (k *keys) takeKey(text []byte) error {
 		k.token, k.tokenID, k.given[webhook.JWT] = signer, "", true
 	}
 	return nil
-}
-
-// An attempt is one attempt at a delivery, before it is signed.
-type attempt struct {
-	scheme webhook.Scheme
-	url    string
-	keys   *keys
-
-	id        string
-	timestamp string
-	body      []byte
-	claims    func(map[string]any)                      // changes those of a token; may be nil
-	sign      func(a *attempt, k *keys) (string, error) // of its scheme, unless changed
-}
-
-// request signs the attempt.
-func (a *attempt) request() (*request, error) {
-	signature, err := a.sign(a, a.keys)
-	if err != nil {
-		return nil, err
-	}
-	header := webhooktest.Header(a.id, time.Time{}, signature)
-	header.Set("Webhook-Timestamp", a.timestamp)
-	return &request{method: "POST", url: a.url, header: header, body: a.body}, nil
-}
-
-func signV1(a *attempt, k *keys) (string, error) {
-	return webhook.SignV1(k.secret, a.id, a.timestamp, a.body), nil
-}
-
-func signV1a(a *attempt, k *keys) (string, error) {
-	return webhook.SignV1a(k.ed25519, a.id, a.timestamp, a.body), nil
-}
-
-func signJWT(a *attempt, k *keys) (string, error) {
-	return webhook.SignJWT(k.token, k.tokenID, a.tokenClaims(k))
-}
-
-// tokenClaims returns claims that carry the body's event. A body that is no event
-// has none to carry.
-func (a *attempt) tokenClaims(k *keys) map[string]any {
-	event := a.body
-	if !isObject(event) {
-		event = []byte("{}")
-	}
-	claims := webhooktest.Claims(k.audience, time.Now(), event)
-	if a.claims != nil {
-		a.claims(claims)
-	}
-	return claims
-}
-
-// signIn returns how a scheme signs.
-func signIn(scheme webhook.Scheme) func(*attempt, *keys) (string, error) {
-	switch scheme {
-	case webhook.V1a:
-		return signV1a
-	case webhook.JWT:
-		return signJWT
-	}
-	return signV1
 }

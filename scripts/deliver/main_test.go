@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -310,7 +309,7 @@ func TestTrialsAreNamed(t *testing.T) {
 		names := make(map[string]bool)
 		for _, tr := range trialsOf(scheme) {
 			if names[tr.name] || tr.name == "" || tr.why == "" || len(tr.want) == 0 {
-				t.Error(fmt.Sprintf("%s: %q: named twice, or something is missing", scheme, tr.name))
+				t.Errorf("%s: %q: named twice, or something is missing", scheme, tr.name)
 			}
 			names[tr.name] = true
 		}

@@ -13,7 +13,6 @@ import (
 
 	"github.com/geminihook/geminihook/scripts/internal/command"
 	"github.com/geminihook/geminihook/shared/webhook"
-	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
 const usage = `Usage: go run ./scripts/deliver [flags]
@@ -69,11 +68,11 @@ func parse(args []string) (*options, error) {
 	flags.StringVar(&o.keyFile, "key", "", "sign v1a or jwt with the private key in this `FILE`: Ed25519, for jwt also RSA or P-256, in PKCS #8 PEM")
 	flags.StringVar(&o.audience, "audience", "", "the `AUDIENCE` of tokens (default: that of serve, else the URL)")
 	flags.Func("scheme", "sign in this `SCHEME` only: v1 (static), v1a or jwt (dynamic)", o.setScheme)
-	flags.StringVar(&o.eventType, "type", "", "send events of this `TYPE` only, one of\n"+strings.Join(webhooktest.Types, ", ")+",\nor any other")
+	flags.StringVar(&o.eventType, "type", "", "send events of this `TYPE` only, such as video.generated; any will do")
 	flags.StringVar(&o.bodyFile, "body", "", "send the bytes of this `FILE` as the body; - is standard input")
 	flags.IntVar(&o.n, "n", 0, "send `N` deliveries, the types in turn (default: one of each)")
 	flags.IntVar(&o.concurrency, "concurrency", 1, "send up to `C` deliveries at a time")
-	flags.BoolVar(&o.retry, "retry", false, "repeat each delivery until it is answered 2xx, with growing pauses, for up to "+giveUpAfter.String())
+	flags.BoolVar(&o.retry, "retry", false, "repeat each delivery until it is answered 2xx, with growing pauses, for up to 24 hours")
 	flags.DurationVar(&o.firstPause, "retry-pause", firstPause, "the first pause of -retry, from which all others follow")
 	flags.BoolVar(&o.hostile, "hostile", false, "send what must be refused, repeated or endured, and judge the answers")
 	flags.BoolVar(&o.json, "json", false, "write a JSON line for each result")

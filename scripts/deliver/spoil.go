@@ -75,8 +75,8 @@ func strangers(a *attempt) { a.keys = strangerKeys(a.keys.audience) }
 
 // signV1WithPublicKey is what a receiver takes that lets the sender choose how a
 // key is used.
-func signV1WithPublicKey(a *attempt, k *keys) (string, error) {
-	public := k.ed25519.Public().(ed25519.PublicKey)
+func signV1WithPublicKey(a *attempt) (string, error) {
+	public := a.keys.ed25519.Public().(ed25519.PublicKey)
 	secret, err := webhook.ParseSigningKey([]byte("whsec_" + base64.StdEncoding.EncodeToString(public)))
 	if err != nil {
 		return "", err
@@ -105,8 +105,9 @@ func claimIn(name string, from time.Duration) func(*attempt) {
 // tokenBy has the token signed in another way than by a key of its kind.
 func tokenBy(algorithm string, sign func(content []byte, k *keys) []byte) func(*attempt) {
 	return func(a *attempt) {
-		a.sign = func(a *attempt, k *keys) (string, error) {
-			return handmade(map[string]any{"alg": algorithm, "kid": k.tokenID}, a.tokenClaims(k), func(content []byte) []byte { return sign(content, k) })
+		a.sign = func(a *attempt) (string, error) {
+			header := map[string]any{"alg": algorithm, "kid": a.keys.tokenID}
+			return handmade(header, a.tokenClaims(), func(content []byte) []byte { return sign(content, a.keys) })
 		}
 	}
 }
@@ -140,11 +141,11 @@ func hmacWithPublicKey(content []byte, k *keys) []byte {
 func broughtKey(a *attempt) {
 	stranger := strangerKeys("").token.(*rsa.PrivateKey)
 	encode := base64.RawURLEncoding.EncodeToString
-	a.sign = func(a *attempt, k *keys) (string, error) {
-		header := map[string]any{"alg": "RS256", "kid": k.tokenID, "jwk": map[string]string{
+	a.sign = func(a *attempt) (string, error) {
+		header := map[string]any{"alg": "RS256", "kid": a.keys.tokenID, "jwk": map[string]string{
 			"kty": "RSA", "n": encode(stranger.N.Bytes()), "e": encode(big.NewInt(int64(stranger.E)).Bytes()),
 		}}
-		return handmade(header, a.tokenClaims(k), func(content []byte) []byte {
+		return handmade(header, a.tokenClaims(), func(content []byte) []byte {
 			digest := sha256.Sum256(content)
 			signature, err := rsa.SignPKCS1v15(rand.Reader, stranger, crypto.SHA256, digest[:])
 			if err != nil {

@@ -78,13 +78,7 @@ func serve(stop context.Context, o *options, c *console) error {
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
 
-	if dirErr == nil {
-		dirErr = running.Announce(dir, me)
-		defer running.Withdraw(dir, me)
-	}
-	if dirErr != nil {
-		c.note("deliver will not find this serve by itself: " + dirErr.Error())
-	}
+	defer announce(dir, dirErr, me, c)()
 	c.ready(me, parts)
 	select {
 	case err := <-failed:
@@ -104,6 +98,19 @@ func listen(addr string) (net.Listener, error) {
 		return nil, fmt.Errorf("-addr %s: %w", addr, err)
 	}
 	return listener, nil
+}
+
+// announce lets deliver find this serve until withdraw is called. Where it cannot,
+// that is said, and no more: serve is of use without deliver.
+func announce(dir string, err error, me *running.Serve, c *console) (withdraw func()) {
+	if err == nil {
+		err = running.Announce(dir, me)
+	}
+	if err != nil {
+		c.note("deliver will not find this serve by itself: " + err.Error())
+		return func() {}
+	}
+	return func() { running.Withdraw(dir, me) }
 }
 
 // finish takes no more requests, and waits for the answers to those it has.
