@@ -682,6 +682,7 @@ func TestOpen(t *testing.T) {
 // The default lease, on a clock that only this test moves: alive to its last
 // moment, and taken over after it.
 func TestDefaultLease(t *testing.T) {
+	t.Setenv("FIRESTORE_EMULATOR_HOST", "") // the client would dial it, and no bubble goes on while a socket waits
 	synctest.Test(t, func(t *testing.T) {
 		l := bubbleLedger(t)
 		d := newDelivery()
