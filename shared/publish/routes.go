@@ -69,7 +69,7 @@ func topicName(topic, project string) (string, error) {
 // routes that are the type or its beginning up to a dot.
 func (r Routes) Topic(eventType string) string {
 	for key := eventType; key != ""; {
-		if topic, ok := r[key]; ok && key != fallback {
+		if topic, ok := r[key]; ok {
 			return topic
 		}
 		key = key[:max(strings.LastIndexByte(key, '.'), 0)]

@@ -60,6 +60,7 @@ func TestRoutesThatAreWrong(t *testing.T) {
 		"topic with a slash":      "*=a/b",
 		"topic with a colon":      "*=abc:d",
 		"topic not ASCII":         "*=äbc",
+		"another collection":      "*=folders/q/topics/all",
 		"another resource":        "*=projects/q/subscriptions/all",
 		"full name without topic": "*=projects/q/topics/",
 		"full name, no project":   "*=projects//topics/all",

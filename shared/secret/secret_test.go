@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"cloud.google.com/go/secretmanager/apiv1/secretmanagerpb"
+	"google.golang.org/api/option"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -127,10 +129,11 @@ func (m *manager) logged() string {
 	return m.log.String()
 }
 
-// parse takes what begins with "good".
+// parse takes what begins with "good". The value that it returns beside an error
+// must go nowhere.
 func parse(data []byte) (string, error) {
 	if !bytes.HasPrefix(data, []byte("good")) {
-		return "", errors.New("not good")
+		return string(data), errors.New("not good")
 	}
 	return string(data), nil
 }
@@ -464,6 +467,22 @@ func TestNames(t *testing.T) {
 		if got := secret.Name("p", given); got != want {
 			t.Errorf("Name(%q) = %q, want %q", given, got, want)
 		}
+	}
+}
+
+// What a caller says about the client holds against the environment.
+func TestOptionsComeLast(t *testing.T) {
+	m := start(t, "good-canary")
+	addr := os.Getenv("SECRET_MANAGER_EMULATOR_HOST")
+	t.Setenv("SECRET_MANAGER_EMULATOR_HOST", "127.0.0.1:1")
+	cache, err := secret.Open(t.Context(), "label", project, id, parse, slog.New(slog.NewJSONHandler(m, nil)), option.WithEndpoint(addr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	if values, err := cache.Fetch(ctx); err != nil || len(values) != 1 {
+		t.Errorf("%q, %v", values, err)
 	}
 }
 
