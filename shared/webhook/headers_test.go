@@ -212,6 +212,7 @@ func TestSignatureLists(t *testing.T) {
 		"unknown before":  {func(g string, _ side) string { return "v9,x v1b,, , ,x x v1 v1a v1, v1a, " + g }, nil},
 		"spaces alone":    {func(string, side) string { return "   " }, webhook.ErrForged},
 		"a tab between":   {func(g string, _ side) string { return "v9,x\t" + g }, webhook.ErrForged},
+		"a tab first":     {func(g string, _ side) string { return "\t" + g }, webhook.ErrForged},
 		"a comma between": {func(g string, _ side) string { return g + "," + g }, webhook.ErrForged},
 	} {
 		for _, s := range sides(t)[:2] {
