@@ -1,0 +1,153 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"google.golang.org/api/googleapi"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/geminihook/geminihook/scripts/internal/command"
+)
+
+// checkTimeout bounds each check, all of which run at once.
+const checkTimeout = 30 * time.Second
+
+var doctor = &subcommand{
+	name: "doctor",
+	does: "check the whole way, from the API to the topics",
+	usage: `Usage: go run ./scripts/webhooks doctor [flags]
+
+Checks everything between the Gemini API and the topics: a line each, ✓, or ✗ with
+what to do. It changes nothing, and leaves a handful of refused deliveries in the
+functions' logs. The exit status is 1 where there is any ✗, also where something could
+not be looked at. For that it needs roles/viewer on the project, and
+roles/secretmanager.secretAccessor on the two secrets.
+
+Examples:
+  go run ./scripts/webhooks doctor
+  go run ./scripts/webhooks doctor -api-key-secret gemini-api-key
+`,
+	values: []string{
+		"project", "static_url", "dynamic_url", "signing_secret", "url_token_secret", "url_token_required", "topics",
+		"subscriptions", "dead_letter_subscription", "firestore_database", "firestore_collection", "services",
+	},
+	gemini: true,
+	run:    (*session).doctor,
+}
+
+// A check looks at one thing.
+type check struct {
+	name string
+	role string // what it takes to look
+	look func(context.Context) (finding string, err error)
+}
+
+// errTodo is an ✗ that says what to do.
+func errTodo(next, format string, args ...any) error {
+	return &failure{err: fmt.Errorf(format, args...), next: next}
+}
+
+func (s *session) doctor(ctx context.Context) error {
+	checks := s.checks(ctx)
+	outcomes := make([]chan outcome, len(checks))
+	for i, c := range checks {
+		outcomes[i] = make(chan outcome, 1)
+		go func() { outcomes[i] <- c.run(ctx) }()
+	}
+	bad := 0
+	for i, c := range checks {
+		o := <-outcomes[i]
+		if !o.ok {
+			bad++
+		}
+		fmt.Fprintf(s.out, "%s %-18s %s\n", s.mark(o.ok), c.name, o.text)
+	}
+	if bad > 0 {
+		fmt.Fprintf(s.out, "\n%d of %d are not as they should be\n", bad, len(checks))
+		return command.ErrSilent
+	}
+	return nil
+}
+
+func (s *session) mark(ok bool) string {
+	if ok {
+		return s.paint.In(command.Green, "✓")
+	}
+	return s.paint.In(command.Red, "✗")
+}
+
+type outcome struct {
+	ok   bool
+	text string
+}
+
+func (c check) run(ctx context.Context) outcome {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	finding, err := c.look(ctx)
+	var f *failure
+	switch {
+	case err == nil:
+		return outcome{true, finding}
+	case errors.As(err, &f):
+		return outcome{false, fmt.Sprintf("%v → %s", err, f.next)}
+	case forbidden(err):
+		return outcome{false, fmt.Sprintf("%v → to look at it, you need %s", short(err), c.role)}
+	case errors.Is(err, context.DeadlineExceeded):
+		return outcome{false, fmt.Sprintf("no answer within %v", checkTimeout)}
+	}
+	return outcome{false, short(err).Error()}
+}
+
+// forbidden reports whether err says that the caller may not look.
+func forbidden(err error) bool {
+	var answer *googleapi.Error
+	return errors.As(err, &answer) && answer.Code == http.StatusForbidden || status.Code(err) == codes.PermissionDenied
+}
+
+// A patient is what several checks look at, fetched once.
+type patient struct {
+	*session
+	webhook func() (*hook, error)
+	signing func() ([]version, error)
+	tokens  func() ([]version, error)
+}
+
+func (s *session) patient(ctx context.Context) *patient {
+	return &patient{
+		session: s,
+		webhook: once(ctx, func(ctx context.Context) (*hook, error) {
+			api, err := s.gemini(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return s.find(ctx, api)
+		}),
+		signing: once(ctx, s.enabledVersions("signing_secret")),
+		tokens:  once(ctx, s.enabledVersions("url_token_secret")),
+	}
+}
+
+func once[T any](ctx context.Context, fetch func(context.Context) (T, error)) func() (T, error) {
+	return sync.OnceValues(func() (T, error) {
+		ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+		defer cancel()
+		return fetch(ctx)
+	})
+}
+
+func (s *session) enabledVersions(secret string) func(context.Context) ([]version, error) {
+	return func(ctx context.Context) ([]version, error) {
+		v, err := s.vault(ctx, s.values[secret])
+		if err != nil {
+			return nil, err
+		}
+		return v.versions(ctx)
+	}
+}

@@ -1,0 +1,199 @@
+package geminitest
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
+)
+
+// The states of a webhook.
+const (
+	enabled  = "enabled"
+	disabled = "disabled"
+	failed   = "disabled_due_to_failed_deliveries"
+)
+
+type hook struct {
+	id, name, uri, state string
+	events               []string
+	secrets              []secret // the newest first
+}
+
+type secret struct {
+	text    string
+	expires time.Time // zero for the current one
+}
+
+func newID() string { return strings.ToLower(rand.Text() + rand.Text())[:36] }
+
+// renew puts a new secret in front. Those that do not expire yet do so at a time.
+func (w *hook) renew(expire time.Time) {
+	secrets := []secret{{text: webhooktest.NewSecret()}}
+	for _, s := range w.secrets {
+		if s.expires.IsZero() {
+			s.expires = expire
+		}
+		secrets = append(secrets, s)
+	}
+	w.secrets = secrets
+}
+
+// inForce returns the secrets that sign at a time, the newest first.
+func (w *hook) inForce(now time.Time) []secret {
+	return slices.DeleteFunc(slices.Clone(w.secrets), func(s secret) bool {
+		return !s.expires.IsZero() && !now.Before(s.expires)
+	})
+}
+
+// public is the webhook as it is shown: without its secrets, and without the times
+// that the documentation lists.
+func (w *hook) public(now time.Time) map[string]any {
+	var secrets []map[string]any
+	for _, s := range w.inForce(now) {
+		shown := map[string]any{"truncated_secret": "whsec_..." + s.text[len(s.text)-4:]}
+		if !s.expires.IsZero() {
+			shown["expire_time"] = s.expires.UTC().Format(time.RFC3339Nano)
+		}
+		secrets = append(secrets, shown)
+	}
+	all := map[string]any{
+		"id": w.id, "uri": w.uri, "state": w.state,
+		"subscribed_events": w.events, "signing_secrets": secrets,
+	}
+	if w.name != "" {
+		all["name"] = w.name
+	}
+	return all
+}
+
+// take sets what body says, if it says nothing else than allowed.
+func (w *hook) take(body fields, allowed ...string) error {
+	if err := known(body, allowed...); err != nil {
+		return err
+	}
+	for name, raw := range body {
+		var err error
+		switch name {
+		case "name":
+			err = text(raw, name, &w.name)
+		case "uri":
+			err = w.setURI(raw)
+		case "state":
+			err = w.setState(raw)
+		case "subscribed_events":
+			err = w.setEvents(raw)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// setURI takes any https URL, reachable or not, and here http on this machine.
+func (w *hook) setURI(raw json.RawMessage) error {
+	if err := text(raw, "uri", &w.uri); err != nil {
+		return err
+	}
+	u, err := url.Parse(w.uri)
+	if err != nil || u.Scheme != "https" && !loopback(u) {
+		return invalid("Webhook URI must use https.")
+	}
+	return nil
+}
+
+func (w *hook) setState(raw json.RawMessage) error {
+	if err := text(raw, "state", &w.state); err != nil {
+		return err
+	}
+	if !slices.Contains([]string{enabled, disabled, failed}, w.state) {
+		return invalid(fmt.Sprintf("Invalid value %q for 'state'.", w.state))
+	}
+	return nil
+}
+
+func (w *hook) setEvents(raw json.RawMessage) error {
+	w.events = nil
+	if json.Unmarshal(raw, &w.events) != nil {
+		return invalid("Invalid value for 'subscribed_events'.")
+	}
+	for _, e := range w.events {
+		if !slices.Contains(Events, e) {
+			return invalid(fmt.Sprintf("Invalid value %q for 'subscribed_events'. Supported values are: '%s'.",
+				e, strings.Join(Events, "', '")))
+		}
+	}
+	return nil
+}
+
+func text(raw json.RawMessage, name string, to *string) error {
+	if json.Unmarshal(raw, to) != nil {
+		return invalid(fmt.Sprintf("Invalid value for '%s'.", name))
+	}
+	return nil
+}
+
+// known refuses a body with a name that is not allowed. Names are in snake_case
+// only: where camelCase would be one, the refusal says so.
+func known(body fields, allowed ...string) error {
+	for name := range body {
+		if slices.Contains(allowed, name) {
+			continue
+		}
+		message := fmt.Sprintf("Unknown parameter '%s'.", name)
+		if snake := snakeCase(name); slices.Contains(allowed, snake) {
+			message += fmt.Sprintf(" Did you mean '%s'?", snake)
+		}
+		return invalid(message)
+	}
+	return nil
+}
+
+func snakeCase(name string) string {
+	var b strings.Builder
+	for _, r := range name {
+		if unicode.IsUpper(r) {
+			b.WriteByte('_')
+			r = unicode.ToLower(r)
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+// A refusal is an error as the API words it.
+type refusal struct {
+	code            int
+	status, message string
+}
+
+func (r *refusal) Error() string { return r.message }
+
+func (r *refusal) body() any {
+	return map[string]any{"error": map[string]any{"code": r.code, "message": r.message, "status": r.status}}
+}
+
+func invalid(message string) error {
+	return &refusal{http.StatusBadRequest, "INVALID_ARGUMENT", message}
+}
+
+func notFound(id string) error {
+	return &refusal{http.StatusNotFound, "NOT_FOUND", "Webhook " + id + " not found."}
+}
+
+func refusalOf(err error) *refusal {
+	var r *refusal
+	if errors.As(err, &r) {
+		return r
+	}
+	return &refusal{http.StatusInternalServerError, "INTERNAL", err.Error()}
+}
