@@ -114,8 +114,8 @@ func (k SigningKey) signed(h *headers, body []byte) bool {
 	want := m.sign(h.id, h.timestamp, body)
 	for entry := range h.entries(V1) {
 		var got [signatureText]byte
-		if copy(got[:], entry) == len(entry) && len(entry) == len(want) &&
-			subtle.ConstantTimeCompare(got[:], want) == 1 {
+		copy(got[:], entry)
+		if len(entry) == len(want) && subtle.ConstantTimeCompare(got[:], want) == 1 {
 			return true
 		}
 	}
