@@ -84,11 +84,18 @@ func TestV1aTriesEveryKey(t *testing.T) {
 	wantRefusal(t, d, err, webhook.ErrForged)
 }
 
-// Without an entry that could match no key is asked for: the source of the keys
-// must not feel what anybody can send.
-func TestV1aAsksForNoKeyInVain(t *testing.T) {
+// What could match no key asks for none: the source of the keys must not feel what
+// anybody can send.
+func TestNoKeyIsAskedForInVain(t *testing.T) {
 	dynamic := &webhook.Dynamic{Keys: outage[webhook.PublicKey]{http.ErrServerClosed}, Audiences: []string{audience}}
-	for _, signature := range []string{"x", "v1,AAAA", "v1a,AAAA", "v1a,", "a.b.c", "..", "e30.e30.", "a.b.c.d", "a.b"} {
+	signatures := []string{"x", "v1,AAAA", "v1a,AAAA", "v1a,", "a.b.c", "..", "e30.e30.", "a.b.c.d", "a.b"}
+	for _, header := range []string{
+		`{"alg":"none"}`, `{"alg":"HS256"}`, `{"alg":"RS512"}`, `{"alg":"PS256"}`, `{"alg":"ES384"}`, `{"alg":""}`,
+		`{"alg":"EdDSA","crit":["b64"]}`, `{"alg":"EdDSA","kid":1}`, `{"alg":"EdDSA"`,
+	} {
+		signatures = append(signatures, signToken(edKey, header, "{}"))
+	}
+	for _, signature := range signatures {
 		d, err := dynamic.Verify(t.Context(), webhooktest.Header(someID, time.Now(), signature), someBody)
 		wantRefusal(t, d, err, webhook.ErrForged)
 	}
