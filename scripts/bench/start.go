@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"google.golang.org/grpc/connectivity"
+
+	"github.com/geminihook/geminihook/scripts/bench/internal/calls"
+	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
+)
+
+const (
+	startsPerRound  = 3 // of each receiver
+	laterDeliveries = 5 // in the same process, after the first
+	connections     = 9 // whose set-up is measured
+	idleFor         = 200 * time.Millisecond
+)
+
+// starters are what is started.
+var starters = []string{empty, floor, this, textbook}
+
+// A Start is what one start took, in milliseconds. The empty function takes no deliveries.
+type Start struct {
+	Receiver string `json:"receiver"`
+
+	// Answer is from the start of the process to the first answer, to anything.
+	Answer number `json:"first_answer_ms"`
+
+	// At a distance. Delivered is from the start of the process to the answer to the first delivery, which is sent as soon
+	// as somebody listens. First is how long that delivery itself took, Later is how long the next ones take.
+	Delivered number `json:"start_to_first_delivery_ms"`
+	First     number `json:"first_delivery_ms"`
+	Later     number `json:"later_delivery_ms"`
+
+	// Idle is the memory that is resident after that, MiB.
+	Idle number `json:"idle_mib"`
+}
+
+// Starts are all starts.
+type Starts struct {
+	Connection float64   `json:"connection_ms"` // to set one up at a distance
+	Rounds     [][]Start `json:"rounds"`
+}
+
+func (b *bench) measureStart(ctx context.Context) (s Starts, err error) {
+	b.say("start")
+	p, err := b.newProject(ctx, delayed(distance))
+	if err != nil {
+		return s, err
+	}
+	defer p.close()
+	if s.Connection, err = connectionTime(ctx, p.firestore.instead); err != nil {
+		return s, err
+	}
+	for range startsPerRound * b.rounds {
+		var round []Start
+		for _, name := range starters {
+			start, err := b.startTwice(ctx, name, p)
+			if err != nil {
+				return s, err
+			}
+			round = append(round, start)
+		}
+		s.Rounds = append(s.Rounds, round)
+	}
+	return s, nil
+}
+
+// startTwice starts a receiver once to ask anything of it, and once to send it deliveries.
+func (b *bench) startTwice(ctx context.Context, name string, p *project) (s Start, err error) {
+	s = Start{Receiver: name, Delivered: missing, First: missing, Later: missing}
+	r, err := b.start(ctx, name, p)
+	if err != nil {
+		return s, err
+	}
+	_, _, err = r.answered(ctx, r.get)
+	s.Answer = r.age()
+	if err == nil && name == empty {
+		s.Idle = r.idle()
+	}
+	r.stop()
+	if err != nil || name == empty {
+		return s, err
+	}
+
+	if r, err = b.start(ctx, name, p); err != nil {
+		return s, err
+	}
+	defer r.stop()
+	if err := b.firstDelivery(ctx, r, &s); err != nil {
+		return s, err
+	}
+	s.Idle = r.idle()
+	return s, nil
+}
+
+// firstDelivery sends a delivery as soon as somebody listens, and then some more.
+func (b *bench) firstDelivery(ctx context.Context, r *process, s *Start) error {
+	status, took, err := r.answered(ctx, func(ctx context.Context) (int, error) {
+		req, err := b.sender.delivery(ctx, r.url, webhooktest.NewID())
+		if err != nil {
+			return 0, err
+		}
+		return b.sender.do(req)
+	})
+	s.Delivered, s.First = r.age(), number(milliseconds(took))
+	if err == nil && status != http.StatusNoContent {
+		err = r.fail(fmt.Errorf("the first delivery was answered %d", status))
+	}
+	if err != nil {
+		return err
+	}
+	later, err := b.sender.load(ctx, r, 1, times(laterDeliveries))
+	if err != nil {
+		return err
+	}
+	s.Later = number(later.figures(r, 1, 0).P50)
+	return nil
+}
+
+// age returns the milliseconds since the process was started.
+func (r *process) age() number { return number(milliseconds(time.Since(r.started))) }
+
+// idle leaves the process alone for a while, and returns the memory that it holds then.
+func (r *process) idle() number {
+	time.Sleep(idleFor)
+	return number(r.residentMiB())
+}
+
+// in returns the starts of a receiver.
+func (s Starts) in(receiver string) []Start {
+	var all []Start
+	for _, round := range s.Rounds {
+		for _, start := range round {
+			if start.Receiver == receiver {
+				all = append(all, start)
+			}
+		}
+	}
+	return all
+}
+
+// median returns the median of something that a receiver's starts took.
+func (s Starts) median(receiver string, of func(Start) number) float64 {
+	var values []float64
+	for _, start := range s.in(receiver) {
+		values = append(values, float64(of(start)))
+	}
+	return median(values)
+}
+
+// ratio returns the median of the rounds' ratios.
+func (s Starts) ratio(of func(Start) number, over, under string) float64 {
+	var ratios []float64
+	lower := s.in(under)
+	for i, start := range s.in(over) {
+		ratios = append(ratios, float64(of(start)/of(lower[i])))
+	}
+	return median(ratios)
+}
+
+// What is asked of starts. The penalty is by how much the first delivery takes longer than later ones.
+func answer(s Start) number    { return s.Answer }
+func delivered(s Start) number { return s.Delivered }
+func first(s Start) number     { return s.First }
+func later(s Start) number     { return s.Later }
+func penalty(s Start) number   { return s.First - s.Later }
+func idle(s Start) number      { return s.Idle }
+
+// connectionTime returns the milliseconds until a connection can be used, the median of several.
+func connectionTime(ctx context.Context, addr string) (float64, error) {
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	var times []float64
+	for range connections {
+		conn, err := calls.Dial(addr)
+		if err != nil {
+			return 0, err
+		}
+		defer conn.Close()
+		begin := time.Now()
+		conn.Connect()
+		for state := conn.GetState(); state != connectivity.Ready; state = conn.GetState() {
+			if !conn.WaitForStateChange(ctx, state) {
+				return 0, fmt.Errorf("connection to %s: %w", addr, ctx.Err())
+			}
+		}
+		times = append(times, milliseconds(time.Since(begin)))
+	}
+	return median(times), nil
+}
