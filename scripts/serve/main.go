@@ -38,7 +38,11 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
-	stop, release := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	endings := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // nohup has it ignored
+		endings = append(endings, syscall.SIGHUP)
+	}
+	stop, release := signal.NotifyContext(context.Background(), endings...)
 	defer release()
 	context.AfterFunc(stop, release) // a second signal ends the process at once
 

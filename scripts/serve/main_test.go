@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path"
 	"slices"
 	"strings"
 	"syscall"
@@ -381,18 +382,19 @@ func TestOfficialEmulators(t *testing.T) {
 	home := commandtest.NewHome(t)
 	home.Env = []string{"FIRESTORE_EMULATOR_HOST=" + firestore, "PUBSUB_EMULATOR_HOST=" + pubsub}
 	s := home.Serve(t, "-emulators")
-	for eventType, topic := range wantTopics {
-		if e := deliver(t, s, webhooktest.NewID(), webhooktest.NewEvent(eventType)); !strings.HasSuffix(e.Topic, "/"+topic) {
-			t.Errorf("%s: topic %s, want %s", eventType, e.Topic, topic)
+	// The emulators may be slow enough for a 503, which a sender repeats.
+	if got := home.Run(t, "", "deliver", "-scheme", "v1", "-retry", "-retry-pause", "100ms"); got.Status != 0 {
+		t.Errorf("deliver: status %d:\n%s%s", got.Status, got.Stdout, got.Stderr)
+	}
+	rest, _ := s.Stop()
+	topics := make(map[string]string)
+	for _, e := range rest {
+		topics[e.Attributes["ce-type"]] = path.Base(e.Topic)
+	}
+	for _, eventType := range webhooktest.Types {
+		if topics[eventType] != wantTopics[eventType] {
+			t.Errorf("%s is on topic %q, want %s", eventType, topics[eventType], wantTopics[eventType])
 		}
-	}
-	last := webhooktest.NewID()
-	body := webhooktest.NewEvent("video.generated")
-	if got := send(t, signed(t, s.Ready.StaticURL, s.Ready.StaticSecrets[0], last, body)); got != 204 {
-		t.Fatalf("answered %d, want 204", got)
-	}
-	if rest, _ := s.Stop(); len(rest) != 1 || rest[0].Attributes["ce-id"] != last {
-		t.Errorf("%d messages shown at the end, want the last one", len(rest))
 	}
 }
 

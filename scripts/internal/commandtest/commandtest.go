@@ -88,7 +88,7 @@ func (h *Home) command(t *testing.T, name string, args []string) *exec.Cmd {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, path, args...)
-	cmd.Env = append(os.Environ(), "HOME="+h.dir, "XDG_CACHE_HOME="+filepath.Join(h.dir, "cache"))
+	cmd.Env = append(os.Environ(), "GEMINIHOOK_SECRET=", "HOME="+h.dir, "XDG_CACHE_HOME="+filepath.Join(h.dir, "cache"))
 	cmd.Env = append(cmd.Env, "GORACE=atexit_sleep_ms=0") // a second an exit, otherwise
 	cmd.Env = append(cmd.Env, h.Env...)
 	return cmd
