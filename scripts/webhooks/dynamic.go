@@ -83,7 +83,7 @@ func (s *session) addToken(ctx context.Context, v *vault, old []version) ([]vers
 	}
 	fresh, err := v.store(ctx, rand.Text()) // 130 bits
 	if err != nil {
-		return nil, &failure{err, "the tokens are as they were", "mend that, and run it again"}
+		return nil, &failure{err, "the tokens are as they were", "mend that, and " + typed("dynamic-url")}
 	}
 	fmt.Fprintf(s.err, "new token: %s of %s; the function knows it within a minute\n", fresh, v)
 	if len(old) > 0 && !s.immediately {

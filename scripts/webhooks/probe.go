@@ -137,7 +137,7 @@ func (p *patient) clock(ctx context.Context) (string, error) {
 	after := p.now()
 	date, err := http.ParseTime(resp.Header.Get("Date"))
 	if err != nil {
-		return "", errors.New("Google's answer has no date")
+		return "", errors.New("no date in the answer")
 	}
 	const next = "set this machine's clock: what it signs is refused as stale where it is off by minutes"
 	switch {

@@ -88,7 +88,7 @@ func (k *keeper) create(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)
 	switch {
 	case refused(err):
-		return &failure{err, "nothing was registered", "mend that, and run it again"}
+		return &failure{err, "nothing was registered", "mend that, and " + typed("register")}
 	case err != nil:
 		return k.afterLostReply(ctx, err)
 	}

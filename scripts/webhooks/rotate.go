@@ -117,7 +117,7 @@ func (k *keeper) renew(ctx context.Context, h *hook, behaviour webhooks.Revocati
 	secret, err := k.api.rotate(ctx, h.id, behaviour)
 	switch {
 	case refused(err):
-		return version{}, &failure{err, "nothing was changed", "mend that, and run it again"}
+		return version{}, &failure{err, "nothing was changed", "mend that, and " + again}
 	case err != nil:
 		return version{}, &failure{err, "it may not have happened; if it has, " + state, again}
 	}

@@ -25,7 +25,7 @@ const (
 	storeAttempts = 4
 	storePause    = time.Second // after the first, doubling
 
-	// storeTimeout bounds them all, after which there is still time to undo.
+	// storeTimeout bounds them all.
 	storeTimeout = 30 * time.Second
 )
 
@@ -153,10 +153,18 @@ func (v *vault) store(ctx context.Context, text string) (version, error) {
 		return err
 	})
 	if err != nil {
-		_ = v.disable(ctx, stored) // as good as not there
+		v.discard(ctx, stored)
 		return version{}, err
 	}
 	return stored, nil
+}
+
+// discard disables a version that cannot be relied on. Where it fails, the version is
+// one that no delivery is signed with.
+func (v *vault) discard(ctx context.Context, bad version) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	defer cancel()
+	_ = v.disable(ctx, bad)
 }
 
 // insist repeats do until it succeeds, a few times.

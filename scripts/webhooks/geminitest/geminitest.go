@@ -42,8 +42,9 @@ const (
 // An API is an http.Handler that serves /v1beta/webhooks. Its exported fields are
 // not to be changed in use. It is safe for concurrent use; make one with New.
 type API struct {
-	Key string           // the API key that it takes
-	Now func() time.Time // when secrets expire by
+	Key  string           // the API key that it takes
+	Now  func() time.Time // what secrets expire by
+	Page int              // the most webhooks that it gives out at once
 
 	routes *http.ServeMux
 
@@ -55,7 +56,7 @@ type API struct {
 
 // New returns an API without webhooks.
 func New(key string) *API {
-	a := &API{Key: key, Now: time.Now, routes: http.NewServeMux(), faults: map[string][]Fault{}}
+	a := &API{Key: key, Now: time.Now, Page: maxPage, routes: http.NewServeMux(), faults: map[string][]Fault{}}
 	const root = "/v1beta/webhooks"
 	a.handle("POST "+root, Create, a.create)
 	a.handle("GET "+root, List, a.list)
@@ -152,13 +153,13 @@ func (a *API) list(r *http.Request, _ fields) (any, error) {
 		size = defaultPage
 	}
 	from, err := strconv.Atoi(query.Get("page_token"))
-	if err != nil && query.Has("page_token") {
+	if err != nil && query.Get("page_token") != "" {
 		return nil, invalid("Invalid page token.")
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	from = min(from, len(a.webhooks))
-	to := min(from+min(size, maxPage), len(a.webhooks))
+	to := min(from+min(size, a.Page), len(a.webhooks))
 	answer := map[string]any{}
 	var page []any
 	for _, w := range a.webhooks[from:to] {
