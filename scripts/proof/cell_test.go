@@ -1,0 +1,453 @@
+package proof
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"cloud.google.com/go/firestore"
+	"google.golang.org/api/option"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/geminihook/geminihook/functions/functiontest"
+	"github.com/geminihook/geminihook/shared/dedup"
+	"github.com/geminihook/geminihook/shared/receiver"
+	"github.com/geminihook/geminihook/shared/webhook"
+	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
+)
+
+const (
+	// patience is how long a sender waits for an answer, and enough until a delivery
+	// must be taken.
+	patience = 30 * time.Second
+	enough   = 2 * time.Minute
+
+	// arrival is how long a call of an instance that starts is held up, so that the
+	// delivery is there when the fault comes.
+	arrival = 300 * time.Millisecond
+
+	// meeting bounds how long a step waits for the concurrent duplicate's answer.
+	meeting = 300 * time.Millisecond
+)
+
+// A plan is one fault at one step in one situation: a cell of the matrix.
+type plan struct {
+	step      *step
+	fault     *fault
+	situation situation
+	function  string
+	times     times
+
+	second   string // by which words of the contract there may be a second copy
+	unmarked bool   // the mark fails for good
+}
+
+// A cell is a plan carried out: in a project of its own, with one delivery, and one
+// or two instances that it is sent to.
+type cell struct {
+	plan
+
+	t       *testing.T
+	project *functiontest.Project
+	store   *firestore.Client // past the wire
+	id      string
+	body    []byte
+	sign    signer
+	victim  *party // whom the fault befalls
+	other   *party // the concurrent duplicate's; nil where there is none
+
+	background sync.WaitGroup // what is under way beside the senders
+	published  atomic.Int32   // on the topic, as far as the wire knows
+	copies     int            // in the end
+	disturbed  bool           // what went wrong may be due to a busy machine
+	slow       atomic.Bool    // an answer took longer than it may
+
+	mu     sync.Mutex
+	leads  []lead        // what the step still needs to come about
+	struck chan struct{} // closed when the fault has come
+}
+
+// A party is somebody who sends the delivery, to an instance of its own.
+type party struct {
+	instance *functiontest.Process
+	client   *http.Client
+	answered chan struct{} // closed when the first attempt that got through is over
+	taken    chan struct{} // closed when it knows that the delivery is taken
+	start    sync.Once
+
+	mu     sync.Mutex
+	hangUp context.CancelFunc
+}
+
+func newCell(t *testing.T, what plan, p *functiontest.Project, factor int) *cell {
+	what.times = what.times.slower(factor)
+	p.Env = append(p.Env, "SIGNING_SECRET="+signingSecret, slowness+"="+strconv.Itoa(factor))
+	return &cell{
+		plan: what, t: t, project: p,
+		id: webhooktest.NewID(), body: webhooktest.NewEvent("batch.succeeded"),
+		sign:   newSigner(t, p, what.function),
+		leads:  what.step.leads[what.situation],
+		struck: make(chan struct{}),
+	}
+}
+
+// run goes through the cell.
+func (c *cell) run() {
+	c.store = c.openStore()
+	if c.situation == retry || c.step.takesOver {
+		c.abandon()
+	}
+	c.victim = c.newParty()
+	if c.situation == concurrent {
+		c.other = c.newParty()
+	}
+	if c.step.atStart {
+		c.project.Interfere(c.handle)
+		c.begin(c.victim)
+	}
+	for _, p := range c.parties() {
+		p.instance.Start()
+	}
+	if !c.step.atStart {
+		c.warmedUp()
+		c.project.Interfere(c.handle)
+	}
+	c.deliver()
+	c.conclude()
+}
+
+func loopback(addr string) []option.ClientOption {
+	return []option.ClientOption{
+		option.WithEndpoint(addr), option.WithoutAuthentication(),
+		option.WithGRPCDialOption(grpc.WithTransportCredentials(insecure.NewCredentials())),
+	}
+}
+
+func (c *cell) openStore() *firestore.Client {
+	client, err := firestore.NewClient(c.t.Context(), c.project.ID, loopback(c.project.Firestore)...)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(func() { client.Close() })
+	return client
+}
+
+// state is that of the delivery's record, empty where there is none.
+func (c *cell) state() string {
+	records, err := c.store.Collection("deliveries").Documents(context.Background()).GetAll()
+	if err != nil || len(records) > 1 {
+		c.t.Errorf("%d records: %v", len(records), err)
+	}
+	if len(records) == 0 {
+		return ""
+	}
+	state, _ := records[0].Data()["state"].(string)
+	return state
+}
+
+// abandon leaves the lapsed claim of an owner that was killed.
+func (c *cell) abandon() {
+	ledger, err := dedup.Open(c.t.Context(), c.project.ID, "(default)", "deliveries", loopback(c.project.Firestore)...)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer ledger.Close()
+	endpoint := webhook.StaticEndpoint
+	if c.function == shortDynamic {
+		endpoint = webhook.DynamicEndpoint
+	}
+	killed := errors.New("killed")
+	_, err = ledger.Once(c.t.Context(), &webhook.Delivery{Endpoint: endpoint, ID: c.id, Body: c.body},
+		func(context.Context) (webhook.Receipt, error) { return webhook.Receipt{}, killed })
+	if err != killed {
+		c.t.Fatal(err)
+	}
+	time.Sleep(c.times.lease)
+}
+
+func (c *cell) newParty() *party {
+	return &party{
+		instance: functiontest.NewProcess(c.t, c.function, c.project.Env...),
+		client:   &http.Client{Transport: &http.Transport{DisableKeepAlives: true}},
+		answered: make(chan struct{}),
+		taken:    make(chan struct{}),
+	}
+}
+
+// warmedUp waits until the instances have made the reads that they make by
+// themselves, so that these are not taken for the delivery's.
+func (c *cell) warmedUp() {
+	var reads int
+	functiontest.Eventually(c.t, "warmed up", func() bool {
+		for _, call := range c.project.Calls() {
+			if call == functiontest.Read {
+				reads++
+			}
+		}
+		return reads >= len(c.parties())
+	})
+}
+
+// deliver sends the delivery until everybody knows that it is taken, and what is
+// under way has come to its end.
+func (c *cell) deliver() {
+	if c.step.dupFirst && c.other != nil {
+		c.begin(c.other)
+	} else {
+		c.begin(c.victim)
+	}
+	for _, p := range c.parties() {
+		select {
+		case <-p.taken:
+		case <-time.After(enough):
+			c.t.Fatalf("not taken in %v", enough)
+		}
+	}
+	c.background.Wait()
+	for _, p := range c.parties() {
+		p.instance.Signal(syscall.SIGTERM)
+		_ = p.instance.Wait()
+	}
+}
+
+func (c *cell) parties() []*party {
+	if c.other == nil {
+		return []*party{c.victim}
+	}
+	return []*party{c.victim, c.other}
+}
+
+// begin has a party send.
+func (c *cell) begin(p *party) {
+	p.start.Do(func() { c.background.Go(func() { c.send(p) }) })
+}
+
+// send repeats the delivery until it is taken.
+func (c *cell) send(p *party) {
+	defer close(p.taken)
+	for pause := backoff(); !c.attempt(p); {
+		time.Sleep(pause())
+		if c.t.Context().Err() != nil {
+			return
+		}
+	}
+}
+
+// attempt reports whether the sender learns that the delivery is taken.
+func (c *cell) attempt(p *party) bool {
+	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
+	defer cancel()
+	p.mu.Lock()
+	p.hangUp = cancel
+	p.mu.Unlock()
+	start := time.Now()
+	resp, err := post(ctx, p.client, p.instance.URL(), c.sign(c.id, start, c.body), c.body)
+	if err != nil && ctx.Err() == nil {
+		return false // did not get through, or was killed
+	}
+	defer p.over()
+	if err != nil {
+		return false
+	}
+	if took := time.Since(start); took > receiver.DefaultArriveTimeout+c.times.take+c.times.end+margin && !c.fault.stalls {
+		c.slow.Store(true)
+	}
+	return c.learn(p, resp.StatusCode)
+}
+
+func (p *party) over() {
+	select {
+	case <-p.answered:
+	default:
+		close(p.answered)
+	}
+}
+
+// learn checks an answer, and reports whether it is good and reaches the sender.
+func (c *cell) learn(p *party, status int) bool {
+	switch status {
+	case http.StatusNoContent:
+		if c.published.Load() == 0 {
+			c.t.Error("answered 204, and is not on its topic")
+		}
+	case http.StatusServiceUnavailable:
+		return false
+	default:
+		c.t.Errorf("answered %d", status)
+		return false
+	}
+	if p == c.victim && c.step.method == "" && c.strike("") {
+		c.meet()
+		c.fault.answer(c)
+		return false
+	}
+	return true
+}
+
+// handle is the wire.
+func (c *cell) handle(ctx context.Context, method string, forward func() error) error {
+	apply := func() error { return c.apply(method, forward) }
+	if act := c.lead(method); act != nil {
+		return act(c, apply)
+	}
+	if c.strike(method) || c.lasts(method) {
+		c.background.Add(1)
+		defer c.background.Done()
+		if c.step.atStart {
+			time.Sleep(arrival)
+		}
+		return c.fault.call(c, ctx, apply)
+	}
+	return apply()
+}
+
+// lead takes the next thing that has to come about before the step, if this is it.
+func (c *cell) lead(method string) func(*cell, func() error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.leads) == 0 || c.leads[0].method != method {
+		return nil
+	}
+	act := c.leads[0].act
+	c.leads = c.leads[1:]
+	return act
+}
+
+// strike reports whether this is the call that the fault is to befall.
+func (c *cell) strike(method string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.leads) > 0 || method != c.step.method || c.hasStruck() {
+		return false
+	}
+	close(c.struck)
+	return true
+}
+
+func (c *cell) hasStruck() bool {
+	select {
+	case <-c.struck:
+		return true
+	default:
+		return false
+	}
+}
+
+// lasts reports whether the fault befalls this call too.
+func (c *cell) lasts(method string) bool {
+	if !c.fault.lasts || method != c.step.method || !c.hasStruck() {
+		return false
+	}
+	select {
+	case <-c.victim.answered:
+		return false
+	default:
+		return true
+	}
+}
+
+// apply has the server act, and looks whether the record runs ahead of the topic.
+func (c *cell) apply(method string, forward func() error) error {
+	err := forward()
+	if err == nil && method == functiontest.Publish {
+		c.published.Add(1)
+	}
+	if err == nil && method == functiontest.Commit && c.state() == "done" && c.published.Load() == 0 {
+		c.t.Error("the record is done, and nothing is on its topic")
+	}
+	return err
+}
+
+// meet has the concurrent duplicate come now, where there is one, and waits a little
+// for its answer.
+func (c *cell) meet() {
+	if c.other == nil {
+		return
+	}
+	c.begin(c.other)
+	select {
+	case <-c.other.answered:
+	case <-time.After(meeting):
+	}
+}
+
+// kill ends the victim's instance in the middle of whatever it does. Another comes
+// up in its place.
+func (c *cell) kill() {
+	c.victim.instance.Kill()
+	c.background.Go(c.victim.instance.Start)
+}
+
+// terminate tells the victim's instance to end. Another comes up in its place.
+func (c *cell) terminate() {
+	c.victim.instance.Signal(syscall.SIGTERM)
+	c.background.Go(func() {
+		if err := c.victim.instance.Wait(); err != nil {
+			c.t.Errorf("the instance ended with %v", err)
+		}
+		c.victim.instance.Start()
+	})
+}
+
+// hang breaks off the attempt that is under way.
+func (p *party) hang() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.hangUp()
+}
+
+// conclude checks what is left when all is quiet.
+func (c *cell) conclude() {
+	defer c.tell()
+	if !c.hasStruck() {
+		c.t.Error("the fault never came")
+	}
+	messages := c.project.Messages(c.t)
+	c.copies = len(messages)
+	if c.copies == 0 || c.copies != int(c.published.Load()) {
+		c.t.Errorf("%d copies on the topic, %d published", c.copies, c.published.Load())
+	}
+	if unwanted := c.copies > 1 && c.second == "" || c.state() != "done" && !c.unmarked; unwanted && !c.troubled() {
+		c.t.Errorf("%d copies on the topic; the record ends %q", c.copies, c.state())
+	} else {
+		c.disturbed = unwanted || c.slow.Load()
+	}
+	for _, m := range messages {
+		if m.Attributes["ce-id"] != c.id || m.Attributes["ce-source"] != messages[0].Attributes["ce-source"] ||
+			m.Topic != functiontest.BatchTopic || !slices.Equal(m.Data, c.body) {
+			c.t.Errorf("a copy reads %v on %s", m.Attributes, m.Topic)
+		}
+	}
+}
+
+// troubled reports whether a publish or a mark went wrong, as the logs have it.
+// Where that was not planned, the machine was so busy that it overran its deadline.
+func (c *cell) troubled() bool {
+	for _, p := range c.parties() {
+		for _, line := range p.instance.Log.Lines(c.t, "delivery") {
+			text, _ := line["error"].(string)
+			if line["outcome"] == "unmarked" || strings.HasPrefix(text, "publish to ") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// tell shows what the instances logged, where something went wrong.
+func (c *cell) tell() {
+	if c.t.Failed() {
+		for _, p := range c.parties() {
+			c.t.Logf("an instance logged\n%s", p.instance.Log.Text())
+		}
+	}
+}

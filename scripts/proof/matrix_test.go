@@ -1,0 +1,261 @@
+package proof
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/geminihook/geminihook/functions/functiontest"
+	"github.com/geminihook/geminihook/shared/embedded/proxy"
+)
+
+// A situation is what a delivery finds.
+type situation int
+
+const (
+	first      situation = iota // nothing
+	retry                       // the lapsed claim of an owner that was killed
+	concurrent                  // a duplicate at the same moment, at another instance
+)
+
+var situations = []string{"first", "retry", "concurrent"}
+
+// A step is one thing that a function does with a delivery.
+type step struct {
+	name   string
+	method string // the call that it is; empty for the answer
+
+	atStart   bool // an instance does it by itself when it starts
+	takesOver bool // only where there is a lapsed claim
+	dupFirst  bool // done to the duplicate: the other one is there first
+
+	// leads are what has to come about before, by situation.
+	leads [3][]lead
+}
+
+// A lead is a call that precedes a step, and what is done to it.
+type lead struct {
+	method string
+	act    func(c *cell, apply func() error) error
+}
+
+func pass(_ *cell, apply func() error) error { return apply() }
+
+func loseReply(_ *cell, apply func() error) error {
+	_ = apply()
+	return proxy.Refuse()
+}
+
+// refuseOutright is the one answer to a publish after which it has certainly not
+// happened.
+func refuseOutright(*cell, func() error) error { return status.Error(codes.NotFound, "no such topic") }
+
+// letVictimIn holds the owner up until the fault has come over the duplicate.
+func letVictimIn(c *cell, apply func() error) error {
+	c.begin(c.victim)
+	<-c.struck
+	return apply()
+}
+
+func always(leads ...lead) [3][]lead { return [3][]lead{leads, leads, leads} }
+
+var (
+	readSecret = &step{name: "read the secret", method: functiontest.AccessVersion, atStart: true}
+	fetchKeys  = &step{name: "fetch the keys", method: functiontest.FetchKeys, atStart: true}
+	claim      = &step{name: "claim", method: functiontest.Commit}
+	read       = &step{name: "read the record", method: functiontest.Read, dupFirst: true, leads: [3][]lead{
+		first:      {{functiontest.Commit, loseReply}},
+		concurrent: {{functiontest.Publish, letVictimIn}},
+	}}
+	begin      = &step{name: "take over: begin", method: functiontest.Begin, takesOver: true}
+	takeOver   = &step{name: "take over: commit", method: functiontest.Commit, takesOver: true, leads: always(lead{functiontest.Begin, pass})}
+	publishing = &step{name: "publish", method: functiontest.Publish}
+	release    = &step{name: "release", method: functiontest.Commit, leads: always(lead{functiontest.Publish, refuseOutright})}
+	mark       = &step{name: "mark", method: functiontest.Commit, leads: always(lead{functiontest.Publish, pass})}
+	answer     = &step{name: "answer"}
+	steps      = []*step{readSecret, fetchKeys, claim, read, begin, takeOver, publishing, release, mark, answer}
+)
+
+// cannot says why a cell cannot occur, nothing where it can.
+func cannot(s *step, f *fault, in situation) string {
+	switch {
+	case s.takesOver && in == first:
+		return "there is no claim to take over"
+	case s == answer && f.answer == nil:
+		return "an answer is one-way: it is lost, or it is not; what befalls the function before it is the mark's"
+	}
+	return ""
+}
+
+// secondCopy says by which words of the contract a cell may have one, nothing where
+// it must not.
+func secondCopy(s *step, f *fault) string {
+	switch s {
+	case publishing:
+		switch f {
+		case replyLost, late, pastLease, killedAfter:
+			return "the publish's outcome could not be known"
+		}
+	case mark:
+		switch f {
+		case refused, killedBefore:
+			return "the mark failed"
+		case stalled:
+			return ""
+		}
+	}
+	if f == stalled {
+		switch s {
+		case claim, read, begin, takeOver, publishing:
+			return "the owner stalled past its lease"
+		}
+	}
+	return ""
+}
+
+// plans are all cells that can occur, of the functions with short times.
+func plans() []plan {
+	var all []plan
+	for _, s := range steps {
+		for _, f := range faults {
+			for in := range situations {
+				if cannot(s, f, situation(in)) == "" {
+					all = append(all, newPlan(s, f, situation(in)))
+				}
+			}
+		}
+	}
+	return all
+}
+
+func newPlan(s *step, f *fault, in situation) plan {
+	p := plan{step: s, fault: f, situation: in, function: shortStatic, times: shortTimes}
+	if s == fetchKeys {
+		p.function = shortDynamic
+	}
+	p.second = secondCopy(s, f)
+	p.unmarked = s == mark && f == refused
+	return p
+}
+
+// TestMatrix tries every fault at every step in every situation.
+func TestMatrix(t *testing.T) {
+	var m matrix
+	m.run(t, newPlan(claim, replyLost, first)) // alone: warms the emulators up
+	t.Run("cell", func(t *testing.T) {
+		for _, s := range []*step{claim, publishing} { // the deployed function, with its own times
+			p := newPlan(s, killedAfter, first)
+			p.function, p.times = realStatic, realTimes
+			m.runParallel(t, p)
+		}
+		for _, p := range plans() {
+			m.runParallel(t, p)
+		}
+	})
+	if testing.Verbose() {
+		fmt.Println(m.table())
+	}
+}
+
+// A matrix collects the cells that were run.
+type matrix struct {
+	mu    sync.Mutex
+	cells []*cell
+	again int // cells that were disturbed, and run again
+}
+
+func (m *matrix) runParallel(t *testing.T, p plan) {
+	name := fmt.Sprintf("%s/%s/%s/%s", p.step.name, p.fault.name, situations[p.situation], p.function)
+	t.Run(strings.ReplaceAll(name, " ", "-"), func(t *testing.T) {
+		t.Parallel()
+		m.run(t, p)
+	})
+}
+
+// run runs a plan, and again, with more time for everything, where the machine was
+// too busy for it.
+func (m *matrix) run(t *testing.T, p plan) {
+	for factor := 1; factor <= 8; factor *= 2 {
+		c := newCell(t, p, functiontest.NewOfficial(t), factor)
+		c.run()
+		if m.add(c) {
+			return
+		}
+	}
+	t.Error("a publish or a mark failed that was not to, or an answer took too long, each time")
+}
+
+// add reports whether a cell counts.
+func (m *matrix) add(c *cell) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if c.disturbed {
+		m.again++
+		return false
+	}
+	m.cells = append(m.cells, c)
+	return true
+}
+
+// signs are the cells by their names.
+func (m *matrix) signs() map[string]string {
+	signs := make(map[string]string)
+	for _, c := range m.cells {
+		sign := "✓"
+		switch {
+		case c.t.Failed():
+			sign = "✗"
+		case c.second != "":
+			sign = "2"
+		}
+		if c.function != realStatic {
+			signs[fmt.Sprint(c.step.name, c.fault.name, c.situation)] = sign
+		}
+	}
+	return signs
+}
+
+// table is the matrix as text, three signs a cell.
+func (m *matrix) table() string {
+	signs := m.signs()
+	var b strings.Builder
+	fmt.Fprintf(&b, "| first, retry, concurrent |")
+	for _, f := range faults {
+		fmt.Fprintf(&b, " %s |", f.name)
+	}
+	b.WriteString("\n|---|" + strings.Repeat("---|", len(faults)) + "\n")
+	for _, s := range steps {
+		fmt.Fprintf(&b, "| %s |", s.name)
+		for _, f := range faults {
+			b.WriteString(" ")
+			for in := range situations {
+				sign, ok := signs[fmt.Sprint(s.name, f.name, situation(in))]
+				if !ok {
+					sign = "–"
+				}
+				b.WriteString(sign)
+			}
+			b.WriteString(" |")
+		}
+		b.WriteString("\n")
+	}
+	return b.String() + "\n" + m.summary()
+}
+
+func (m *matrix) summary() string {
+	var allowed, seen int
+	for _, c := range m.cells {
+		if c.second != "" {
+			allowed++
+		}
+		if c.copies > 1 {
+			seen++
+		}
+	}
+	return fmt.Sprintf("%d cells; a second copy allowed in %d and seen in %d; %d run again because the machine was too busy\n",
+		len(m.cells), allowed, seen, m.again)
+}
