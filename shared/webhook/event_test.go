@@ -73,6 +73,15 @@ func TestEventTimeCanBeWritten(t *testing.T) {
 	}
 }
 
+// An event is read once: the second call costs nothing.
+func TestEventIsReadOnce(t *testing.T) {
+	d := &webhook.Delivery{Body: someBody}
+	first := d.Event()
+	if n := testing.AllocsPerRun(10, func() { d.Event() }); n != 0 || d.Event() != first {
+		t.Errorf("%v allocations, %+v", n, d.Event())
+	}
+}
+
 func TestEventsOfTheSender(t *testing.T) {
 	for _, eventType := range append([]string{"unheard.of"}, webhooktest.Types...) {
 		before := time.Now().Truncate(time.Second)

@@ -210,6 +210,8 @@ func TestSignatureLists(t *testing.T) {
 		"20,000 commas":   {func(string, side) string { return strings.Repeat(",", 20_000) }, webhook.ErrForged},
 		"spaces around":   {func(g string, _ side) string { return "  " + g + "  " }, nil},
 		"unknown before":  {func(g string, _ side) string { return "v9,x v1b,, , ,x x v1 v1a v1, v1a, " + g }, nil},
+		"dots elsewhere":  {func(g string, _ side) string { return "v9,a.b.c " + g }, nil},
+		"dots behind":     {func(g string, _ side) string { return g + " a.b.c" }, nil},
 		"spaces alone":    {func(string, side) string { return "   " }, webhook.ErrForged},
 		"a tab between":   {func(g string, _ side) string { return "v9,x\t" + g }, webhook.ErrForged},
 		"a tab first":     {func(g string, _ side) string { return "\t" + g }, webhook.ErrForged},

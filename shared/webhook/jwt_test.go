@@ -450,6 +450,7 @@ func TestJWTEvent(t *testing.T) {
 		{"long s", event(`{"type":"t","data":{"s":"1"}}`, `{"type":"t","data":{"s":"1"},"\u017f":1,"S":1}`), webhook.ErrForged},
 		{"Kelvin", event(`{"type":"t",`+data+`}`, `{"type":"t",`+data+`,"k":1,"\u212a":2}`), webhook.ErrForged},
 		{"5,000 levels", event(`{"type":"t","data":`+nested(5_000)+`}`, `{"type":"t","data":`+nested(5_000)+`}`), nil},
+		{"objects in lists", event(`{"type":"t","data":[{"a":1},[{"a":{"a":2}}]]}`, `{"type":"t","data":[{"a":1},[{"a":{"a":2}}]]}`), nil},
 		{"a level less in data", event(`{"type":"t","data":`+nested(50)+`}`, `{"type":"t","data":`+nested(49)+`}`), webhook.ErrForged},
 		{"colons, quotes and braces in texts", event(`{"type":"t","data":{"id":":\"{:\\"}}`, `{"type":"t","data":{"id":":\"{:\\"},":\":\\":":","}":[":",":"]}`), nil},
 		{"a megabyte of brackets", body(strings.Repeat("[", 1<<20)), webhook.ErrForged},
