@@ -63,7 +63,7 @@ func setSecrets(t *testing.T, p *functiontest.Project) string {
 func TestDrain(t *testing.T) {
 	p := functiontest.Embedded(t)
 	secret := setSecrets(t, p)
-	cmd, endpoint := functiontest.Deploy(t, "StaticWebhook")
+	process, endpoint := functiontest.Deploy(t, "StaticWebhook")
 
 	const n = 40
 	var underWay atomic.Int32
@@ -92,12 +92,10 @@ func TestDrain(t *testing.T) {
 		})
 	}
 	<-all
-	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
+	process.Signal(syscall.SIGTERM)
 	close(terminated)
 	senders.Wait()
-	if err := cmd.Wait(); err != nil {
+	if err := process.Wait(); err != nil {
 		t.Errorf("the process ended with %v", err)
 	}
 	if got := len(p.Messages(t)); got != n {
@@ -110,6 +108,7 @@ func TestQuietStart(t *testing.T) {
 	p := functiontest.Embedded(t)
 	setSecrets(t, p)
 	_, endpoint := functiontest.Deploy(t, "StaticWebhook")
+	functiontest.Eventually(t, "the line has come through", func() bool { return endpoint.Log.Text() != "" })
 	if lines := endpoint.Log.Lines(t, "delivery"); len(lines) != 1 || lines[0]["outcome"] != "method" {
 		t.Errorf("logged %v, want the one request that was made", lines)
 	}

@@ -3,9 +3,7 @@ package functiontest
 import (
 	"fmt"
 	"net"
-	"net/http"
 	"os"
-	"os/exec"
 	"testing"
 	"time"
 
@@ -19,7 +17,7 @@ const (
 	patience = 20 * time.Second
 )
 
-// Main is a TestMain that is the buildpack's main where Deploy runs the test's
+// Main is a TestMain that is the buildpack's main where a [Process] runs the test's
 // binary again. The binary must import the functions.
 func Main(m *testing.M) {
 	if port := os.Getenv(servePort); port != "" {
@@ -29,28 +27,12 @@ func Main(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// Deploy runs one function as the platform does, in a process of its own, and waits
-// until it listens. The test's TestMain must be Main.
-func Deploy(t *testing.T, target string) (*exec.Cmd, *Endpoint) {
+// Deploy starts one function in a process of its own, which listens.
+func Deploy(t *testing.T, target string) (*Process, *Endpoint) {
 	t.Helper()
-	port := FreePort(t)
-	logged := new(Log)
-	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), "FUNCTION_TARGET="+target, servePort+"="+port)
-	cmd.Stderr = logged
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	endpoint := &Endpoint{URL: "http://127.0.0.1:" + port + "/", Log: logged}
-	Eventually(t, target+" listens", func() bool {
-		resp, err := http.Get(endpoint.URL)
-		if err != nil {
-			return false
-		}
-		defer resp.Body.Close()
-		return resp.StatusCode == http.StatusMethodNotAllowed
-	})
-	return cmd, endpoint
+	p := NewProcess(t, target)
+	p.Start()
+	return p, &Endpoint{URL: p.URL(), Log: p.Log}
 }
 
 // FreePort returns a port that nobody listens on at the moment.
