@@ -19,26 +19,30 @@ import (
 // the functions that answer as those do to what is not genuine.
 func healthy(t *testing.T) *lab {
 	l := newLab(t)
-	function := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	function := l.function(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case r.URL.Path == "/dynamic" && r.URL.Query().Get("token") != l.enabled(urlToken)[0], r.Header.Get("Webhook-Id") != "":
 			w.WriteHeader(http.StatusUnauthorized)
 		default:
 			w.WriteHeader(http.StatusBadRequest)
 		}
-	}))
-	t.Cleanup(function.Close)
-	l.outputs["static_url"], l.outputs["dynamic_url"] = function.URL+"/static", function.URL+"/dynamic"
+	})
+	l.outputs["static_url"], l.outputs["dynamic_url"] = function+"/static", function+"/dynamic"
 	l.want(l.run("register"), 0)
 	l.want(l.run("dynamic-url"), 0)
 	return l
 }
 
-// answers has the functions answer with a status.
+// function serves what stands in for one, and returns its URL.
+func (l *lab) function(serve http.HandlerFunc) string {
+	server := httptest.NewServer(serve)
+	l.t.Cleanup(server.Close)
+	return server.URL
+}
+
+// answers serves what answers everything with a status.
 func (l *lab) answers(code int) string {
-	function := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }))
-	l.t.Cleanup(function.Close)
-	return function.URL
+	return l.function(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) })
 }
 
 // Whatever is wrong, that line says so, what to do, and only that line, or those that
@@ -84,13 +88,20 @@ func TestDoctor(t *testing.T) {
 		{"tokens not finished", func(l *lab) { l.run("dynamic-url", "-rotate"); l.pass(73 * time.Hour) }, []string{
 			"URL token          version 1 still enabled, and no longer needed → go run ./scripts/webhooks dynamic-url -finish", "clock              fast"}},
 		{"a function not open", func(l *lab) {
-			url := l.answers(http.StatusForbidden)
-			l.outputs["dynamic_url"] = url
+			l.outputs["dynamic_url"] = l.answers(http.StatusForbidden)
 		}, []string{"dynamic function   it answers 403 to an empty POST without the token, not 401 → the function must be open to all callers"}},
 		{"a function that takes anything", func(l *lab) { l.outputs["dynamic_url"] = l.answers(http.StatusNoContent) },
 			[]string{"dynamic function   it answers 204"}},
 		{"a function not there", func(l *lab) { l.outputs["dynamic_url"] = "http://127.0.0.1:1/nobody" },
 			[]string{"dynamic function   it cannot be reached: "}},
+		{"a function that hangs up", func(l *lab) {
+			l.outputs["dynamic_url"] = l.function(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.RawQuery != "" { // its error must not tell the token
+					panic(http.ErrAbortHandler)
+				}
+				w.WriteHeader(http.StatusUnauthorized)
+			})
+		}, []string{"dynamic function   it cannot be reached: EOF"}},
 		{"no TTL", func(l *lab) { l.google.set(root+ttlPath, 200, `{}`) }, []string{"ledger's TTL       no policy on expire_at"}},
 		{"TTL to come", func(l *lab) { l.google.set(root+ttlPath, 200, `{"ttlConfig":{"state":"CREATING"}}`) }, []string{"ledger's TTL       the policy is being made"}},
 		{"TTL broken", func(l *lab) { l.google.set(root+ttlPath, 200, `{"ttlConfig":{"state":"NEEDS_REPAIR"}}`) }, []string{"ledger's TTL       the policy is NEEDS_REPAIR"}},

@@ -151,12 +151,6 @@ func (g *gemini) list(ctx context.Context) ([]*hook, error) {
 	return nil, fmt.Errorf("list the webhooks: more than %d pages", maxPages)
 }
 
-// at returns the webhooks for a URL.
-func (g *gemini) at(ctx context.Context, uri string) ([]*hook, error) {
-	all, err := g.list(ctx)
-	return slices.DeleteFunc(all, func(h *hook) bool { return h.uri != uri }), err
-}
-
 // create makes a webhook, and returns the secret that is never shown again. The
 // client's own repetitions are off: a create that is answered 500 may have happened,
 // and another would make a second webhook.
@@ -173,7 +167,7 @@ func (g *gemini) create(ctx context.Context, uri string, events []string) (h *ho
 			return nil, "", errors.New("create the webhook: an answer without a signing secret")
 		case err == nil:
 			return newHook(res.Webhook), *res.Webhook.NewSigningSecret, nil
-		case !again || attempt == createAttempts || g.pause(ctx, wait) != nil:
+		case !again || attempt == createAttempts || wait > callTimeout || g.pause(ctx, wait) != nil:
 			return nil, "", fmt.Errorf("create the webhook: %w", describe(err))
 		}
 	}

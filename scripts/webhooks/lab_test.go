@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -81,13 +82,26 @@ func newLab(t *testing.T) *lab {
 		"sources":                  map[string]any{"static": map[string]string{"go.mod": "go.mod"}},
 	}
 	t.Setenv("GEMINI_API_KEY", apiKey)
-	t.Setenv("GOOGLE_API_KEY", "another-key")
-	t.Setenv("GOOGLE_GEMINI_BASE_URL", "http://192.0.2.1") // of nobody: not to be used
+	t.Setenv("GOOGLE_GEMINI_BASE_URL", "http://127.0.0.1:1") // not to be used
+	t.Setenv("GOOGLE_API_KEY", "another-key")                // likewise
+	quiet(t)
 	l.emptySecret(signingSecret)
 	l.emptySecret(urlToken)
 	l.installTerraform()
 	t.Cleanup(l.checkHidden)
 	return l
+}
+
+// quiet checks that no library says anything by itself.
+func quiet(t *testing.T) {
+	said := new(functiontest.Log)
+	log.SetOutput(said)
+	t.Cleanup(func() {
+		log.SetOutput(os.Stderr)
+		if text := said.Text(); text != "" {
+			t.Errorf("logged %s", text)
+		}
+	})
 }
 
 func topicsOf(routes string) map[string]string {

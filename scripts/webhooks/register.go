@@ -61,7 +61,7 @@ func (s *session) register(ctx context.Context) error {
 	return k.adopt(ctx, h)
 }
 
-// A keeper keeps the webhook and the secret of one another's state.
+// A keeper has both the webhook and the secret in hand, and keeps them in step.
 type keeper struct {
 	*session
 	*vault
@@ -92,8 +92,8 @@ func (k *keeper) create(ctx context.Context) error {
 	case err != nil:
 		return k.afterLostReply(ctx, err)
 	}
-	others, err := k.api.at(ctx, uri)
-	if err == nil && slices.ContainsFunc(others, func(other *hook) bool { return other.id != h.id }) {
+	all, err := k.api.list(ctx)
+	if err == nil && slices.ContainsFunc(all, func(other *hook) bool { return other.uri == uri && other.id != h.id }) {
 		return k.withdraw(ctx, h, errors.New("another webhook for this URL was made at the same time"))
 	}
 	stored, err := k.store(ctx, secret)
@@ -148,7 +148,7 @@ func (k *keeper) adopt(ctx context.Context, h *hook) error {
 		k.say("secret", "%s of %s", current[0], k.vault)
 		return k.remind(h)
 	}
-	fresh, err := k.renew(ctx, h, mildest(h, stored))
+	fresh, err := k.renew(ctx, h, revocation(h, stored))
 	if err != nil {
 		return err
 	}
@@ -157,11 +157,11 @@ func (k *keeper) adopt(ctx context.Context, h *hook) error {
 	return k.remind(h)
 }
 
-// mildest returns how the webhook's secrets are to be revoked once it has a new one,
+// revocation returns how the webhook's secrets are to be revoked once it has a new one,
 // where the current one is not stored. If an older one is, and still signs, it goes
 // on for its time. If none is, nobody verifies by any of them: none must go on
 // signing beside the new one, or instead of it.
-func mildest(h *hook, stored []version) webhooks.RevocationBehavior {
+func revocation(h *hook, stored []version) webhooks.RevocationBehavior {
 	for _, v := range stored {
 		if h.inForce(v.text) {
 			return webhooks.RevocationBehaviorRevokePreviousSecretsAfterH24

@@ -10,11 +10,14 @@ import (
 	"sync"
 	"testing"
 
+	"cloud.google.com/go/secretmanager/apiv1/secretmanagerpb"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/geminihook/geminihook/functions/functiontest"
 	"github.com/geminihook/geminihook/scripts/webhooks/geminitest"
+	"github.com/geminihook/geminihook/shared/embedded"
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
@@ -195,6 +198,49 @@ func TestInterrupt(t *testing.T) {
 	})
 	l.want(l.runIn(ctx, "register"), 0)
 	l.wantHealthy()
+}
+
+// Of two runs at once, the one that sees the other's webhook takes its own back.
+func TestOvertaken(t *testing.T) {
+	l := newLab(t)
+	l.gemini.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost && len(l.api.IDs()) == 0 {
+			l.api.Add(l.url("static_url"))
+		}
+		l.api.ServeHTTP(w, r)
+	})
+	l.want(l.run("register"), 1, "another webhook for this URL was made at the same time", "was deleted again", "webhooks register")
+	l.want(l.run("register"), 0)
+	l.wantHealthy()
+}
+
+// A damaged is a Secret Manager that gives back something else than it was given.
+type damaged struct{ *embedded.SecretManager }
+
+func (d damaged) Register(s grpc.ServiceRegistrar) {
+	secretmanagerpb.RegisterSecretManagerServiceServer(s, d)
+}
+
+func (d damaged) AccessSecretVersion(ctx context.Context, req *secretmanagerpb.AccessSecretVersionRequest) (*secretmanagerpb.AccessSecretVersionResponse, error) {
+	res, err := d.SecretManager.AccessSecretVersion(ctx, req)
+	if err == nil {
+		res.Payload.Data[10] ^= 1
+	}
+	return res, err
+}
+
+func TestReadBack(t *testing.T) {
+	l := newLab(t)
+	server, err := embedded.Start("127.0.0.1:0", damaged{l.Secrets})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Close)
+	t.Setenv("SECRET_MANAGER_EMULATOR_HOST", server.Addr())
+	l.want(l.run("register"), 1, "version 1 does not read as it was written", "was deleted again")
+	if len(l.api.IDs()) != 0 || len(l.enabled(signingSecret)) != 0 {
+		t.Error("a webhook or a version is left")
+	}
 }
 
 // However many run at once, no two webhooks are left, nor one without its secret that

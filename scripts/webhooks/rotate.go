@@ -22,8 +22,8 @@ var rotate = &subcommand{
 
 Has the API make a new signing secret, and stores it as a new version beside the old
 one. For 24 hours both are in force, at the API and in the functions, which accept
-every enabled version: nothing is deployed again, and nothing is refused. When that is
-over, rotate -finish disables the old version; it refuses to earlier.
+every enabled version: nothing is deployed again, and nothing is lost. When that is
+over, rotate -finish disables the old version; before, it refuses to.
 
 -immediately is for a secret that has leaked: the API revokes it now, and the old
 versions are disabled now. Instances that hold them in memory accept them for up to

@@ -6,9 +6,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
-	"os/exec"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -21,50 +19,31 @@ import (
 
 // A deployed is a function at a URL that stays, while its instances come and go.
 type deployed struct {
-	t      *testing.T
-	target string
-	url    string
-	now    atomic.Pointer[instance]
-}
-
-type instance struct {
-	*functiontest.Endpoint
-	process *exec.Cmd
-	proxy   http.Handler
+	*functiontest.Process
+	t   *testing.T
+	url string
 }
 
 func deploy(t *testing.T, target, path string) *deployed {
 	t.Helper()
-	d := &deployed{t: t, target: target}
-	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		d.now.Load().proxy.ServeHTTP(w, r)
-	}))
-	t.Cleanup(front.Close)
-	d.url = front.URL + path
-	d.replace()
-	return d
-}
-
-// replace starts a new instance, which has nothing in memory, and ends the old one.
-func (d *deployed) replace() {
-	d.t.Helper()
-	process, endpoint := functiontest.Deploy(d.t, d.target)
-	at, err := url.Parse(endpoint.URL)
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+	p, _ := functiontest.Deploy(t, target)
+	front := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		at, _ := url.Parse(p.URL())
 		r.SetURL(at)
 		r.Out.URL.Path = "/"
-	}}
-	if old := d.now.Swap(&instance{endpoint, process, proxy}); old != nil {
-		if err := old.process.Process.Signal(syscall.SIGTERM); err != nil {
-			d.t.Error(err)
-		}
-		if err := old.process.Wait(); err != nil {
-			d.t.Errorf("the old instance ended with %v", err)
-		}
+	}})
+	t.Cleanup(front.Close)
+	return &deployed{p, t, front.URL + path}
+}
+
+// replace ends the instance, and starts one that has nothing in memory.
+func (d *deployed) replace() {
+	d.t.Helper()
+	d.Signal(syscall.SIGTERM)
+	if err := d.Wait(); err != nil {
+		d.t.Errorf("the instance ended with %v", err)
 	}
+	d.Start()
 }
 
 // The whole story: what Terraform made, a webhook, a ping that arrives, a delivery, a
@@ -77,7 +56,7 @@ func TestStory(t *testing.T) {
 	static := deploy(t, "StaticWebhook", "/geminihook-static")
 	dynamic := deploy(t, "DynamicWebhook", "/geminihook-dynamic")
 	l.outputs["static_url"], l.outputs["dynamic_url"] = static.url, dynamic.url
-	l.google.log = func() []string { return strings.Split(static.now.Load().Log.Text(), "\n") }
+	l.google.log = func() []string { return strings.Split(static.Log.Text(), "\n") }
 	l.paused = func() { time.Sleep(20 * time.Millisecond) } // for the log to come through
 	t.Setenv("JWT_AUDIENCE", dynamic.url)
 
