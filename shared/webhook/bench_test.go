@@ -16,9 +16,10 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
-// Each benchmark stands beside one of the least that its work could cost. Meant to
-// hold, allocations included: v1 takes half of what the Standard Webhooks library
-// does, v1a 1.15 times one bare verification, a token 1.6 times.
+// Each benchmark stands beside one of the least that its work could cost. As of
+// writing v1 takes 0.4 times as long as the Standard Webhooks library, with three
+// allocations, v1a 1.05 times one bare verification, and a token 1.7 times: what it
+// has on top of RSA, about 20 µs, is reading the token and the body as JSON.
 
 // benchBody is an event of 512 bytes.
 var benchBody = func() []byte {
