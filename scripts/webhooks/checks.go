@@ -19,8 +19,8 @@ import (
 )
 
 // checks are in the order in which a delivery goes.
-func (s *session) checks(ctx context.Context) []check {
-	p := s.patient(ctx)
+func (e *errand) checks(ctx context.Context) []check {
+	p := e.patient(ctx)
 	const accessor = "roles/secretmanager.viewer and roles/secretmanager.secretAccessor on the secret"
 	return []check{
 		{"services", "roles/serviceusage.serviceUsageViewer", p.services},

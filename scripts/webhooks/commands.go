@@ -36,8 +36,8 @@ type options struct {
 	wait         time.Duration
 }
 
-// A session is one run of a subcommand.
-type session struct {
+// An errand is one run of a subcommand.
+type errand struct {
 	*terminal
 	options
 	values values
@@ -51,7 +51,7 @@ type subcommand struct {
 	values []string // what it needs to know of the deployment
 	gemini bool     // whether it calls the Gemini API
 	flags  func(*flag.FlagSet, *options)
-	run    func(*session, context.Context) error
+	run    func(*errand, context.Context) error
 }
 
 func subcommands() []*subcommand {
@@ -72,11 +72,11 @@ func (t *terminal) run(ctx context.Context, args []string) error {
 	if i < 0 {
 		return fmt.Errorf("no command %q (-h lists them)", args[0])
 	}
-	s, err := all[i].parse(ctx, t, args[1:])
+	e, err := all[i].parse(ctx, t, args[1:])
 	if err != nil {
 		return err
 	}
-	return all[i].run(s, ctx)
+	return all[i].run(e, ctx)
 }
 
 func (t *terminal) introduce() {
@@ -88,26 +88,26 @@ func (t *terminal) introduce() {
 }
 
 // parse reads a subcommand's flags, and from Terraform what they leave out.
-func (c *subcommand) parse(ctx context.Context, t *terminal, args []string) (*session, error) {
-	s := &session{terminal: t, values: values{}}
+func (c *subcommand) parse(ctx context.Context, t *terminal, args []string) (*errand, error) {
+	e := &errand{terminal: t, values: values{}}
 	flags := flag.NewFlagSet(c.name, flag.ContinueOnError)
 	for _, name := range c.values {
 		flags.Func(flagName(name), about[name]+" (default: Terraform's output "+name+")", func(text string) error {
-			s.values[name] = text
+			e.values[name] = text
 			return nil
 		})
 	}
-	flags.StringVar(&s.terraform, "terraform", "terraform", "the `FOLDER` whose outputs are read")
+	flags.StringVar(&e.terraform, "terraform", "terraform", "the `FOLDER` whose outputs are read")
 	if c.gemini {
-		flags.StringVar(&s.apiKeySecret, "api-key-secret", "", "take the Gemini API key from this `SECRET` (default: GEMINI_API_KEY in the environment)")
+		flags.StringVar(&e.apiKeySecret, "api-key-secret", "", "take the Gemini API key from this `SECRET` (default: GEMINI_API_KEY in the environment)")
 	}
 	if c.flags != nil {
-		c.flags(flags, &s.options)
+		c.flags(flags, &e.options)
 	}
 	if err := command.Parse(flags, c.usage, args, t.out); err != nil {
 		return nil, err
 	}
-	return s, s.values.complete(ctx, c.values, s.terraform)
+	return e, e.values.complete(ctx, c.values, e.terraform)
 }
 
 func flagName(value string) string { return strings.ReplaceAll(value, "_", "-") }

@@ -38,7 +38,7 @@ Examples:
 		"subscriptions", "dead_letter_subscription", "firestore_database", "firestore_collection", "services",
 	},
 	gemini: true,
-	run:    (*session).doctor,
+	run:    (*errand).doctor,
 }
 
 // A check looks at one thing.
@@ -53,8 +53,8 @@ func errTodo(next, format string, args ...any) error {
 	return &failure{err: fmt.Errorf(format, args...), next: next}
 }
 
-func (s *session) doctor(ctx context.Context) error {
-	checks := s.checks(ctx)
+func (e *errand) doctor(ctx context.Context) error {
+	checks := e.checks(ctx)
 	outcomes := make([]chan outcome, len(checks))
 	for i, c := range checks {
 		outcomes[i] = make(chan outcome, 1)
@@ -66,20 +66,20 @@ func (s *session) doctor(ctx context.Context) error {
 		if !o.ok {
 			bad++
 		}
-		fmt.Fprintf(s.out, "%s %-18s %s\n", s.mark(o.ok), c.name, o.text)
+		fmt.Fprintf(e.out, "%s %-18s %s\n", e.mark(o.ok), c.name, o.text)
 	}
 	if bad > 0 {
-		fmt.Fprintf(s.out, "\n%d of %d are not as they should be\n", bad, len(checks))
+		fmt.Fprintf(e.out, "\n%d of %d are not as they should be\n", bad, len(checks))
 		return command.ErrSilent
 	}
 	return nil
 }
 
-func (s *session) mark(ok bool) string {
+func (e *errand) mark(ok bool) string {
 	if ok {
-		return s.paint.In(command.Green, "✓")
+		return e.paint.In(command.Green, "✓")
 	}
-	return s.paint.In(command.Red, "✗")
+	return e.paint.In(command.Red, "✗")
 }
 
 type outcome struct {
@@ -113,24 +113,24 @@ func forbidden(err error) bool {
 
 // A patient is what several checks look at, fetched once.
 type patient struct {
-	*session
+	*errand
 	webhook func() (*hook, error)
 	signing func() ([]version, error)
 	tokens  func() ([]version, error)
 }
 
-func (s *session) patient(ctx context.Context) *patient {
+func (e *errand) patient(ctx context.Context) *patient {
 	return &patient{
-		session: s,
+		errand: e,
 		webhook: once(ctx, func(ctx context.Context) (*hook, error) {
-			api, err := s.gemini(ctx)
+			api, err := e.gemini(ctx)
 			if err != nil {
 				return nil, err
 			}
-			return s.find(ctx, api)
+			return e.find(ctx, api)
 		}),
-		signing: once(ctx, s.enabledVersions("signing_secret")),
-		tokens:  once(ctx, s.enabledVersions("url_token_secret")),
+		signing: once(ctx, e.enabledVersions("signing_secret")),
+		tokens:  once(ctx, e.enabledVersions("url_token_secret")),
 	}
 }
 
@@ -142,9 +142,9 @@ func once[T any](ctx context.Context, fetch func(context.Context) (T, error)) fu
 	})
 }
 
-func (s *session) enabledVersions(secret string) func(context.Context) ([]version, error) {
+func (e *errand) enabledVersions(secret string) func(context.Context) ([]version, error) {
 	return func(ctx context.Context) ([]version, error) {
-		v, err := s.vault(ctx, s.values[secret])
+		v, err := e.vault(ctx, e.values[secret])
 		if err != nil {
 			return nil, err
 		}

@@ -43,33 +43,33 @@ Examples:
 		flags.BoolVar(&o.finish, "finish", false, "disable the old tokens, once no job carries them")
 		flags.BoolVar(&o.immediately, "immediately", false, "disable the old tokens now")
 	},
-	run: (*session).dynamicURL,
+	run: (*errand).dynamicURL,
 }
 
-func (s *session) dynamicURL(ctx context.Context) error {
-	if s.values["url_token_required"] == "false" {
-		fmt.Fprintln(s.err, "this deployment demands no token: anybody's genuine delivery is taken for yours")
-		fmt.Fprintln(s.out, s.values["dynamic_url"])
+func (e *errand) dynamicURL(ctx context.Context) error {
+	if e.values["url_token_required"] == "false" {
+		fmt.Fprintln(e.err, "this deployment demands no token: anybody's genuine delivery is taken for yours")
+		fmt.Fprintln(e.out, e.values["dynamic_url"])
 		return nil
 	}
-	if s.finish && s.options.rotate {
+	if e.finish && e.options.rotate {
 		return errors.New("-finish is for later: a new token has jobs to come, the old one jobs under way")
 	}
-	v, err := s.vault(ctx, s.values["url_token_secret"])
+	v, err := e.vault(ctx, e.values["url_token_secret"])
 	if err != nil {
 		return err
 	}
 	tokens, err := v.versions(ctx)
-	if err == nil && (s.options.rotate || len(tokens) == 0) {
-		tokens, err = s.addToken(ctx, v, tokens)
+	if err == nil && (e.options.rotate || len(tokens) == 0) {
+		tokens, err = e.addToken(ctx, v, tokens)
 	}
-	if err == nil && (s.finish || s.immediately) {
-		err = s.retire(ctx, v, tokens)
+	if err == nil && (e.finish || e.immediately) {
+		err = e.retire(ctx, v, tokens)
 	}
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(s.out, withToken(s.values["dynamic_url"], tokens[0]))
+	fmt.Fprintln(e.out, withToken(e.values["dynamic_url"], tokens[0]))
 	return nil
 }
 
@@ -77,7 +77,7 @@ func (s *session) dynamicURL(ctx context.Context) error {
 func withToken(url string, token version) string { return url + "?token=" + token.text }
 
 // addToken makes a token, and puts it in front of the others.
-func (s *session) addToken(ctx context.Context, v *vault, old []version) ([]version, error) {
+func (e *errand) addToken(ctx context.Context, v *vault, old []version) ([]version, error) {
 	if err := v.check(ctx, mayAdd, mayList, mayAccess); err != nil {
 		return nil, err
 	}
@@ -85,24 +85,24 @@ func (s *session) addToken(ctx context.Context, v *vault, old []version) ([]vers
 	if err != nil {
 		return nil, &failure{err, "the tokens are as they were", "mend that, and " + typed("dynamic-url")}
 	}
-	fmt.Fprintf(s.err, "new token: %s of %s; the function knows it within a minute\n", fresh, v)
-	if len(old) > 0 && !s.immediately {
-		fmt.Fprintf(s.err, "jobs under way carry the old one until %s; after that: %s\n",
-			s.when(fresh.created.Add(urlUsedFor)), typed("dynamic-url -finish"))
+	fmt.Fprintf(e.err, "new token: %s of %s; the function knows it within a minute\n", fresh, v)
+	if len(old) > 0 && !e.immediately {
+		fmt.Fprintf(e.err, "jobs under way carry the old one until %s; after that: %s\n",
+			e.when(fresh.created.Add(urlUsedFor)), typed("dynamic-url -finish"))
 	}
 	return append([]version{fresh}, old...), nil
 }
 
 // retire disables all tokens but the newest.
-func (s *session) retire(ctx context.Context, v *vault, tokens []version) error {
+func (e *errand) retire(ctx context.Context, v *vault, tokens []version) error {
 	old := tokens[1:]
 	if len(old) == 0 {
-		fmt.Fprintf(s.err, "only one token is enabled, %s of %s\n", tokens[0], v)
+		fmt.Fprintf(e.err, "only one token is enabled, %s of %s\n", tokens[0], v)
 		return nil
 	}
-	if over := tokens[0].created.Add(urlUsedFor); !s.immediately && s.now().Before(over) {
+	if over := tokens[0].created.Add(urlUsedFor); !e.immediately && e.now().Before(over) {
 		return &failure{
-			err:   fmt.Errorf("until %s jobs under way may carry the old token", s.when(over)),
+			err:   fmt.Errorf("until %s jobs under way may carry the old token", e.when(over)),
 			state: "nothing was changed",
 			next:  fmt.Sprintf("after that, %s; if it has leaked, %s", typed("dynamic-url -finish"), typed("dynamic-url -immediately")),
 		}
@@ -113,6 +113,6 @@ func (s *session) retire(ctx context.Context, v *vault, tokens []version) error 
 	if err := v.disable(ctx, old...); err != nil {
 		return &failure{err, "the rest is as it was", typed("dynamic-url -immediately")}
 	}
-	fmt.Fprintf(s.err, "disabled %s of %s; instances that hold it in memory accept it for up to %s more\n", numbers(old), v, minutes(refresh.FreshFor))
+	fmt.Fprintf(e.err, "disabled %s of %s; instances that hold it in memory accept it for up to %s more\n", numbers(old), v, minutes(refresh.FreshFor))
 	return nil
 }

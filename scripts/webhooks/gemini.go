@@ -89,8 +89,8 @@ type gemini struct {
 	pause  func(context.Context, time.Duration) error
 }
 
-func (s *session) gemini(ctx context.Context) (*gemini, error) {
-	key, err := s.apiKey(ctx)
+func (e *errand) gemini(ctx context.Context) (*gemini, error) {
+	key, err := e.apiKey(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -101,22 +101,22 @@ func (s *session) gemini(ctx context.Context) (*gemini, error) {
 	client, err := genai.NewClient(ctx, &genai.ClientConfig{
 		APIKey:      key,
 		Backend:     genai.BackendGeminiAPI,
-		HTTPOptions: genai.HTTPOptions{BaseURL: s.geminiURL, Timeout: &timeout},
+		HTTPOptions: genai.HTTPOptions{BaseURL: e.geminiURL, Timeout: &timeout},
 	})
 	if err != nil {
 		return nil, errors.New("gemini client: not made") // its errors hold the key
 	}
-	return &gemini{client, s.pause}, nil
+	return &gemini{client, e.pause}, nil
 }
 
-func (s *session) apiKey(ctx context.Context) (string, error) {
-	if s.apiKeySecret == "" {
+func (e *errand) apiKey(ctx context.Context) (string, error) {
+	if e.apiKeySecret == "" {
 		if key := strings.TrimSpace(os.Getenv("GEMINI_API_KEY")); key != "" {
 			return key, nil
 		}
 		return "", errors.New("no Gemini API key: set GEMINI_API_KEY, or say -api-key-secret SECRET")
 	}
-	v, err := s.vault(ctx, s.apiKeySecret)
+	v, err := e.vault(ctx, e.apiKeySecret)
 	if err != nil {
 		return "", err
 	}

@@ -12,17 +12,17 @@ var errNoWebhook = errors.New("no webhook is registered for this URL")
 
 // find returns the webhook that -id names, or the one for the static function's URL.
 func (k *keeper) find(ctx context.Context) (*hook, error) {
-	return k.session.find(ctx, k.api)
+	return k.errand.find(ctx, k.api)
 }
 
-func (s *session) find(ctx context.Context, api *gemini) (*hook, error) {
+func (e *errand) find(ctx context.Context, api *gemini) (*hook, error) {
 	all, err := api.list(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var found []*hook
 	for _, h := range all {
-		if h.id == s.id || s.id == "" && h.uri == s.values["static_url"] {
+		if h.id == e.id || e.id == "" && h.uri == e.values["static_url"] {
 			found = append(found, h)
 		}
 	}
@@ -31,10 +31,10 @@ func (s *session) find(ctx context.Context, api *gemini) (*hook, error) {
 		return found[0], nil
 	case len(found) > 1:
 		return nil, several(found)
-	case s.id != "":
-		return nil, &failure{fmt.Errorf("no webhook has the id %s", s.id), "", typed("list")}
+	case e.id != "":
+		return nil, &failure{fmt.Errorf("no webhook has the id %s", e.id), "", typed("list")}
 	}
-	return nil, &failure{fmt.Errorf("%w, %s", errNoWebhook, s.values["static_url"]), "", typed("register")}
+	return nil, &failure{fmt.Errorf("%w, %s", errNoWebhook, e.values["static_url"]), "", typed("register")}
 }
 
 // several is what is wrong where there are several webhooks for a URL.
@@ -63,11 +63,11 @@ Example:
 `,
 	values: []string{"project", "static_url"},
 	gemini: true,
-	run:    (*session).list,
+	run:    (*errand).list,
 }
 
-func (s *session) list(ctx context.Context) error {
-	api, err := s.gemini(ctx)
+func (e *errand) list(ctx context.Context) error {
+	api, err := e.gemini(ctx)
 	if err != nil {
 		return err
 	}
@@ -77,18 +77,18 @@ func (s *session) list(ctx context.Context) error {
 	}
 	for _, h := range all {
 		mark := " "
-		if h.uri == s.values["static_url"] {
+		if h.uri == e.values["static_url"] {
 			mark = "*"
 		}
-		fmt.Fprintf(s.out, "%s %-36s  %-9s  %s\n    %s\n", mark, h.id, h.state, withoutQuery(h.uri), strings.Join(h.events, " "))
+		fmt.Fprintf(e.out, "%s %-36s  %-9s  %s\n    %s\n", mark, h.id, h.state, withoutQuery(h.uri), strings.Join(h.events, " "))
 		for _, k := range h.keys {
 			if !k.expires.IsZero() {
-				fmt.Fprintf(s.out, "    a former secret signs until %s\n", s.when(k.expires))
+				fmt.Fprintf(e.out, "    a former secret signs until %s\n", e.when(k.expires))
 			}
 		}
 	}
 	if len(all) == 0 {
-		fmt.Fprintf(s.out, "no webhooks; %s makes one\n", typed("register"))
+		fmt.Fprintf(e.out, "no webhooks; %s makes one\n", typed("register"))
 	}
 	return nil
 }
@@ -118,20 +118,20 @@ Examples:
 	values: []string{"project", "static_url"},
 	gemini: true,
 	flags:  idFlag,
-	run:    (*session).enable,
+	run:    (*errand).enable,
 }
 
-func (s *session) enable(ctx context.Context) error {
-	api, err := s.gemini(ctx)
+func (e *errand) enable(ctx context.Context) error {
+	api, err := e.gemini(ctx)
 	if err != nil {
 		return err
 	}
-	h, err := s.find(ctx, api)
+	h, err := e.find(ctx, api)
 	if err != nil {
 		return err
 	}
 	if h.state == enabled {
-		s.say("enabled", "webhook %s was already; nothing was changed", h.id)
+		e.say("enabled", "webhook %s was already; nothing was changed", h.id)
 		return nil
 	}
 	after, err := api.enable(ctx, h.id)
@@ -141,8 +141,8 @@ func (s *session) enable(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.say("enabled", "webhook %s, which was %s", h.id, h.state)
-	s.say("next", "%s", typed("ping"))
+	e.say("enabled", "webhook %s, which was %s", h.id, h.state)
+	e.say("next", "%s", typed("ping"))
 	return nil
 }
 
@@ -165,19 +165,19 @@ Examples:
 		idFlag(flags, o)
 		flags.BoolVar(&o.yes, "yes", false, "really delete it")
 	},
-	run: (*session).remove,
+	run: (*errand).remove,
 }
 
-func (s *session) remove(ctx context.Context) error {
-	api, err := s.gemini(ctx)
+func (e *errand) remove(ctx context.Context) error {
+	api, err := e.gemini(ctx)
 	if err != nil {
 		return err
 	}
-	h, err := s.find(ctx, api)
+	h, err := e.find(ctx, api)
 	if err != nil {
 		return err
 	}
-	if !s.yes {
+	if !e.yes {
 		return &failure{
 			err:   fmt.Errorf("webhook %s for %s would be deleted", h.id, withoutQuery(h.uri)),
 			state: "nothing was changed",
@@ -187,6 +187,6 @@ func (s *session) remove(ctx context.Context) error {
 	if err := api.delete(ctx, h.id); err != nil {
 		return err
 	}
-	s.say("deleted", "webhook %s for %s", h.id, withoutQuery(h.uri))
+	e.say("deleted", "webhook %s for %s", h.id, withoutQuery(h.uri))
 	return nil
 }

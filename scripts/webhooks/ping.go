@@ -44,39 +44,39 @@ Examples:
 		idFlag(flags, o)
 		flags.DurationVar(&o.wait, "wait", pingWait, "wait for as long as this")
 	},
-	run: (*session).ping,
+	run: (*errand).ping,
 }
 
-func (s *session) ping(ctx context.Context) error {
-	api, err := s.gemini(ctx)
+func (e *errand) ping(ctx context.Context) error {
+	api, err := e.gemini(ctx)
 	if err != nil {
 		return err
 	}
-	h, err := s.find(ctx, api)
+	h, err := e.find(ctx, api)
 	if err != nil {
 		return err
 	}
 	if h.state != enabled {
 		return &failure{fmt.Errorf("webhook %s is %s: no ping would come", h.id, h.state), "", typed("enable")}
 	}
-	log, err := s.deliveryLog(ctx)
+	log, err := e.deliveryLog(ctx)
 	if err != nil {
 		return err
 	}
 	if err := api.ping(ctx, h.id); err != nil {
 		return err
 	}
-	s.say("asked", "for a ping of webhook %s; waiting up to %v for it to arrive at %s", h.id, s.wait, s.values["static_function"])
-	return s.awaitPing(ctx, log)
+	e.say("asked", "for a ping of webhook %s; waiting up to %v for it to arrive at %s", h.id, e.wait, e.values["static_function"])
+	return e.awaitPing(ctx, log)
 }
 
 // awaitPing waits for a delivery that was taken. Nothing in the answer to the request
 // tells which one is the ping, nor what it looks like; any proves the way open. A
 // refusal proves nothing, since anybody can post, but may say what is wrong.
-func (s *session) awaitPing(ctx context.Context, log *deliveryLog) error {
+func (e *errand) awaitPing(ctx context.Context, log *deliveryLog) error {
 	var last *delivery
-	for waited := time.Duration(0); waited < s.wait; waited += pollEvery {
-		if err := s.pause(ctx, pollEvery); err != nil {
+	for waited := time.Duration(0); waited < e.wait; waited += pollEvery {
+		if err := e.pause(ctx, pollEvery); err != nil {
 			return err
 		}
 		fresh, err := log.read(ctx)
@@ -85,7 +85,7 @@ func (s *session) awaitPing(ctx context.Context, log *deliveryLog) error {
 		}
 		for _, d := range fresh {
 			if d.taken() {
-				s.say("arrived", "%s, type %q, id %s, on %s", d.Outcome, d.Type, d.WebhookID, d.Topic)
+				e.say("arrived", "%s, type %q, id %s, on %s", d.Outcome, d.Type, d.WebhookID, d.Topic)
 				return nil
 			}
 			last = d
@@ -93,13 +93,13 @@ func (s *session) awaitPing(ctx context.Context, log *deliveryLog) error {
 	}
 	if last != nil {
 		return &failure{
-			err:   fmt.Errorf("no delivery was taken within %v; the last one was answered %d, %s: %s", s.wait, last.Status, last.Outcome, last.Error),
+			err:   fmt.Errorf("no delivery was taken within %v; the last one was answered %d, %s: %s", e.wait, last.Status, last.Outcome, last.Error),
 			state: "the function is reached, but refuses",
 			next:  typed("doctor") + ", which says what is missing",
 		}
 	}
 	return &failure{
-		err:   fmt.Errorf("nothing arrived within %v", s.wait),
+		err:   fmt.Errorf("nothing arrived within %v", e.wait),
 		state: "the function is not reached: not deployed, not open to all callers, or another URL is registered; or the log is late",
 		next:  fmt.Sprintf("%s; %s shows the URL that is registered", typed("doctor"), typed("list")),
 	}
@@ -131,15 +131,15 @@ type deliveryLog struct {
 }
 
 // deliveryLog returns a log that has seen all there is so far.
-func (s *session) deliveryLog(ctx context.Context) (*deliveryLog, error) {
-	service, err := logging.NewService(ctx, s.google...)
+func (e *errand) deliveryLog(ctx context.Context) (*deliveryLog, error) {
+	service, err := logging.NewService(ctx, e.google...)
 	if err != nil {
 		return nil, fmt.Errorf("cloud logging client: %w", err)
 	}
 	l := &deliveryLog{service.Entries, &logging.ListLogEntriesRequest{
-		ResourceNames: []string{"projects/" + s.values["project"]},
+		ResourceNames: []string{"projects/" + e.values["project"]},
 		Filter: fmt.Sprintf(`resource.type="cloud_run_revision" AND resource.labels.service_name=%q AND jsonPayload.message="delivery" AND timestamp>=%q`,
-			s.values["static_function"], s.now().Add(-logWindow).UTC().Format(time.RFC3339)),
+			e.values["static_function"], e.now().Add(-logWindow).UTC().Format(time.RFC3339)),
 		OrderBy:  "timestamp desc",
 		PageSize: logPage,
 	}, map[string]bool{}}

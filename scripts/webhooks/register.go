@@ -39,12 +39,12 @@ Examples:
 	flags: func(flags *flag.FlagSet, o *options) {
 		flags.StringVar(&o.events, "events", subscribable, "subscribe to these `EVENTS`")
 	},
-	run: (*session).register,
+	run: (*errand).register,
 }
 
 // register makes the webhook, unless there is one.
-func (s *session) register(ctx context.Context) error {
-	k, err := s.keeper(ctx)
+func (e *errand) register(ctx context.Context) error {
+	k, err := e.keeper(ctx)
 	if err != nil {
 		return err
 	}
@@ -63,21 +63,21 @@ func (s *session) register(ctx context.Context) error {
 
 // A keeper has both the webhook and the secret in hand, and keeps them in step.
 type keeper struct {
-	*session
+	*errand
 	*vault
 	api *gemini
 }
 
-func (s *session) keeper(ctx context.Context) (*keeper, error) {
-	v, err := s.vault(ctx, s.values["signing_secret"])
+func (e *errand) keeper(ctx context.Context) (*keeper, error) {
+	v, err := e.vault(ctx, e.values["signing_secret"])
 	if err != nil {
 		return nil, err
 	}
-	api, err := s.gemini(ctx)
+	api, err := e.gemini(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &keeper{s, v, api}, nil
+	return &keeper{e, v, api}, nil
 }
 
 // create makes a webhook and stores its secret. From then on an interrupt must not

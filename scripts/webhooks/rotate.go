@@ -41,19 +41,19 @@ Examples:
 		flags.BoolVar(&o.immediately, "immediately", false, "revoke and disable the old versions at once")
 		idFlag(flags, o)
 	},
-	run: (*session).rotate,
+	run: (*errand).rotate,
 }
 
-func (s *session) rotate(ctx context.Context) error {
-	if s.finish && s.immediately {
+func (e *errand) rotate(ctx context.Context) error {
+	if e.finish && e.immediately {
 		return errors.New("-finish and -immediately do not go together")
 	}
-	k, err := s.keeper(ctx)
+	k, err := e.keeper(ctx)
 	if err != nil {
 		return err
 	}
 	needed := []string{mayAdd, mayList, mayAccess}
-	if s.finish || s.immediately {
+	if e.finish || e.immediately {
 		needed = append(needed, mayDisable)
 	}
 	if err := k.check(ctx, needed...); err != nil {
@@ -63,9 +63,9 @@ func (s *session) rotate(ctx context.Context) error {
 	switch {
 	case err != nil:
 		return err
-	case s.finish:
+	case e.finish:
 		return k.finishRotation(ctx, h)
-	case s.immediately:
+	case e.immediately:
 		return k.rotateNow(ctx, h)
 	}
 	return k.rotateMildly(ctx, h)

@@ -44,12 +44,12 @@ type vault struct {
 	pause  func(context.Context, time.Duration) error
 }
 
-func (s *session) vault(ctx context.Context, name string) (*vault, error) {
+func (e *errand) vault(ctx context.Context, name string) (*vault, error) {
 	client, err := secret.NewClient(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &vault{client, secret.Name(s.values["project"], name), s.pause}, nil
+	return &vault{client, secret.Name(e.values["project"], name), e.pause}, nil
 }
 
 // String returns the secret's short name.
