@@ -129,11 +129,13 @@ func (h *Handler) drain(term <-chan os.Signal) {
 func (h *Handler) quiet() <-chan struct{} {
 	h.counting.Lock()
 	defer h.counting.Unlock()
-	h.idle = make(chan struct{})
+	idle := make(chan struct{})
 	if h.requests == 0 {
-		close(h.idle)
+		close(idle)
+	} else {
+		h.idle = idle
 	}
-	return h.idle
+	return idle
 }
 
 func (h *Handler) begin() {

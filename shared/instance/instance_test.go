@@ -115,6 +115,16 @@ func TestQuiet(t *testing.T) {
 	all.Wait()
 }
 
+// A request that comes when all is quiet, and the process has not ended yet, is
+// answered like any other.
+func TestAfterQuiet(t *testing.T) {
+	h := &Handler{Build: func(context.Context) (*Function, error) { return &Function{Handler: teapot}, nil }}
+	<-h.quiet()
+	if got := get(h); got != http.StatusTeapot {
+		t.Errorf("answered %d", got)
+	}
+}
+
 // Warming up runs all warm-ups, whatever becomes of the others.
 func TestWarm(t *testing.T) {
 	var warmed atomic.Int32
