@@ -1,6 +1,7 @@
 // Command deliver is the sender's side: it signs events as Gemini does and posts
 // them, once, many times, or until they are taken. With -hostile it sends what
-// must be refused, and says what each answer should have been.
+// must be refused, and says what each answer should have been. With -explain it
+// says why a request that somebody captured is refused.
 package main
 
 import (
@@ -22,6 +23,9 @@ func run(ctx context.Context, args []string) error {
 	o, err := parse(args)
 	if err != nil {
 		return err
+	}
+	if o.explain != "" {
+		return explainCapture(ctx, o)
 	}
 	t, err := o.target(ctx)
 	if err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
@@ -14,8 +15,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/geminihook/geminihook/scripts/internal/commandtest"
+	"github.com/geminihook/geminihook/shared/webhook"
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
@@ -275,6 +278,9 @@ func TestFaultsAreOneLine(t *testing.T) {
 		{"-url http://127.0.0.1:1 -key main_test.go", "-key: not in PEM"},
 		{"-body /nonexistent", "-body: open /nonexistent"},
 		{"-hostile -retry", "-hostile sends its own deliveries"},
+		{"-jwks-file x", "-jwks-file is for -explain"},
+		{"-explain - -secret-file -", "cannot both be standard input"},
+		{"-explain /nonexistent -hostile", "-explain sends nothing"},
 	} {
 		t.Run(tt.args, func(t *testing.T) {
 			got := home.Run(t, "", "deliver", strings.Fields(tt.args)...)
@@ -314,4 +320,75 @@ func TestTrialsAreNamed(t *testing.T) {
 			names[tr.name] = true
 		}
 	}
+}
+
+// What deliver signs, -explain takes: by a secret from anywhere, and by a key set in
+// a file or at a URL.
+func TestExplain(t *testing.T) {
+	published := webhooktest.NewKeySet()
+	source := httptest.NewServer(published)
+	defer source.Close()
+	set := httptest.NewRecorder()
+	published.ServeHTTP(set, nil)
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	captured := func(scheme webhook.Scheme, k *keys) string {
+		a := &attempt{scheme: scheme, keys: k, id: webhooktest.NewID(), timestamp: webhooktest.Timestamp(time.Now()), body: webhooktest.NewEvent("video.generated")}
+		a.sign = signIn(scheme)
+		r, err := a.request()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var text bytes.Buffer
+		r.header.Write(&text)
+		return file(string(scheme), text.String()+"\r\n"+string(r.body))
+	}
+	secret := webhooktest.NewSecret()
+	mine := strangerKeys("https://a.example/x")
+	if err := mine.takeSecret(secret); err != nil {
+		t.Fatal(err)
+	}
+	mine.ed25519, mine.token = published.Ed25519(2), published.RSA()
+	v1, v1a, jwt := captured(webhook.V1, mine), captured(webhook.V1a, mine), captured(webhook.JWT, mine)
+	jwks, secretFile := file("jwks.json", set.Body.String()), file("secret", secret+"\n")
+
+	home := commandtest.NewHome(t)
+	for _, tt := range []struct {
+		args   []string
+		status int
+		want   string
+	}{
+		{[]string{v1, "-secret", secret}, 0, "Genuine"},
+		{[]string{v1, "-secret-file", secretFile}, 0, "Genuine"},
+		{[]string{v1, "-secret", webhooktest.NewSecret()}, 1, "no signature is by this secret"},
+		{[]string{v1, "-jwks-file", jwks}, 1, "static function's URL"},
+		{[]string{v1a, "-jwks-file", jwks}, 0, "v1a by key 3 of 4"},
+		{[]string{v1a, "-jwks-url", source.URL, "-json"}, 0, `"genuine":true`},
+		{[]string{jwt, "-jwks-file", jwks, "-audience", "y,https://a.example/x"}, 0, "alg RS256, kid rsa-1"},
+		{[]string{jwt, "-jwks-file", jwks, "-json"}, 1, `"causes":["token-audience"]`},
+		{[]string{jwt, "-jwks-file", v1}, 1, "not a JSON Web Key Set"},
+		{[]string{v1}, 1, "-explain needs what the receiver verifies by"},
+		{[]string{v1, "-secret", secret, "-jwks-file", jwks}, 1, "give one of"},
+		{[]string{v1, "-secret", secret, "-n", "2"}, 1, "-n does not go with it"},
+		{[]string{jwks, "-secret", secret}, 1, "neither raw HTTP"},
+		{[]string{"/nonexistent", "-secret", secret}, 1, "-explain: open /nonexistent"},
+	} {
+		got := home.Run(t, "", "deliver", append([]string{"-explain"}, tt.args...)...)
+		check(t, got, tt.status, tt.want)
+		if strings.Contains(got.Stdout+got.Stderr, strings.TrimPrefix(secret, "whsec_")) {
+			t.Errorf("%q: the output tells the secret", tt.args)
+		}
+	}
+	text, err := os.ReadFile(v1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	home.Env = []string{secretVariable + "=" + secret, "NO_COLOR="}
+	check(t, home.Run(t, string(text), "deliver", "-explain", "-"), 0, "✓ signature          good: v1 with this secret\n")
 }

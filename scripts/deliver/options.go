@@ -26,6 +26,11 @@ Elsewhere than at a serve, -url says where, and the signing needs a secret (v1) 
 a private key whose public half the receiver knows (v1a, jwt). A secret on the
 command line shows in ps: GEMINIHOOK_SECRET, or -secret-file, does not.
 
+With -explain it sends nothing: it says of a request that was captured, as raw HTTP,
+whether the functions would take it now, and if not why. It needs what they verify
+by, a secret or a key set. The exit status is 1 where they would refuse it, a genuine
+one that has grown old included.
+
 Examples:
   go run ./scripts/deliver
   go run ./scripts/deliver -hostile
@@ -33,6 +38,8 @@ Examples:
   go run ./scripts/deliver -n 10000 -concurrency 50
   go run ./scripts/deliver -body event.json -retry
   go run ./scripts/deliver -url http://127.0.0.1:8081          the serve on another port
+  GEMINIHOOK_SECRET=whsec_… go run ./scripts/deliver -explain request.txt
+  go run ./scripts/deliver -explain - -jwks-file jwks.json -audience https://… < request.txt
   GEMINIHOOK_SECRET=whsec_… go run ./scripts/deliver -url https://REGION-PROJECT.cloudfunctions.net/NAME
 `
 
@@ -55,6 +62,9 @@ type options struct {
 	retry       bool
 	firstPause  time.Duration
 	hostile     bool
+	explain     string
+	jwksURL     string
+	jwksFile    string
 	json        bool
 }
 
@@ -75,6 +85,9 @@ func parse(args []string) (*options, error) {
 	flags.BoolVar(&o.retry, "retry", false, "repeat each delivery until it is answered 2xx, with growing pauses, for up to 24 hours")
 	flags.DurationVar(&o.firstPause, "retry-pause", firstPause, "the first pause of -retry, from which all others follow")
 	flags.BoolVar(&o.hostile, "hostile", false, "send what must be refused, repeated or endured, and judge the answers")
+	flags.StringVar(&o.explain, "explain", "", "say why the request captured in this `FILE` is refused; - is standard input")
+	flags.StringVar(&o.jwksURL, "jwks-url", "", "with -explain, for v1a and jwt: verify by the key set at this `URL`, https or loopback")
+	flags.StringVar(&o.jwksFile, "jwks-file", "", "with -explain, for v1a and jwt: verify by the key set in this `FILE`")
 	flags.BoolVar(&o.json, "json", false, "write a JSON line for each result")
 	if err := command.Parse(flags, usage, args, os.Stdout); err != nil {
 		return nil, err
@@ -97,14 +110,7 @@ func (o *options) complete(flags *flag.FlagSet) (err error) {
 	if o.n < 0 || o.concurrency < 1 || o.firstPause <= 0 {
 		return errors.New("-n, -concurrency or -retry-pause is too small")
 	}
-	if o.hostile {
-		flags.Visit(func(f *flag.Flag) {
-			switch f.Name {
-			case "type", "body", "n", "concurrency", "retry", "retry-pause":
-				err = fmt.Errorf("-hostile sends its own deliveries: -%s does not go with it", f.Name)
-			}
-		})
-	}
+	err = o.together(flags)
 	if err == nil && o.url != "" {
 		o.at, err = parseURL(o.url)
 	}
@@ -115,6 +121,31 @@ func (o *options) complete(flags *flag.FlagSet) (err error) {
 		var text []byte
 		text, err = readFile("-secret-file", o.secretFile)
 		o.secret = strings.TrimSpace(string(text))
+	}
+	return err
+}
+
+// together checks that the flags go with one another.
+func (o *options) together(flags *flag.FlagSet) (err error) {
+	flags.Visit(func(f *flag.Flag) {
+		switch f.Name {
+		case "type", "body", "n", "concurrency", "retry", "retry-pause":
+			if o.hostile {
+				err = fmt.Errorf("-hostile sends its own deliveries: -%s does not go with it", f.Name)
+			}
+			fallthrough
+		case "url", "key", "scheme", "hostile":
+			if o.explain != "" {
+				err = fmt.Errorf("-explain sends nothing: -%s does not go with it", f.Name)
+			}
+		case "jwks-url", "jwks-file":
+			if o.explain == "" {
+				err = fmt.Errorf("-%s is for -explain", f.Name)
+			}
+		}
+	})
+	if err == nil && o.explain == "-" && o.secretFile == "-" {
+		err = errors.New("-explain and -secret-file cannot both be standard input")
 	}
 	return err
 }

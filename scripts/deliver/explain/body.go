@@ -1,0 +1,309 @@
+package explain
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"slices"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+const (
+	// maxRewritten bounds, in bytes, the bodies of which hundreds of rewritings are
+	// tried. Gemini's stay under 1 KiB.
+	maxRewritten = 128 << 10
+
+	// maxDepth bounds their levels. Gemini's have two.
+	maxDepth = 32
+)
+
+// A rewriting is a guess at the body that was signed.
+type rewriting struct {
+	how  string // empty for the body as it is
+	body []byte
+}
+
+// rewritings yields what the body may have been before something rewrote it, the
+// simplest guesses first.
+func rewritings(body []byte) iter.Seq[rewriting] {
+	return func(yield func(rewriting) bool) {
+		for _, r := range textual(body) {
+			if !yield(r) {
+				return
+			}
+		}
+		value, err := parse(body)
+		if err != nil {
+			return
+		}
+		for _, order := range orders {
+			ordered := arrange(value, order.compare)
+			for _, layout := range layouts {
+				for _, escape := range escapes {
+					w := writer{layout: layout, escape: escape.escape, slash: escape.slash}
+					w.write(ordered, 0)
+					if !yieldEnds(yield, join(layout.how, order.how, escape.how), w.text.String()) {
+						return
+					}
+				}
+			}
+		}
+	}
+}
+
+// yieldEnds yields a text with each of the line ends that it may have.
+func yieldEnds(yield func(rewriting) bool, how, text string) bool {
+	windows := strings.ReplaceAll(text, "\n", "\r\n")
+	return yield(rewriting{how, []byte(text)}) &&
+		yield(rewriting{how + ", a newline at its end", []byte(text + "\n")}) &&
+		yield(rewriting{how + `, lines ended by \r\n`, []byte(windows)}) &&
+		yield(rewriting{how + `, lines ended by \r\n, the last one too`, []byte(windows + "\r\n")})
+}
+
+// textual are the guesses that leave the JSON alone.
+func textual(body []byte) []rewriting {
+	unix := bytes.ReplaceAll(body, []byte("\r\n"), []byte("\n"))
+	all := []rewriting{
+		{"", body},
+		{"without the newline at its end", bytes.TrimRight(body, "\r\n")},
+		{"with a newline at its end", append(bytes.Clone(body), '\n')},
+		{`with \r\n at its end`, append(bytes.Clone(body), "\r\n"...)},
+		{`with \n where it has \r\n`, unix},
+		{`with \n where it has \r\n, and none at its end`, bytes.TrimRight(unix, "\n")},
+		{`with \r\n where it has \n`, bytes.ReplaceAll(unix, []byte("\n"), []byte("\r\n"))},
+		{"without the byte order mark", bytes.TrimPrefix(body, []byte("\ufeff"))},
+		{"without the white space around it", bytes.TrimSpace(body)},
+	}
+	if raw, err := base64.StdEncoding.DecodeString(string(body)); err == nil {
+		all = append(all, rewriting{"decoded from base64", raw})
+	}
+	var text string
+	if json.Unmarshal(body, &text) == nil {
+		all = append(all, rewriting{"taken out of the JSON string that it stands in", []byte(text)})
+	}
+	return all
+}
+
+func join(parts ...string) string {
+	return strings.Join(slices.DeleteFunc(parts, func(p string) bool { return p == "" }), ", ")
+}
+
+// A member is one of an object's, whose order a map would lose.
+type member struct {
+	name  string
+	value any
+}
+
+// parse reads a body that is one JSON value: objects become []member, and numbers
+// stay as they are written.
+func parse(body []byte) (any, error) {
+	if len(body) > maxRewritten {
+		return nil, errors.New("too long")
+	}
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.UseNumber()
+	value, err := parseValue(dec, 0)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return nil, errors.New("more than one JSON value")
+	}
+	return value, nil
+}
+
+func parseValue(dec *json.Decoder, depth int) (any, error) {
+	token, err := dec.Token()
+	switch {
+	case err != nil:
+		return nil, err
+	case depth > maxDepth:
+		return nil, errors.New("too deep")
+	case token == json.Delim('{'):
+		return parseObject(dec, depth+1)
+	case token == json.Delim('['):
+		return parseList(dec, depth+1)
+	}
+	return token, nil
+}
+
+func parseObject(dec *json.Decoder, depth int) (any, error) {
+	members := []member{}
+	for dec.More() {
+		name, err := dec.Token()
+		if err != nil {
+			return nil, err
+		}
+		value, err := parseValue(dec, depth)
+		if err != nil {
+			return nil, err
+		}
+		members = append(members, member{name.(string), value})
+	}
+	_, err := dec.Token()
+	return members, err
+}
+
+func parseList(dec *json.Decoder, depth int) (any, error) {
+	list := []any{}
+	for dec.More() {
+		value, err := parseValue(dec, depth)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, value)
+	}
+	_, err := dec.Token()
+	return list, err
+}
+
+// orders are those that an object's members may have had.
+var orders = []struct {
+	how     string
+	compare func(a, b member) int // nil where it was as it is
+}{
+	{"", nil},
+	{"its keys sorted", func(a, b member) int { return strings.Compare(a.name, b.name) }},
+	{"its keys in the order of the documentation", func(a, b member) int { return documented(a.name) - documented(b.name) }},
+}
+
+// documented is a key's place in the samples of Gemini's documentation.
+func documented(name string) int {
+	return slices.Index([]string{"type", "version", "timestamp", "data", "id"}, name) & 0xff // others last
+}
+
+// arrange returns a value with the members of all its objects in an order.
+func arrange(value any, compare func(a, b member) int) any {
+	switch value := value.(type) {
+	case []member:
+		arranged := make([]member, len(value))
+		for i, m := range value {
+			arranged[i] = member{m.name, arrange(m.value, compare)}
+		}
+		if compare != nil {
+			slices.SortStableFunc(arranged, compare)
+		}
+		return arranged
+	case []any:
+		arranged := make([]any, len(value))
+		for i, v := range value {
+			arranged[i] = arrange(v, compare)
+		}
+		return arranged
+	}
+	return value
+}
+
+// A layout is how a writer of JSON sets it.
+type layout struct {
+	how         string
+	comma       string
+	colon       string
+	indentation string // of a level; empty where all is on one line
+}
+
+var layouts = []layout{
+	{"compact, as JavaScript's JSON.stringify writes it", ",", ":", ""},
+	{`with ", " and ": ", as Python's json.dumps writes it`, ", ", ": ", ""},
+	{"indented by 2 spaces", ",", ": ", "  "},
+	{"indented by 4 spaces", ",", ": ", "    "},
+	{"indented by tabs", ",", ": ", "\t"},
+	{"indented by 1 space", ",", ": ", " "},
+}
+
+// escapes are the ways to write what JSON lets one write in several.
+var escapes = []struct {
+	how    string
+	escape func(r rune) bool // whether it is written as \u and four digits
+	slash  bool
+}{
+	{"", never, false},
+	{`with <, > and & escaped, as Go's encoding/json does`, html, false},
+	{"with all but ASCII escaped, as Python's json.dumps does", notASCII, false},
+	{"with all but ASCII and / escaped, as PHP's json_encode does", notASCII, true},
+}
+
+func never(rune) bool { return false }
+
+func html(r rune) bool { return strings.ContainsRune("<>&\u2028\u2029", r) }
+
+func notASCII(r rune) bool { return r >= utf8.RuneSelf }
+
+// A writer writes JSON in a layout.
+type writer struct {
+	layout
+	escape func(rune) bool
+	slash  bool // is escaped
+	text   bytes.Buffer
+}
+
+func (w *writer) write(value any, depth int) {
+	switch value := value.(type) {
+	case []member:
+		w.list("{}", len(value), depth, func(i int) {
+			w.quote(value[i].name)
+			w.text.WriteString(w.colon)
+			w.write(value[i].value, depth+1)
+		})
+	case []any:
+		w.list("[]", len(value), depth, func(i int) { w.write(value[i], depth+1) })
+	case string:
+		w.quote(value)
+	case nil:
+		w.text.WriteString("null")
+	default: // a bool or a json.Number
+		fmt.Fprint(&w.text, value)
+	}
+}
+
+// list writes n items between two brackets.
+func (w *writer) list(brackets string, n, depth int, item func(i int)) {
+	w.text.WriteByte(brackets[0])
+	for i := range n {
+		if i > 0 {
+			w.text.WriteString(w.comma)
+		}
+		w.line(depth + 1)
+		item(i)
+	}
+	if n > 0 {
+		w.line(depth)
+	}
+	w.text.WriteByte(brackets[1])
+}
+
+func (w *writer) line(depth int) {
+	if w.indentation != "" {
+		w.text.WriteString("\n" + strings.Repeat(w.indentation, depth))
+	}
+}
+
+// shortEscapes are those of RFC 8259, section 7, that everybody writes.
+var shortEscapes = map[rune]string{'"': `\"`, '\\': `\\`, '\b': `\b`, '\f': `\f`, '\n': `\n`, '\r': `\r`, '\t': `\t`}
+
+func (w *writer) quote(text string) {
+	w.text.WriteByte('"')
+	for _, r := range text {
+		short, ok := shortEscapes[r]
+		switch {
+		case ok:
+			w.text.WriteString(short)
+		case r == '/' && w.slash:
+			w.text.WriteString(`\/`)
+		case r > 0xffff && w.escape(r):
+			high, low := utf16.EncodeRune(r)
+			fmt.Fprintf(&w.text, `\u%04x\u%04x`, high, low)
+		case r < ' ' || w.escape(r):
+			fmt.Fprintf(&w.text, `\u%04x`, r)
+		default:
+			w.text.WriteRune(r)
+		}
+	}
+	w.text.WriteByte('"')
+}

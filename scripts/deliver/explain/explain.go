@@ -1,0 +1,267 @@
+// Package explain says whether a captured request is a genuine delivery, and if it
+// is not, why: what is at fault, and what to do about it.
+//
+// What counts is the verdict of the verifiers in shared/webhook, those of the
+// functions. All that is tried beside them only looks for the cause.
+package explain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/geminihook/geminihook/shared/webhook"
+)
+
+// A Cause is why a request is refused.
+type Cause string
+
+const (
+	HeaderMissing    Cause = "header-missing"
+	HeaderRenamed    Cause = "header-renamed"
+	HeaderDuplicated Cause = "header-duplicated"
+	HeaderMalformed  Cause = "header-malformed"
+	Milliseconds     Cause = "timestamp-milliseconds"
+	Method           Cause = "method"
+
+	V1AtDynamic   Cause = "v1-at-dynamic"
+	V1aAtStatic   Cause = "v1a-at-static"
+	JWTAtStatic   Cause = "jwt-at-static"
+	SignatureForm Cause = "signature-form"
+
+	SecretForm  Cause = "secret-form"
+	SecretRaw   Cause = "secret-raw"
+	WrongSecret Cause = "wrong-secret"
+	KeyNotInSet Cause = "key-not-in-set"
+	Rewritten   Cause = "body-rewritten"
+	Incomplete  Cause = "body-incomplete"
+
+	Token    Cause = "token"
+	Audience Cause = "token-audience"
+	Expired  Cause = "token-expired"
+	Event    Cause = "token-event"
+
+	Stale   Cause = "stale"
+	Ahead   Cause = "ahead"
+	Refused Cause = "refused" // whatever else the verifier says
+)
+
+// A Receiver is the endpoint that the request was for, with what it verifies by. It
+// is a dynamic one where there are Keys, else a static one.
+type Receiver struct {
+	Secret string
+
+	Keys      []webhook.PublicKey
+	Audiences []string
+}
+
+// A Report is what came out.
+type Report struct {
+	Genuine bool     `json:"genuine"` // a function would take it now
+	Causes  []Cause  `json:"causes"`  // what is at fault, the first thing first
+	Checks  []Check  `json:"checks"`
+	Verdict string   `json:"verdict"`
+	Do      []string `json:"do"`
+}
+
+// A Check is one step.
+type Check struct {
+	Mark Mark   `json:"mark"`
+	What string `json:"what"`
+	Says string `json:"says"`
+}
+
+// A Mark is how a check ended.
+type Mark string
+
+const (
+	Pass Mark = "pass"
+	Fail Mark = "fail"
+	Note Mark = "note" // neither: to be known
+)
+
+// A finding is a cause with what it means and what to do.
+type finding struct {
+	cause Cause
+	why   string
+	do    string
+}
+
+// An examination is of one request at one receiver.
+type examination struct {
+	to       Receiver
+	capture  *Capture
+	now      time.Time
+	header   headers // what is left to verify with when the names are put right
+	findings []finding
+	report   Report
+}
+
+// Explain examines a request.
+func (to Receiver) Explain(c *Capture) *Report {
+	x := &examination{to: to, capture: c, now: time.Now()}
+	x.request()
+	x.headers()
+	x.body()
+	if x.scheme() {
+		x.signature()
+	}
+	x.age()
+	x.conclude()
+	return &x.report
+}
+
+func (x *examination) say(mark Mark, what, format string, args ...any) {
+	x.report.Checks = append(x.report.Checks, Check{mark, what, fmt.Sprintf(format, args...)})
+}
+
+// find reports a check that failed, and why.
+func (x *examination) find(f finding, what, format string, args ...any) {
+	x.say(Fail, what, format, args...)
+	x.findings = append(x.findings, f)
+}
+
+// has reports whether a cause was found.
+func (x *examination) has(c Cause) bool {
+	return slices.ContainsFunc(x.findings, func(f finding) bool { return f.cause == c })
+}
+
+// dynamic reports whether the receiver is a dynamic endpoint.
+func (x *examination) dynamic() bool { return x.to.Keys != nil }
+
+// request looks at the request line, where there is one.
+func (x *examination) request() {
+	where, token := x.capture.where()
+	switch {
+	case where == "":
+		return
+	case x.capture.Method != "" && x.capture.Method != "POST":
+		x.find(finding{Method, "deliveries are POST requests", "post it"}, "request", "%s: not a POST", printable(where))
+	default:
+		x.say(Pass, "request", "%s", printable(where))
+	}
+	if x.dynamic() && !token {
+		x.say(Note, "URL token", "none in the URL: where one is required, the answer is 401 before anything else is looked at")
+	} else if x.dynamic() {
+		x.say(Note, "URL token", "there is one; whether it is yours is not checked here")
+	}
+}
+
+func (x *examination) body() {
+	n, event := len(x.capture.Body), (&webhook.Delivery{Body: x.capture.Body}).Event()
+	text := fmt.Sprintf("%d bytes", n)
+	if event.Type != "" {
+		text += ", " + printable(event.Type)
+	}
+	switch {
+	case x.capture.short != "":
+		x.say(Fail, "body", "%s", x.capture.short)
+		return
+	case x.capture.note != "":
+		text += ", " + x.capture.note
+	}
+	x.say(Pass, "body", "%s", text)
+}
+
+// age holds the timestamp against now. A capture is rarely read within the five
+// minutes, so it is the cause only where there is no other.
+func (x *examination) age() {
+	if x.header.sent.IsZero() {
+		return
+	}
+	age, limit := x.now.Sub(x.header.sent), fmt.Sprintf("%.0f minutes", webhook.DefaultTolerance.Minutes())
+	at := utc(x.header.sent)
+	says := fmt.Sprintf("%s, %s; up to %s either way are taken", at, from(age), limit)
+	f := finding{Stale, fmt.Sprintf("the timestamp is %v old, and a receiver takes %s", round(age), limit),
+		fmt.Sprintf("nothing, if it arrived within %s of %s: it was right at its time; else look for what held it up, a queue or a clock", limit, at)}
+	if age < 0 {
+		f = finding{Ahead, fmt.Sprintf("the timestamp is %v ahead of this machine's clock, and a receiver takes %s", round(-age), limit),
+			"set the clocks: the sender's or this machine's"}
+	}
+	switch {
+	case age.Abs() <= webhook.DefaultTolerance:
+		x.say(Pass, "age", "%s", says)
+	case len(x.findings) > 0:
+		x.say(Note, "age", "%s", says)
+	default:
+		x.find(f, "age", "%s", says)
+	}
+}
+
+func utc(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
+
+func from(age time.Duration) string {
+	if age < 0 {
+		return round(-age).String() + " ahead"
+	}
+	return round(age).String() + " ago"
+}
+
+// conclude asks the verifier, which knows nothing of the findings.
+func (x *examination) conclude() {
+	err := x.verify(x.capture.Header, webhook.DefaultTolerance).err
+	r := &x.report
+	r.Genuine, r.Causes, r.Do = err == nil && !x.has(Method), []Cause{}, []string{}
+	if r.Genuine {
+		r.Verdict = "Genuine: the functions take it."
+		return
+	}
+	if len(x.findings) == 0 {
+		x.findings = []finding{{Refused, err.Error(), "compare the request with what the sender sent"}}
+	}
+	var why []string
+	for _, f := range x.findings {
+		r.Causes, why, r.Do = append(r.Causes, f.cause), append(why, f.why), append(r.Do, f.do)
+	}
+	kind := "Refused"
+	if errors.Is(err, webhook.ErrStale) && !x.has(Event) {
+		kind = "Genuine, but refused now"
+	}
+	r.Verdict = kind + ": " + strings.Join(why, "; and ") + "."
+}
+
+// A keyring holds keys and remembers whether one matched.
+type keyring[K any] struct {
+	keys  []K
+	asked *bool
+	match *int // the key's number, from 1
+}
+
+func (k keyring[K]) Find(_ context.Context, match func(K) bool) (bool, error) {
+	*k.asked = true
+	*k.match = slices.IndexFunc(k.keys, match) + 1
+	return *k.match > 0, nil
+}
+
+// A result is what a verifier said, and how far it came.
+type result struct {
+	asked bool // for a key: headers, and a token's form, are sound
+	key   int  // that matched, from 1; 0 where none did
+	err   error
+}
+
+// anyAge is a tolerance within which every time is.
+const anyAge = 200 * 365 * 24 * time.Hour
+
+// verify asks the verifier of the receiver's endpoint.
+func (x *examination) verify(h map[string][]string, tolerance time.Duration) (r result) {
+	return x.verifyBody(h, x.capture.Body, tolerance)
+}
+
+func (x *examination) verifyBody(h map[string][]string, body []byte, tolerance time.Duration) (r result) {
+	if x.dynamic() {
+		v := webhook.Dynamic{Keys: keyring[webhook.PublicKey]{x.to.Keys, &r.asked, &r.key}, Audiences: x.to.Audiences, UnboundJWT: true, Tolerance: tolerance}
+		_, r.err = v.Verify(context.Background(), h, body)
+		return r
+	}
+	var keys []webhook.SigningKey
+	if key, err := webhook.ParseSigningKey([]byte(x.to.Secret)); err == nil {
+		keys = append(keys, key)
+	}
+	v := webhook.Static{Keys: keyring[webhook.SigningKey]{keys, &r.asked, &r.key}, Tolerance: tolerance}
+	_, r.err = v.Verify(context.Background(), h, body)
+	return r
+}

@@ -1,0 +1,143 @@
+package explain
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/geminihook/geminihook/shared/webhook"
+)
+
+// A token is what a JSON Web Token says, verified or not. It is only shown: what
+// counts is what the verifier reads.
+type token struct {
+	header struct{ Alg, Kid string }
+	claims map[string]json.RawMessage
+}
+
+func decodeToken(text string) (t token) {
+	parts := strings.Split(text, ".")
+	for i, into := range []any{&t.header, &t.claims} {
+		if raw, err := base64.RawURLEncoding.DecodeString(parts[i]); err == nil {
+			_ = json.Unmarshal(raw, into)
+		}
+	}
+	return t
+}
+
+// tokenSignature looks at a token in the verifier's order.
+func (x *examination) tokenSignature(r result) {
+	t := decodeToken(x.header.signature)
+	about := fmt.Sprintf("alg %s, kid %s", orNone(t.header.Alg), orNone(t.header.Kid))
+	switch {
+	case !r.asked && len(x.findings) > 0: // the headers kept the verifier from it
+		x.say(Note, "token", "%s; not checked", about)
+	case !r.asked:
+		x.find(finding{Token, plain(r.err), "only tokens by RS256, ES256 or EdDSA are taken"}, "token", "%s: %s", about, plain(r.err))
+	case r.key == 0:
+		x.find(finding{KeyNotInSet, "the token is signed by no key in the set: " + x.kid(t.header.Kid),
+			"take the set from " + keySetURL + ", anew if the sender has rotated its keys; if it is that one, the token is forged"},
+			"token", "%s: by none of %d keys; %s", about, len(x.to.Keys), x.kid(t.header.Kid))
+	default:
+		x.say(Pass, "token", "%s: signed by key %d of %d in the set", about, r.key, len(x.to.Keys))
+		x.claims(t, r.err)
+	}
+}
+
+func orNone(text string) string {
+	if text == "" {
+		return "none"
+	}
+	return printable(text)
+}
+
+// kid says whether the set has a key of this id.
+func (x *examination) kid(id string) string {
+	if id == "" {
+		return "the token names none"
+	}
+	for _, k := range x.to.Keys {
+		if k.ID == id {
+			return "the set has a key of its kid, which did not sign it, or not this"
+		}
+	}
+	return "none has its kid"
+}
+
+// claims looks at what a token says that a key in the set signed. err is the
+// verifier's, whatever the time.
+func (x *examination) claims(t token, err error) {
+	if errors.Is(err, webhook.ErrAudience) {
+		f := finding{Audience, "the token is for another audience: " + t.audience(), "say the right one (-audience; JWT_AUDIENCE of the function), if it is yours"}
+		if len(x.to.Audiences) == 0 {
+			f.why, f.do = "no audience is configured, so every token is refused; this one is for "+t.audience(), "say -audience, what JWT_AUDIENCE of the function is"
+		}
+		x.find(f, "aud", "%s", t.audience())
+		return
+	}
+	x.say(Pass, "aud", "%s", t.audience())
+	if err == nil || x.eventAtFault(t) {
+		x.expiry(t)
+	}
+	switch {
+	case err == nil && (t.claims["type"] == nil || t.claims["data"] == nil):
+		x.say(Note, "event", "the token carries none, so nothing binds the body: taken only while a URL token is required")
+	case err == nil:
+		x.say(Pass, "event", "the token's is the body's")
+	case x.eventAtFault(t):
+		x.find(finding{Event, plain(err), "compare type and data in the token with the body: another body was sent with it, or it was changed"}, "event", "%s", plain(err))
+	default:
+		x.find(finding{Token, plain(err), "have the sender make a token that lives for an hour at most"}, "exp", "%s", plain(err))
+	}
+}
+
+// eventAtFault reports whether the token would be good with a body of its own
+// event.
+func (x *examination) eventAtFault(t token) bool {
+	body, err := json.Marshal(map[string]json.RawMessage{"type": t.claims["type"], "data": t.claims["data"]})
+	return err == nil && x.verifyBody(x.header.http(), body, anyAge).err == nil
+}
+
+// expiry holds the token's end against now.
+func (x *examination) expiry(t token) {
+	ago := x.now.Sub(t.time("exp"))
+	says := utc(t.time("exp")) + ", " + from(ago)
+	if ago < webhook.DefaultTolerance {
+		x.say(Pass, "exp", "%s", says)
+		return
+	}
+	x.find(finding{Expired, "the token expired " + from(ago), "nothing, if it arrived before " + utc(t.time("exp")) + ": it was right at its time"}, "exp", "%s", says)
+}
+
+func (t token) time(claim string) time.Time {
+	var seconds float64
+	_ = json.Unmarshal(t.claims[claim], &seconds)
+	return time.Unix(int64(seconds), 0)
+}
+
+// audience is the token's aud without queries, which may hold a URL token.
+func (t token) audience() string {
+	var one string
+	var all []string
+	if json.Unmarshal(t.claims["aud"], &one) == nil {
+		all = []string{one}
+	} else {
+		_ = json.Unmarshal(t.claims["aud"], &all)
+	}
+	for i := range all {
+		all[i], _, _ = strings.Cut(all[i], "?")
+	}
+	return orNone(strings.Join(all, ", "))
+}
+
+// plain is a verifier's reason without the kind of error before it.
+func plain(err error) string {
+	_, reason, ok := strings.Cut(err.Error(), ": ")
+	if !ok {
+		return err.Error()
+	}
+	return printable(reason)
+}
