@@ -29,12 +29,11 @@ type claims struct {
 type audience []string
 
 func (a *audience) UnmarshalJSON(text []byte) error {
-	var one string
-	if json.Unmarshal(text, &one) == nil {
-		*a = audience{one}
-		return nil
+	if text[0] == '[' {
+		return json.Unmarshal(text, (*[]string)(a))
 	}
-	return json.Unmarshal(text, (*[]string)(a))
+	*a = make(audience, 1)
+	return json.Unmarshal(text, &(*a)[0])
 }
 
 func (c *claims) checkAudience(ours []string) error {
@@ -81,12 +80,13 @@ func (c *claims) checkTime(now time.Time, tolerance time.Duration) error {
 }
 
 // numericDate reads seconds since 1970, with or without a fraction (RFC 7519,
-// section 2). What no clock will show counts as absent.
+// section 2). What no clock will show is cut to thousands of years away.
 func numericDate(seconds *float64) (time.Time, bool) {
-	if seconds == nil || math.IsNaN(*seconds) || math.Abs(*seconds) > 1e11 {
+	if seconds == nil {
 		return time.Time{}, false
 	}
-	whole, fraction := math.Modf(*seconds)
+	const most = 1e11
+	whole, fraction := math.Modf(max(-most, min(*seconds, most)))
 	return time.Unix(int64(whole), int64(fraction*1e9)), true
 }
 

@@ -145,7 +145,7 @@ func checkAge(what string, sent, now time.Time, tolerance time.Duration) error {
 	case age > tolerance:
 		return fmt.Errorf("%w: %s is %v old", ErrStale, what, age.Truncate(time.Second))
 	case age < -tolerance:
-		return fmt.Errorf("%w: %s is %v ahead", ErrStale, what, (-age).Truncate(time.Second))
+		return fmt.Errorf("%w: %s is %v ahead", ErrStale, what, sent.Sub(now).Truncate(time.Second))
 	}
 	return nil
 }

@@ -380,12 +380,14 @@ func TestJWTClaims(t *testing.T) {
 	})
 }
 
-// What no clock shows is absent, so it passes where the claim is optional. It is
-// written down here because it is a choice.
-func TestJWTAbsurdOptionalTimes(t *testing.T) {
+// What no clock shows is held against the clock all the same.
+func TestJWTAbsurdTimes(t *testing.T) {
 	runTokenRows(t, []tokenRow{
-		{"iat beyond all clocks", claim("iat", 1e300), nil},
-		{"nbf beyond all clocks", claim("nbf", 1e300), nil},
+		{"iat beyond all clocks", claim("iat", 1e300), webhook.ErrStale},
+		{"iat before all clocks", claim("iat", -1e300), webhook.ErrStale},
+		{"nbf beyond all clocks", claim("nbf", 1e300), webhook.ErrStale},
+		{"nbf before all clocks", claim("nbf", -1e300), nil},
+		{"exp before all clocks", claim("exp", -1e300), webhook.ErrStale},
 	})
 }
 
