@@ -16,10 +16,11 @@ import (
 	"github.com/geminihook/geminihook/scripts/internal/command"
 	"github.com/geminihook/geminihook/scripts/internal/running"
 	"github.com/geminihook/geminihook/scripts/serve/before"
+	"github.com/geminihook/geminihook/scripts/serve/inspector"
 )
 
-// maxShown is how much of a body is shown, in bytes. Gemini's are thin.
-const maxShown = 600
+// maxShown is how much of a body is shown, in bytes. The page shows all of it.
+const maxShown = 200
 
 // A console shows what happens: on standard output what was asked for, the rest on
 // standard error. It may be used concurrently.
@@ -29,6 +30,8 @@ type console struct {
 	json     bool
 	paint    command.Paint // on out
 	logPaint command.Paint // on err
+
+	deliveries *inspector.Deliveries // what the page shows
 
 	published atomic.Int64
 }
@@ -41,6 +44,8 @@ func newConsole(json bool) *console {
 		json:     json,
 		paint:    command.PaintFor(before.Stdout),
 		logPaint: command.PaintFor(before.Stderr),
+
+		deliveries: inspector.NewDeliveries(),
 	}
 }
 
@@ -84,6 +89,7 @@ func (c *console) ready(s *running.Serve, p *parts) {
 		fmt.Fprintf(&b, "  %-15s %s\n", name, value)
 	}
 	fmt.Fprintf(&b, "%s\n\n", c.paint.In(command.Bold, "geminihook serves both functions, as deployed, on this machine"))
+	row("page", strings.TrimSuffix(s.StaticURL, staticPath)+"/")
 	row("static", s.StaticURL)
 	for _, secret := range s.Secrets {
 		row("  secret", secret)
@@ -109,7 +115,7 @@ func (p *parts) describeProducts(row func(name, value string)) {
 	row("Pub/Sub", "official emulator at "+p.pubsub)
 }
 
-const next = `Next, in another terminal:
+const next = `Open the page to watch deliveries and to send samples. Or, in another terminal:
 
   go run ./scripts/deliver             one event of each type, to both endpoints
   go run ./scripts/deliver -hostile    everything that must be refused, and why
@@ -119,6 +125,7 @@ Every message that reaches a topic is shown below. Ctrl-C ends it.`
 // message shows a message that reached a topic.
 func (c *console) message(topic string, m *pubsubpb.PubsubMessage) {
 	c.published.Add(1)
+	c.deliveries.Published(topic, m)
 	if c.json {
 		c.event(published{"published", topic, m.Attributes, m.Data})
 		return
@@ -131,9 +138,9 @@ func (c *console) message(topic string, m *pubsubpb.PubsubMessage) {
 		id:     a["ce-id"],
 		where:  strings.TrimPrefix(a["ce-source"], sourcePrefix),
 		amount: fmt.Sprintf("%d B", len(m.Data)),
-		rest:   a["ce-subject"],
+		rest:   shown(m.Data),
 	}
-	c.screen.put(c.out, fmt.Sprintf("%s\n%s%s\n", head, indent, c.paint.In(command.Dim, shown(m.Data))))
+	c.screen.put(c.out, head.String()+"\n")
 }
 
 // note says something on standard error.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httputil"
@@ -10,26 +9,22 @@ import (
 	"sync/atomic"
 
 	"github.com/geminihook/geminihook/scripts/internal/running"
+	"github.com/geminihook/geminihook/scripts/serve/inspector"
+	"github.com/geminihook/geminihook/shared/webhook"
 )
 
-const welcome = `geminihook: both functions on this machine.
-
-POST /StaticWebhook            deliveries of project-level webhooks
-POST /DynamicWebhook?token=…   deliveries of per-request webhooks
-
-go run ./scripts/deliver sends some. serve's own output shows what becomes of them.
-`
-
-// front is what serve listens with: the functions, and a page.
-func front(functions *url.URL, instance string) http.Handler {
+// front is what serve listens with: the functions, and the page that shows what
+// goes to them.
+func front(functions *url.URL, instance string, page *inspector.Inspector) http.Handler {
 	proxy := proxyTo(functions)
 	mux := http.NewServeMux()
-	mux.Handle(staticPath, proxy)
-	mux.Handle(dynamicPath, proxy)
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
+	mux.Handle(staticPath, page.Watch(webhook.StaticEndpoint, proxy))
+	mux.Handle(dynamicPath, page.Watch(webhook.DynamicEndpoint, proxy))
+	shown := page.Handler()
+	mux.Handle("/inspector/", shown)
+	mux.HandleFunc("/{$}", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set(running.Header, instance)
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		fmt.Fprint(w, welcome)
+		shown.ServeHTTP(w, r)
 	})
 	return mux
 }

@@ -57,6 +57,7 @@ func (c *console) log(text []byte) {
 	if bytes.Contains(text, []byte(`"execution_id":"`+probeID+`"`)) || bytes.HasPrefix(text, []byte("Serving function: ")) {
 		return
 	}
+	c.deliveries.Logged(text)
 	c.screen.put(c.err, c.logLine(text))
 }
 

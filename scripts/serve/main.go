@@ -78,7 +78,12 @@ func serve(stop context.Context, o *options, c *console) error {
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: front(functions, me.Instance), ReadHeaderTimeout: headerTimeout}
+	page, err := inspect(stop, o, parts, me, c.deliveries)
+	if err != nil {
+		return err
+	}
+	server := &http.Server{Handler: front(functions, me.Instance, page), ReadHeaderTimeout: headerTimeout}
+	server.RegisterOnShutdown(c.deliveries.Close)
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
 
@@ -140,8 +145,9 @@ func (p *parts) describe(o *options, addr *net.TCPAddr) *running.Serve {
 		DynamicURL: base + dynamicPath + "?token=" + o.tokens[0],
 		Secrets:    o.secrets,
 		Audience:   o.audience,
-		Ed25519:    p.ed25519,
-		RSA:        p.rsa,
+	}
+	if p.keys != nil {
+		s.Ed25519, s.RSA = private(p.keys.Ed25519(0)), private(p.keys.RSA())
 	}
 	if s.Audience == "" {
 		s.Audience = base + dynamicPath

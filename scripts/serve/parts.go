@@ -36,8 +36,8 @@ type parts struct {
 	secretManager string
 	jwksURL       string
 
-	official     bool   // Firestore and Pub/Sub are the official emulators
-	ed25519, rsa string // the private keys in PEM, where the public ones are ours
+	official bool                // Firestore and Pub/Sub are the official emulators
+	keys     *webhooktest.KeySet // nil where the public keys come from elsewhere
 
 	stops []func()
 }
@@ -141,14 +141,13 @@ func (p *parts) startKeySet() error {
 		return err
 	}
 	p.stops = append(p.stops, func() { listener.Close() })
-	keys := webhooktest.NewKeySet()
+	p.keys = webhooktest.NewKeySet()
 	const path = "/.well-known/jwks.json"
 	mux := http.NewServeMux()
-	mux.Handle("GET "+path, keys)
+	mux.Handle("GET "+path, p.keys)
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: headerTimeout}
 	go server.Serve(listener)
 	p.jwksURL = "http://" + listener.Addr().String() + path
-	p.ed25519, p.rsa = private(keys.Ed25519(0)), private(keys.RSA())
 	return nil
 }
 

@@ -1,0 +1,215 @@
+"use strict";
+
+const at = (id) => document.getElementById(id);
+const rows = at("rows");
+const kept = 1000; // the server keeps no more
+let open = 0; // the id of the delivery that is shown
+
+// The list.
+
+function element(name, text, className) {
+  const e = document.createElement(name);
+  e.textContent = text;
+  if (className) e.className = className;
+  return e;
+}
+
+function rowOf(d) {
+  const tr = document.createElement("tr");
+  tr.tabIndex = 0;
+  tr.dataset.id = d.id;
+  tr.dataset.outcome = d.outcome;
+  tr.dataset.type = d.type || "no type";
+  const outcome = document.createElement("td");
+  outcome.append(element("span", `${d.status} ${d.outcome}`, `badge ${d.tone}`));
+  const claimed = d.genuine ? "" : "claimed";
+  const type = element("td", d.type || "–", claimed);
+  if (claimed) type.title = "as the body says; not verified";
+  tr.append(element("td", d.time), outcome, type, element("td", d.endpoint), element("td", d.scheme || "–", claimed), element("td", d.latency, "number"));
+  return tr;
+}
+
+function add(d) {
+  const tr = rowOf(d);
+  rows.prepend(tr);
+  choice("by-outcome", tr.dataset.outcome);
+  choice("by-type", tr.dataset.type);
+  show(tr);
+  if (rows.children.length > kept) rows.lastElementChild.remove();
+  return tr;
+}
+
+// choice adds a value to a filter that does not have it yet.
+function choice(id, value) {
+  const select = at(id);
+  if ([...select.options].some((o) => o.value === value)) return;
+  const option = element("option", value);
+  option.value = value;
+  const after = [...select.options].slice(1).find((o) => o.value > value);
+  select.insertBefore(option, after || null);
+}
+
+function show(tr) {
+  const outcome = at("by-outcome").value;
+  const type = at("by-type").value;
+  tr.hidden = Boolean((outcome && outcome !== tr.dataset.outcome) || (type && type !== tr.dataset.type));
+}
+
+function summarize() {
+  const shown = rows.querySelectorAll("tr:not([hidden])").length;
+  const all = rows.children.length;
+  at("shown").textContent = shown === all ? "" : `${shown} of ${all} shown`;
+  at("empty").hidden = all > 0;
+  mark();
+}
+
+function mark() {
+  for (const tr of rows.children) tr.setAttribute("aria-selected", String(Number(tr.dataset.id) === open));
+}
+
+const groups = {
+  published: ["published"],
+  repeated: ["duplicate", "busy"],
+  refused: ["malformed", "too_large", "unauthorized", "forged", "audience", "method"],
+};
+
+function count(c) {
+  const of = (names) => names.reduce((sum, name) => sum + (c.outcomes[name] || 0), 0);
+  const n = { received: c.received, messages: c.messages, errors: c.received };
+  for (const [group, names] of Object.entries(groups)) {
+    n[group] = of(names);
+    n.errors -= n[group];
+  }
+  for (const e of document.querySelectorAll("[data-count]")) e.textContent = n[e.dataset.count];
+}
+
+// What happens, as it happens.
+
+function listen() {
+  const events = new EventSource("/inspector/events");
+  const state = (name, text) => {
+    at("link").dataset.state = name;
+    at("link").textContent = text;
+  };
+  events.onopen = () => state("live", "live");
+  events.onerror = () => {
+    state("off", "serve does not answer");
+    if (events.readyState === EventSource.CLOSED) setTimeout(listen, 2000);
+  };
+  events.addEventListener("list", (e) => {
+    const { rows: all, counts } = JSON.parse(e.data);
+    rows.replaceChildren();
+    all.forEach(add);
+    count(counts);
+    summarize();
+  });
+  events.addEventListener("row", (e) => {
+    const { row, counts } = JSON.parse(e.data);
+    count(counts);
+    if (!row) return;
+    const tr = add(row);
+    tr.classList.add("new");
+    setTimeout(() => tr.classList.remove("new"), 1200);
+    summarize();
+  });
+}
+
+for (const id of ["by-outcome", "by-type"]) {
+  at(id).addEventListener("change", () => {
+    for (const tr of rows.children) show(tr);
+    summarize();
+  });
+}
+
+// One delivery.
+
+async function openDelivery(id) {
+  const answer = await fetch(`/inspector/deliveries/${id}`);
+  const detail = at("detail");
+  const text = await answer.text();
+  if (answer.ok) detail.innerHTML = text; // a template's, which escapes what was received
+  else detail.textContent = text;
+  open = id;
+  detail.hidden = false;
+  detail.scrollTop = 0;
+  document.querySelector("main").classList.add("open");
+  detail.focus({ preventScroll: window.innerWidth > 960 });
+  mark();
+}
+
+function closeDelivery() {
+  const was = rows.querySelector(`[data-id="${open}"]`);
+  open = 0;
+  at("detail").hidden = true;
+  document.querySelector("main").classList.remove("open");
+  mark();
+  if (was) was.focus();
+}
+
+rows.addEventListener("click", (e) => {
+  const tr = e.target.closest("tr");
+  if (tr) openDelivery(Number(tr.dataset.id));
+});
+
+at("detail").addEventListener("click", (e) => {
+  const button = e.target.closest("button");
+  if (!button) return;
+  if ("close" in button.dataset) closeDelivery();
+  if (button.dataset.copy) copy(button);
+  if (button.dataset.again) post(button, `/inspector/deliveries/${button.dataset.id}/again`, { anew: button.dataset.again === "anew" });
+});
+
+async function copy(button) {
+  const source = at(button.dataset.copy);
+  const label = button.textContent;
+  try {
+    await navigator.clipboard.writeText(source.value);
+  } catch { // over plain http at another address than loopback there is no clipboard
+    source.hidden = false;
+    source.select();
+    document.execCommand("copy");
+    source.hidden = true;
+  }
+  button.textContent = "Copied";
+  setTimeout(() => { button.textContent = label; }, 1500);
+}
+
+// Keys.
+
+function neighbour(tr, way) {
+  do tr = way > 0 ? tr.nextElementSibling : tr.previousElementSibling;
+  while (tr && tr.hidden);
+  return tr;
+}
+
+document.addEventListener("keydown", (e) => {
+  if (e.key === "Escape" && open) return closeDelivery();
+  const tr = document.activeElement.closest("#rows tr");
+  const way = { ArrowDown: 1, ArrowUp: -1 }[e.key];
+  if (e.key === "Enter" && tr) openDelivery(Number(tr.dataset.id));
+  if (!way || document.activeElement.closest("select, #detail")) return;
+  const next = tr ? neighbour(tr, way) : rows.querySelector("tr:not([hidden])");
+  if (!next) return;
+  e.preventDefault();
+  next.focus();
+  if (open) openDelivery(Number(next.dataset.id)).then(() => next.focus());
+});
+
+// Samples.
+
+async function post(button, url, body) {
+  button.disabled = true;
+  try {
+    const answer = await fetch(url, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+    at("said").textContent = answer.ok ? "" : await answer.text();
+  } catch {
+    at("said").textContent = "serve does not answer.";
+  }
+  button.disabled = false;
+}
+
+for (const button of document.querySelectorAll("[data-sample]")) {
+  button.addEventListener("click", () => post(button, "/inspector/samples", { name: button.dataset.sample, type: at("type").value, scheme: at("scheme").value }));
+}
+
+listen();

@@ -1,0 +1,212 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/geminihook/geminihook/scripts/internal/browsertest"
+	"github.com/geminihook/geminihook/scripts/internal/commandtest"
+)
+
+// A visitor is somebody at the page.
+type visitor struct {
+	*browsertest.Page
+	t     *testing.T
+	shots string // where screenshots go; empty for nowhere
+}
+
+func visit(t *testing.T) (*visitor, *commandtest.Serve) {
+	t.Helper()
+	s := commandtest.NewHome(t).Serve(t)
+	url := strings.TrimSuffix(s.Ready.StaticURL, staticPath) + "/"
+	v := &visitor{browsertest.Open(t, url), t, os.Getenv("SCREENSHOTS")}
+	v.Look(1280, 800, false)
+	v.Wait(`document.getElementById("link").dataset.state === "live"`)
+	return v, s
+}
+
+// send clicks on a sample and waits for its rows: their outcomes, in any order.
+func (v *visitor) send(sample, scheme string, outcomes ...string) {
+	v.t.Helper()
+	v.Eval(fmt.Sprintf(`document.getElementById("scheme").value = %q`, scheme))
+	before := v.Eval(`rows.children.length`)
+	v.Click(`[data-sample=` + sample + `]`)
+	v.Wait(fmt.Sprintf(`rows.children.length >= %s + %d`, before, len(outcomes)))
+	got := v.Eval(fmt.Sprintf(`[...rows.children].slice(0, rows.children.length - %s).map((tr) => tr.dataset.outcome).join(" ")`, before))
+	left := " " + got + " "
+	for _, want := range outcomes {
+		found := false
+		for one := range strings.SplitSeq(want, "|") {
+			if !found && strings.Contains(left, " "+one+" ") {
+				left, found = strings.Replace(left, " "+one+" ", " ", 1), true
+			}
+		}
+		if !found {
+			v.t.Errorf("%s, %s: outcomes %q, want %q", sample, scheme, got, outcomes)
+		}
+	}
+	if strings.TrimSpace(left) != "" {
+		v.t.Errorf("%s, %s: outcomes %q, want no more than %q", sample, scheme, got, outcomes)
+	}
+}
+
+// open opens the newest row of an outcome and returns what is shown of it.
+func (v *visitor) open(outcome string) string {
+	v.t.Helper()
+	row := fmt.Sprintf(`#rows tr[data-outcome=%q]`, outcome)
+	id := v.Eval(fmt.Sprintf(`document.querySelector(%q).dataset.id`, row))
+	v.Click(row + " td")
+	v.Wait(fmt.Sprintf(`open === %s`, id))
+	return v.Eval(`detail.innerText`)
+}
+
+// Somebody who has never seen the project sends every sample and understands what
+// became of it.
+func TestPage(t *testing.T) {
+	v, s := visit(t)
+	v.Screenshot(v.shots, "empty-light")
+	for _, scheme := range []string{"v1", "v1a", "jwt"} {
+		v.send("genuine", scheme, "published")
+		v.send("stale", scheme, "stale")
+		v.send("forged", scheme, "forged")
+		v.send("unknown", scheme, "published")
+		v.send("huge", scheme, "too_large")
+		v.send("two", scheme, "published", "duplicate|busy")
+		v.send("duplicate", scheme, "published", "duplicate")
+	}
+	v.send("audience", "v1", "audience")
+	v.send("token", "v1", "unauthorized")
+	v.send("types", "v1", "published", "published", "published", "published", "published", "published", "published", "published", "published")
+
+	for outcome, want := range map[string][]string{
+		"published":    {"✓\nSignature\nmade with version 1 of the signing secret", "ce-source", "attempt 1", "gemini-video", "(hidden)|characters)"},
+		"duplicate":    {"nothing is published a second time", "An earlier delivery of this id published it."},
+		"stale":        {"✓\nSignature", "✗\nTimestamp|✗\nClaims", "10m0s old|10m1s old|10m2s old|expired 5m"},
+		"forged":       {"✗\nSignature", "not reached", "held against"},
+		"audience":     {"✗\nAudience", "aud holds none of those configured"},
+		"unauthorized": {"✗\nURL token", "version 1 of the URL token", "token=(hidden)"},
+		"too_large":    {"✗\nBody", "1048577 bytes, of at most 1048576"},
+	} {
+		shown := v.open(outcome)
+		for _, want := range want {
+			if !containsOne(shown, want) {
+				t.Errorf("%s: %q is not shown in:\n%s", outcome, want, shown)
+			}
+		}
+		checkHides(t, s, v.Eval("document.documentElement.outerHTML"))
+		v.Screenshot(v.shots, outcome+"-light")
+	}
+	v.copies()
+	v.replays()
+	v.filters()
+	v.keys()
+	v.looks()
+	if faults := v.Faults(); len(faults) > 0 {
+		t.Errorf("the console shows errors: %q", faults)
+	}
+}
+
+func containsOne(text, alternatives string) bool {
+	for one := range strings.SplitSeq(alternatives, "|") {
+		if strings.Contains(text, one) {
+			return true
+		}
+	}
+	return false
+}
+
+// checkHides holds that a page tells no secret.
+func checkHides(t *testing.T, s *commandtest.Serve, page string) {
+	t.Helper()
+	_, token, _ := strings.Cut(s.Ready.DynamicURL, "=")
+	for _, secret := range append(s.Ready.StaticSecrets, token) {
+		if strings.Contains(page, strings.TrimPrefix(secret, "whsec_")) {
+			t.Errorf("the page tells %s", secret)
+		}
+	}
+}
+
+func (v *visitor) copies() {
+	v.t.Helper()
+	v.open("published")
+	v.Click("[data-copy]")
+	v.Wait(`document.querySelector("[data-copy]").textContent === "Copied"`)
+	var message struct {
+		Topic      string
+		Attributes map[string]string
+		Data       struct{ Type string }
+	}
+	text := v.Eval("navigator.clipboard.readText()")
+	if err := json.Unmarshal([]byte(text), &message); err != nil || message.Attributes["ce-type"] == "" || message.Data.Type != message.Attributes["ce-type"] {
+		v.t.Errorf("copied: %v\n%s", err, text)
+	}
+}
+
+// replays sends a published delivery again both ways, and a forged one.
+func (v *visitor) replays() {
+	v.t.Helper()
+	for _, r := range []struct{ outcome, way, want string }{
+		{"published", "same", "duplicate"}, {"published", "anew", "duplicate"},
+		{"forged", "same", "forged"}, {"forged", "anew", "published"}, {"stale", "same", "stale"},
+	} {
+		v.open(r.outcome)
+		before := v.Eval(`rows.children.length`)
+		v.Click("[data-again=" + r.way + "]")
+		v.Wait(`rows.children.length > ` + before)
+		if got := v.Eval(`rows.firstElementChild.dataset.outcome`); got != r.want {
+			v.t.Errorf("%s, replayed %s: %s, want %s", r.outcome, r.way, got, r.want)
+		}
+	}
+}
+
+func (v *visitor) filters() {
+	v.t.Helper()
+	choose := func(id, value string) string {
+		v.Eval(fmt.Sprintf(`(() => { const s = document.getElementById(%q); s.value = %q; s.dispatchEvent(new Event("change")) })()`, id, value))
+		return v.Eval(`[...new Set([...rows.children].filter((tr) => tr.offsetParent).map((tr) => tr.dataset.outcome + " " + tr.dataset.type))].sort().join(", ")`)
+	}
+	if got := choose("by-outcome", "stale"); got != "stale batch.succeeded" {
+		v.t.Errorf("filtered by outcome: %q", got)
+	}
+	choose("by-outcome", "")
+	if got := choose("by-type", "model.retired"); got != "published model.retired" {
+		v.t.Errorf("filtered by type: %q", got)
+	}
+	choose("by-type", "")
+}
+
+// keys opens, walks and closes without a mouse.
+func (v *visitor) keys() {
+	v.t.Helper()
+	v.Press("Escape")
+	v.Wait(`detail.hidden`)
+	v.Eval(`rows.children[0].focus()`)
+	v.Press("ArrowDown")
+	v.Press("Enter")
+	v.Wait(`open === Number(rows.children[1].dataset.id)`)
+	v.Press("Escape")
+	v.Wait(`detail.hidden && document.activeElement === rows.children[1]`)
+}
+
+// looks takes a picture of each view, and holds that nothing is wider than a phone.
+func (v *visitor) looks() {
+	v.t.Helper()
+	for _, look := range []struct {
+		name          string
+		width, height int
+		dark          bool
+	}{{"dark", 1280, 800, true}, {"phone", 360, 780, false}, {"phone-dark", 360, 780, true}, {"light", 1280, 800, false}} {
+		v.Look(look.width, look.height, look.dark)
+		v.Screenshot(v.shots, "list-"+look.name)
+		v.open("stale")
+		v.Screenshot(v.shots, "stale-"+look.name)
+		if got := v.Eval(`document.documentElement.scrollWidth - document.documentElement.clientWidth`); got != "0" {
+			v.t.Errorf("%s: the page is %s pixels too wide", look.name, got)
+		}
+		v.Press("Escape")
+		v.Wait(`detail.hidden`)
+	}
+}
