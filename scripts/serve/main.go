@@ -145,6 +145,8 @@ func (p *parts) describe(o *options, addr *net.TCPAddr) *running.Serve {
 		DynamicURL: base + dynamicPath + "?token=" + o.tokens[0],
 		Secrets:    o.secrets,
 		Audience:   o.audience,
+		Project:    project,
+		PubSub:     p.pubsub,
 	}
 	if p.keys != nil {
 		s.Ed25519, s.RSA = private(p.keys.Ed25519(0)), private(p.keys.RSA())

@@ -94,6 +94,12 @@ func (h *Home) command(t *testing.T, name string, args []string) *exec.Cmd {
 	return cmd
 }
 
+// Command returns a command to be started, which ends with the test.
+func (h *Home) Command(t *testing.T, name string, args ...string) *exec.Cmd {
+	t.Helper()
+	return h.command(t, name, args)
+}
+
 // A Result is what a command left.
 type Result struct {
 	Status         int

@@ -1,5 +1,5 @@
-// Package running lets deliver find the serve that runs on this machine, with the
-// secrets and keys to sign for it.
+// Package running lets deliver and listen find the serve that runs on this machine,
+// with the secrets and keys to sign for it and the Pub/Sub that it publishes to.
 //
 // serve leaves a file, readable by its user alone, and removes it when it ends. It
 // does not hand the secrets out over HTTP: any page in a browser, and any user of
@@ -35,6 +35,8 @@ type Serve struct {
 	DynamicURL string    `json:"dynamic_url"` // with the URL token
 	Secrets    []string  `json:"secrets"`     // whsec_…, the first to be signed with
 	Audience   string    `json:"audience"`
+	Project    string    `json:"project"`
+	PubSub     string    `json:"pubsub"` // its address, host:port, which asks nobody who they are
 
 	// Private keys in PEM, for v1a and for tokens. Empty where serve takes its
 	// keys from elsewhere.
