@@ -23,6 +23,10 @@ Firestore, Secret Manager and Pub/Sub are embedded in this process, or, with
 contacted but what -jwks-url names, and no setting is taken from your environment.
 Ctrl-C finishes the deliveries in flight and ends it; a second one ends it at once.
 
+The root of its address is a page: deliveries live as they come, each check that one
+went through, its record and its message, and buttons that send samples. It is shown
+to this machine only, unless -addr is an address that others reach.
+
 Examples:
   go run ./scripts/serve                       then, beside it: go run ./scripts/deliver
   go run ./scripts/serve -addr 127.0.0.1:0     on a free port

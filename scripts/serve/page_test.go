@@ -68,6 +68,7 @@ func (v *visitor) open(outcome string) string {
 func TestPage(t *testing.T) {
 	v, s := visit(t)
 	v.Screenshot(v.shots, "empty-light")
+	v.scene()
 	for _, scheme := range []string{"v1", "v1a", "jwt"} {
 		v.send("genuine", scheme, "published")
 		v.send("stale", scheme, "stale")
@@ -99,6 +100,8 @@ func TestPage(t *testing.T) {
 		checkHides(t, s, v.Eval("document.documentElement.outerHTML"))
 		v.Screenshot(v.shots, outcome+"-light")
 	}
+	v.hostile(s)
+	v.send("genuine", "v1", "published")
 	v.copies()
 	v.replays()
 	v.filters()
@@ -106,6 +109,42 @@ func TestPage(t *testing.T) {
 	v.looks()
 	if faults := v.Faults(); len(faults) > 0 {
 		t.Errorf("the console shows errors: %q", faults)
+	}
+}
+
+// scene is what the README shows: little, and of every colour.
+func (v *visitor) scene() {
+	v.t.Helper()
+	v.Look(1200, 700, false)
+	v.send("unknown", "v1", "published")
+	v.send("audience", "v1", "audience")
+	v.send("genuine", "v1a", "published")
+	v.send("duplicate", "v1a", "published", "duplicate")
+	v.send("forged", "v1", "forged")
+	v.send("genuine", "v1", "published")
+	v.send("stale", "v1", "stale")
+	v.send("two", "v1", "published", "duplicate|busy")
+	v.open("stale")
+	v.Eval(`new Promise((done) => setTimeout(done, document.querySelector(".new") ? 1300 : 0))`)
+	v.Eval(`document.activeElement.blur(); scrollTo(0, 0)`)
+	v.Screenshot(v.shots, "inspector")
+	v.Press("Escape")
+	v.Look(1280, 800, false)
+}
+
+// hostile sends what would run in a browser if the page let it.
+func (v *visitor) hostile(s *commandtest.Serve) {
+	v.t.Helper()
+	body := `{"type": "<img src=x onerror=alert(1)>", "data": {"id": "</textarea></pre><script>alert(1)</script>"}}`
+	if got := send(v.t, signed(v.t, s.Ready.StaticURL, s.Ready.StaticSecrets[0], "<b id=hostile>", []byte(body))); got != 204 {
+		v.t.Fatalf("answered %d, want 204", got)
+	}
+	v.Wait(`rows.firstElementChild.dataset.type.startsWith("<img")`)
+	if shown := v.open("published"); !strings.Contains(shown, "<b id=hostile>") || !strings.Contains(shown, "</script>") {
+		v.t.Errorf("what was received is not shown:\n%s", shown)
+	}
+	if got := v.Eval(`document.querySelectorAll("#hostile, img[src=x], main script").length`); got != "0" {
+		v.t.Errorf("%s elements come from a delivery", got)
 	}
 }
 

@@ -21,8 +21,8 @@ type delivery struct {
 	header   http.Header
 	length   int64 // that the sender announced; -1 for none
 	body     []byte
-	broke    bool // the body did, on its way in
-	cut      bool // there was more of it than a function takes
+	ended    bool // the body was read to its end
+	broke    bool // it broke off on its way in
 
 	status     int
 	retryAfter string
@@ -50,7 +50,7 @@ type logLine struct {
 
 // whole reports whether the body is kept as it was sent, all of it.
 func (d *delivery) whole() bool {
-	return !d.broke && !d.cut && (d.length < 0 || d.length == int64(len(d.body)))
+	return d.length == int64(len(d.body)) || d.length < 0 && d.ended && len(d.body) <= maxBody
 }
 
 func (d *delivery) size() int {

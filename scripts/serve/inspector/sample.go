@@ -179,15 +179,19 @@ func (s *Sender) again(ctx context.Context, d *delivery, anew bool) error {
 	if !d.whole() {
 		return errors.New("its body is not kept in full, so it cannot be sent again")
 	}
-	scheme, url := webhook.Scheme(d.scheme()), withoutQuery(s.DynamicURL)+"?"+d.query
-	if d.endpoint == webhook.StaticEndpoint {
+	scheme, url := webhook.V1a, withoutQuery(s.DynamicURL)
+	switch {
+	case d.endpoint == webhook.StaticEndpoint:
 		scheme, url = webhook.V1, s.StaticURL
-	} else if scheme != webhook.JWT {
-		scheme = webhook.V1a
+	case d.claimedScheme() == string(webhook.JWT):
+		scheme = webhook.JWT
+	}
+	if d.query != "" {
+		url += "?" + d.query
 	}
 	if !anew {
 		header := d.header.Clone()
-		header.Del("Host")
+		header.Del("Host") // it goes by the URL
 		return post(ctx, d.method, url, header, d.body)
 	}
 	if scheme == webhook.JWT && !isObject(d.body) {

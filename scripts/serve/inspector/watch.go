@@ -37,7 +37,7 @@ func (in *Inspector) Watch(endpoint string, next http.Handler) http.Handler {
 			d.status, d.retryAfter = answer.status, w.Header().Get("Retry-After")
 			_ = http.NewResponseController(w).Flush() // the sender waits for nothing of ours
 
-			d.body, d.cut, d.broke = body.taken()
+			d.body, d.ended, d.broke = body.taken()
 			d.checks = in.Checks.of(context.WithoutCancel(r.Context()), d)
 			in.Deliveries.answer(d, execution)
 		}()
@@ -51,7 +51,7 @@ type recorded struct {
 
 	mu    sync.Mutex // it may still be read from when the answer is there
 	kept  []byte
-	cut   bool
+	ended bool
 	broke bool
 }
 
@@ -61,15 +61,15 @@ func (b *recorded) Read(p []byte) (int, error) {
 	defer b.mu.Unlock()
 	room := min(n, maxBody+1-len(b.kept))
 	b.kept = append(b.kept, p[:room]...)
-	b.cut = b.cut || room < n
+	b.ended = b.ended || err == io.EOF
 	b.broke = b.broke || err != nil && err != io.EOF
 	return n, err
 }
 
-func (b *recorded) taken() (kept []byte, cut, broke bool) {
+func (b *recorded) taken() (kept []byte, ended, broke bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.kept[:len(b.kept):len(b.kept)], b.cut, b.broke
+	return b.kept[:len(b.kept):len(b.kept)], b.ended, b.broke
 }
 
 // An answerRecorder keeps the status.

@@ -24,7 +24,7 @@ function rowOf(d) {
   outcome.append(element("span", `${d.status} ${d.outcome}`, `badge ${d.tone}`));
   const claimed = d.genuine ? "" : "claimed";
   const type = element("td", d.type || "–", claimed);
-  if (claimed) type.title = "as the body says; not verified";
+  type.title = claimed ? `${d.type}, as the body says; not verified` : d.type;
   tr.append(element("td", d.time), outcome, type, element("td", d.endpoint), element("td", d.scheme || "–", claimed), element("td", d.latency, "number"));
   return tr;
 }
@@ -64,7 +64,7 @@ function summarize() {
 }
 
 function mark() {
-  for (const tr of rows.children) tr.setAttribute("aria-selected", String(Number(tr.dataset.id) === open));
+  for (const tr of rows.children) tr.setAttribute("aria-current", String(Number(tr.dataset.id) === open));
 }
 
 const groups = {
