@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -19,8 +20,9 @@ import (
 	"github.com/geminihook/geminihook/scripts/serve/inspector"
 )
 
-// maxShown is how much of a body is shown, in bytes. The page shows all of it.
-const maxShown = 200
+// maxShown is how much of a body is shown, in bytes, where it names no job. The page
+// shows all of it.
+const maxShown = 120
 
 // A console shows what happens: on standard output what was asked for, the rest on
 // standard error. It may be used concurrently.
@@ -138,7 +140,7 @@ func (c *console) message(topic string, m *pubsubpb.PubsubMessage) {
 		id:     a["ce-id"],
 		where:  strings.TrimPrefix(a["ce-source"], sourcePrefix),
 		amount: fmt.Sprintf("%d B", len(m.Data)),
-		rest:   shown(m.Data),
+		rest:   cmp.Or(a["ce-subject"], shown(m.Data)),
 	}
 	c.screen.put(c.out, head.String()+"\n")
 }

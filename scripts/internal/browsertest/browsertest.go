@@ -26,6 +26,10 @@ const (
 	waitTimeout = 60 * time.Second
 )
 
+// nowhere is the proxy of all that is not on this machine: pages under test have
+// nothing to ask of anybody else.
+const nowhere = "127.0.0.1:9"
+
 // binaries are the names under which Chromium is installed.
 var binaries = []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"}
 
@@ -101,7 +105,7 @@ func (p *Page) start(binary string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cmd := exec.CommandContext(ctx, binary, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
 		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
-		"--no-proxy-server", "--hide-scrollbars", "--remote-debugging-pipe", "--user-data-dir="+p.t.TempDir())
+		"--proxy-server=http://"+nowhere, "--hide-scrollbars", "--remote-debugging-pipe", "--user-data-dir="+p.t.TempDir())
 	cmd.ExtraFiles = []*os.File{in, out}
 	if err := cmd.Start(); err != nil {
 		p.t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -38,19 +39,18 @@ type Checks struct {
 func (c *Checks) of(ctx context.Context, d *delivery) []check {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	steps := []func(context.Context, *delivery, *report) error{method, c.urlToken, wholeBody, c.signed}
-	names := [][]string{{"Method"}, {"URL token"}, {"Body"}, {"Headers", "Signature", "Audience", "Claims", "Timestamp"}}
 	r := new(report)
-	failed := false
-	for i, step := range steps {
-		if failed {
-			r.open(d, names[i]...)
-			continue
+	for _, step := range []func(context.Context, *delivery, *report) error{method, c.urlToken, wholeBody, c.signed} {
+		if step(ctx, d, r) != nil {
+			r.open(d)
+			break
 		}
-		failed = step(ctx, d, r) != nil
 	}
 	return r.checks
 }
+
+// order is that of all checks. A failed one is the last that is reached.
+var order = []string{"Method", "URL token", "Body", "Headers", "Signature", "Audience", "Claims", "Timestamp"}
 
 // A report collects checks.
 type report struct {
@@ -63,15 +63,16 @@ func (r *report) pass(name, format string, args ...any) {
 
 // fail adds the check that decided, and returns err.
 func (r *report) fail(name string, err error, more string) error {
-	r.checks = append(r.checks, check{name, "fail", strings.TrimSpace(err.Error() + more)})
+	r.checks = append(r.checks, check{name, "fail", err.Error() + more})
 	return err
 }
 
-// open adds checks that were not reached, of those that this delivery has.
-func (r *report) open(d *delivery, names ...string) {
-	for _, name := range names {
+// open adds the checks that were not reached, of those that this delivery has.
+func (r *report) open(d *delivery) {
+	last := slices.Index(order, r.checks[len(r.checks)-1].Name)
+	for _, name := range order[last+1:] {
 		token := name == "Audience" || name == "Claims"
-		if token && d.claimedScheme() != string(webhook.JWT) || name == "URL token" && d.endpoint != webhook.DynamicEndpoint {
+		if token && d.claimedScheme() != webhook.JWT || name == "URL token" && d.endpoint != webhook.DynamicEndpoint {
 			continue
 		}
 		r.checks = append(r.checks, check{name, "open", "not reached"})
@@ -133,51 +134,45 @@ func (c *Checks) signed(ctx context.Context, d *delivery, r *report) error {
 }
 
 func (r *report) verified(d *delivery, keys *attempt, err error) error {
-	if errors.Is(err, webhook.ErrMalformed) && !keys.wasAsked {
-		defer r.open(d, "Signature", "Audience", "Claims", "Timestamp")
+	if errors.Is(err, webhook.ErrMalformed) {
 		return r.fail("Headers", err, "")
 	}
 	r.pass("Headers", "webhook-id, webhook-timestamp and webhook-signature, each once and well-formed")
-	if keys.matched == "" {
-		defer r.open(d, "Audience", "Claims", "Timestamp")
-		more := ""
-		if keys.wasAsked {
-			more = ": held against " + keys.tried()
-		}
-		return r.fail("Signature", err, more)
+	switch {
+	case !keys.wasAsked:
+		return r.fail("Signature", err, "")
+	case keys.matched == "":
+		return r.fail("Signature", err, ": held against "+keys.tried())
 	}
 	r.pass("Signature", "made with %s", keys.matched)
-	if d.claimedScheme() == string(webhook.JWT) {
-		if done, err := r.token(d, err); done {
-			return err
-		}
+	if d.endpoint == webhook.DynamicEndpoint && d.claimedScheme() == webhook.JWT && r.token(err) {
+		return err
 	}
 	if err != nil {
-		return r.fail("Timestamp", err, "; at most "+webhook.DefaultTolerance.String()+" either way")
+		return r.fail("Timestamp", err, fmt.Sprintf("; at most %v either way", webhook.DefaultTolerance))
 	}
 	r.pass("Timestamp", "%s, of at most %v either way", age(d), webhook.DefaultTolerance)
 	return nil
 }
 
 // token adds the checks of a token's claims, and reports whether one of them
-// decided.
-func (r *report) token(d *delivery, err error) (bool, error) {
+// decided. What a stale one is stale by, only its text says.
+func (r *report) token(err error) (decided bool) {
 	if errors.Is(err, webhook.ErrAudience) {
-		defer r.open(d, "Claims", "Timestamp")
-		return true, r.fail("Audience", err, "")
+		_ = r.fail("Audience", err, "")
+		return true
 	}
-	stale := errors.Is(err, webhook.ErrStale) && !strings.Contains(err.Error(), "webhook-timestamp")
 	if errors.Is(err, webhook.ErrForged) { // before the audience was looked at, or after
-		defer r.open(d, "Timestamp")
-		return true, r.fail("Claims", err, "")
+		_ = r.fail("Claims", err, "")
+		return true
 	}
 	r.pass("Audience", "one of ours")
-	if stale {
-		defer r.open(d, "Timestamp")
-		return true, r.fail("Claims", err, "")
+	if err != nil && !strings.Contains(err.Error(), "webhook-timestamp") {
+		_ = r.fail("Claims", err, "")
+		return true
 	}
 	r.pass("Claims", "in force now, and about this body")
-	return false, nil
+	return false
 }
 
 // age says how far the timestamp is from the arrival.

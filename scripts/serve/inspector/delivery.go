@@ -61,7 +61,11 @@ func (d *delivery) size() int {
 	return n
 }
 
-func (d *delivery) webhookID() string { return d.header.Get("Webhook-Id") }
+// webhookID is empty where a receiver would take none of it for one.
+func (d *delivery) webhookID() string {
+	id, _ := webhook.ID(d.header)
+	return id
+}
 
 // genuine reports whether the function found it so: only then does it log a scheme.
 func (d *delivery) genuine() bool { return d.log.Scheme != "" }
@@ -85,19 +89,19 @@ func (d *delivery) scheme() string {
 	if d.genuine() {
 		return d.log.Scheme
 	}
-	return d.claimedScheme()
+	return string(d.claimedScheme())
 }
 
-func (d *delivery) claimedScheme() string {
+func (d *delivery) claimedScheme() webhook.Scheme {
 	signature := d.header.Get("Webhook-Signature")
 	if strings.Count(signature, ".") == 2 && !strings.ContainsAny(signature, ", ") {
-		return string(webhook.JWT)
+		return webhook.JWT
 	}
 	version, _, ok := strings.Cut(signature, ",")
 	if !ok {
 		return ""
 	}
-	return shorten(version, 8)
+	return webhook.Scheme(shorten(version, 8))
 }
 
 // outcome is the function's word, or that there was none: the request did not get

@@ -2,6 +2,7 @@ package inspector
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -121,7 +122,7 @@ func (l *lab) ask(path, body string, header ...string) (status int, text string)
 	for i := 0; i < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
 	}
-	req.Host = orHost(req.Header.Get("Host"), req.Host)
+	req.Host = cmp.Or(req.Header.Get("Host"), req.Host)
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		l.t.Fatal(err)
@@ -132,13 +133,6 @@ func (l *lab) ask(path, body string, header ...string) (status int, text string)
 		l.t.Errorf("%s: Content-Security-Policy %q", path, csp)
 	}
 	return resp.StatusCode, string(all)
-}
-
-func orHost(host, other string) string {
-	if host != "" {
-		return host
-	}
-	return other
 }
 
 // latest waits until the last delivery is shown and returns it.

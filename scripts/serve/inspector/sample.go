@@ -2,6 +2,7 @@ package inspector
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -86,17 +87,10 @@ func (s *Sender) send(ctx context.Context, name, eventType string, scheme webhoo
 	}
 	for _, sample := range samples {
 		if sample.Name == name {
-			return sample.send(ctx, s.attempt(orElse(sample.scheme, scheme), eventType))
+			return sample.send(ctx, s.attempt(cmp.Or(sample.scheme, scheme), eventType))
 		}
 	}
 	return fmt.Errorf("no sample is called %q", name)
-}
-
-func orElse(first, second webhook.Scheme) webhook.Scheme {
-	if first != "" {
-		return first
-	}
-	return second
 }
 
 func (s *Sender) attempt(scheme webhook.Scheme, eventType string) *attemptTo {
@@ -183,7 +177,7 @@ func (s *Sender) again(ctx context.Context, d *delivery, anew bool) error {
 	switch {
 	case d.endpoint == webhook.StaticEndpoint:
 		scheme, url = webhook.V1, s.StaticURL
-	case d.claimedScheme() == string(webhook.JWT):
+	case d.claimedScheme() == webhook.JWT:
 		scheme = webhook.JWT
 	}
 	if d.query != "" {
@@ -197,6 +191,6 @@ func (s *Sender) again(ctx context.Context, d *delivery, anew bool) error {
 	if scheme == webhook.JWT && !isObject(d.body) {
 		return errors.New("a token carries its event, and this body is none")
 	}
-	a := attemptTo{Sender: *s, scheme: scheme, url: url, id: d.webhookID(), at: time.Now(), body: d.body}
+	a := attemptTo{Sender: *s, scheme: scheme, url: url, id: d.header.Get("Webhook-Id"), at: time.Now(), body: d.body}
 	return new(sample).send(ctx, &a)
 }

@@ -63,7 +63,8 @@ func (in *Inspector) view(r *http.Request, d *delivery) *view {
 		row: d.row(), Meaning: meaningOf(outcome).Text, Logged: d.log.Error, RetryAfter: d.retryAfter,
 		Checks: d.checks, Refused: !taken[outcome], Request: viewRequest(d), Whole: d.whole(),
 	}
-	v.Disagrees = d.log.Outcome != "" && failed(d.checks) == taken[outcome]
+	decided := d.log.Outcome != "" && outcome != "unavailable"
+	v.Disagrees = decided && failed(d.checks) == taken[outcome]
 	records, err := in.Records.Find(r.Context(), d.endpoint, d.webhookID())
 	if err != nil {
 		v.RecordError = err.Error()
