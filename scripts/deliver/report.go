@@ -133,17 +133,18 @@ func (r *report) writeLine(a *attempt, got answer, again time.Duration) {
 		fmt.Fprint(r.progress, clearLine)
 	}
 	colour, status, rest := command.Green, strconv.Itoa(got.status), ""
+	latency := fmt.Sprintf("%8.1f ms", milliseconds(got.latency))
 	switch {
 	case got.err != nil:
-		colour, status, rest = command.Red, "---", "  "+plain(got.err)
+		colour, status, rest, latency = command.Red, "---", "  "+plain(got.err), "          -"
 	case !got.ok():
 		colour = command.Red
 	}
 	if again != 0 {
 		rest += "  again in " + again.Round(10*time.Millisecond).String()
 	}
-	fmt.Fprintf(r.out, "%-7s  %-3s  %-27s  %-40s  %s  %8.1f ms%s\n", endpoint(a.scheme), a.scheme,
-		eventType(a.body), a.id, r.paint.In(colour, status), milliseconds(got.latency), rest)
+	fmt.Fprintf(r.out, "%-7s  %-3s  %-27s  %-40s  %s  %s%s\n", endpoint(a.scheme), a.scheme,
+		eventType(a.body), a.id, r.paint.In(colour, status), latency, rest)
 }
 
 // plain is an error without what every line of it would say: the URL, which holds

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -140,8 +141,23 @@ func (s *source) pull(ctx context.Context, p *place, c *console) (shown int, err
 	if err != nil {
 		return 0, err
 	}
-	var ids []string
-	for _, m := range got.ReceivedMessages {
+	ids := s.show(got.ReceivedMessages, c)
+	if s.peek || len(ids) == 0 {
+		return len(ids), nil
+	}
+	// What is shown is acknowledged, the end having come or not.
+	acking, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
+	defer cancel()
+	return len(ids), p.subs.Acknowledge(acking, &pubsubpb.AcknowledgeRequest{Subscription: s.sub, AckIds: ids})
+}
+
+// show shows messages in the order in which they were published, those that were
+// only looked at before left out, and returns the ack ids of what it showed.
+func (s *source) show(all []*pubsubpb.ReceivedMessage, c *console) (ids []string) {
+	slices.SortFunc(all, func(a, b *pubsubpb.ReceivedMessage) int {
+		return a.Message.PublishTime.AsTime().Compare(b.Message.PublishTime.AsTime())
+	})
+	for _, m := range all {
 		if s.peek {
 			_, before := s.held[m.Message.MessageId]
 			if s.held[m.Message.MessageId] = m.AckId; before {
@@ -151,13 +167,7 @@ func (s *source) pull(ctx context.Context, p *place, c *console) (shown int, err
 		c.message(s.name, m.Message)
 		ids = append(ids, m.AckId)
 	}
-	if s.peek || len(ids) == 0 {
-		return len(ids), nil
-	}
-	// What is shown is acknowledged, the end having come or not.
-	acking, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
-	defer cancel()
-	return len(ids), p.subs.Acknowledge(acking, &pubsubpb.AcknowledgeRequest{Subscription: s.sub, AckIds: ids})
+	return ids
 }
 
 // finish leaves nothing behind: subscriptions of ours go, and what was only looked
