@@ -206,7 +206,10 @@ func (x *examination) conclude() {
 	r := &x.report
 	r.Genuine, r.Causes, r.Do = err == nil && !x.has(Method), []Cause{}, []string{}
 	if r.Genuine {
-		r.Verdict = "Genuine: the functions take it."
+		r.Verdict = "Genuine: the function takes it."
+		if x.dynamic() {
+			r.Verdict = "Genuine: the function takes it, if its URL token is right."
+		}
 		return
 	}
 	if len(x.findings) == 0 {

@@ -121,9 +121,9 @@ func (x *examination) found(f finding, timestamp, how string) {
 		x.say(Pass, "signature", "good over the timestamp's %s", what)
 	}
 	if how != "" {
-		x.find(finding{Rewritten, "the body is not the one that was signed: that one is the captured body " + how,
+		x.find(finding{Rewritten, "the body is not the one that was signed, which is the captured one in this form: " + how,
 			"verify the bytes as they arrive, before anything parses them (express.raw, request.get_data(), io.ReadAll), and capture those"},
-			"signature", "good for the body %s", how)
+			"signature", "good, but for the body in this form: %s", how)
 	}
 }
 
