@@ -386,6 +386,7 @@ func TestOfficialEmulators(t *testing.T) {
 	if got := home.Run(t, "", "deliver", "-scheme", "v1", "-retry", "-retry-pause", "100ms"); got.Status != 0 {
 		t.Errorf("deliver: status %d:\n%s%s", got.Status, got.Stdout, got.Stderr)
 	}
+	checkPage(t, s)
 	rest, _ := s.Stop()
 	topics := make(map[string]string)
 	for _, e := range rest {
@@ -396,6 +397,37 @@ func TestOfficialEmulators(t *testing.T) {
 			t.Errorf("%s is on topic %q, want %s", eventType, topics[eventType], wantTopics[eventType])
 		}
 	}
+}
+
+// checkPage waits until the page shows a delivery's record and message, which a
+// reader brings a while after the answer.
+func checkPage(t *testing.T, s *commandtest.Serve) {
+	t.Helper()
+	shown := ""
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		if shown = get(t, strings.TrimSuffix(s.Ready.StaticURL, staticPath)+"/inspector/deliveries/1"); strings.Contains(shown, "attempt 1") && strings.Contains(shown, "Copy as JSON") {
+			return
+		}
+	}
+	t.Errorf("neither record nor message is shown in:\n%s", shown)
+}
+
+// get returns what is at a URL, empty where nothing is.
+func get(t *testing.T, url string) string {
+	t.Helper()
+	resp, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		return ""
+	}
+	return string(text)
 }
 
 func TestStartFunctionsEndsWithItsContext(t *testing.T) {

@@ -3,8 +3,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"strings"
 	"testing"
@@ -22,10 +20,10 @@ type visitor struct {
 
 func visit(t *testing.T) (*visitor, *commandtest.Serve) {
 	t.Helper()
+	v := &visitor{browsertest.New(t), t, os.Getenv("SCREENSHOTS")}
 	s := commandtest.NewHome(t).Serve(t)
-	url := strings.TrimSuffix(s.Ready.StaticURL, staticPath) + "/"
-	v := &visitor{browsertest.Open(t, url), t, os.Getenv("SCREENSHOTS")}
 	v.Look(1280, 800, false)
+	v.Go(strings.TrimSuffix(s.Ready.StaticURL, staticPath) + "/")
 	v.Wait(`document.getElementById("link").dataset.state === "live"`)
 	return v, s
 }
@@ -61,7 +59,7 @@ func (v *visitor) open(outcome string) string {
 	row := fmt.Sprintf(`#rows tr[data-outcome=%q]`, outcome)
 	id := v.Eval(fmt.Sprintf(`document.querySelector(%q).dataset.id`, row))
 	v.Click(row + " td")
-	v.Wait(fmt.Sprintf(`open === %s`, id))
+	v.Wait(fmt.Sprintf(`opened === %s`, id))
 	return v.Eval(`detail.innerText`)
 }
 
@@ -124,23 +122,20 @@ func TestChecksAgree(t *testing.T) {
 	}
 	seen, failed := 0, 0
 	for id := 1; ; id++ {
-		resp, err := http.Get(strings.TrimSuffix(s.Ready.StaticURL, staticPath) + fmt.Sprint("/inspector/deliveries/", id))
-		if err != nil {
-			t.Fatal(err)
-		}
-		shown, err := io.ReadAll(resp.Body)
-		resp.Body.Close()
-		if err != nil || resp.StatusCode == http.StatusNotFound && seen > 0 {
+		shown := get(t, strings.TrimSuffix(s.Ready.StaticURL, staticPath)+fmt.Sprint("/inspector/deliveries/", id))
+		if shown == "" {
 			break
 		}
 		seen++
-		if strings.Contains(string(shown), "came to another end") || strings.Contains(string(shown), "no log line") || strings.Contains(string(shown), "the ledger:") {
-			t.Errorf("delivery %d: %s", id, shown)
+		for _, bad := range []string{"came to another end", "no log line", "the ledger:"} {
+			if strings.Contains(shown, bad) {
+				t.Errorf("delivery %d: %s", id, shown)
+			}
 		}
-		if strings.Contains(string(shown), `class="fail"`) {
+		if strings.Contains(shown, `class="fail"`) {
 			failed++
 		}
-		checkHides(t, s, string(shown))
+		checkHides(t, s, shown)
 	}
 	if seen < 200 || failed < 100 {
 		t.Errorf("%d deliveries seen, %d of them refused: not what deliver sent", seen, failed)
@@ -269,7 +264,7 @@ func (v *visitor) keys() {
 	v.Eval(`rows.children[0].focus()`)
 	v.Press("ArrowDown")
 	v.Press("Enter")
-	v.Wait(`open === Number(rows.children[1].dataset.id)`)
+	v.Wait(`opened === Number(rows.children[1].dataset.id)`)
 	v.Press("Escape")
 	v.Wait(`detail.hidden && document.activeElement === rows.children[1]`)
 }
@@ -292,4 +287,7 @@ func (v *visitor) looks() {
 		v.Press("Escape")
 		v.Wait(`detail.hidden`)
 	}
+	v.Look(1280, 1500, false) // high enough for all of one
+	v.open("duplicate")
+	v.Screenshot(v.shots, "duplicate-whole")
 }

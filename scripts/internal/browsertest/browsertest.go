@@ -56,9 +56,9 @@ type answer struct {
 	Params json.RawMessage `json:"params"`
 }
 
-// Open opens a page at a URL. Without a browser it skips the test, or fails it
-// under REQUIRE_BROWSER=1.
-func Open(t *testing.T, url string) *Page {
+// New starts a browser with an empty page. Where there is none it skips the test,
+// or fails it under REQUIRE_BROWSER=1.
+func New(t *testing.T) *Page {
 	t.Helper()
 	p := &Page{t: t, answers: make(map[int]chan answer)}
 	p.start(find(t))
@@ -71,9 +71,14 @@ func Open(t *testing.T, url string) *Page {
 		p.call(domain, nil, nil)
 	}
 	p.call("Browser.grantPermissions", args{"permissions": []string{"clipboardReadWrite", "clipboardSanitizedWrite"}}, nil)
+	return p
+}
+
+// Go goes to a URL and waits until all of it is there.
+func (p *Page) Go(url string) {
+	p.t.Helper()
 	p.call("Page.navigate", args{"url": url}, nil)
 	p.Wait(`document.readyState === "complete" && location.href !== "about:blank"`)
-	return p
 }
 
 func find(t *testing.T) (path string) {

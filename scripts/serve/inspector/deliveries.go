@@ -39,11 +39,11 @@ type message struct {
 	*pubsubpb.PubsubMessage
 }
 
-// counts are since the start, by outcome.
+// counts are since the start, those of deliveries also by the tone of the outcome.
 type counts struct {
 	Received int64            `json:"received"`
 	Messages int64            `json:"messages"`
-	Outcomes map[string]int64 `json:"outcomes"`
+	Tones    map[string]int64 `json:"tones"`
 }
 
 // NewDeliveries returns an empty list.
@@ -51,7 +51,7 @@ func NewDeliveries() *Deliveries {
 	return &Deliveries{
 		waiting: make(map[string]*delivery),
 		pages:   make(map[chan []byte]bool),
-		counts:  counts{Outcomes: make(map[string]int64)},
+		counts:  counts{Tones: make(map[string]int64)},
 	}
 }
 
@@ -118,7 +118,7 @@ func (l *Deliveries) Published(topic string, m *pubsubpb.PubsubMessage) {
 func (l *Deliveries) announce(d *delivery) {
 	d.announced = true
 	l.counts.Received++
-	l.counts.Outcomes[d.outcome()]++
+	l.counts.Tones[meaningOf(d.outcome()).Tone]++
 	l.tell(new(d.row()))
 }
 

@@ -109,12 +109,11 @@ func (in *Inspector) onLoopback() bool {
 
 func (in *Inspector) page(w http.ResponseWriter, _ *http.Request) {
 	render(w, "page.html", map[string]any{
-		"Types":    webhooktest.Types,
-		"Samples":  samples,
-		"CanSign":  in.Sender.Keys != nil,
-		"NoKeys":   errNoKeys.Error(),
-		"Kept":     maxKept,
-		"Meanings": meanings,
+		"Types":   webhooktest.Types,
+		"Samples": samples,
+		"CanSign": in.Sender.Keys != nil,
+		"NoKeys":  errNoKeys.Error(),
+		"Kept":    maxKept,
 	})
 }
 

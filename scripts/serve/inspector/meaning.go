@@ -2,7 +2,7 @@ package inspector
 
 // A meaning says what an outcome is, to somebody who sees it for the first time.
 type meaning struct {
-	Tone string // good, calm, warn or bad: its colour
+	Tone string // its colour: good is published, calm repeated, warn refused, bad an error
 	Text string
 }
 
@@ -10,8 +10,8 @@ var meanings = map[string]meaning{
 	"published": {"good", "Genuine and new. Its id was claimed in the ledger, the message was published, and the record was marked done before the sender got its 204."},
 	"duplicate": {"calm", "Genuine, but a delivery with this webhook-id was published before. It is answered 204, so that the sender stops repeating it, and nothing is published a second time."},
 	"busy":      {"calm", "Genuine, but another copy of it is being handled at this moment. The 503 and its Retry-After have the sender come back when that copy is done, or its owner is known to be dead."},
-	"method":    {"calm", "Deliveries are POSTs. Anything else is answered 405 and looked at no further."},
 
+	"method":       {"warn", "Deliveries are POSTs. Anything else is answered 405 and looked at no further."},
 	"malformed":    {"warn", "It is not a delivery at all: a header is missing, doubled, or not in the one form that can be verified. No key was asked."},
 	"too_large":    {"warn", "The body is over the limit of 1 MiB. It was not read to its end, and no signature was checked."},
 	"unauthorized": {"warn", "The URL does not carry this endpoint's token. Google signs for every customer of the API, so only the token says that the job was ours. The body was not looked at."},

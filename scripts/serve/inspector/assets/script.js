@@ -2,8 +2,8 @@
 
 const at = (id) => document.getElementById(id);
 const rows = at("rows");
-const kept = 1000; // the server keeps no more
-let open = 0; // the id of the delivery that is shown
+const kept = Number(document.body.dataset.kept); // the server keeps no more
+let opened = 0; // the id of the delivery that is shown
 
 // The list.
 
@@ -31,7 +31,8 @@ function rowOf(d) {
 
 function add(d) {
   const tr = rowOf(d);
-  rows.prepend(tr);
+  const older = [...rows.children].find((other) => Number(other.dataset.id) < d.id); // nearly always the first
+  rows.insertBefore(tr, older || null);
   choice("by-outcome", tr.dataset.outcome);
   choice("by-type", tr.dataset.type);
   show(tr);
@@ -64,23 +65,12 @@ function summarize() {
 }
 
 function mark() {
-  for (const tr of rows.children) tr.setAttribute("aria-current", String(Number(tr.dataset.id) === open));
+  for (const tr of rows.children) tr.setAttribute("aria-current", String(Number(tr.dataset.id) === opened));
 }
 
-const groups = {
-  published: ["published"],
-  repeated: ["duplicate", "busy"],
-  refused: ["malformed", "too_large", "unauthorized", "forged", "audience", "method"],
-};
-
 function count(c) {
-  const of = (names) => names.reduce((sum, name) => sum + (c.outcomes[name] || 0), 0);
-  const n = { received: c.received, messages: c.messages, errors: c.received };
-  for (const [group, names] of Object.entries(groups)) {
-    n[group] = of(names);
-    n.errors -= n[group];
-  }
-  for (const e of document.querySelectorAll("[data-count]")) e.textContent = n[e.dataset.count];
+  const n = { ...c, ...c.tones };
+  for (const e of document.querySelectorAll("[data-count]")) e.textContent = n[e.dataset.count] || 0;
 }
 
 // What happens, as it happens.
@@ -129,7 +119,7 @@ async function openDelivery(id) {
   const text = await answer.text();
   if (answer.ok) detail.innerHTML = text; // a template's, which escapes what was received
   else detail.textContent = text;
-  open = id;
+  opened = id;
   detail.hidden = false;
   detail.scrollTop = 0;
   document.querySelector("main").classList.add("open");
@@ -138,8 +128,8 @@ async function openDelivery(id) {
 }
 
 function closeDelivery() {
-  const was = rows.querySelector(`[data-id="${open}"]`);
-  open = 0;
+  const was = rows.querySelector(`[data-id="${opened}"]`);
+  opened = 0;
   at("detail").hidden = true;
   document.querySelector("main").classList.remove("open");
   mark();
@@ -183,7 +173,7 @@ function neighbour(tr, way) {
 }
 
 document.addEventListener("keydown", (e) => {
-  if (e.key === "Escape" && open) return closeDelivery();
+  if (e.key === "Escape" && opened) return closeDelivery();
   const tr = document.activeElement.closest("#rows tr");
   const way = { ArrowDown: 1, ArrowUp: -1 }[e.key];
   if (e.key === "Enter" && tr) openDelivery(Number(tr.dataset.id));
@@ -192,7 +182,7 @@ document.addEventListener("keydown", (e) => {
   if (!next) return;
   e.preventDefault();
   next.focus();
-  if (open) openDelivery(Number(next.dataset.id)).then(() => next.focus());
+  if (opened) openDelivery(Number(next.dataset.id)).then(() => next.focus());
 });
 
 // Samples.
