@@ -112,6 +112,7 @@ func (l *listener) wait() int {
 // serve ends, so does listen.
 func TestServe(t *testing.T) {
 	home := commandtest.NewHome(t)
+	home.Env = []string{"PUBSUB_EMULATOR_HOST="} // an emulator that is named goes before serve
 	s := home.Serve(t)
 	l, subscriptions := startJSON(t, home)
 	if len(subscriptions) != 4 {
