@@ -71,18 +71,25 @@ func Trace(project string, next http.Handler) http.Handler {
 
 var (
 	// traceparent is W3C Trace Context, section 3.2; legacyTrace is
-	// X-Cloud-Trace-Context, whose span is in decimal.
-	traceparent = regexp.MustCompile(`^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}`)
-	legacyTrace = regexp.MustCompile(`^([0-9a-f]{32})(?:/([0-9]{1,20}))?`)
-	executionID = regexp.MustCompile(`^[0-9A-Za-z_-]{1,64}$`)
+	// X-Cloud-Trace-Context, whose span is in decimal. Lengths are checked beside
+	// them: an expression that counts takes long to compile, at every cold start.
+	traceparent = regexp.MustCompile(`^[0-9a-f]+-([0-9a-f]+)-([0-9a-f]+)-`)
+	legacyTrace = regexp.MustCompile(`^([0-9a-f]+)(?:/([0-9]+))?`)
+	executionID = regexp.MustCompile(`^[0-9A-Za-z_-]+$`)
+)
+
+const (
+	traceDigits    = 32
+	spanDigits     = 16
+	maxExecutionID = 64
 )
 
 func requestAttrs(project string, h http.Header) []slog.Attr {
 	var attrs []slog.Attr
 	trace, span := "", ""
-	if m := traceparent.FindStringSubmatch(h.Get("Traceparent")); m != nil {
+	if m := traceparent.FindStringSubmatch(h.Get("Traceparent")); m != nil && len(m[1]) == traceDigits && len(m[2]) == spanDigits {
 		trace, span = m[1], m[2]
-	} else if m := legacyTrace.FindStringSubmatch(h.Get("X-Cloud-Trace-Context")); m != nil {
+	} else if m := legacyTrace.FindStringSubmatch(h.Get("X-Cloud-Trace-Context")); m != nil && len(m[1]) == traceDigits {
 		trace, span = m[1], hexSpan(m[2])
 	}
 	if trace != "" {
@@ -91,7 +98,7 @@ func requestAttrs(project string, h http.Header) []slog.Attr {
 	if span != "" {
 		attrs = append(attrs, slog.String("logging.googleapis.com/spanId", span))
 	}
-	if id := h.Get("Function-Execution-Id"); executionID.MatchString(id) {
+	if id := h.Get("Function-Execution-Id"); len(id) <= maxExecutionID && executionID.MatchString(id) {
 		attrs = append(attrs, slog.Group("logging.googleapis.com/labels", slog.String("execution_id", id)))
 	}
 	return attrs

@@ -137,6 +137,7 @@ func (s *source[T]) read(ctx context.Context, version string) (value T, err erro
 		return value, fmt.Errorf("read %s: %w", version, err)
 	}
 	data := answer.GetPayload().GetData()
+	castagnoli := crc32.MakeTable(crc32.Castagnoli) // made once; as a variable, at every cold start
 	if sum := answer.GetPayload().DataCrc32C; sum != nil && *sum != int64(crc32.Checksum(data, castagnoli)) {
 		return value, fmt.Errorf("read %s: damaged on the way", version)
 	}
@@ -145,8 +146,6 @@ func (s *source[T]) read(ctx context.Context, version string) (value T, err erro
 	}
 	return value, nil
 }
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 func emulatorOptions() ([]option.ClientOption, error) {
 	addr := os.Getenv(emulatorHost)
