@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -48,7 +49,7 @@ func newBench(ctx context.Context, o *options, progress io.Writer) (*bench, erro
 	}
 	b := &bench{options: o, programs: dir, progress: progress, sender: newSender()}
 	b.say("building the receivers")
-	if err := build(ctx, dir); err != nil {
+	if err := errors.Join(build(ctx, dir), setJavaOptions()); err != nil {
 		b.close()
 		return nil, err
 	}
@@ -70,17 +71,17 @@ func (b *bench) measure(ctx context.Context) (r *Report, err error) {
 	if r.Calls, err = b.countCalls(ctx); err != nil {
 		return nil, fmt.Errorf("calls: %w", err)
 	}
-	if r.Near, err = b.measureLoad(ctx, "load", direct); err != nil {
+	if r.Near, err = b.measureLoad(ctx, "load", direct, 0); err != nil {
 		return nil, fmt.Errorf("load: %w", err)
 	}
-	if r.Far, err = b.measureLoad(ctx, "load at a distance", delayed(distance)); err != nil {
+	if r.Far, err = b.measureLoad(ctx, "load at a distance", delayed(distance), 0); err != nil {
 		return nil, fmt.Errorf("load at a distance: %w", err)
 	}
 	if r.Start, err = b.measureStart(ctx); err != nil {
 		return nil, fmt.Errorf("start: %w", err)
 	}
 	if b.records > 0 {
-		if r.Among, err = b.measureAmong(ctx, b.records); err != nil {
+		if r.Among, err = b.measureLoad(ctx, "load among records", direct, b.records); err != nil {
 			return nil, fmt.Errorf("load among %d records: %w", b.records, err)
 		}
 	}

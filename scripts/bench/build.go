@@ -25,14 +25,14 @@ var measured = []string{
 // imports decides how long it takes to start and how much memory it holds.
 func build(ctx context.Context, dir string) error {
 	const here = module + "/scripts/bench/receivers"
+	root, err := exec.CommandContext(ctx, "go", "list", "-f", "{{.Module.Dir}}", here+"/"+this).Output()
+	if err != nil {
+		return fmt.Errorf("run this inside the repository: go list: %w", err)
+	}
 	if err := goBuild(ctx, "-o", dir+"/", here+"/"+this, here+"/"+floor, here+"/"+empty); err != nil {
 		return err
 	}
-	where, err := exec.CommandContext(ctx, "go", "list", "-f", "{{.Module.Dir}}", here+"/"+this).Output()
-	if err != nil {
-		return fmt.Errorf("run this inside the repository: %w", err)
-	}
-	path := filepath.Join(strings.TrimSpace(string(where)), "scripts", "bench", "receivers", textbook)
+	path := filepath.Join(strings.TrimSpace(string(root)), "scripts", "bench", "receivers", textbook)
 	if err := goBuild(ctx, "-C", path, "-o", filepath.Join(dir, textbook)); err != nil {
 		return err
 	}

@@ -12,9 +12,8 @@ const (
 	// turnsPerRound is how many turns a receiver has at each concurrency of a round.
 	turnsPerRound = 4
 
-	// warmTurns, at warmConcurrency, is how long a receiver has for its connections, and the emulators for their compiler,
-	// before a round counts.
-	warmTurns       = 3
+	// warmTurns, at warmConcurrency, is how long the emulators have for their compiler before anything counts.
+	warmTurns       = 10
 	warmConcurrency = 16
 )
 
@@ -42,11 +41,29 @@ type Load struct {
 	Bursts []Burst `json:"copies_ms"` // one a round
 }
 
-// measureLoad has each round in a project of its own, and ends it with bursts of copies.
-func (b *bench) measureLoad(ctx context.Context, what string, between between) (l Load, err error) {
+// measureLoad measures all rounds in one project, which holds so many records.
+func (b *bench) measureLoad(ctx context.Context, what string, between between, records int) (l Load, err error) {
+	b.say(what)
+	p, err := b.newProject(ctx, between)
+	if err != nil {
+		return l, err
+	}
+	defer p.close()
+	if err := p.fill(ctx, records); err != nil {
+		return l, err
+	}
+	f, err := b.deploy(ctx, p)
+	if err != nil {
+		return l, err
+	}
+	defer f.stop()
 	for i := range b.rounds {
 		b.say("%s, round %d of %d", what, i+1, b.rounds)
-		round, burst, err := b.measureRound(ctx, between)
+		round, err := b.round(ctx, f)
+		if err != nil {
+			return l, err
+		}
+		burst, err := b.bursts(ctx, f)
 		if err != nil {
 			return l, err
 		}
@@ -55,29 +72,8 @@ func (b *bench) measureLoad(ctx context.Context, what string, between between) (
 	return l, nil
 }
 
-func (b *bench) measureRound(ctx context.Context, between between) (round Round, burst Burst, err error) {
-	p, err := b.newProject(ctx, between)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer p.close()
-	f, err := b.deploy(ctx, p)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer f.stop()
-	if round, err = b.round(ctx, f); err != nil {
-		return nil, nil, err
-	}
-	burst, err = b.bursts(ctx, f)
-	return round, burst, err
-}
-
-// round warms the fleet up, and then takes the concurrencies one after another.
+// round takes the concurrencies one after another.
 func (b *bench) round(ctx context.Context, f fleet) (Round, error) {
-	if _, err := b.turns(ctx, f, warmConcurrency, warmTurns); err != nil {
-		return nil, err
-	}
 	var round Round
 	for _, c := range concurrencies {
 		figures, err := b.turns(ctx, f, c, turnsPerRound)
@@ -91,43 +87,59 @@ func (b *bench) round(ctx context.Context, f fleet) (Round, error) {
 
 // turns gives each receiver n turns, in changing order.
 func (b *bench) turns(ctx context.Context, f fleet, concurrency, n int) ([]Figures, error) {
-	samples := make(map[*process]*sample)
-	cpu := make(map[*process]float64)
+	all := make(map[*process]*sample)
 	for _, r := range f {
-		samples[r] = new(sample)
+		all[r] = new(sample)
 		r.resetPeak()
 	}
 	for i := range n {
-		for _, r := range f.beginning(i) {
-			before := r.cpuSeconds()
-			s, err := b.sender.load(ctx, r, concurrency, during(b.turn))
-			if err != nil {
-				return nil, err
-			}
-			samples[r].add(s)
-			cpu[r] += r.cpuSeconds() - before
+		var samples map[*process]sample
+		err := b.undisturbed(ctx, func() (err error) {
+			samples, err = b.turnEach(ctx, f.beginning(i), concurrency)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		for r, s := range samples {
+			all[r].add(s)
 		}
 	}
-	var all []Figures
+	var figures []Figures
 	for _, r := range f {
-		all = append(all, samples[r].figures(r, concurrency, cpu[r]))
+		figures = append(figures, all[r].figures(r, concurrency))
 	}
-	return all, nil
+	return figures, nil
+}
+
+func (b *bench) turnEach(ctx context.Context, f fleet, concurrency int) (map[*process]sample, error) {
+	samples := make(map[*process]sample)
+	for _, r := range f {
+		before := r.cpuSeconds()
+		s, err := b.sender.load(ctx, r, concurrency, during(b.turn))
+		if err != nil {
+			return nil, err
+		}
+		s.cpuSeconds = r.cpuSeconds() - before
+		samples[r] = s
+	}
+	return samples, nil
 }
 
 func (s *sample) add(t sample) {
 	s.latencies = append(s.latencies, t.latencies...)
 	s.took += t.took
+	s.cpuSeconds += t.cpuSeconds
 }
 
-func (s *sample) figures(r *process, concurrency int, cpuSeconds float64) Figures {
+func (s *sample) figures(r *process, concurrency int) Figures {
 	slices.Sort(s.latencies)
 	n := float64(len(s.latencies))
 	return Figures{
 		Receiver: r.name, Concurrency: concurrency,
 		P50: s.percentile(50), P95: s.percentile(95), P99: s.percentile(99),
 		Rate: n / s.took.Seconds(),
-		CPU:  number(cpuSeconds * 1000 / n),
+		CPU:  number(s.cpuSeconds * 1000 / n),
 		Peak: number(r.peakMiB()),
 	}
 }
@@ -202,7 +214,11 @@ func (b *bench) bursts(ctx context.Context, f fleet) (Burst, error) {
 		if r.name == floor {
 			continue
 		}
-		took, err := b.sender.burst(ctx, r, copies)
+		var took time.Duration
+		err := b.undisturbed(ctx, func() (err error) {
+			took, err = b.sender.burst(ctx, r, copies)
+			return err
+		})
 		if err != nil {
 			return nil, fmt.Errorf("%d copies: %w", copies, err)
 		}

@@ -32,7 +32,7 @@ func TestQuick(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkCalls(t, &r)
-	for name, rounds := range map[string]Rounds{"near": r.Near.Rounds, "far": r.Far.Rounds, "among records": r.Among} {
+	for name, rounds := range map[string]Rounds{"near": r.Near.Rounds, "far": r.Far.Rounds, "among records": r.Among.Rounds} {
 		if len(rounds) != quickRounds || len(rounds[0]) != len(receivers)*len(concurrencies) {
 			t.Errorf("%s: %d rounds of %d figures", name, len(rounds), len(rounds[0]))
 		}

@@ -116,7 +116,7 @@ func (r *process) get(ctx context.Context) (status int, err error) {
 // A fleet is the three receivers in one project.
 type fleet []*process
 
-// deploy starts the receivers and waits until they answer.
+// deploy starts the receivers, waits until they answer, and warms them and their project up.
 func (b *bench) deploy(ctx context.Context, p *project) (fleet, error) {
 	var f fleet
 	for _, name := range receivers {
@@ -129,6 +129,12 @@ func (b *bench) deploy(ctx context.Context, p *project) (fleet, error) {
 	}
 	for _, r := range f {
 		if _, _, err := r.answered(ctx, r.get); err != nil {
+			f.stop()
+			return nil, err
+		}
+	}
+	for i := range warmTurns {
+		if _, err := b.turnEach(ctx, f.beginning(i), warmConcurrency); err != nil {
 			f.stop()
 			return nil, err
 		}

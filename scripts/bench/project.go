@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
@@ -34,6 +35,17 @@ type server struct {
 type between func(addr string) (instead string, stop func(), err error)
 
 func direct(addr string) (string, func(), error) { return addr, func() {}, nil }
+
+// loadOptions suit emulators under load: all rounds of a measurement fit in the heap, which every version of every
+// document fills, and the compiler does all that it can. By default they are started to be up soon.
+const loadOptions = "-Xmx4g -XX:TieredStopAtLevel=4"
+
+// setJavaOptions has every Java program that is started from here on take options before those of its command line, and
+// what the user has set before both.
+func setJavaOptions() error {
+	const variable = "_JAVA_OPTIONS"
+	return os.Setenv(variable, loadOptions+" "+os.Getenv(variable))
+}
 
 // newProject starts a project. Whoever has it closes it, after its receivers.
 func (b *bench) newProject(ctx context.Context, between between) (p *project, err error) {

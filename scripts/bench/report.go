@@ -14,7 +14,7 @@ type Report struct {
 	Far     Load     `json:"load_at_distance"`
 	Start   Starts   `json:"start"`
 	Records int      `json:"records,omitempty"`
-	Among   Rounds   `json:"load_among_records,omitempty"`
+	Among   Load     `json:"load_among_records,omitempty"`
 	Targets []Target `json:"targets"`
 }
 

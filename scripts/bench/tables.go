@@ -15,8 +15,8 @@ func (r *Report) writeTables(w io.Writer) error {
 	r.Machine.write(&text)
 	writeTable(&text, "Load", loadHeader, r.loadRows(r.Near.Rounds))
 	writeTable(&text, "Load, 5 ms of round trip away from the emulators", loadHeader, r.loadRows(r.Far.Rounds))
-	if r.Among != nil {
-		writeTable(&text, fmt.Sprintf("Load among %d records", r.Records), loadHeader, r.loadRows(r.Among))
+	if r.Records > 0 {
+		writeTable(&text, fmt.Sprintf("Load among %d records", r.Records), loadHeader, r.loadRows(r.Among.Rounds))
 	}
 	writeTable(&text, fmt.Sprintf("One delivery %d times at once, ms to the last answer", copies), []string{"receiver", "near", "5 ms away"}, r.burstRows())
 	writeTable(&text, fmt.Sprintf("Start, ms; deliveries at 5 ms, where a connection takes %.1f ms", r.Start.Connection), startHeader, r.startRows())

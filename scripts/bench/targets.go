@@ -55,8 +55,8 @@ func judge(r *Report) []Target {
 		atMost(r.Start.Connection+milliseconds(distance), "ms", "first delivery after a start, 5 ms away: longer than later ones (by a connection and a round trip)", r.Start.median(this, penalty)),
 		atMost(30, "MiB", "resident memory when idle", r.Start.median(this, idle)),
 	)
-	if r.Among != nil {
-		all = append(all, judgeLoad(fmt.Sprintf("among %d records: ", r.Records), r.Among)...)
+	if r.Records > 0 {
+		all = append(all, judgeLoad(fmt.Sprintf("among %d records: ", r.Records), r.Among.Rounds)...)
 	}
 	return all
 }

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"math"
 	"os"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -15,17 +13,13 @@ import (
 // tick is the unit of processor time in /proc: USER_HZ is 100 wherever Go runs.
 const tick = 10 * time.Millisecond
 
-// cpuSeconds returns the processor time that the process has used, in user mode and in the kernel.
+// cpuSeconds returns the processor time that the process has used.
 func (r *process) cpuSeconds() float64 {
-	stat, err := os.ReadFile(r.proc("stat"))
-	if err != nil {
+	s := readStat(r.proc("stat"))
+	if s.process == 0 {
 		return math.NaN()
 	}
-	// Fields 14 and 15. The second is the program's name, in parentheses, and may hold anything.
-	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-	user, _ := strconv.Atoi(fields[11])
-	system, _ := strconv.Atoi(fields[12])
-	return (time.Duration(user+system) * tick).Seconds()
+	return s.used * tick.Seconds()
 }
 
 // resetPeak has peakMiB start anew.
