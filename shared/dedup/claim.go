@@ -5,58 +5,66 @@ import (
 	"fmt"
 	"time"
 
-	"cloud.google.com/go/firestore"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-
 	"github.com/geminihook/geminihook/shared/webhook"
 )
 
 // claim is a delivery's record, held by us once updated is set.
 type claim struct {
-	ref     *firestore.DocumentRef
+	document
 	record  record
 	updated time.Time // the record's update time when it became ours
 }
 
-// create makes the record. One instance wins: the others get AlreadyExists, and so
-// does the winner whose first reply got lost.
-func (c *claim) create(ctx context.Context) error {
-	c.record.Attempts = 1
-	result, err := c.ref.Create(ctx, c.record)
+// take makes the record ours, or says why it is not.
+func (c *claim) take(ctx context.Context, lease time.Duration) (err error) {
+	for range maxRounds {
+		c.record.Attempts = 1
+		if c.updated, err = c.create(ctx, &c.record); err == errExists {
+			err = c.settle(ctx, lease)
+		}
+		if err != errChanged {
+			return err
+		}
+	}
+	return fmt.Errorf("claim: %w, %d times", errChanged, maxRounds)
+}
+
+// settle decides about a record that was there before our create, or that our
+// create made without our learning of it.
+func (c *claim) settle(ctx context.Context, lease time.Duration) error {
+	seen, err := c.read(ctx)
 	if err != nil {
 		return err
 	}
-	c.updated = result.UpdateTime
-	return nil
+	switch decide(seen, &c.record, lease) {
+	case ours:
+		c.updated = seen.updated
+		c.record.Attempts = seen.Attempts
+		return nil
+	case duplicate:
+		return webhook.ErrDuplicate
+	case mismatch:
+		return webhook.ErrMismatch
+	case busy:
+		return &webhook.BusyError{RetryAfter: lease - seen.age()}
+	default: // lapsed
+		return c.takeOver(ctx, seen)
+	}
 }
 
-// takeOver makes a lapsed record ours. The transaction holds nothing but the write,
-// guarded by the update time that was seen: it waits for no lock. It returns
-// errChanged where somebody else was first, or our reply got lost.
-func (c *claim) takeOver(ctx context.Context, client *firestore.Client, seen *sighting) error {
-	c.record.Attempts = 1
+// takeOver makes a lapsed record ours.
+func (c *claim) takeOver(ctx context.Context, seen *sighting) (err error) {
 	if !seen.expired() {
 		c.record.Attempts += seen.Attempts
 	}
-	var response firestore.CommitResponse
-	err := client.RunTransaction(ctx, func(_ context.Context, tx *firestore.Transaction) error {
-		return tx.Update(c.ref, c.record.updates(), firestore.LastUpdateTime(seen.updated))
-	}, firestore.WithCommitResponseTo(&response))
-	switch status.Code(err) {
-	case codes.OK:
-		c.updated = response.CommitTime()
-		return nil
-	case codes.FailedPrecondition, codes.InvalidArgument, codes.NotFound, codes.Aborted:
-		return errChanged
-	}
-	return fmt.Errorf("take over: %w", err)
+	c.updated, err = c.replace(ctx, &c.record, seen.updated)
+	return err
 }
 
 // release gives the delivery back because of cause, which it returns, unless
 // somebody has taken it over. Where it fails the lease will do the same later.
 func (c *claim) release(ctx context.Context, cause error) error {
-	if _, err := c.ref.Delete(ctx, firestore.LastUpdateTime(c.updated)); err != nil {
+	if err := c.remove(ctx, c.updated); err != nil {
 		return fmt.Errorf("%w; release: %w", cause, err)
 	}
 	return cause
@@ -73,7 +81,7 @@ func (c *claim) mark(ctx context.Context, receipt webhook.Receipt, l *Ledger) er
 	done.DoneAt = time.Now()
 	done.ExpireAt = done.DoneAt.Add(l.Retention)
 	for {
-		err := c.set(ctx, done, l.EndTimeout/markAttempts)
+		err := c.attempt(ctx, &done, l.EndTimeout/markAttempts)
 		if err == nil {
 			return nil
 		}
@@ -85,9 +93,8 @@ func (c *claim) mark(ctx context.Context, receipt webhook.Receipt, l *Ledger) er
 	}
 }
 
-func (c *claim) set(ctx context.Context, done record, timeout time.Duration) error {
+func (c *claim) attempt(ctx context.Context, done *record, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	_, err := c.ref.Set(ctx, done)
-	return err
+	return c.set(ctx, done)
 }

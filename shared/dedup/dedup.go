@@ -108,8 +108,15 @@ func (l *Ledger) Warm(ctx context.Context) error {
 //
 // ctx bounds the claim and do. The mark or the release has EndTimeout of its own.
 func (l *Ledger) Once(ctx context.Context, d *webhook.Delivery, do func(context.Context) (webhook.Receipt, error)) (webhook.Receipt, error) {
-	c, err := l.claim(ctx, d)
-	if err != nil {
+	return l.once(ctx, &claim{
+		document: stored{l.client, l.records.Doc(documentID(d))},
+		record:   newRecord(d, rand.Text(), time.Now(), l.Retention),
+	}, do)
+}
+
+// once is Once, on any document.
+func (l *Ledger) once(ctx context.Context, c *claim, do func(context.Context) (webhook.Receipt, error)) (webhook.Receipt, error) {
+	if err := c.take(ctx, l.Lease); err != nil {
 		return webhook.Receipt{}, err
 	}
 	receipt, err := do(ctx)
@@ -123,55 +130,4 @@ func (l *Ledger) Once(ctx context.Context, d *webhook.Delivery, do func(context.
 		return webhook.Receipt{}, c.release(ctx, err)
 	}
 	return webhook.Receipt{}, err
-}
-
-// claim makes the delivery ours, or says why it is not.
-func (l *Ledger) claim(ctx context.Context, d *webhook.Delivery) (*claim, error) {
-	c := &claim{
-		ref:    l.records.Doc(documentID(d)),
-		record: newRecord(d, rand.Text(), time.Now(), l.Retention),
-	}
-	for range maxRounds {
-		err := c.create(ctx)
-		if err == nil {
-			return c, nil
-		}
-		if status.Code(err) != codes.AlreadyExists {
-			return nil, fmt.Errorf("claim: %w", err)
-		}
-		if err = l.settle(ctx, c); err == nil {
-			return c, nil
-		}
-		if err != errChanged {
-			return nil, err
-		}
-	}
-	return nil, fmt.Errorf("claim: %w, %d times", errChanged, maxRounds)
-}
-
-// errChanged means that the record is not as it was seen, or that it cannot be
-// known whether our own write to it went through: look again.
-var errChanged = errors.New("the record changed under us")
-
-// settle decides about a record that was there before our Create, or that our
-// Create made without our learning of it.
-func (l *Ledger) settle(ctx context.Context, c *claim) error {
-	seen, err := read(ctx, c.ref)
-	if err != nil {
-		return err
-	}
-	switch decide(seen, &c.record, l.Lease) {
-	case ours:
-		c.updated = seen.updated
-		c.record.Attempts = seen.Attempts
-		return nil
-	case duplicate:
-		return webhook.ErrDuplicate
-	case mismatch:
-		return webhook.ErrMismatch
-	case busy:
-		return &webhook.BusyError{RetryAfter: l.Lease - seen.age()}
-	default: // lapsed
-		return c.takeOver(ctx, l.client, seen)
-	}
 }

@@ -111,7 +111,7 @@ func (s *store) ledger() *Ledger {
 // one.
 func (s *store) record(l *Ledger, d *webhook.Delivery) (record, bool) {
 	s.t.Helper()
-	seen, err := read(s.t.Context(), l.records.Doc(documentID(d)))
+	seen, err := stored{l.client, l.records.Doc(documentID(d))}.read(s.t.Context())
 	if errors.Is(err, errChanged) {
 		return record{}, false
 	}

@@ -1,7 +1,6 @@
 package dedup
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -9,8 +8,6 @@ import (
 	"time"
 
 	"cloud.google.com/go/firestore"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"github.com/geminihook/geminihook/shared/webhook"
 )
@@ -103,23 +100,6 @@ type sighting struct {
 
 func (s *sighting) age() time.Duration { return s.read.Sub(s.updated) }
 func (s *sighting) expired() bool      { return s.read.After(s.ExpireAt) }
-
-// read reads a record without a lock. It returns errChanged where there is none any
-// more.
-func read(ctx context.Context, ref *firestore.DocumentRef) (*sighting, error) {
-	doc, err := ref.Get(ctx)
-	if status.Code(err) == codes.NotFound {
-		return nil, errChanged
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read the record: %w", err)
-	}
-	s := sighting{updated: doc.UpdateTime, read: doc.ReadTime}
-	if err := doc.DataTo(&s.record); err != nil {
-		return nil, fmt.Errorf("read the record: %w", err)
-	}
-	return &s, nil
-}
 
 // A verdict says what a record means to a delivery that came later.
 type verdict int

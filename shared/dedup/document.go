@@ -1,0 +1,103 @@
+package dedup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"cloud.google.com/go/firestore"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// A document is where one delivery's record is kept. Each method is one step on it,
+// which happens or does not; an error that is none of ours leaves open which.
+type document interface {
+	// create makes the record and returns its update time, or errExists where there
+	// is one: somebody else's, or our own whose reply got lost.
+	create(ctx context.Context, r *record) (updated time.Time, err error)
+
+	// read returns the record as it is, or errChanged where there is none any more.
+	read(ctx context.Context) (*sighting, error)
+
+	// replace writes the record over the one that was updated at seen, and returns its
+	// update time. It returns errChanged where somebody else was first, or our reply
+	// got lost.
+	replace(ctx context.Context, r *record, seen time.Time) (updated time.Time, err error)
+
+	// set writes the record over whatever there is.
+	set(ctx context.Context, r *record) error
+
+	// remove deletes the record that was updated at seen, and no other.
+	remove(ctx context.Context, seen time.Time) error
+}
+
+var (
+	// errExists means that there is a record.
+	errExists = errors.New("there is a record")
+
+	// errChanged means that the record is not as it was seen, or that it cannot be
+	// known whether our own write to it went through: look again.
+	errChanged = errors.New("the record changed under us")
+)
+
+// stored is a document in Firestore.
+type stored struct {
+	client *firestore.Client
+	ref    *firestore.DocumentRef
+}
+
+// create is one write. One instance wins; no lock is waited for.
+func (s stored) create(ctx context.Context, r *record) (time.Time, error) {
+	result, err := s.ref.Create(ctx, r)
+	switch status.Code(err) {
+	case codes.OK:
+		return result.UpdateTime, nil
+	case codes.AlreadyExists:
+		return time.Time{}, errExists
+	}
+	return time.Time{}, fmt.Errorf("claim: %w", err)
+}
+
+// read reads without a lock.
+func (s stored) read(ctx context.Context) (*sighting, error) {
+	doc, err := s.ref.Get(ctx)
+	if status.Code(err) == codes.NotFound {
+		return nil, errChanged
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the record: %w", err)
+	}
+	seen := sighting{updated: doc.UpdateTime, read: doc.ReadTime}
+	if err := doc.DataTo(&seen.record); err != nil {
+		return nil, fmt.Errorf("read the record: %w", err)
+	}
+	return &seen, nil
+}
+
+// replace is a transaction that holds nothing but the write, guarded by the update
+// time that was seen: it waits for no lock.
+func (s stored) replace(ctx context.Context, r *record, seen time.Time) (time.Time, error) {
+	var response firestore.CommitResponse
+	err := s.client.RunTransaction(ctx, func(_ context.Context, tx *firestore.Transaction) error {
+		return tx.Update(s.ref, r.updates(), firestore.LastUpdateTime(seen))
+	}, firestore.WithCommitResponseTo(&response))
+	switch status.Code(err) {
+	case codes.OK:
+		return response.CommitTime(), nil
+	case codes.FailedPrecondition, codes.InvalidArgument, codes.NotFound, codes.Aborted:
+		return time.Time{}, errChanged
+	}
+	return time.Time{}, fmt.Errorf("take over: %w", err)
+}
+
+func (s stored) set(ctx context.Context, r *record) error {
+	_, err := s.ref.Set(ctx, r)
+	return err
+}
+
+func (s stored) remove(ctx context.Context, seen time.Time) error {
+	_, err := s.ref.Delete(ctx, firestore.LastUpdateTime(seen))
+	return err
+}
