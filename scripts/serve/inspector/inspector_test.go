@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"html"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -103,9 +104,9 @@ func ledger(t *testing.T) *firestore.CollectionRef {
 	return client.Collection("deliveries")
 }
 
-// attemptTo returns a genuine delivery.
-func (l *lab) attemptTo(scheme webhook.Scheme) *attemptTo {
-	return l.Sender.attempt(scheme, "batch.succeeded")
+// outgoing returns a genuine delivery.
+func (l *lab) outgoing(scheme webhook.Scheme) *outgoing {
+	return l.Sender.outgoing(scheme, "batch.succeeded")
 }
 
 // ask asks the page for a path, or posts to it where there is a body.
@@ -155,28 +156,28 @@ func TestChecks(t *testing.T) {
 	for i, tt := range []struct {
 		name   string
 		scheme webhook.Scheme
-		spoil  func(*attemptTo)
+		spoil  func(*outgoing)
 		header [2]string // to be set after it was signed
 		want   string    // marks, and a part of the text of the check that failed or of the signature's
 	}{
 		{name: "genuine", scheme: "v1", want: "+++++ made with version 2 of the signing secret"},
-		{name: "by the older secret", scheme: "v1", spoil: func(a *attemptTo) { a.Secret = l.secrets[1] }, want: "+++++ made with version 1 of the signing secret"},
-		{name: "stale", scheme: "v1", spoil: func(a *attemptTo) { a.at = a.at.Add(-time.Hour) }, want: "++++- webhook-timestamp is 1h0m"},
+		{name: "by the older secret", scheme: "v1", spoil: func(a *outgoing) { a.Secret = l.secrets[1] }, want: "+++++ made with version 1 of the signing secret"},
+		{name: "stale", scheme: "v1", spoil: func(a *outgoing) { a.at = a.at.Add(-time.Hour) }, want: "++++- webhook-timestamp is 1h0m"},
 		{name: "forged", scheme: "v1", spoil: forge, want: "+++-. held against version 2 of the signing secret, version 1 of the signing secret"},
 		{name: "no id", scheme: "v1", header: [2]string{"Webhook-Id", ""}, want: "++-.. no webhook-id header"},
-		{name: "too large", scheme: "v1", spoil: func(a *attemptTo) { a.body = make([]byte, maxBody+1) }, want: "+-... 1048577 bytes"},
+		{name: "too large", scheme: "v1", spoil: func(a *outgoing) { a.body = make([]byte, maxBody+1) }, want: "+-... 1048577 bytes"},
 		{name: "v1a", scheme: "v1a", want: "++++++ made with Ed25519 key"},
 		{name: "v1 at the dynamic endpoint", scheme: "v1a", header: [2]string{"Webhook-Signature", "v1,AAAA"}, want: "++++-. no v1a signature and no token"},
-		{name: "no URL token", scheme: "v1a", spoil: func(a *attemptTo) { a.url = withoutQuery(a.url) }, want: "+-.... the URL has none"},
-		{name: "wrong URL token", scheme: "v1a", spoil: func(a *attemptTo) { a.url += "x" }, want: "+-.... held against version 1 of the URL token"},
+		{name: "no URL token", scheme: "v1a", spoil: func(a *outgoing) { a.url = withoutQuery(a.url) }, want: "+-.... the URL has none"},
+		{name: "wrong URL token", scheme: "v1a", spoil: func(a *outgoing) { a.url += "x" }, want: "+-.... held against version 1 of the URL token"},
 		{name: "jwt", scheme: "jwt", want: "++++++++ made with RSA key rsa-1"},
 		{name: "forged token", scheme: "jwt", spoil: forge, want: "++++-... the token is signed by none"},
-		{name: "another audience", scheme: "jwt", spoil: func(a *attemptTo) { a.Audience = "https://example.com/theirs" }, want: "+++++-.. aud holds none"},
-		{name: "expired token", scheme: "jwt", spoil: func(a *attemptTo) { a.at = a.at.Add(-time.Hour) }, want: "++++++-. the token expired"},
+		{name: "another audience", scheme: "jwt", spoil: func(a *outgoing) { a.Audience = "https://example.com/theirs" }, want: "+++++-.. aud holds none"},
+		{name: "expired token", scheme: "jwt", spoil: func(a *outgoing) { a.at = a.at.Add(-time.Hour) }, want: "++++++-. the token expired"},
 		{name: "token, stale header", scheme: "jwt", header: [2]string{"Webhook-Timestamp", "1000000000"}, want: "+++++++- webhook-timestamp is"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			a := l.attemptTo(tt.scheme)
+			a := l.outgoing(tt.scheme)
 			if tt.spoil != nil {
 				tt.spoil(a)
 			}
@@ -322,7 +323,7 @@ func TestGuard(t *testing.T) {
 func TestView(t *testing.T) {
 	l := newLab(t)
 	l.log = logLine{Outcome: "published", Scheme: "v1a", Type: "<script>", Topic: "projects/p/topics/gemini-batch", MessageID: "7"}
-	a := l.attemptTo(webhook.V1a)
+	a := l.outgoing(webhook.V1a)
 	a.body = []byte(`{"type": "<script>alert(1)</script>", "data": {}}`)
 	signature, _ := a.sign()
 	header := webhooktest.Header(a.id, a.at, signature)
@@ -343,15 +344,18 @@ func TestView(t *testing.T) {
 	}
 	l.latest(1)
 	status, text := l.ask("/inspector/deliveries/1", "")
-	for _, want := range []string{"attempt 2", "5.0 ms later", "gemini-batch", "ce-id", "Copy as JSON", "token=(hidden)&amp;token=(hidden)", "v1a,"} {
+	for _, want := range []string{"attempt 2", "5.0 ms later", "gemini-batch", "ce-id", "Copy as JSON", "token=(hidden)&amp;token=(hidden)", "v1a,", "<dt>Host</dt>"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not shown", want)
 		}
 	}
-	for _, bad := range []string{urlToken, signature, "of-a-secret", "<script>"} {
-		if strings.Contains(text, bad) {
+	for _, bad := range []string{urlToken, signature, "of-a-secret"} {
+		if strings.Contains(html.UnescapeString(text), bad) {
 			t.Errorf("%q is shown", bad)
 		}
+	}
+	if strings.Contains(text, "<script>") || !strings.Contains(text, "&lt;script&gt;") {
+		t.Error("what was received is not escaped")
 	}
 	if status != http.StatusOK || t.Failed() {
 		t.Errorf("%d %s", status, text)

@@ -32,13 +32,13 @@ type sample struct {
 	Name, Label, Hint string
 
 	scheme webhook.Scheme // the only one that it makes sense in; empty for any
-	spoil  func(*attemptTo)
+	spoil  func(*outgoing)
 	times  int // one after the other; 0 means 1
 	copies int // at once; 0 means 1
 }
 
-// An attemptTo is a delivery to be signed and sent.
-type attemptTo struct {
+// An outgoing delivery is one to be signed and sent.
+type outgoing struct {
 	Sender
 	scheme webhook.Scheme
 	url    string
@@ -52,20 +52,20 @@ var samples = []sample{
 	{Name: "types", Label: "Every type", Hint: "One genuine delivery of each type of event"},
 	{Name: "duplicate", Label: "Duplicate", Hint: "The same id twice, signed anew: a retry", times: 2},
 	{Name: "two", Label: "Two at once", Hint: "Two copies at the same moment: one is published", copies: 2},
-	{Name: "stale", Label: "Stale", Hint: "Genuine, but signed ten minutes ago", spoil: func(a *attemptTo) { a.at = a.at.Add(-10 * time.Minute) }},
+	{Name: "stale", Label: "Stale", Hint: "Genuine, but signed ten minutes ago", spoil: func(a *outgoing) { a.at = a.at.Add(-10 * time.Minute) }},
 	{Name: "forged", Label: "Forged", Hint: "Signed with a key of its own", spoil: forge},
 	{Name: "audience", Label: "Wrong audience", Hint: "A token that Google signed for somebody else (dynamic)", scheme: webhook.JWT,
-		spoil: func(a *attemptTo) { a.Audience = "https://example.com/another-receiver" }},
+		spoil: func(a *outgoing) { a.Audience = "https://example.com/another-receiver" }},
 	{Name: "token", Label: "Wrong URL token", Hint: "Google's signature, but not our URL (dynamic)", scheme: webhook.V1a,
-		spoil: func(a *attemptTo) { a.url = withoutQuery(a.url) + "?token=a-guess-of-somebody-else" }},
+		spoil: func(a *outgoing) { a.url = withoutQuery(a.url) + "?token=a-guess-of-somebody-else" }},
 	{Name: "unknown", Label: "Unknown type", Hint: "An event of a type that is not documented: published all the same",
-		spoil: func(a *attemptTo) { a.body = webhooktest.NewEvent("model.retired") }},
+		spoil: func(a *outgoing) { a.body = webhooktest.NewEvent("model.retired") }},
 	{Name: "huge", Label: "Huge", Hint: "A body of one byte more than the limit",
-		spoil: func(a *attemptTo) { a.body = append(a.body, bytes.Repeat([]byte(" "), maxBody+1-len(a.body))...) }},
+		spoil: func(a *outgoing) { a.body = append(a.body, bytes.Repeat([]byte(" "), maxBody+1-len(a.body))...) }},
 }
 
 // forge has it signed, in the right scheme, with keys that nobody knows.
-func forge(a *attemptTo) { a.Secret, a.Keys = webhooktest.NewSecret(), webhooktest.NewKeySet() }
+func forge(a *outgoing) { a.Secret, a.Keys = webhooktest.NewSecret(), webhooktest.NewKeySet() }
 
 func withoutQuery(url string) string {
 	url, _, _ = strings.Cut(url, "?")
@@ -87,21 +87,21 @@ func (s *Sender) send(ctx context.Context, name, eventType string, scheme webhoo
 	}
 	for _, sample := range samples {
 		if sample.Name == name {
-			return sample.send(ctx, s.attempt(cmp.Or(sample.scheme, scheme), eventType))
+			return sample.send(ctx, s.outgoing(cmp.Or(sample.scheme, scheme), eventType))
 		}
 	}
 	return fmt.Errorf("no sample is called %q", name)
 }
 
-func (s *Sender) attempt(scheme webhook.Scheme, eventType string) *attemptTo {
-	a := &attemptTo{Sender: *s, scheme: scheme, url: s.DynamicURL, id: webhooktest.NewID(), at: time.Now(), body: webhooktest.NewEvent(eventType)}
+func (s *Sender) outgoing(scheme webhook.Scheme, eventType string) *outgoing {
+	a := &outgoing{Sender: *s, scheme: scheme, url: s.DynamicURL, id: webhooktest.NewID(), at: time.Now(), body: webhooktest.NewEvent(eventType)}
 	if scheme == webhook.V1 {
 		a.url = s.StaticURL
 	}
 	return a
 }
 
-func (s *sample) send(ctx context.Context, a *attemptTo) error {
+func (s *sample) send(ctx context.Context, a *outgoing) error {
 	if a.scheme != webhook.V1 && a.Keys == nil {
 		return errNoKeys
 	}
@@ -116,8 +116,8 @@ func (s *sample) send(ctx context.Context, a *attemptTo) error {
 	return nil
 }
 
-// send signs the attempt and sends it in a number of copies at once.
-func (a *attemptTo) send(ctx context.Context, copies int) error {
+// send signs the delivery and sends it in a number of copies at once.
+func (a *outgoing) send(ctx context.Context, copies int) error {
 	signature, err := a.sign()
 	if err != nil {
 		return err
@@ -133,7 +133,7 @@ func (a *attemptTo) send(ctx context.Context, copies int) error {
 	return errors.Join(errs...)
 }
 
-func (a *attemptTo) sign() (string, error) {
+func (a *outgoing) sign() (string, error) {
 	timestamp := webhooktest.Timestamp(a.at)
 	switch a.scheme {
 	case webhook.V1:
@@ -191,6 +191,6 @@ func (s *Sender) again(ctx context.Context, d *delivery, anew bool) error {
 	if scheme == webhook.JWT && !isObject(d.body) {
 		return errors.New("a token carries its event, and this body is none")
 	}
-	a := attemptTo{Sender: *s, scheme: scheme, url: url, id: d.header.Get("Webhook-Id"), at: time.Now(), body: d.body}
+	a := outgoing{Sender: *s, scheme: scheme, url: url, id: d.header.Get("Webhook-Id"), at: time.Now(), body: d.body}
 	return new(sample).send(ctx, &a)
 }
