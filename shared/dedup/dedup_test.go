@@ -567,6 +567,35 @@ func TestStoreDown(t *testing.T) {
 	})
 }
 
+// A Firestore that falls silent in the middle of a takeover holds a delivery up for
+// no longer than the claim's time.
+func TestSilentTakeover(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *store) {
+		d, l := newDelivery(), s.ledger()
+		abandon(t, s, d)
+		l.Lease = lapsedAtOnce
+		var begun atomic.Bool
+		s.interfere(func(ctx context.Context, method string, forward func() error) error {
+			if begun.Load() {
+				return proxy.Hang(ctx)
+			}
+			begun.Store(method == begin)
+			return forward()
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		defer cancel()
+		start := time.Now()
+		var p publisher
+		if _, err := l.Once(ctx, d, p.publish); err == nil {
+			t.Error("Once succeeded")
+		}
+		p.want(t, 0)
+		if took := time.Since(start); took > 3*time.Second {
+			t.Errorf("gave up after %v", took)
+		}
+	})
+}
+
 // A record that vanishes between claim and read is no reason to lose the delivery.
 func TestVanishedRecord(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *store) {

@@ -80,9 +80,11 @@ func (s stored) read(ctx context.Context) (*sighting, error) {
 // time that was seen: it waits for no lock.
 func (s stored) replace(ctx context.Context, r *record, seen time.Time) (time.Time, error) {
 	var response firestore.CommitResponse
-	err := s.client.RunTransaction(ctx, func(_ context.Context, tx *firestore.Transaction) error {
-		return tx.Update(s.ref, r.updates(), firestore.LastUpdateTime(seen))
-	}, firestore.WithCommitResponseTo(&response))
+	err := bounded(ctx, func() error {
+		return s.client.RunTransaction(ctx, func(_ context.Context, tx *firestore.Transaction) error {
+			return tx.Update(s.ref, r.updates(), firestore.LastUpdateTime(seen))
+		}, firestore.WithCommitResponseTo(&response))
+	})
 	switch status.Code(err) {
 	case codes.OK:
 		return response.CommitTime(), nil
@@ -90,6 +92,20 @@ func (s stored) replace(ctx context.Context, r *record, seen time.Time) (time.Ti
 		return time.Time{}, errChanged
 	}
 	return time.Time{}, fmt.Errorf("take over: %w", err)
+}
+
+// bounded waits for a transaction until ctx ends. The client waits five seconds
+// longer, for a rollback that nobody needs: Firestore forgets the transaction by
+// itself.
+func bounded(ctx context.Context, transaction func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- transaction() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 func (s stored) set(ctx context.Context, r *record) error {
