@@ -4,6 +4,7 @@
 #   java and Google's emulators   the same tests on the official Firestore and
 #                                 Pub/Sub (REQUIRE_EMULATORS=1: fail without)
 #   terraform                     the configuration (REQUIRE_TERRAFORM=1: likewise)
+#   chromium                      serve's page in a browser (REQUIRE_BROWSER=1: likewise)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
