@@ -60,7 +60,7 @@ func readSettings() (s settings, err error) {
 	s.audiences = e.List("JWT_AUDIENCE")
 	s.eventRequired = e.Bool("JWT_EVENT_REQUIRED", false)
 	if s.tokenRequired = e.Bool("URL_TOKEN_REQUIRED", true); s.tokenRequired {
-		s.tokenSecret = e.Required("URL_TOKEN_SECRET")
+		s.tokenSecret = env.Parse(&e, "URL_TOKEN_SECRET", secret.NameIn(s.project))
 	}
 	return s, e.Err()
 }

@@ -47,7 +47,7 @@ func readSettings() (s settings, err error) {
 	s.routes = env.Parse(&e, "TOPICS", publish.RoutesIn(s.project))
 	s.tolerance = e.Duration("TIMESTAMP_TOLERANCE", webhook.DefaultTolerance, time.Minute, time.Hour)
 	s.retention = e.Duration("RECORD_RETENTION", dedup.DefaultRetention, webhook.RetriedFor+s.tolerance, 365*24*time.Hour)
-	s.signingSecret = e.Required("SIGNING_SECRET")
+	s.signingSecret = env.Parse(&e, "SIGNING_SECRET", secret.NameIn(s.project))
 	return s, e.Err()
 }
 

@@ -45,11 +45,15 @@ type vault struct {
 }
 
 func (e *errand) vault(ctx context.Context, name string) (*vault, error) {
+	name, err := secret.Name(e.values["project"], name)
+	if err != nil {
+		return nil, err
+	}
 	client, err := secret.NewClient(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &vault{client, secret.Name(e.values["project"], name), e.pause}, nil
+	return &vault{client, name, e.pause}, nil
 }
 
 // String returns the secret's short name.

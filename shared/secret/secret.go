@@ -52,11 +52,15 @@ const (
 //
 // The client is that of [NewClient].
 func Open[T any](ctx context.Context, label, project, secret string, parse func([]byte) (T, error), log *slog.Logger, opts ...option.ClientOption) (*refresh.Cache[T], error) {
+	name, err := Name(project, secret)
+	if err != nil {
+		return nil, err
+	}
 	client, err := NewClient(ctx, opts...)
 	if err != nil {
 		return nil, err
 	}
-	s := source[T]{client: client, name: Name(project, secret), label: label, parse: parse, log: log}
+	s := source[T]{client: client, name: name, label: label, parse: parse, log: log}
 	return &refresh.Cache[T]{Name: label, Fetch: s.fetch, UsableFor: usableFor, Log: log}, nil
 }
 
@@ -75,13 +79,29 @@ func NewClient(ctx context.Context, opts ...option.ClientOption) (*secretmanager
 }
 
 // Name returns the full name of a secret, projects/P/secrets/S, given that or a
-// short id in project.
-func Name(project, secret string) string {
-	if strings.HasPrefix(secret, "projects/") {
-		return secret
+// short id in project. It fails for anything else, the name of a version included:
+// all enabled versions count.
+func Name(project, secret string) (string, error) {
+	id := secret
+	if parts := strings.Split(secret, "/"); len(parts) == 4 && parts[0] == "projects" && parts[1] != "" && parts[2] == "secrets" {
+		project, id = parts[1], parts[3]
 	}
-	return "projects/" + project + "/secrets/" + secret
+	if id == "" || len(id) > maxID || strings.Trim(id, idCharacters) != "" {
+		return "", fmt.Errorf("%q is not a secret: neither an id nor projects/P/secrets/S", secret)
+	}
+	return "projects/" + project + "/secrets/" + id, nil
 }
+
+// NameIn returns Name for one project.
+func NameIn(project string) func(secret string) (string, error) {
+	return func(secret string) (string, error) { return Name(project, secret) }
+}
+
+// Secret Manager's rule for the id of a secret.
+const (
+	maxID        = 255
+	idCharacters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
+)
 
 type source[T any] struct {
 	client *secretmanager.Client

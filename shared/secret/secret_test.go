@@ -464,8 +464,15 @@ func TestNames(t *testing.T) {
 		"projects/q/secrets/s": "projects/q/secrets/s",
 		"projects":             "projects/p/secrets/projects",
 	} {
-		if got := secret.Name("p", given); got != want {
-			t.Errorf("Name(%q) = %q, want %q", given, got, want)
+		if got, err := secret.Name("p", given); err != nil || got != want {
+			t.Errorf("Name(%q) = %q, %v, want %q", given, got, err, want)
+		}
+	}
+	for _, given := range []string{
+		"", "a b", "a.b", "s/versions/latest", "projects/q/secrets/s/versions/latest", "projects//secrets/s", "projects/q/secrets/", strings.Repeat("s", 256),
+	} {
+		if got, err := secret.Name("p", given); err == nil {
+			t.Errorf("Name(%q) = %q, want an error", given, got)
 		}
 	}
 }
