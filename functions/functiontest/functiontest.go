@@ -52,6 +52,7 @@ type Project struct {
 	Env       []string // the settings that lead a function to it: NAME=value
 
 	topics topics
+	wires  []*proxy.Proxy
 
 	mu    sync.Mutex
 	calls []string
@@ -178,6 +179,7 @@ func (p *Project) wire(t *testing.T, addr string) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { wire.Close() })
+	p.wires = append(p.wires, wire)
 	return wire.Addr
 }
 
@@ -197,6 +199,14 @@ func (p *Project) Interfere(fault proxy.Handler) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.fault = fault
+}
+
+// Cut breaks off all connections to Firestore, Pub/Sub and Secret Manager, in the
+// middle of whatever goes over them.
+func (p *Project) Cut() {
+	for _, wire := range p.wires {
+		wire.Cut()
+	}
 }
 
 // Calls returns the methods called since the last time.

@@ -3,6 +3,12 @@
 // can have:
 //
 //	go test ./scripts/proof -run Matrix -v    every fault at every step
+//	go test ./scripts/proof -run Soak -v      many deliveries, while instances are killed and connections cut
+//
+// The soak is short. A long one needs room for the history that the Firestore
+// emulator keeps:
+//
+//	_JAVA_OPTIONS=-Xmx4g go test ./scripts/proof -run Soak -v -deliveries 100000 -timeout 2h
 //
 // The functions run as processes, on the official emulators where they are found,
 // and the faults are injected on the wire between the two.

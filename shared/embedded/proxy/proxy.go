@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -30,8 +31,9 @@ type Handler func(ctx context.Context, method string, forward func() error) erro
 type Proxy struct {
 	Addr string // where it listens: 127.0.0.1 and a port
 
-	server *grpc.Server
-	target *grpc.ClientConn
+	clients *listener
+	server  *grpc.Server
+	target  *grpc.ClientConn
 }
 
 // Start returns a proxy in front of target. It carries calls with one request and
@@ -41,17 +43,17 @@ func Start(target string, handle Handler) (*Proxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	tcp, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		conn.Close()
 		return nil, fmt.Errorf("proxy: %w", err)
 	}
-	p := &Proxy{Addr: listener.Addr().String(), target: conn}
+	p := &Proxy{Addr: tcp.Addr().String(), clients: &listener{Listener: tcp}, target: conn}
 	p.server = grpc.NewServer(
 		grpc.ForceServerCodecV2(raw{}),
 		grpc.UnknownServiceHandler(func(_ any, stream grpc.ServerStream) error { return p.carry(stream, handle) }),
 	)
-	go p.server.Serve(listener)
+	go p.server.Serve(p.clients)
 	return p, nil
 }
 
@@ -59,6 +61,35 @@ func Start(target string, handle Handler) (*Proxy, error) {
 func (p *Proxy) Close() error {
 	p.server.Stop()
 	return p.target.Close()
+}
+
+// Cut breaks all clients' connections off, whatever is under way on them. What has
+// been sent on goes through, and its reply gets lost. Clients may connect again.
+func (p *Proxy) Cut() {
+	p.clients.mu.Lock()
+	defer p.clients.mu.Unlock()
+	for _, conn := range p.clients.conns {
+		conn.Close()
+	}
+	p.clients.conns = nil
+}
+
+// listener remembers the connections that it accepts.
+type listener struct {
+	net.Listener
+
+	mu    sync.Mutex
+	conns []net.Conn
+}
+
+func (l *listener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err == nil {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.conns = append(l.conns, conn)
+	}
+	return conn, err
 }
 
 func (p *Proxy) carry(client grpc.ServerStream, handle Handler) error {
