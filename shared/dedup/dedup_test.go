@@ -64,6 +64,7 @@ func newStore(t *testing.T, addr, project string) *store {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.wire.Close() })
+	t.Setenv("FIRESTORE_EMULATOR_HOST", s.wire.Addr) // goes before any option
 	return s
 }
 
@@ -97,9 +98,7 @@ func (s *store) taken() []string {
 // ledger returns one instance's ledger: each has connections of its own.
 func (s *store) ledger() *Ledger {
 	s.t.Helper()
-	l, err := Open(s.t.Context(), s.project, "(default)", "deliveries",
-		option.WithEndpoint(s.wire.Addr), option.WithoutAuthentication(),
-		option.WithGRPCDialOption(grpc.WithTransportCredentials(insecure.NewCredentials())))
+	l, err := Open(s.t.Context(), s.project, "(default)", "deliveries")
 	if err != nil {
 		s.t.Fatal(err)
 	}
