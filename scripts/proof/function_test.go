@@ -10,6 +10,7 @@ import (
 
 	"github.com/GoogleCloudPlatform/functions-framework-go/functions"
 
+	_ "github.com/geminihook/geminihook/functions/dynamic"
 	"github.com/geminihook/geminihook/functions/functiontest"
 	_ "github.com/geminihook/geminihook/functions/static"
 	"github.com/geminihook/geminihook/shared/cloudlog"
@@ -41,12 +42,13 @@ func (t times) slower(factor int) times {
 	return times{t.take * n, t.end * n, t.lease * n}
 }
 
-// The functions under test: wired as the deployed ones, but for the times. One
-// deployed function is among them as it is.
+// The functions under test: wired as the deployed ones, but for the times. The
+// deployed ones are among them as they are.
 const (
 	shortStatic  = "ShortStatic"
 	shortDynamic = "ShortDynamic"
 	realStatic   = "StaticWebhook"
+	realDynamic  = "DynamicWebhook"
 )
 
 // The secrets that they read.

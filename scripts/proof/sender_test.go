@@ -20,7 +20,7 @@ type signer func(id string, at time.Time, body []byte) http.Header
 // newSigner gives the project its secrets, and signs with them.
 func newSigner(t *testing.T, p *functiontest.Project, function string) signer {
 	t.Helper()
-	if function == shortDynamic {
+	if function == shortDynamic || function == realDynamic {
 		p.AddSecret(t, tokenSecret, urlToken)
 		key := p.Keys.Ed25519(1)
 		return func(id string, at time.Time, body []byte) http.Header {

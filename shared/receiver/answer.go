@@ -34,6 +34,7 @@ var answers = []struct {
 	{webhook.ErrForged, answer{outcome: "forged", status: http.StatusUnauthorized, level: slog.LevelWarn}},
 	{webhook.ErrAudience, answer{outcome: "audience", status: http.StatusUnauthorized, level: slog.LevelWarn}},
 	{webhook.ErrStale, answer{outcome: "stale", status: http.StatusUnauthorized, level: slog.LevelError}},
+	{errOverloaded, answer{outcome: "unavailable", status: http.StatusServiceUnavailable, level: slog.LevelError, retryAfter: time.Second}},
 }
 
 // answerTo turns what became of a request into its answer. Whatever is not known

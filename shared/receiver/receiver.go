@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/geminihook/geminihook/shared/webhook"
@@ -27,7 +28,16 @@ const (
 	// and publish, and the two seconds that the ledger has for its mark.
 	DefaultArriveTimeout = 2500 * time.Millisecond
 	DefaultTakeTimeout   = 5 * time.Second
+
+	// DefaultLimit is how many requests are served at a time: as many as the platform
+	// sends to one instance. Whoever sends more, where no platform is in between, would
+	// have all of them wait until none is taken in time, and their bodies fill the
+	// memory.
+	DefaultLimit = 80
 )
+
+// errOverloaded is answered at the door.
+var errOverloaded = errors.New("too many requests at once")
 
 // A Gate decides who may call at all, by the token in the URL.
 type Gate interface {
@@ -62,6 +72,9 @@ type Receiver struct {
 	// Zero means the defaults.
 	ArriveTimeout time.Duration
 	TakeTimeout   time.Duration
+	Limit         int
+
+	serving atomic.Int64
 }
 
 // ServeHTTP answers one request, and then logs one line about it.
@@ -88,6 +101,10 @@ func (r *Receiver) receive(w http.ResponseWriter, req *http.Request) (res result
 			res.err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 		}
 	}()
+	defer r.serving.Add(-1)
+	if r.serving.Add(1) > int64(cmp.Or(r.Limit, DefaultLimit)) {
+		return result{err: errOverloaded}
+	}
 	ctx := context.WithoutCancel(req.Context())
 	if res.delivery, res.err = r.arrive(ctx, w, req); res.err != nil {
 		return res

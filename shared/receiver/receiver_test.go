@@ -212,6 +212,46 @@ func TestOrder(t *testing.T) {
 	}
 }
 
+// What comes beyond the limit is refused before it costs anything, and only while
+// it lasts.
+func TestLimit(t *testing.T) {
+	entered, leave, left := make(chan struct{}), make(chan struct{}), make(chan struct{}, 3)
+	p := newParts()
+	p.publish = func(context.Context, *webhook.Delivery) (webhook.Receipt, error) {
+		entered <- struct{}{}
+		<-leave
+		return receipt, nil
+	}
+	var logged lockedBuffer
+	r := p.receiver(&logged)
+	r.Limit = 2
+	serve := func() {
+		go func() {
+			r.ServeHTTP(httptest.NewRecorder(), request("{}"))
+			left <- struct{}{}
+		}()
+		<-entered
+	}
+	serve()
+	serve()
+	for range 3 {
+		w := httptest.NewRecorder()
+		r.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/", unreadable{func() { t.Error("the body was reached") }}))
+		if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") != "1" {
+			t.Errorf("beyond the limit: answered %d, Retry-After %q", w.Code, w.Header().Get("Retry-After"))
+		}
+	}
+	leave <- struct{}{}
+	<-left
+	serve()
+	close(leave)
+	<-left
+	<-left
+	if text := logged.String(); strings.Count(text, `"unavailable"`) != 3 || strings.Count(text, errOverloaded.Error()) != 3 {
+		t.Errorf("logged\n%s", text)
+	}
+}
+
 type unreadable struct{ read func() }
 
 func (u unreadable) Read([]byte) (int, error) { u.read(); return 0, io.EOF }

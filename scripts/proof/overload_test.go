@@ -1,0 +1,258 @@
+package proof
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/status"
+
+	"github.com/geminihook/geminihook/functions/functiontest"
+	"github.com/geminihook/geminihook/shared/dedup"
+	"github.com/geminihook/geminihook/shared/receiver"
+	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
+)
+
+const (
+	// A Pub/Sub that takes this many messages at a time, this long for each, is what
+	// bounds the function, and not the machine that the test runs on.
+	publishedAtOnce = 20
+	publishTakes    = 100 * time.Millisecond
+
+	overloadFactor = 4
+	overloadFor    = 8 * time.Second
+
+	// handlerDeadline is all the time that a request may take.
+	handlerDeadline = receiver.DefaultArriveTimeout + receiver.DefaultTakeTimeout + dedup.DefaultEndTimeout
+
+	// memory is what an instance has unless it is given another, in MiB.
+	memory = 512
+)
+
+// narrow is a wire on which Pub/Sub has little capacity.
+func narrow() func(ctx context.Context, method string, forward func() error) error {
+	slots := make(chan struct{}, publishedAtOnce)
+	return func(ctx context.Context, method string, forward func() error) error {
+		if method != functiontest.Publish {
+			return forward()
+		}
+		select {
+		case slots <- struct{}{}:
+		case <-ctx.Done():
+			return status.FromContextError(ctx.Err()).Err()
+		}
+		defer func() { <-slots }()
+		time.Sleep(publishTakes)
+		return forward()
+	}
+}
+
+// tally counts answers.
+type tally struct {
+	mu       sync.Mutex
+	accepted []time.Duration // how long those took
+	refused  int             // 503 with Retry-After
+	other    map[string]int
+}
+
+func (a *tally) add(resp *http.Response, err error, took time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case err != nil:
+		a.other["no answer"]++ // a connection that is closed before all of a large body is read
+	case resp.StatusCode == http.StatusNoContent:
+		a.accepted = append(a.accepted, took)
+	case resp.StatusCode == http.StatusServiceUnavailable && resp.Header.Get("Retry-After") != "":
+		a.refused++
+	default:
+		a.other[resp.Status]++
+	}
+}
+
+func (a *tally) percentile(p int) time.Duration {
+	if len(a.accepted) == 0 {
+		return 0
+	}
+	slices.Sort(a.accepted)
+	return a.accepted[(len(a.accepted)-1)*p/100]
+}
+
+// load is somebody who sends deliveries to one instance.
+type load struct {
+	t        *testing.T
+	client   *http.Client
+	instance *functiontest.Process
+	sign     signer
+}
+
+// newLoad deploys a function as it is, in an embedded project.
+func newLoad(t *testing.T, function string) (*load, *functiontest.Project) {
+	p := functiontest.NewEmbedded(t)
+	env := append(p.Env, "SIGNING_SECRET="+signingSecret, "URL_TOKEN_SECRET="+tokenSecret)
+	l := &load{
+		t: t, sign: newSigner(t, p, function),
+		client:   &http.Client{Timeout: patience, Transport: &http.Transport{MaxIdleConnsPerHost: 1000}},
+		instance: functiontest.NewProcess(t, function, env...),
+	}
+	l.instance.Start()
+	return l, p
+}
+
+func (l *load) post(a *tally, body []byte) {
+	id, start := webhooktest.NewID(), time.Now()
+	resp, err := post(l.t.Context(), l.client, l.instance.URL(), l.sign(id, start, body), body)
+	a.add(resp, err, time.Since(start))
+}
+
+// closed sends from n senders, each the next delivery when the last is answered, and
+// returns what was accepted in a second.
+func (l *load) closed(n int, length time.Duration) (rate float64) {
+	a := &tally{other: make(map[string]int)}
+	var all sync.WaitGroup
+	end := time.Now().Add(length)
+	for range n {
+		all.Go(func() {
+			for time.Now().Before(end) {
+				l.post(a, webhooktest.NewEvent("batch.succeeded"))
+			}
+		})
+	}
+	all.Wait()
+	return float64(len(a.accepted)) / length.Seconds()
+}
+
+// open sends at a rate, whatever is answered.
+func (l *load) open(rate float64, length time.Duration) *tally {
+	a := &tally{other: make(map[string]int)}
+	var all sync.WaitGroup
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	start, sent := time.Now(), 0.0
+	for now := start; now.Sub(start) < length; now = <-tick.C {
+		for ; sent < rate*now.Sub(start).Seconds(); sent++ {
+			all.Go(func() { l.post(a, webhooktest.NewEvent("batch.succeeded")) })
+		}
+	}
+	all.Wait()
+	return a
+}
+
+// TestOverload sends four times what can be taken.
+func TestOverload(t *testing.T) {
+	l, p := newLoad(t, realStatic)
+	p.Interfere(narrow())
+	capacity := l.closed(2*publishedAtOnce, 3*time.Second)
+	a := l.open(overloadFactor*capacity, overloadFor)
+	goodput := float64(len(a.accepted)) / overloadFor.Seconds()
+	fmt.Printf("capacity %.0f/s; at %d times that for %v: accepted %.0f/s, p50 %v, p99 %v; refused with Retry-After %d; else %v; memory at most %.0f MiB\n",
+		capacity, overloadFactor, overloadFor, goodput, a.percentile(50).Round(time.Millisecond), a.percentile(99).Round(time.Millisecond),
+		a.refused, a.other, peakMemory(l.instance))
+	if goodput < 0.8*capacity {
+		t.Errorf("accepted %.0f/s under overload, of a capacity of %.0f/s", goodput, capacity)
+	}
+	if p99 := a.percentile(99); p99 > handlerDeadline {
+		t.Errorf("accepted after %v, 99%% of them", p99)
+	}
+	if a.refused == 0 || len(a.other) > 0 {
+		t.Errorf("refused %d, and otherwise answered %v", a.refused, a.other)
+	}
+	if n := len(p.Messages(t)); n < len(a.accepted) {
+		t.Errorf("%d messages, %d deliveries accepted", n, len(a.accepted))
+	}
+}
+
+// peakMemory is the most that a process ever had resident, in MiB; 0 where the
+// system does not tell.
+func peakMemory(p *functiontest.Process) (mebibytes float64) {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID()))
+	for line := range strings.Lines(string(text)) {
+		if _, err := fmt.Sscanf(line, "VmHWM: %f kB", &mebibytes); err == nil {
+			return mebibytes / 1024
+		}
+	}
+	return 0
+}
+
+// TestLargeBodies sends the largest bodies that there may be, more at once than are
+// served.
+func TestLargeBodies(t *testing.T) {
+	l, _ := newLoad(t, realStatic)
+	a := &tally{other: make(map[string]int)}
+	body := append(webhooktest.NewEvent("batch.succeeded"), strings.Repeat(" ", 1<<20)...)[:1<<20]
+	var all sync.WaitGroup
+	for range 400 {
+		all.Go(func() {
+			for range 3 {
+				l.post(a, body)
+			}
+		})
+	}
+	all.Wait()
+	peak := peakMemory(l.instance)
+	fmt.Printf("1200 bodies of 1 MiB, 400 at once: accepted %d, refused with Retry-After %d, else %v; memory at most %.0f MiB\n",
+		len(a.accepted), a.refused, a.other, peak)
+	if peak > memory {
+		t.Errorf("memory %.0f MiB, an instance has %d", peak, memory)
+	}
+}
+
+// TestForgeries sends genuine deliveries through a storm of forged ones.
+func TestForgeries(t *testing.T) {
+	for _, function := range []string{realStatic, realDynamic} {
+		t.Run(function, func(t *testing.T) {
+			l, p := newLoad(t, function)
+			genuine := &tally{other: make(map[string]int)}
+			l.post(genuine, webhooktest.NewEvent("batch.succeeded"))
+			_ = p.Calls()
+			var forgeries atomic.Int64
+			stop := l.forge(&forgeries)
+			start := time.Now()
+			for time.Since(start) < 4*time.Second {
+				l.post(genuine, webhooktest.NewEvent("batch.succeeded"))
+			}
+			stop()
+			calls, n := p.Calls(), len(genuine.accepted)
+			fmt.Printf("%s: %d forgeries refused in 4 s, and %d genuine deliveries accepted, p50 %v, p99 %v; %d calls, %d key fetches\n", function,
+				forgeries.Load(), n, genuine.percentile(50).Round(time.Millisecond), genuine.percentile(99).Round(time.Millisecond), len(calls), p.Keys.Fetches())
+			if len(genuine.other)+genuine.refused > 0 {
+				t.Errorf("genuine deliveries were answered %v, and %d times refused", genuine.other, genuine.refused)
+			}
+			if len(calls) != 3*(n-1) || p.Keys.Fetches() > 1 {
+				t.Errorf("%d calls for %d deliveries, and %d key fetches", len(calls), n-1, p.Keys.Fetches())
+			}
+		})
+	}
+}
+
+// forge sends deliveries that nobody has signed, from many senders, until it is
+// stopped.
+func (l *load) forge(count *atomic.Int64) (stop func()) {
+	ctx, cancel := context.WithCancel(l.t.Context())
+	var all sync.WaitGroup
+	for range 32 {
+		all.Go(func() {
+			body := webhooktest.NewEvent("batch.succeeded")
+			for ctx.Err() == nil {
+				header := l.sign(webhooktest.NewID(), time.Now(), append(body, ' '))
+				resp, err := post(l.t.Context(), l.client, l.instance.URL(), header, body)
+				if err != nil || resp.StatusCode != http.StatusUnauthorized {
+					l.t.Errorf("a forgery got %v, %v", resp, err)
+					return
+				}
+				count.Add(1)
+			}
+		})
+	}
+	return func() {
+		cancel()
+		all.Wait()
+	}
+}
