@@ -1,28 +1,21 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
-	"path"
 	"strings"
 	"sync/atomic"
-	"time"
-	"unicode"
 
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 
 	"github.com/geminihook/geminihook/scripts/internal/command"
+	"github.com/geminihook/geminihook/scripts/internal/messages"
 	"github.com/geminihook/geminihook/scripts/internal/running"
 	"github.com/geminihook/geminihook/scripts/serve/before"
 	"github.com/geminihook/geminihook/scripts/serve/inspector"
 )
-
-// maxShown is how much of a body is shown, in bytes, where it names no job. The page
-// shows all of it.
-const maxShown = 120
 
 // A console shows what happens: on standard output what was asked for, the rest on
 // standard error. It may be used concurrently.
@@ -132,17 +125,9 @@ func (c *console) message(topic string, m *pubsubpb.PubsubMessage) {
 		c.event(published{"published", topic, m.Attributes, m.Data})
 		return
 	}
-	a := m.Attributes
-	head := line{
-		time:   m.PublishTime.AsTime(),
-		what:   c.paint.In(command.Cyan, pad(path.Base(topic), whatWidth)),
-		about:  a["ce-type"],
-		id:     a["ce-id"],
-		where:  strings.TrimPrefix(a["ce-source"], sourcePrefix),
-		amount: fmt.Sprintf("%d B", len(m.Data)),
-		rest:   cmp.Or(a["ce-subject"], shown(m.Data)),
-	}
-	c.screen.put(c.out, head.String()+"\n")
+	row := messages.NewRow(c.paint, topic, m)
+	row.Rest = cmp.Or(row.Rest, messages.Body(m.Data))
+	c.screen.put(c.out, row.String()+"\n")
 }
 
 // note says something on standard error.
@@ -157,66 +142,4 @@ func (c *console) stopped() {
 		to = c.err
 	}
 	c.screen.put(to, fmt.Sprintf("stopped; deliveries in flight were finished; messages published: %d\n", c.published.Load()))
-}
-
-// sourcePrefix is what every ce-source begins with, and needs no showing.
-const sourcePrefix = "//generativelanguage.googleapis.com/webhooks/"
-
-// A line is a message or a delivery, in columns.
-type line struct {
-	time   time.Time
-	what   string // padded to whatWidth, perhaps coloured
-	about  string
-	id     string
-	where  string
-	amount string
-	rest   string
-}
-
-const (
-	whatWidth = 18
-	indent    = "              " // as wide as the time
-)
-
-func (l line) String() string {
-	text := fmt.Sprintf("%s  %s  %s  %s  %s %9s  %s", clock(l.time), l.what,
-		pad(l.about, 27), pad(l.id, 40), pad(l.where, 11), l.amount, printable(l.rest))
-	return strings.TrimRight(text, " ")
-}
-
-func clock(t time.Time) string { return t.Local().Format("15:04:05.000") }
-
-// pad makes text exactly width characters wide: what is absent is a dash, and what
-// is longer is cut.
-func pad(text string, width int) string {
-	if text == "" {
-		text = "-"
-	}
-	chars := []rune(printable(text))
-	if len(chars) > width {
-		return string(chars[:width-1]) + "…"
-	}
-	return string(chars) + strings.Repeat(" ", width-len(chars))
-}
-
-// shown is a body on one line, cut.
-func shown(body []byte) string {
-	var compact bytes.Buffer
-	if json.Compact(&compact, body) == nil {
-		body = compact.Bytes()
-	}
-	if len(body) <= maxShown {
-		return printable(string(body))
-	}
-	return fmt.Sprintf("%s … %d bytes more", printable(string(body[:maxShown])), len(body)-maxShown)
-}
-
-// printable keeps a terminal from obeying what a delivery says.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return '·'
-	}, text)
 }

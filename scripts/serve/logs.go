@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/geminihook/geminihook/scripts/internal/command"
+	"github.com/geminihook/geminihook/scripts/internal/messages"
 	"github.com/geminihook/geminihook/scripts/serve/before"
 )
 
@@ -67,24 +68,24 @@ func (c *console) logLine(text []byte) string {
 	case c.json:
 		return string(text)
 	case err != nil:
-		return indent + printable(strings.TrimSpace(string(text))) + "\n"
+		return messages.Indent + messages.Printable(strings.TrimSpace(string(text))) + "\n"
 	case r.Message == "delivery":
 		return r.delivery(c.logPaint).String() + "\n"
 	}
-	severity := c.logPaint.In(r.colour(), pad(r.Severity, whatWidth))
-	return fmt.Sprintf("%s  %s  %s\n", clock(r.Time), severity, printable(others(text)))
+	severity := c.logPaint.In(r.colour(), messages.Pad(r.Severity, messages.WhatWidth))
+	return fmt.Sprintf("%s  %s  %s\n", messages.Clock(r.Time), severity, messages.Printable(others(text)))
 }
 
 // delivery is the line of a delivery, in the columns of a message.
-func (r *record) delivery(paint command.Paint) line {
-	return line{
-		time:   r.Time,
-		what:   paint.In(r.colour(), pad(fmt.Sprintf("%d %s", r.Status, r.Outcome), whatWidth)),
-		about:  r.Type,
-		id:     r.WebhookID,
-		where:  strings.TrimSpace(r.Endpoint + " " + r.Scheme),
-		amount: fmt.Sprintf("%.1f ms", r.LatencyMS),
-		rest:   r.Error,
+func (r *record) delivery(paint command.Paint) messages.Row {
+	return messages.Row{
+		Time:   r.Time,
+		What:   paint.In(r.colour(), messages.Pad(fmt.Sprintf("%d %s", r.Status, r.Outcome), messages.WhatWidth)),
+		About:  r.Type,
+		ID:     r.WebhookID,
+		Where:  strings.TrimSpace(r.Endpoint + " " + r.Scheme),
+		Amount: fmt.Sprintf("%.1f ms", r.LatencyMS),
+		Rest:   r.Error,
 	}
 }
 
