@@ -100,8 +100,8 @@ variable "concurrency" {
   default     = 80
 
   validation {
-    condition     = var.concurrency >= 1 && var.concurrency <= 1000 && floor(var.concurrency) == var.concurrency
-    error_message = "1 to 1000."
+    condition     = var.concurrency >= 1 && var.concurrency <= 80 && floor(var.concurrency) == var.concurrency
+    error_message = "1 to 80: beyond that the receiver itself refuses (shared/receiver, DefaultLimit)."
   }
 }
 

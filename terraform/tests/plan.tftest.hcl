@@ -258,7 +258,7 @@ run "refuses_too_much" {
     labels                      = { team = "Who?" }
     timestamp_tolerance_seconds = 3601
     jwt_audiences               = ["a,b"]
-    concurrency                 = 1001
+    concurrency                 = 81
     max_instances               = 1001
     memory                      = "8Gi"
     cpu                         = "4"
