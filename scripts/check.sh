@@ -36,3 +36,6 @@ terraform/check.sh
 
 step tests
 go run ./scripts/emulators -if-found -- go test -race ./...
+
+step fuzz
+scripts/fuzz.sh
