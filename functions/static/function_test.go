@@ -118,8 +118,10 @@ func TestCalls(t *testing.T) {
 		const body = `{"type":"batch.succeeded"}`
 		id := webhooktest.NewID()
 		post(webhooktest.NewID(), time.Now(), body)
-		if calls := p.Calls(); !slices.Equal(calls, []string{
-			functiontest.ListVersions, functiontest.AccessVersion,
+		calls := p.Calls()
+		slices.Sort(calls[:min(2, len(calls))]) // the secret is read and listed at once
+		if !slices.Equal(calls, []string{
+			functiontest.AccessVersion, functiontest.ListVersions,
 			functiontest.Commit, functiontest.Publish, functiontest.Commit,
 		}) {
 			t.Errorf("the first delivery made the calls %v", calls)

@@ -14,6 +14,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	secretmanager "cloud.google.com/go/secretmanager/apiv1"
@@ -113,8 +114,12 @@ type source[T any] struct {
 
 // fetch returns the values of the enabled versions, newest first. "latest" would
 // not do: it names the newest version even where that is disabled, and only one.
+//
+// The newest version is read while the versions are listed, since it is the one in
+// force, as a rule: a cold start is a round trip shorter.
 func (s *source[T]) fetch(ctx context.Context) ([]T, error) {
 	var values []T
+	newest := s.readNewest(ctx)
 	versions := s.client.ListSecretVersions(ctx, &secretmanagerpb.ListSecretVersionsRequest{
 		Parent:   s.name,
 		Filter:   "state:ENABLED",
@@ -128,7 +133,7 @@ func (s *source[T]) fetch(ctx context.Context) ([]T, error) {
 		if err != nil {
 			return nil, fmt.Errorf("list the enabled versions of %s: %w", s.name, err)
 		}
-		value, err := s.read(ctx, version.Name)
+		value, err := s.read(ctx, version.Name, newest)
 		if errors.Is(err, errPassOver) {
 			s.log.ErrorContext(ctx, "secret version not usable", "of", s.label, "version", version.Name, "error", err)
 			continue
@@ -148,8 +153,22 @@ func (s *source[T]) fetch(ctx context.Context) ([]T, error) {
 // the others.
 var errPassOver = errors.New("passed over")
 
-func (s *source[T]) read(ctx context.Context, version string) (value T, err error) {
-	answer, err := s.client.AccessSecretVersion(ctx, &secretmanagerpb.AccessSecretVersionRequest{Name: version})
+// readNewest begins to read the newest version, and returns what waits for it: nil
+// where that failed, for example because it is disabled.
+func (s *source[T]) readNewest(ctx context.Context) (wait func() *secretmanagerpb.AccessSecretVersionResponse) {
+	answered := make(chan *secretmanagerpb.AccessSecretVersionResponse, 1)
+	go func() {
+		answer, _ := s.client.AccessSecretVersion(ctx, &secretmanagerpb.AccessSecretVersionRequest{Name: s.name + "/versions/latest"})
+		answered <- answer
+	}()
+	return sync.OnceValue(func() *secretmanagerpb.AccessSecretVersionResponse { return <-answered })
+}
+
+func (s *source[T]) read(ctx context.Context, version string, newest func() *secretmanagerpb.AccessSecretVersionResponse) (value T, err error) {
+	answer := newest()
+	if answer.GetName() != version {
+		answer, err = s.client.AccessSecretVersion(ctx, &secretmanagerpb.AccessSecretVersionRequest{Name: version})
+	}
 	if c := status.Code(err); c == codes.FailedPrecondition || c == codes.NotFound {
 		return value, fmt.Errorf("%w: disabled or destroyed just now", errPassOver)
 	}

@@ -304,6 +304,36 @@ func TestSixteenVersionsAtMost(t *testing.T) {
 	}
 }
 
+// The newest version is asked for before it is known which that is. Where it is
+// disabled, nothing of it is taken, and the others are read.
+func TestNewestDisabled(t *testing.T) {
+	m := start(t, "good-canary-1", "good-canary-2")
+	m.disable(2)
+	m.want(0, "good-canary-1")
+	if m.calls["ListSecretVersions"] != 1 || m.calls["AccessSecretVersion"] != 2 {
+		t.Errorf("calls: %v", m.calls)
+	}
+}
+
+// A slow list does not hold the newest version up.
+func TestNewestIsReadBesideTheList(t *testing.T) {
+	m := start(t, "good-canary-1")
+	read := make(chan struct{})
+	m.answer = func(method string, _ any, handle func() (any, error)) (any, error) {
+		if method == "ListSecretVersions" {
+			select {
+			case <-read:
+			case <-time.After(10 * time.Second):
+				t.Error("nothing is read before the list is there")
+			}
+		} else {
+			close(read)
+		}
+		return handle()
+	}
+	m.want(0, "good-canary-1")
+}
+
 // Unusable ones do not count, even where they fill a page.
 func TestUnusableVersionsDoNotCount(t *testing.T) {
 	versions := []string{"good-canary"}
@@ -343,13 +373,14 @@ func TestVersionGoneInBetween(t *testing.T) {
 	})
 }
 
-// failAccess fails the reading of one version.
+// failAccess fails the reading of one version, by its name or as the newest.
 func failAccess(version int, code codes.Code) func(string, any, func() (any, error)) (any, error) {
-	return func(method string, request any, handle func() (any, error)) (any, error) {
-		if access, ok := request.(*secretmanagerpb.AccessSecretVersionRequest); ok && access.Name == versionName(version) {
+	return func(_ string, _ any, handle func() (any, error)) (any, error) {
+		answer, err := handle()
+		if access, ok := answer.(*secretmanagerpb.AccessSecretVersionResponse); ok && access.Name == versionName(version) {
 			return nil, status.Error(code, "injected")
 		}
-		return handle()
+		return answer, err
 	}
 }
 
