@@ -3,9 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
-	"math"
 	"slices"
-	"time"
 )
 
 const (
@@ -17,8 +15,15 @@ const (
 	warmConcurrency = 16
 )
 
-// Figures are what was measured of one receiver at one concurrency.
+// Load is what was measured of the receivers in one place.
+type Load struct {
+	Figures []Figures `json:"figures"`
+	Bursts  []Burst   `json:"copies"`
+}
+
+// Figures are those of one receiver at one concurrency in one round.
 type Figures struct {
+	Round       int     `json:"round"`
 	Receiver    string  `json:"receiver"`
 	Concurrency int     `json:"concurrency"`
 	P50         float64 `json:"p50_ms"` // of the latency
@@ -29,16 +34,11 @@ type Figures struct {
 	Peak        number  `json:"peak_mib"` // of the receiver's memory
 }
 
-// A Round is one round's figures, of every receiver at every concurrency.
-type Round []Figures
-
-// Rounds are the rounds of one measurement.
-type Rounds []Round
-
-// Load is what was measured in one place.
-type Load struct {
-	Rounds Rounds  `json:"rounds"`
-	Bursts []Burst `json:"copies_ms"` // one a round
+// A Burst is how long a receiver took, in one round, to the last answer to copies of one delivery.
+type Burst struct {
+	Round    int     `json:"round"`
+	Receiver string  `json:"receiver"`
+	Last     float64 `json:"last_answer_ms"`
 }
 
 // measureLoad measures all rounds in one project, which holds so many records.
@@ -59,40 +59,46 @@ func (b *bench) measureLoad(ctx context.Context, what string, between between, r
 	defer f.stop()
 	for i := range b.rounds {
 		b.say("%s, round %d of %d", what, i+1, b.rounds)
-		round, err := b.round(ctx, f)
-		if err != nil {
+		if err := b.round(ctx, f, i+1, &l); err != nil {
 			return l, err
 		}
-		burst, err := b.bursts(ctx, f)
-		if err != nil {
-			return l, err
-		}
-		l.Rounds, l.Bursts = append(l.Rounds, round), append(l.Bursts, burst)
 	}
 	return l, nil
 }
 
-// round takes the concurrencies one after another.
-func (b *bench) round(ctx context.Context, f fleet) (Round, error) {
-	var round Round
+// round takes the concurrencies one after another, and then copies.
+func (b *bench) round(ctx context.Context, f fleet, round int, l *Load) error {
 	for _, c := range concurrencies {
-		figures, err := b.turns(ctx, f, c, turnsPerRound)
+		figures, err := b.turns(ctx, f, c)
 		if err != nil {
-			return nil, fmt.Errorf("%d at once: %w", c, err)
+			return fmt.Errorf("%d at once: %w", c, err)
 		}
-		round = append(round, figures...)
+		for _, one := range figures {
+			one.Round = round
+			l.Figures = append(l.Figures, one)
+		}
 	}
-	return round, nil
+	for _, r := range f {
+		if r.name == floor {
+			continue // it does not look for copies
+		}
+		last, err := b.burst(ctx, r)
+		if err != nil {
+			return fmt.Errorf("%d copies: %w", copies, err)
+		}
+		l.Bursts = append(l.Bursts, Burst{round, r.name, last})
+	}
+	return nil
 }
 
-// turns gives each receiver n turns, in changing order.
-func (b *bench) turns(ctx context.Context, f fleet, concurrency, n int) ([]Figures, error) {
+// turns gives each receiver its turns, in changing order.
+func (b *bench) turns(ctx context.Context, f fleet, concurrency int) ([]Figures, error) {
 	all := make(map[*process]*sample)
 	for _, r := range f {
 		all[r] = new(sample)
 		r.resetPeak()
 	}
-	for i := range n {
+	for i := range turnsPerRound {
 		var samples map[*process]sample
 		err := b.undisturbed(ctx, func() (err error) {
 			samples, err = b.turnEach(ctx, f.beginning(i), concurrency)
@@ -137,110 +143,37 @@ func (s *sample) figures(r *process, concurrency int) Figures {
 	n := float64(len(s.latencies))
 	return Figures{
 		Receiver: r.name, Concurrency: concurrency,
-		P50: s.percentile(50), P95: s.percentile(95), P99: s.percentile(99),
+		P50: percentile(s.latencies, 50), P95: percentile(s.latencies, 95), P99: percentile(s.latencies, 99),
 		Rate: n / s.took.Seconds(),
 		CPU:  number(s.cpuSeconds * 1000 / n),
 		Peak: number(r.peakMiB()),
 	}
 }
 
-// percentile returns, in milliseconds, the least latency that p of a hundred do not exceed.
-func (s *sample) percentile(p float64) float64 {
-	i := int(math.Ceil(p/100*float64(len(s.latencies)))) - 1
-	return milliseconds(s.latencies[max(i, 0)])
+// burst returns the milliseconds to the last answer to copies of a delivery.
+func (b *bench) burst(ctx context.Context, r *process) (last float64, err error) {
+	err = b.undisturbed(ctx, func() error {
+		took, err := b.sender.burst(ctx, r, copies)
+		last = milliseconds(took)
+		return err
+	})
+	return last, err
 }
 
-func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
-
-// in returns the figures of one receiver at one concurrency in each round.
-func (rs Rounds) in(receiver string, concurrency int) []Figures {
-	var all []Figures
-	for _, round := range rs {
-		for _, f := range round {
-			if f.Receiver == receiver && f.Concurrency == concurrency {
-				all = append(all, f)
-			}
-		}
-	}
-	return all
+// of returns the figures of one receiver at one concurrency, round by round.
+func (l Load) of(receiver string, concurrency int) []Figures {
+	return where(l.Figures, func(f Figures) bool { return f.Receiver == receiver && f.Concurrency == concurrency })
 }
 
-// median returns a figure of one receiver at one concurrency: the median of the rounds.
-func (rs Rounds) median(receiver string, concurrency int, of func(Figures) float64) float64 {
-	var values []float64
-	for _, f := range rs.in(receiver, concurrency) {
-		values = append(values, of(f))
-	}
-	return median(values)
+func (l Load) bursts(receiver string) []Burst {
+	return where(l.Bursts, func(b Burst) bool { return b.Receiver == receiver })
 }
 
-// ratio returns the median of the rounds' ratios of a figure.
-func (rs Rounds) ratio(of func(Figures) float64, over, under string, concurrency int) float64 {
-	var ratios []float64
-	lower := rs.in(under, concurrency)
-	for i, f := range rs.in(over, concurrency) {
-		ratios = append(ratios, of(f)/of(lower[i]))
-	}
-	return median(ratios)
-}
-
-// What is asked of figures.
+// What is asked of them.
 func p50(f Figures) float64  { return f.P50 }
 func p95(f Figures) float64  { return f.P95 }
 func p99(f Figures) float64  { return f.P99 }
 func rate(f Figures) float64 { return f.Rate }
 func cpu(f Figures) float64  { return float64(f.CPU) }
 func peak(f Figures) float64 { return float64(f.Peak) }
-
-func median(values []float64) float64 {
-	if len(values) == 0 {
-		return math.NaN()
-	}
-	values = slices.Sorted(slices.Values(values))
-	middle := len(values) / 2
-	if len(values)%2 == 1 {
-		return values[middle]
-	}
-	return (values[middle-1] + values[middle]) / 2
-}
-
-// A Burst is, by receiver, the milliseconds to the last answer to copies of one delivery.
-type Burst map[string]float64
-
-// bursts leaves out the floor, which does not look for copies.
-func (b *bench) bursts(ctx context.Context, f fleet) (Burst, error) {
-	burst := make(Burst)
-	for _, r := range f {
-		if r.name == floor {
-			continue
-		}
-		var took time.Duration
-		err := b.undisturbed(ctx, func() (err error) {
-			took, err = b.sender.burst(ctx, r, copies)
-			return err
-		})
-		if err != nil {
-			return nil, fmt.Errorf("%d copies: %w", copies, err)
-		}
-		burst[r.name] = milliseconds(took)
-	}
-	return burst, nil
-}
-
-// burst returns the median of a receiver's bursts.
-func (l Load) burst(receiver string) float64 {
-	var values []float64
-	for _, burst := range l.Bursts {
-		values = append(values, burst[receiver])
-	}
-	return median(values)
-}
-
-// burstRatio returns how much sooner than the textbook's this receiver's last answer comes, the median of the rounds.
-func (l Load) burstRatio() float64 {
-	var ratios []float64
-	for _, burst := range l.Bursts {
-		ratios = append(ratios, burst[textbook]/burst[this])
-	}
-	return median(ratios)
-}
+func last(b Burst) float64   { return b.Last }

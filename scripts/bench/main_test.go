@@ -6,11 +6,13 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/geminihook/geminihook/shared/embedded/emulator"
 )
@@ -32,14 +34,17 @@ func TestQuick(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkCalls(t, &r)
-	for name, rounds := range map[string]Rounds{"near": r.Near.Rounds, "far": r.Far.Rounds, "among records": r.Among.Rounds} {
-		if len(rounds) != quickRounds || len(rounds[0]) != len(receivers)*len(concurrencies) {
-			t.Errorf("%s: %d rounds of %d figures", name, len(rounds), len(rounds[0]))
+	for name, l := range map[string]Load{"near": r.Near, "far": r.Far, "among records": r.Among} {
+		if len(l.Figures) != quickRounds*len(receivers)*len(concurrencies) || len(l.Bursts) != quickRounds*2 {
+			t.Errorf("%s: %d figures and %d bursts", name, len(l.Figures), len(l.Bursts))
 		}
 	}
-	// Whatever the machine does, five round trips take longer than three.
-	if far := r.Far.Rounds; far.median(textbook, 1, p50) < 25 || far.median(this, 1, p50) < 15 {
-		t.Errorf("5 ms away the textbook takes %v ms and this %v", far.median(textbook, 1, p50), far.median(this, 1, p50))
+	// Whatever the machine does, three round trips take 15 ms and five 25.
+	if got := median(r.Far.of(this, 1), p50); got < 15 {
+		t.Errorf("5 ms away this takes %v ms", got)
+	}
+	if got := median(r.Far.of(textbook, 1), p50); got < 25 {
+		t.Errorf("5 ms away the textbook takes %v ms", got)
 	}
 	if len(r.Targets) != 11 {
 		t.Errorf("%d targets, want 11", len(r.Targets))
@@ -103,8 +108,64 @@ func TestMedian(t *testing.T) {
 		want   float64
 	}{{[]float64{3, 1, 2}, 2}, {[]float64{4, 1}, 2.5}, {[]float64{7}, 7}} {
 		given := slices.Clone(test.values)
-		if got := median(test.values); got != test.want || !slices.Equal(given, test.values) {
+		if got := middle(test.values); got != test.want || !slices.Equal(given, test.values) {
 			t.Errorf("median of %v: %v, want %v, and they are %v now", given, got, test.want, test.values)
 		}
+	}
+}
+
+func TestPercentile(t *testing.T) {
+	var hundred []time.Duration
+	for i := range 100 {
+		hundred = append(hundred, time.Duration(i+1)*time.Millisecond)
+	}
+	for p, want := range map[float64]float64{50: 50, 95: 95, 99: 99, 100: 100} {
+		if got := percentile(hundred, p); got != want {
+			t.Errorf("p%v of 1 to 100 is %v", p, got)
+		}
+	}
+	if got := percentile(hundred[:1], 50); got != 1 {
+		t.Errorf("p50 of 1 is %v", got)
+	}
+}
+
+// Bytes come late and in their order, the first ones by a round trip more, which the connection takes.
+func TestDelayed(t *testing.T) {
+	echo, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer echo.Close()
+	go func() {
+		conn, err := echo.Accept()
+		if err == nil {
+			io.Copy(conn, conn)
+			conn.Close()
+		}
+	}()
+	const roundTrip = 20 * time.Millisecond
+	addr, stop, err := delayed(roundTrip)(echo.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, least := range []time.Duration{2 * roundTrip, roundTrip} {
+		begin := time.Now()
+		text := []byte(strings.Repeat("x", 100_000))
+		go conn.Write(text)
+		if _, err := io.ReadFull(conn, text); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(begin); took < least {
+			t.Errorf("%d: there and back in %v, want %v", i, took, least)
+		}
+	}
+	conn.(*net.TCPConn).CloseWrite()
+	if n, err := conn.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) {
+		t.Errorf("at the end: %d bytes, %v", n, err)
 	}
 }

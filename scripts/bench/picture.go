@@ -68,13 +68,12 @@ func newPicture(r *Report) *picture {
 	m := r.Machine
 	p := &picture{
 		Caption: fmt.Sprintf("%d cores for receivers, load and emulators · %s · medians of %d rounds · %s",
-			m.Cores, m.Go, len(r.Near.Rounds), m.Time.Format("2006-01-02")),
+			m.Cores, m.Go, len(r.Near.of(this, 1)), m.Time.Format("2006-01-02")),
 		from: math.Inf(1), to: math.Inf(-1),
 	}
-	rounds := r.Near.Rounds
 	for _, name := range receivers {
 		for _, c := range concurrencies {
-			ms := math.Log10(rounds.median(name, c, p50))
+			ms := math.Log10(median(r.Near.of(name, c), p50))
 			p.from, p.to = min(p.from, ms), max(p.to, ms)
 		}
 	}
@@ -84,7 +83,7 @@ func newPicture(r *Report) *picture {
 	}
 	p.rule()
 	for _, name := range receivers {
-		p.Curves = append(p.Curves, p.curve(name, rounds))
+		p.Curves = append(p.Curves, p.curve(name, r.Near))
 	}
 	return p
 }
@@ -101,10 +100,10 @@ func (p *picture) rule() {
 	}
 }
 
-func (p *picture) curve(name string, rounds Rounds) curve {
+func (p *picture) curve(name string, l Load) curve {
 	c := curve{style: styles[name], Name: name}
 	for _, concurrency := range concurrencies {
-		ms := rounds.median(name, concurrency, p50)
+		ms := median(l.of(name, concurrency), p50)
 		c.Last = mark{x(concurrency), p.y(ms), figure(ms)}
 		c.Points = append(c.Points, c.Last)
 	}

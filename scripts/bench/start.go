@@ -39,10 +39,10 @@ type Start struct {
 	Idle number `json:"idle_mib"`
 }
 
-// Starts are all starts.
+// Starts are all starts, each receiver's as often as any other's.
 type Starts struct {
-	Connection float64   `json:"connection_ms"` // to set one up at a distance
-	Rounds     [][]Start `json:"rounds"`
+	Connection float64 `json:"connection_ms"` // to set one up at a distance
+	Starts     []Start `json:"starts"`
 }
 
 func (b *bench) measureStart(ctx context.Context) (s Starts, err error) {
@@ -69,7 +69,7 @@ func (b *bench) measureStart(ctx context.Context) (s Starts, err error) {
 		if err != nil {
 			return s, err
 		}
-		s.Rounds = append(s.Rounds, round)
+		s.Starts = append(s.Starts, round...)
 	}
 	return s, nil
 }
@@ -146,45 +146,17 @@ func (r *process) idle() number {
 	return number(r.residentMiB())
 }
 
-// in returns the starts of a receiver.
-func (s Starts) in(receiver string) []Start {
-	var all []Start
-	for _, round := range s.Rounds {
-		for _, start := range round {
-			if start.Receiver == receiver {
-				all = append(all, start)
-			}
-		}
-	}
-	return all
-}
-
-// median returns the median of something that a receiver's starts took.
-func (s Starts) median(receiver string, of func(Start) number) float64 {
-	var values []float64
-	for _, start := range s.in(receiver) {
-		values = append(values, float64(of(start)))
-	}
-	return median(values)
-}
-
-// ratio returns the median of the rounds' ratios.
-func (s Starts) ratio(of func(Start) number, over, under string) float64 {
-	var ratios []float64
-	lower := s.in(under)
-	for i, start := range s.in(over) {
-		ratios = append(ratios, float64(of(start)/of(lower[i])))
-	}
-	return median(ratios)
+func (s Starts) of(receiver string) []Start {
+	return where(s.Starts, func(start Start) bool { return start.Receiver == receiver })
 }
 
 // What is asked of starts. The penalty is by how much the first delivery takes longer than later ones.
-func answer(s Start) number    { return s.Answer }
-func delivered(s Start) number { return s.Delivered }
-func first(s Start) number     { return s.First }
-func later(s Start) number     { return s.Later }
-func penalty(s Start) number   { return s.First - s.Later }
-func idle(s Start) number      { return s.Idle }
+func answer(s Start) float64    { return float64(s.Answer) }
+func delivered(s Start) float64 { return float64(s.Delivered) }
+func first(s Start) float64     { return float64(s.First) }
+func later(s Start) float64     { return float64(s.Later) }
+func penalty(s Start) float64   { return float64(s.First - s.Later) }
+func idle(s Start) float64      { return float64(s.Idle) }
 
 // connectionTime returns the milliseconds until a connection can be used, the median of several.
 func connectionTime(ctx context.Context, addr string) (float64, error) {
@@ -206,5 +178,5 @@ func connectionTime(ctx context.Context, addr string) (float64, error) {
 		}
 		times = append(times, milliseconds(time.Since(begin)))
 	}
-	return median(times), nil
+	return middle(times), nil
 }

@@ -13,10 +13,10 @@ import (
 func (r *Report) writeTables(w io.Writer) error {
 	var text strings.Builder
 	r.Machine.write(&text)
-	writeTable(&text, "Load", loadHeader, r.loadRows(r.Near.Rounds))
-	writeTable(&text, "Load, 5 ms of round trip away from the emulators", loadHeader, r.loadRows(r.Far.Rounds))
+	writeTable(&text, "Load", loadHeader, r.loadRows(r.Near))
+	writeTable(&text, "Load, 5 ms of round trip away from the emulators", loadHeader, r.loadRows(r.Far))
 	if r.Records > 0 {
-		writeTable(&text, fmt.Sprintf("Load among %d records", r.Records), loadHeader, r.loadRows(r.Among.Rounds))
+		writeTable(&text, fmt.Sprintf("Load among %d records", r.Records), loadHeader, r.loadRows(r.Among))
 	}
 	writeTable(&text, fmt.Sprintf("One delivery %d times at once, ms to the last answer", copies), []string{"receiver", "near", "5 ms away"}, r.burstRows())
 	writeTable(&text, fmt.Sprintf("Start, ms; deliveries at 5 ms, where a connection takes %.1f ms", r.Start.Connection), startHeader, r.startRows())
@@ -35,14 +35,14 @@ func (m Machine) write(w io.Writer) {
 
 var loadHeader = []string{"receiver", "at once", "p50 ms", "p95 ms", "p99 ms", "per s", "calls", "CPU ms", "peak MiB", "p50 ÷ floor"}
 
-func (r *Report) loadRows(rounds Rounds) [][]string {
+func (r *Report) loadRows(l Load) [][]string {
 	var rows [][]string
 	for _, c := range concurrencies {
 		for _, name := range receivers {
-			cell := func(of func(Figures) float64) string { return figure(rounds.median(name, c, of)) }
+			cell := func(of func(Figures) float64) string { return figure(median(l.of(name, c), of)) }
 			rows = append(rows, []string{
 				name, strconv.Itoa(c), cell(p50), cell(p95), cell(p99), cell(rate),
-				figure(r.calls(name, c)), cell(cpu), cell(peak), figure(rounds.ratio(p50, name, floor, c)),
+				figure(r.calls(name, c)), cell(cpu), cell(peak), figure(ratio(l.of(name, c), l.of(floor, c), p50)),
 			})
 		}
 	}
@@ -52,7 +52,7 @@ func (r *Report) loadRows(rounds Rounds) [][]string {
 func (r *Report) burstRows() [][]string {
 	var rows [][]string
 	for _, name := range []string{this, textbook} {
-		rows = append(rows, []string{name, figure(r.Near.burst(name)), figure(r.Far.burst(name))})
+		rows = append(rows, []string{name, figure(median(r.Near.bursts(name), last)), figure(median(r.Far.bursts(name), last))})
 	}
 	return rows
 }
@@ -62,9 +62,9 @@ var startHeader = []string{"receiver", "first answer", "÷ empty", "start to fir
 func (r *Report) startRows() [][]string {
 	var rows [][]string
 	for _, name := range starters {
-		cell := func(of func(Start) number) string { return figure(r.Start.median(name, of)) }
+		cell := func(of func(Start) float64) string { return figure(median(r.Start.of(name), of)) }
 		rows = append(rows, []string{
-			name, cell(answer), figure(r.Start.ratio(answer, name, empty)), cell(delivered), cell(first), cell(later), cell(idle),
+			name, cell(answer), figure(ratio(r.Start.of(name), r.Start.of(empty), answer)), cell(delivered), cell(first), cell(later), cell(idle),
 		})
 	}
 	return rows

@@ -48,23 +48,23 @@ func (t Target) wanted() string {
 // judge holds what was measured against the targets.
 func judge(r *Report) []Target {
 	all := []Target{atMost(3, "", "calls per delivery", r.calls(this, 1))}
-	all = append(all, judgeLoad("", r.Near.Rounds)...)
+	all = append(all, judgeLoad("", r.Near)...)
 	all = append(all,
-		atLeast(20, "×", fmt.Sprintf("%d copies at once, to the last answer: faster than the textbook", copies), r.Near.burstRatio()),
-		atMost(2, "×", "process start to first answer, of the empty function's", r.Start.ratio(answer, this, empty)),
-		atMost(r.Start.Connection+milliseconds(distance), "ms", "first delivery after a start, 5 ms away: longer than later ones (by a connection and a round trip)", r.Start.median(this, penalty)),
-		atMost(30, "MiB", "resident memory when idle", r.Start.median(this, idle)),
+		atLeast(20, "×", fmt.Sprintf("%d copies at once, to the last answer: faster than the textbook", copies), ratio(r.Near.bursts(textbook), r.Near.bursts(this), last)),
+		atMost(2, "×", "process start to first answer, of the empty function's", ratio(r.Start.of(this), r.Start.of(empty), answer)),
+		atMost(r.Start.Connection+milliseconds(distance), "ms", "first delivery after a start, 5 ms away: longer than later ones (by a connection and a round trip)", median(r.Start.of(this), penalty)),
+		atMost(30, "MiB", "resident memory when idle", median(r.Start.of(this), idle)),
 	)
 	if r.Records > 0 {
-		all = append(all, judgeLoad(fmt.Sprintf("among %d records: ", r.Records), r.Among.Rounds)...)
+		all = append(all, judgeLoad(fmt.Sprintf("among %d records: ", r.Records), r.Among)...)
 	}
 	return all
 }
 
-func judgeLoad(where string, rounds Rounds) []Target {
+func judgeLoad(where string, l Load) []Target {
 	return []Target{
-		atMost(1.35, "×", where+"p50 at 1, of the floor's", rounds.ratio(p50, this, floor, 1)),
-		atLeast(9, "×", where+"p50 at 1, faster than the textbook", rounds.ratio(p50, textbook, this, 1)),
-		atLeast(1.3, "×", where+"rate at 80, of the textbook's", rounds.ratio(rate, this, textbook, 80)),
+		atMost(1.35, "×", where+"p50 at 1, of the floor's", ratio(l.of(this, 1), l.of(floor, 1), p50)),
+		atLeast(9, "×", where+"p50 at 1, faster than the textbook", ratio(l.of(textbook, 1), l.of(this, 1), p50)),
+		atLeast(1.3, "×", where+"rate at 80, of the textbook's", ratio(l.of(this, 80), l.of(textbook, 80), rate)),
 	}
 }
