@@ -2,6 +2,7 @@ package functiontest
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"testing"
@@ -21,6 +22,10 @@ const (
 // binary again. The binary must import the functions.
 func Main(m *testing.M) {
 	if port := os.Getenv(servePort); port != "" {
+		go func() {
+			_, _ = io.Copy(io.Discard, os.Stdin) // ends with the test, however that ends
+			os.Exit(1)
+		}()
 		fmt.Fprintln(os.Stderr, funcframework.StartHostPort("127.0.0.1", port))
 		os.Exit(1)
 	}

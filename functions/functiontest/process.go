@@ -57,6 +57,10 @@ func (p *Process) start(port string) {
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = slices.Concat(os.Environ(), p.env, []string{"FUNCTION_TARGET=" + p.target, servePort + "=" + port})
 	cmd.Stderr = p.Log
+	if _, err := cmd.StdinPipe(); err != nil { // closed by the end of either process
+		p.t.Error(err)
+		return
+	}
 	ended := make(chan struct{})
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -65,6 +65,7 @@ type cell struct {
 	victim  *party // whom the fault befalls
 	other   *party // the concurrent duplicate's; nil where there is none
 
+	calls      sync.RWMutex   // held by each call on the wire
 	background sync.WaitGroup // what is under way beside the senders
 	published  atomic.Int32   // on the topic, as far as the wire knows
 	copies     int            // in the end
@@ -217,6 +218,8 @@ func (c *cell) deliver() {
 		p.instance.Signal(syscall.SIGTERM)
 		_ = p.instance.Wait()
 	}
+	c.project.Interfere(nil)
+	c.calls.Lock() // nothing is on its way any more
 }
 
 func (c *cell) parties() []*party {
@@ -295,6 +298,8 @@ func (c *cell) learn(p *party, status int) bool {
 
 // handle is the wire.
 func (c *cell) handle(ctx context.Context, method string, forward func() error) error {
+	c.calls.RLock()
+	defer c.calls.RUnlock()
 	apply := func() error { return c.apply(method, forward) }
 	if act := c.lead(method); act != nil {
 		return act(c, apply)
@@ -411,16 +416,21 @@ func (c *cell) conclude() {
 	if !c.hasStruck() {
 		c.t.Error("the fault never came")
 	}
-	messages := c.project.Messages(c.t)
+	messages, state, troubled := c.project.Messages(c.t), c.state(), c.troubled()
 	c.copies = len(messages)
 	if c.copies == 0 || c.copies != int(c.published.Load()) {
 		c.t.Errorf("%d copies on the topic, %d published", c.copies, c.published.Load())
 	}
-	if unwanted := c.copies > 1 && c.second == "" || c.state() != "done" && !c.unmarked; unwanted && !c.troubled() {
-		c.t.Errorf("%d copies on the topic; the record ends %q", c.copies, c.state())
-	} else {
-		c.disturbed = unwanted || c.slow.Load()
+	unwanted := c.copies > 1 && c.second == "" || state != "done" && !c.unmarked
+	if unwanted && !troubled {
+		c.t.Errorf("%d copies on the topic; the record ends %q", c.copies, state)
 	}
+	c.disturbed = unwanted || c.slow.Load()
+	c.checkCopies(messages)
+}
+
+// checkCopies checks that every copy is the delivery, and says so.
+func (c *cell) checkCopies(messages []functiontest.Message) {
 	for _, m := range messages {
 		if m.Attributes["ce-id"] != c.id || m.Attributes["ce-source"] != messages[0].Attributes["ce-source"] ||
 			m.Topic != functiontest.BatchTopic || !slices.Equal(m.Data, c.body) {
@@ -431,16 +441,14 @@ func (c *cell) conclude() {
 
 // troubled reports whether a publish or a mark went wrong, as the logs have it.
 // Where that was not planned, the machine was so busy that it overran its deadline.
-func (c *cell) troubled() bool {
+func (c *cell) troubled() (troubled bool) {
 	for _, p := range c.parties() {
 		for _, line := range p.instance.Log.Lines(c.t, "delivery") {
 			text, _ := line["error"].(string)
-			if line["outcome"] == "unmarked" || strings.HasPrefix(text, "publish to ") {
-				return true
-			}
+			troubled = troubled || line["outcome"] == "unmarked" || strings.HasPrefix(text, "publish to ")
 		}
 	}
-	return false
+	return troubled
 }
 
 // tell shows what the instances logged, where something went wrong.

@@ -11,6 +11,7 @@
 //
 //	_JAVA_OPTIONS=-Xmx4g go test ./scripts/proof -run Soak -v -deliveries 100000 -timeout 2h
 //
-// The functions run as processes, on the official emulators where they are found,
-// and the faults are injected on the wire between the two.
+// The functions run as processes, on the official emulators, and the faults are
+// injected on the wire between the two. Where there are no emulators, -embedded does
+// the same on the embedded products.
 package proof

@@ -60,6 +60,18 @@ const (
 // atOnce is how many cells run at a time. They mostly wait.
 const atOnce = "32"
 
+var onEmbedded = flag.Bool("embedded", false, "embedded products instead of the official emulators")
+
+// newProject returns a project on the official emulators; without them the test is
+// skipped, or fails.
+func newProject(t *testing.T) *functiontest.Project {
+	t.Helper()
+	if *onEmbedded {
+		return functiontest.NewEmbedded(t)
+	}
+	return functiontest.NewOfficial(t)
+}
+
 func TestMain(m *testing.M) {
 	flag.Parse()
 	_ = flag.Set("test.parallel", atOnce)

@@ -2,6 +2,8 @@ package proof
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -86,7 +88,7 @@ func cannot(s *step, f *fault, in situation) string {
 	case s.takesOver && in == first:
 		return "there is no claim to take over"
 	case s == answer && f.answer == nil:
-		return "an answer is one-way: it is lost, or it is not; what befalls the function before it is the mark's"
+		return "an answer is a reply: it can be lost, and what befalls the function before it is the mark's"
 	}
 	return ""
 }
@@ -180,7 +182,7 @@ func (m *matrix) runParallel(t *testing.T, p plan) {
 // too busy for it.
 func (m *matrix) run(t *testing.T, p plan) {
 	for factor := 1; factor <= 8; factor *= 2 {
-		c := newCell(t, p, functiontest.NewOfficial(t), factor)
+		c := newCell(t, p, newProject(t), factor)
 		c.run()
 		if m.add(c) {
 			return
@@ -247,15 +249,34 @@ func (m *matrix) table() string {
 }
 
 func (m *matrix) summary() string {
-	var allowed, seen int
+	allowed, impossible := make(map[string]int), make(map[string]int)
+	seen := 0
 	for _, c := range m.cells {
 		if c.second != "" {
-			allowed++
+			allowed[c.second]++
 		}
 		if c.copies > 1 {
 			seen++
 		}
 	}
-	return fmt.Sprintf("%d cells; a second copy allowed in %d and seen in %d; %d run again because the machine was too busy\n",
-		len(m.cells), allowed, seen, m.again)
+	for _, s := range steps {
+		for _, f := range faults {
+			for in := range situations {
+				if why := cannot(s, f, situation(in)); why != "" {
+					impossible[why]++
+				}
+			}
+		}
+	}
+	return fmt.Sprintf("%d cells, %d run again because the machine was too busy\n", len(m.cells), m.again) +
+		fmt.Sprintf("2  a second copy is allowed, and was seen in %d cells\n%s", seen, list(allowed)) +
+		fmt.Sprintf("–  cannot occur\n%s", list(impossible))
+}
+
+func list(reasons map[string]int) string {
+	var b strings.Builder
+	for _, reason := range slices.Sorted(maps.Keys(reasons)) {
+		fmt.Fprintf(&b, "     %s: %d\n", reason, reasons[reason])
+	}
+	return b.String()
 }

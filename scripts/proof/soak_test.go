@@ -86,7 +86,7 @@ func TestSoak(t *testing.T) {
 }
 
 func newSoak(t *testing.T) *soak {
-	p := functiontest.NewOfficial(t)
+	p := newProject(t)
 	s := &soak{t: t, project: p, sign: newSigner(t, p, shortStatic)}
 	s.client = &http.Client{Timeout: patience, Transport: &http.Transport{MaxIdleConnsPerHost: 2 * senders}}
 	env := append(p.Env, "SIGNING_SECRET="+signingSecret, slowness+"="+strconv.Itoa(soakSlowness))
