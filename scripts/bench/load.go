@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 )
 
 const (
@@ -29,9 +30,9 @@ type Figures struct {
 	P50         float64 `json:"p50_ms"` // of the latency
 	P95         float64 `json:"p95_ms"`
 	P99         float64 `json:"p99_ms"`
-	Rate        float64 `json:"per_second"`
-	CPU         number  `json:"cpu_ms"`   // of the receiver, per delivery
-	Peak        number  `json:"peak_mib"` // of the receiver's memory
+	Rate        float64 `json:"per_second"` // while all are at work: a turn's end, where few are left, does not count
+	CPU         number  `json:"cpu_ms"`     // of the receiver, per delivery
+	Peak        number  `json:"peak_mib"`   // of the receiver's memory
 }
 
 // A Burst is how long a receiver took, in one round, to the last answer to copies of one delivery.
@@ -134,17 +135,20 @@ func (b *bench) turnEach(ctx context.Context, f fleet, concurrency int) (map[*pr
 
 func (s *sample) add(t sample) {
 	s.latencies = append(s.latencies, t.latencies...)
-	s.took += t.took
 	s.cpuSeconds += t.cpuSeconds
 }
 
 func (s *sample) figures(r *process, concurrency int) Figures {
 	slices.Sort(s.latencies)
+	var total time.Duration
+	for _, latency := range s.latencies {
+		total += latency
+	}
 	n := float64(len(s.latencies))
 	return Figures{
 		Receiver: r.name, Concurrency: concurrency,
 		P50: percentile(s.latencies, 50), P95: percentile(s.latencies, 95), P99: percentile(s.latencies, 99),
-		Rate: n / s.took.Seconds(),
+		Rate: float64(concurrency) * n / total.Seconds(),
 		CPU:  number(s.cpuSeconds * 1000 / n),
 		Peak: number(r.peakMiB()),
 	}

@@ -75,10 +75,9 @@ func (s *sender) deliver(ctx context.Context, url string) (time.Duration, error)
 	return took, err
 }
 
-// A sample is what a receiver did in a time.
+// A sample is what a receiver did.
 type sample struct {
 	latencies  []time.Duration
-	took       time.Duration
 	cpuSeconds float64 // of the receiver
 }
 
@@ -89,7 +88,6 @@ func (s *sender) load(ctx context.Context, r *process, concurrency int, more fun
 		all []time.Duration
 	)
 	workers, ctx := errgroup.WithContext(ctx)
-	begin := time.Now()
 	for range concurrency {
 		workers.Go(func() error {
 			var mine []time.Duration
@@ -109,7 +107,7 @@ func (s *sender) load(ctx context.Context, r *process, concurrency int, more fun
 	if err := workers.Wait(); err != nil {
 		return sample{}, r.fail(err)
 	}
-	return sample{latencies: all, took: time.Since(begin)}, nil
+	return sample{latencies: all}, nil
 }
 
 // during holds for a time.
