@@ -155,9 +155,9 @@ func TestDelayed(t *testing.T) {
 	}
 	for i, least := range []time.Duration{2 * roundTrip, roundTrip} {
 		begin := time.Now()
-		text := []byte(strings.Repeat("x", 100_000))
-		go conn.Write(text)
-		if _, err := io.ReadFull(conn, text); err != nil {
+		text := strings.Repeat("x", 100_000)
+		go io.WriteString(conn, text)
+		if _, err := io.ReadFull(conn, make([]byte, len(text))); err != nil {
 			t.Fatal(err)
 		}
 		if took := time.Since(begin); took < least {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -110,10 +111,11 @@ func (s *sender) load(ctx context.Context, r *process, concurrency int, more fun
 	return sample{latencies: all}, nil
 }
 
-// during holds for a time.
+// during holds for a time, and once in any case.
 func during(d time.Duration) (more func() bool) {
+	var begun atomic.Bool
 	end := time.Now().Add(d)
-	return func() bool { return time.Now().Before(end) }
+	return func() bool { return !begun.Swap(true) || time.Now().Before(end) }
 }
 
 // burst sends copies of one new delivery at once, and returns the time to the last answer. At least one copy must be
