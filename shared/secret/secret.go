@@ -81,14 +81,18 @@ func NewClient(ctx context.Context, opts ...option.ClientOption) (*secretmanager
 
 // Name returns the full name of a secret, projects/P/secrets/S, given that or a
 // short id in project. It fails for anything else, the name of a version included:
-// all enabled versions count.
+// all enabled versions count. The error does not repeat what was given, which may be
+// a secret's value that somebody has put in its name's place.
 func Name(project, secret string) (string, error) {
 	id := secret
 	if parts := strings.Split(secret, "/"); len(parts) == 4 && parts[0] == "projects" && parts[1] != "" && parts[2] == "secrets" {
 		project, id = parts[1], parts[3]
 	}
-	if id == "" || len(id) > maxID || strings.Trim(id, idCharacters) != "" {
-		return "", fmt.Errorf("%q is not a secret: neither an id nor projects/P/secrets/S", secret)
+	switch {
+	case strings.HasPrefix(id, valuePrefix):
+		return "", errors.New("a secret's value, not its name: keep the value in Secret Manager, and give the name")
+	case id == "" || len(id) > maxID || strings.Trim(id, idCharacters) != "":
+		return "", errors.New("not the name of a secret: neither an id nor projects/P/secrets/S")
 	}
 	return "projects/" + project + "/secrets/" + id, nil
 }
@@ -98,10 +102,14 @@ func NameIn(project string) func(secret string) (string, error) {
 	return func(secret string) (string, error) { return Name(project, secret) }
 }
 
-// Secret Manager's rule for the id of a secret.
 const (
+	// Secret Manager's rule for the id of a secret.
 	maxID        = 255
 	idCharacters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
+
+	// valuePrefix begins the signing secrets of Standard Webhooks, of which some would
+	// pass for ids.
+	valuePrefix = "whsec_"
 )
 
 type source[T any] struct {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -506,6 +507,39 @@ func TestNames(t *testing.T) {
 			t.Errorf("Name(%q) = %q, want an error", given, got)
 		}
 	}
+}
+
+// A value in its name's place is not looked up, and not shown.
+func TestValueForName(t *testing.T) {
+	for _, given := range []string{
+		"whsec_abcdefghijklmnop", "projects/p/secrets/whsec_abcdefghijklmnop", " whsec_abcdefghijklmnop", "abcdefghijklmnop+/=",
+	} {
+		got, err := secret.Name("p", given)
+		if err == nil || strings.Contains(err.Error(), "abcdefghijklmnop") {
+			t.Errorf("Name(%q) = %q, %v", given, got, err)
+		}
+	}
+}
+
+// FuzzName checks that what passes for a name is one, of the secret that was meant.
+func FuzzName(f *testing.F) {
+	f.Add("p", "gemini-webhook-secret")
+	f.Add("p", "projects/q/secrets/s")
+	f.Add("", "projects/q/secrets/s/versions/1")
+	f.Add("p", "whsec_AAAA")
+	full := regexp.MustCompile(`^projects/.+/secrets/[A-Za-z0-9_-]{1,255}$`)
+	f.Fuzz(func(t *testing.T, in, given string) {
+		got, err := secret.Name(in, given)
+		switch {
+		case err != nil && got != "":
+			t.Errorf("%q beside %v", got, err)
+		case err != nil:
+		case got != given && got != "projects/"+in+"/secrets/"+given:
+			t.Errorf("Name(%q, %q) = %q", in, given, got)
+		case in != "" && !strings.ContainsAny(in+given, "\n") && !full.MatchString(got):
+			t.Errorf("Name(%q, %q) = %q", in, given, got)
+		}
+	})
 }
 
 // What a caller says about the client holds against the environment.
