@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -302,4 +303,45 @@ func TestSettings(t *testing.T) {
 	if status, logged = post(); status != http.StatusServiceUnavailable || !strings.Contains(logged, "URL_TOKEN_SECRET:") {
 		t.Errorf("answered %d, logged %s, want 503 and a word on URL_TOKEN_SECRET", status, logged)
 	}
+}
+
+// FuzzSettings gives every setting any text. Where all are taken they keep what the
+// rest counts on; in doubt a token is required.
+func FuzzSettings(f *testing.F) {
+	f.Add("p", "*=gemini-other", "", "", "", "", "", "", "token")
+	f.Add("", "batch=x", "1h", "24h", "http://127.0.0.1/keys", "a,b?c", "true", "false", "")
+	f.Add("p", "*=projects/q/topics/t", "90s", "8760h", "https://h", " , ", "0", "F", "whsec_AAAA")
+	names := []string{
+		"GOOGLE_CLOUD_PROJECT", "TOPICS", "TIMESTAMP_TOLERANCE", "RECORD_RETENTION", "JWKS_URL",
+		"JWT_AUDIENCE", "JWT_EVENT_REQUIRED", "URL_TOKEN_REQUIRED", "URL_TOKEN_SECRET",
+	}
+	f.Fuzz(func(t *testing.T, project, topics, tolerance, retention, keys, audience, event, required, token string) {
+		for i, value := range []string{project, topics, tolerance, retention, keys, audience, event, required, token} {
+			if strings.Contains(value, "\x00") {
+				t.Skip("no environment holds it")
+			}
+			t.Setenv(names[i], value)
+		}
+		s, err := readSettings()
+		if err != nil {
+			for line := range strings.Lines(err.Error()) {
+				if name, _, _ := strings.Cut(line, ": "); !slices.Contains(names, name) {
+					t.Errorf("%q names no setting", line)
+				}
+			}
+			return
+		}
+		if s.project == "" || s.routes["*"] == "" || s.keys == nil {
+			t.Errorf("%+v", s)
+		}
+		if s.tolerance < time.Minute || s.tolerance > time.Hour || s.retention < 24*time.Hour+s.tolerance {
+			t.Errorf("a tolerance of %v and a retention of %v", s.tolerance, s.retention)
+		}
+		if said, err := strconv.ParseBool(strings.TrimSpace(required)); s.tokenRequired != (err != nil || said) {
+			t.Errorf("%q: a token is required: %v", required, s.tokenRequired)
+		}
+		if s.tokenRequired != strings.Contains(s.tokenSecret, "/secrets/") || slices.Contains(s.audiences, "") {
+			t.Errorf("%+v", s)
+		}
+	})
 }

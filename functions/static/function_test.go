@@ -381,7 +381,7 @@ func TestNoSecret(t *testing.T) {
 func TestSettings(t *testing.T) {
 	p := functiontest.Embedded(t)
 	t.Setenv("GOOGLE_CLOUD_PROJECT", "")
-	t.Setenv("TOPICS", "batch=x")
+	t.Setenv("TOPICS", "batch=topic")
 	t.Setenv("TIMESTAMP_TOLERANCE", "5")
 	t.Setenv("RECORD_RETENTION", "1h")
 	endpoint, sender := start(t, p)

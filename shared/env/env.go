@@ -18,13 +18,25 @@ type Reader struct {
 	faults []error
 }
 
-// Err returns all faults so far, a line each, or nil.
+// Err returns all faults so far, or nil: a line each, with the variable's name first.
 func (r *Reader) Err() error { return errors.Join(r.faults...) }
 
-// Fault records that the variable is wrong, and why.
+// Fault records that the variable is wrong, and why: for several reasons where why has
+// several lines.
 func (r *Reader) Fault(name string, why error) {
-	r.faults = append(r.faults, fmt.Errorf("%s: %w", name, why))
+	r.faults = append(r.faults, fault{name, why})
 }
+
+type fault struct {
+	name string
+	why  error
+}
+
+func (f fault) Error() string {
+	return f.name + ": " + strings.ReplaceAll(f.why.Error(), "\n", "\n"+f.name+": ")
+}
+
+func (f fault) Unwrap() error { return f.why }
 
 // String returns the variable, or fallback where it is unset.
 func (r *Reader) String(name, fallback string) string {

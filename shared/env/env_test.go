@@ -3,6 +3,7 @@ package env_test
 import (
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -145,14 +146,57 @@ func TestAllFaultsAtOnce(t *testing.T) {
 	r.Bool("ENV_TEST_B", true)
 	r.Bool("ENV_TEST_GOOD", true)
 	r.Duration("ENV_TEST_C", 1, 1, 1)
-	r.Fault("ENV_TEST_D", errors.New("not to be had with ENV_TEST_A"))
+	r.Fault("ENV_TEST_D", errors.Join(errors.New("too long"), errors.New("not to be had with ENV_TEST_A")))
 	lines := strings.Split(r.Err().Error(), "\n")
-	if len(lines) != 4 {
-		t.Fatalf("%d lines, want 4: %q", len(lines), lines)
+	if len(lines) != 5 {
+		t.Fatalf("%d lines, want 5: %q", len(lines), lines)
 	}
-	for i, name := range []string{"ENV_TEST_A: ", "ENV_TEST_B: ", "ENV_TEST_C: ", "ENV_TEST_D: "} {
+	for i, name := range []string{"ENV_TEST_A: ", "ENV_TEST_B: ", "ENV_TEST_C: ", "ENV_TEST_D: too long", "ENV_TEST_D: not"} {
 		if !strings.HasPrefix(lines[i], name) {
 			t.Errorf("line %d: %s", i, lines[i])
 		}
 	}
+}
+
+// FuzzReader checks of any text what the functions count on: within its bounds or a
+// fault, and as by default unless something else was said that can be understood.
+func FuzzReader(f *testing.F) {
+	f.Add("5m")
+	f.Add("true")
+	f.Add(" a,, b ")
+	f.Add("-9223372036854775808ns")
+	f.Fuzz(func(t *testing.T, text string) {
+		if strings.Contains(text, "\x00") {
+			t.Skip("no environment holds it")
+		}
+		t.Setenv(name, text)
+		unset := strings.TrimSpace(text) == ""
+
+		var r env.Reader
+		d := r.Duration(name, 5*time.Minute, time.Minute, time.Hour)
+		if r.Err() == nil && (d < time.Minute || d > time.Hour || unset && d != 5*time.Minute) {
+			t.Errorf("%q is %v", text, d)
+		}
+		wantFault(t, &r, r.Err() != nil)
+
+		for _, fallback := range []bool{true, false} {
+			var r env.Reader
+			_, parseErr := strconv.ParseBool(strings.TrimSpace(text))
+			if got := r.Bool(name, fallback); got != fallback && parseErr != nil {
+				t.Errorf("%q is %v, against the default", text, got)
+			}
+			wantFault(t, &r, parseErr != nil && !unset)
+		}
+
+		r = env.Reader{}
+		if got := r.Required(name); got != strings.TrimSpace(text) {
+			t.Errorf("%q is %q", text, got)
+		}
+		wantFault(t, &r, unset)
+		for _, part := range r.List(name) {
+			if part == "" || strings.Contains(part, ",") || part != strings.TrimSpace(part) || !strings.Contains(text, part) {
+				t.Errorf("%q holds %q", text, part)
+			}
+		}
+	})
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -289,4 +290,46 @@ func FuzzHeaders(f *testing.F) {
 func goodTimestamp(text string) bool {
 	n, err := strconv.ParseInt(text, 10, 64)
 	return err == nil && n > 0 && n < 1e11 && strconv.FormatInt(n, 10) == text
+}
+
+// FuzzSecrets reads any text as a signing secret and as a URL token. What is taken
+// works, in one form alone, and what is refused stays out of the error.
+func FuzzSecrets(f *testing.F) {
+	f.Add(secretA)
+	f.Add(urlToken)
+	f.Add(" " + strings.Repeat("A", 22) + "==\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		bare := strings.TrimSpace(text)
+		if key, err := webhook.ParseSigningKey([]byte(text)); err != nil {
+			wantHidden(t, err, bare)
+		} else {
+			now := time.Now()
+			h := webhooktest.Header(someID, now, webhook.SignV1(key, someID, webhooktest.Timestamp(now), someBody))
+			static := &webhook.Static{Keys: ring[webhook.SigningKey]{key}}
+			d, err := static.Verify(t.Context(), h, someBody)
+			wantRefusal(t, d, err, nil)
+			wantHidden(t, fmt.Errorf("%v %+v %#v", key, key, key), strings.TrimRight(strings.TrimPrefix(bare, "whsec_"), "="))
+		}
+		if token, err := webhook.ParseURLToken([]byte(text)); err != nil {
+			wantHidden(t, err, bare)
+		} else {
+			gate := &webhook.Token{Tokens: ring[webhook.URLToken]{token}}
+			if err := gate.Check(t.Context(), bare); err != nil {
+				t.Error(err)
+			}
+			for _, other := range []string{bare + "x", bare[1:], strings.ToUpper(bare) + "x", ""} {
+				if err := gate.Check(t.Context(), other); !errors.Is(err, webhook.ErrUnauthorized) {
+					t.Errorf("%q passes for %q", other, bare)
+				}
+			}
+		}
+	})
+}
+
+// wantHidden checks that an error does not show a secret that is long enough to be one.
+func wantHidden(t testing.TB, err error, secret string) {
+	t.Helper()
+	if len(secret) >= 16 && strings.Contains(err.Error(), secret) {
+		t.Errorf("%q is shown in %q", secret, err)
+	}
 }
