@@ -195,7 +195,7 @@ func (m *matrix) run(t *testing.T, p plan) {
 func (m *matrix) add(c *cell) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if c.disturbed {
+	if c.disturbed && !c.t.Failed() {
 		m.again++
 		return false
 	}
