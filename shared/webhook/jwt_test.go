@@ -458,6 +458,7 @@ func TestJWTEvent(t *testing.T) {
 		{"a megabyte of brackets", body(strings.Repeat("[", 1<<20)), webhook.ErrForged},
 		{"a megabyte of braces", body(strings.Repeat(`{"a":`, 200_000)), webhook.ErrForged},
 		{"deep beside the event", event(`{"type":"t",`+data+`}`, `{"type":"t",`+data+`,"x":`+nested(100_000)+`}`), webhook.ErrForged},
+		{"not UTF-8", event(`{"type":"t",`+data+`}`, `{"type":"t",`+data+`,"x":"`+"\xff"+`"}`), webhook.ErrForged},
 		{"bad escape", event(`{"type":"t",`+data+`}`, `{"type":"t",`+data+`,"x":"\x"}`), webhook.ErrForged},
 		{"comma behind the last", event(`{"type":"t",`+data+`}`, `{"type":"t",`+data+`,}`), webhook.ErrForged},
 		{"comma behind the last of a list", event(`{"type":"t",`+data+`}`, `{"type":"t",`+data+`,"x":[1,]}`), webhook.ErrForged},
