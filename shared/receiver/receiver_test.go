@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -123,6 +124,9 @@ func TestAnswers(t *testing.T) {
 		if w.Code != test.status || w.Header().Get("Retry-After") != test.retryAfter {
 			t.Errorf("%v: answered %d, Retry-After %q, want %d, %q", test.err, w.Code, w.Header().Get("Retry-After"), test.status, test.retryAfter)
 		}
+		if allow := w.Header().Get("Allow"); (allow == "POST") != (test.status == 405) {
+			t.Errorf("%v: Allow is %q", test.err, allow)
+		}
 		want := http.StatusText(test.status)
 		if test.status == http.StatusNoContent {
 			want = ""
@@ -139,6 +143,39 @@ func TestAnswers(t *testing.T) {
 			t.Errorf("%v: logged the error %v", test.err, l["error"])
 		}
 	}
+}
+
+// The line of a request has all that is known, and nothing that is not.
+func TestLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newParts()
+		p.publish = func(context.Context, *webhook.Delivery) (webhook.Receipt, error) {
+			time.Sleep(1500 * time.Microsecond)
+			return receipt, nil
+		}
+		for _, test := range []struct {
+			body string
+			want map[string]any
+		}{
+			{`{"type":"batch.failed","data":{"id":"batches/1"}}`, map[string]any{
+				"msg": "delivery", "endpoint": "static", "outcome": "published", "status": 204.0, "latency_ms": 1.5, "webhook_id": "msg_1",
+				"scheme": "v1", "type": "batch.failed", "job_id": "batches/1", "topic": receipt.Topic, "message_id": receipt.MessageID,
+			}},
+			{"no event", map[string]any{
+				"msg": "delivery", "endpoint": "static", "outcome": "published", "status": 204.0, "latency_ms": 1.5, "webhook_id": "msg_1",
+				"scheme": "v1", "topic": receipt.Topic, "message_id": receipt.MessageID,
+			}},
+		} {
+			var logged bytes.Buffer
+			p.receiver(&logged).ServeHTTP(httptest.NewRecorder(), request(test.body))
+			got := line(t, logged.String())
+			delete(got, "time")
+			delete(got, "level")
+			if !maps.Equal(got, test.want) {
+				t.Errorf("logged %v, want %v", got, test.want)
+			}
+		}
+	})
 }
 
 // A panic anywhere is a fault of ours, in one line.
@@ -247,9 +284,38 @@ func TestLimit(t *testing.T) {
 	close(leave)
 	<-left
 	<-left
-	if text := logged.String(); strings.Count(text, `"unavailable"`) != 3 || strings.Count(text, errOverloaded.Error()) != 3 {
+	if text := logged.String(); strings.Count(text, `"unavailable"`) != 3 || strings.Count(text, "too many requests at once") != 3 {
 		t.Errorf("logged\n%s", text)
 	}
+}
+
+// What is promised outside of this package: the README and Terraform name the body's
+// size and the 80 at a time, and all timeouts together are less than the ten seconds
+// that the platform leaves.
+func TestBounds(t *testing.T) {
+	if maxBody != 1048576 || DefaultLimit != 80 || DefaultArriveTimeout+DefaultTakeTimeout != 7500*time.Millisecond {
+		t.Errorf("%d bytes, %d at a time, %v and %v", maxBody, DefaultLimit, DefaultArriveTimeout, DefaultTakeTimeout)
+	}
+	entered, leave := make(chan struct{}), make(chan struct{})
+	p := newParts()
+	p.publish = func(context.Context, *webhook.Delivery) (webhook.Receipt, error) {
+		entered <- struct{}{}
+		<-leave
+		return receipt, nil
+	}
+	r := p.receiver(io.Discard)
+	var all sync.WaitGroup
+	for range 80 {
+		all.Go(func() { r.ServeHTTP(httptest.NewRecorder(), request("{}")) })
+		<-entered
+	}
+	w := httptest.NewRecorder()
+	r.ServeHTTP(w, request("{}"))
+	if w.Code != http.StatusServiceUnavailable {
+		t.Errorf("the 81st: answered %d", w.Code)
+	}
+	close(leave)
+	all.Wait()
 }
 
 type unreadable struct{ read func() }
@@ -352,13 +418,13 @@ func TestDeadlines(t *testing.T) {
 			change func(*parts)
 			want   time.Duration
 		}{
-			{"gate", func(p *parts) { p.gate = func(ctx context.Context, _ string) error { return hang(ctx) } }, DefaultArriveTimeout},
+			{"gate", func(p *parts) { p.gate = func(ctx context.Context, _ string) error { return hang(ctx) } }, 2500 * time.Millisecond},
 			{"verify", func(p *parts) {
 				p.verify = func(ctx context.Context, _ http.Header, _ []byte) (*webhook.Delivery, error) { return nil, hang(ctx) }
-			}, DefaultArriveTimeout},
+			}, 2500 * time.Millisecond},
 			{"publish", func(p *parts) {
 				p.publish = func(ctx context.Context, _ *webhook.Delivery) (webhook.Receipt, error) { return receipt, hang(ctx) }
-			}, DefaultTakeTimeout},
+			}, 5 * time.Second},
 		}
 		for _, test := range tests {
 			p := newParts()
