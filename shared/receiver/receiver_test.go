@@ -332,6 +332,9 @@ func TestBody(t *testing.T) {
 				if string(body) != want {
 					t.Errorf("%d bytes, chunked %v: %d bytes arrived", size, chunked, len(body))
 				}
+				if !chunked && cap(body) != size { // read into its place, and never copied
+					t.Errorf("%d bytes have room for %d", size, cap(body))
+				}
 				return &webhook.Delivery{}, nil
 			}
 			r := request(want)
@@ -344,6 +347,34 @@ func TestBody(t *testing.T) {
 				t.Errorf("%d bytes, chunked %v: answered %d", size, chunked, w.Code)
 			}
 		}
+	}
+}
+
+// A body that says it is too large is not read; one that does not say, no further than
+// it may go.
+func TestLargeBody(t *testing.T) {
+	says := httptest.NewRequest(http.MethodPost, "/", unreadable{func() { t.Error("the body was reached") }})
+	says.ContentLength = maxBody + 1
+	chunked := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(strings.Repeat("x", 2*maxBody)))
+	chunked.ContentLength = -1
+	for want, r := range map[string]*http.Request{"1048577 bytes": says, "more than 1048576 bytes": chunked} {
+		var logged bytes.Buffer
+		w := httptest.NewRecorder()
+		newParts().receiver(&logged).ServeHTTP(w, r)
+		if l := line(t, logged.String()); w.Code != http.StatusRequestEntityTooLarge || !strings.Contains(fmt.Sprint(l["error"]), want) {
+			t.Errorf("answered %d, logged %v, want 413 and %q", w.Code, l, want)
+		}
+	}
+}
+
+// Without a gate a token is nobody's business.
+func TestNoGate(t *testing.T) {
+	r := newParts().receiver(io.Discard)
+	r.Gate = nil
+	w := httptest.NewRecorder()
+	r.ServeHTTP(w, request("{}"))
+	if w.Code != http.StatusNoContent {
+		t.Errorf("answered %d", w.Code)
 	}
 }
 
@@ -385,7 +416,7 @@ func TestSlowBody(t *testing.T) {
 	if _, err := io.ReadFull(conn, answer); err != nil || string(answer) != "HTTP/1.1 503" {
 		t.Errorf("answered %q, %v", answer, err)
 	}
-	if l := line(t, logged.String()); l["outcome"] != "unavailable" {
+	if l := line(t, logged.String()); l["outcome"] != "unavailable" || l["error"] != "the body took too long" {
 		t.Errorf("logged %v", l)
 	}
 }
