@@ -14,10 +14,12 @@ var pictureText string
 
 var pictureTemplate = template.Must(template.New("picture").Parse(pictureText))
 
-// The plot's edges, as the template has them.
+// The plot's edges, as the template has them. Points keep a distance from the axes,
+// whose labels would stand in theirs.
 const (
 	left, right = 80.0, 520.0
 	top, bottom = 70.0, 340.0
+	inset       = 40.0
 )
 
 // A picture is median latency by concurrency, a curve a receiver. Both axes are logarithmic.
@@ -39,18 +41,22 @@ type mark struct {
 // A curve is that of one receiver.
 type curve struct {
 	style
-	Name   string
 	Points []mark
 	Last   mark
 }
 
 // A style says what tells a curve from the others. The lowest curve has its labels below.
 type style struct {
+	Name       string
 	Colour     string
 	LabelShift int
 }
 
-var styles = map[string]style{floor: {"#80868b", 18}, this: {"#1a73e8", -9}, textbook: {"#d93025", -9}}
+var styles = map[string]style{
+	floor:    {"floor", "#80868b", 18},
+	this:     {"geminihook", "#1a73e8", -9},
+	textbook: {"textbook", "#d93025", -9},
+}
 
 func draw(file string, r *Report) error {
 	f, err := os.Create(file)
@@ -77,7 +83,7 @@ func newPicture(r *Report) *picture {
 			p.from, p.to = min(p.from, ms), max(p.to, ms)
 		}
 	}
-	p.from, p.to = p.from-0.1, p.to+0.1
+	p.from, p.to = p.from-0.2, p.to+0.1
 	for _, c := range concurrencies {
 		p.Across = append(p.Across, mark{X: x(c), Text: strconv.Itoa(c)})
 	}
@@ -101,7 +107,7 @@ func (p *picture) rule() {
 }
 
 func (p *picture) curve(name string, l Load) curve {
-	c := curve{style: styles[name], Name: name}
+	c := curve{style: styles[name]}
 	for _, concurrency := range concurrencies {
 		ms := median(l.of(name, concurrency), p50)
 		c.Last = mark{x(concurrency), p.y(ms), figure(ms)}
@@ -112,7 +118,7 @@ func (p *picture) curve(name string, l Load) curve {
 
 func x(concurrency int) float64 {
 	highest := concurrencies[len(concurrencies)-1]
-	return left + (right-left)*math.Log(float64(concurrency))/math.Log(float64(highest))
+	return left + inset + (right-left-inset)*math.Log(float64(concurrency))/math.Log(float64(highest))
 }
 
 func (p *picture) y(ms float64) float64 {

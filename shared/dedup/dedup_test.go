@@ -13,7 +13,9 @@ import (
 
 	"google.golang.org/api/option"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/geminihook/geminihook/shared/embedded"
@@ -458,6 +460,24 @@ func TestLostReplies(t *testing.T) {
 				t.Errorf("the record is %s after %d attempts, want done after 2", r.State, r.Attempts)
 			}
 		})
+		for _, code := range []codes.Code{codes.FailedPrecondition, codes.InvalidArgument, codes.NotFound} {
+			t.Run("takeover answered "+code.String(), func(t *testing.T) {
+				d, l := newDelivery(), s.ledger()
+				abandon(t, s, d)
+				var p publisher
+				s.interfere(func(_ context.Context, method string, forward func() error) error {
+					if method == begin {
+						s.interfere(once(is(commit), func(context.Context, string, func() error) error { return status.Error(code, "somebody was there") }))
+					}
+					return forward()
+				})
+				l.Lease = lapsedAtOnce
+				if _, err := l.Once(t.Context(), d, p.publish); err != nil {
+					t.Error(err)
+				}
+				p.want(t, 1)
+			})
+		}
 		t.Run("mark", func(t *testing.T) {
 			d, l := newDelivery(), s.ledger()
 			var p publisher
@@ -650,6 +670,13 @@ func TestOtherRecords(t *testing.T) {
 		if r, _ := s.record(l, d); r.Attempts != 1 || !r.ExpireAt.After(time.Now()) {
 			t.Errorf("an expired record left %+v, want a first attempt", r)
 		}
+
+		// What cannot be read is not judged.
+		set(map[string]any{"state": 5})
+		if _, err = l.Once(t.Context(), d, p.publish); err == nil || errors.Is(err, webhook.ErrDuplicate) {
+			t.Errorf("%v", err)
+		}
+		p.want(t, 1)
 	})
 }
 
@@ -704,6 +731,18 @@ func TestOpen(t *testing.T) {
 	t.Setenv("FIRESTORE_EMULATOR_HOST", "127.0.0.1:1")
 	if _, err := Open(t.Context(), "p", "(default)", "a/b"); err == nil {
 		t.Error("Open took a collection with a slash")
+	}
+	if _, err := Open(t.Context(), "", "(default)", "deliveries"); err == nil {
+		t.Error("Open took no project")
+	}
+	l, err := Open(t.Context(), "p", "(default)", "deliveries")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	// As the README and the platform's ten seconds have it.
+	if l.Lease != 30*time.Second || l.Retention != 72*time.Hour || l.EndTimeout != 2*time.Second {
+		t.Errorf("%v, %v, %v", l.Lease, l.Retention, l.EndTimeout)
 	}
 }
 

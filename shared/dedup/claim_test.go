@@ -1,0 +1,73 @@
+package dedup
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/geminihook/geminihook/shared/webhook"
+)
+
+// restless is a document that somebody changes between any two looks at it.
+type restless struct {
+	document
+	seen     sighting
+	attempts []int // of the records that were to be created
+	vanishes bool  // once it has been read
+}
+
+func (r *restless) create(_ context.Context, rec *record) (time.Time, error) {
+	r.attempts = append(r.attempts, rec.Attempts)
+	if r.vanishes && len(r.attempts) > 1 {
+		return time.Now(), nil
+	}
+	return time.Time{}, errExists
+}
+
+func (r *restless) read(context.Context) (*sighting, error) { return &r.seen, nil }
+
+func (r *restless) replace(context.Context, *record, time.Time) (time.Time, error) {
+	return time.Time{}, errChanged
+}
+
+func (r *restless) remove(context.Context, time.Time) error { return errors.New("down") }
+
+func newRestless() (*restless, *claim) {
+	now := time.Now()
+	r := &restless{seen: sighting{
+		record:  record{Owner: "other", State: stateClaimed, Attempts: 7, ExpireAt: now.Add(time.Hour)},
+		updated: now, read: now.Add(DefaultLease),
+	}}
+	return r, &claim{document: r, record: record{Owner: "me"}}
+}
+
+// A claim is not fought for without end.
+func TestRestlessRecord(t *testing.T) {
+	r, c := newRestless()
+	if err := c.take(t.Context(), DefaultLease); !errors.Is(err, errChanged) || !strings.Contains(err.Error(), "4 times") {
+		t.Errorf("%v", err)
+	}
+	if len(r.attempts) != 4 {
+		t.Errorf("%d rounds, want 4", len(r.attempts))
+	}
+}
+
+// A takeover that came to nothing leaves nothing behind in the claim that follows it.
+func TestAttemptsStartAnew(t *testing.T) {
+	r, c := newRestless()
+	r.vanishes = true
+	if err := c.take(t.Context(), DefaultLease); err != nil || c.record.Attempts != 1 || r.attempts[1] != 1 {
+		t.Errorf("%v, after attempts %v", err, r.attempts)
+	}
+}
+
+// A release that fails is told beside its cause.
+func TestReleaseFails(t *testing.T) {
+	_, c := newRestless()
+	err := c.release(t.Context(), webhook.ErrNotPublished)
+	if !errors.Is(err, webhook.ErrNotPublished) || !strings.HasSuffix(err.Error(), "; release: down") {
+		t.Errorf("%v", err)
+	}
+}
