@@ -128,7 +128,7 @@ func algorithm(k PublicKey) jwa.SignatureAlgorithm {
 
 func (t *token) claims() (*claims, error) {
 	var c claims
-	if err := json.Unmarshal(t.payload, &c); err != nil {
+	if err := errors.Join(json.Unmarshal(t.payload, &c), json.Unmarshal(t.payload, &c.all)); err != nil {
 		return nil, errors.New("the token's claims are not what RFC 7519 says")
 	}
 	return &c, nil

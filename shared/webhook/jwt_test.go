@@ -431,6 +431,13 @@ func TestJWTEvent(t *testing.T) {
 		{"list for object", event(`{"type":"t","data":{}}`, `{"type":"t","data":[]}`), webhook.ErrForged},
 		{"type no text", event(`{"type":"t",`+data+`}`, `{"type":["t"],`+data+`}`), webhook.ErrForged},
 		{"claims' type no text", claim("type", 5), webhook.ErrForged},
+		{"another time", event(`{"type":"t",`+data+`,"timestamp":"a"}`, `{"type":"t",`+data+`,"timestamp":"b"}`), webhook.ErrForged},
+		{"another time, under another name", event(`{"type":"t",`+data+`,"timestamp":"a"}`, `{"type":"t",`+data+`,"Timestamp":"b"}`), webhook.ErrForged},
+		{"the same time, under another name", event(`{"type":"t",`+data+`,"timestamp":"a"}`, `{"type":"t",`+data+`,"Timestamp":"a"}`), webhook.ErrForged},
+		{"other metadata", event(`{"type":"t",`+data+`,"user_metadata":{"g":"mine"}}`, `{"type":"t",`+data+`,"user_metadata":{"g":"theirs"}}`), webhook.ErrForged},
+		{"the same metadata", event(`{"type":"t",`+data+`,"user_metadata":{"g":"mine","h":1.0}}`, `{"type":"t",`+data+`,"user_metadata":{"h":1.0,"g":"mine"}}`), nil},
+		{"less than the token", event(`{"type":"t",`+data+`,"version":"v1"}`, `{"type":"t",`+data+`}`), nil},
+		{"half a surrogate pair", event(`{"type":"t","data":"\ud800"}`, `{"type":"t","data":"\udfff"}`), webhook.ErrForged},
 		{"type in upper case", event(`{"type":"t",`+data+`}`, `{"type":"T",`+data+`}`), webhook.ErrForged},
 
 		{"empty body", body(""), webhook.ErrForged},
