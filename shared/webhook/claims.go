@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -16,12 +17,24 @@ const maxTokenLife = time.Hour
 // claims are the claims of a token: those of RFC 7519, section 4.1, that we look at,
 // and all of them as they are written, the event among them where there is one.
 type claims struct {
-	Audience  audience `json:"aud"`
-	Expires   *float64 `json:"exp"`
-	IssuedAt  *float64 `json:"iat"`
-	NotBefore *float64 `json:"nbf"`
+	audience                     audience
+	expires, issuedAt, notBefore *float64
 
 	all map[string]json.RawMessage
+}
+
+func parseClaims(payload []byte) (*claims, error) {
+	c := new(claims)
+	err := json.Unmarshal(payload, &c.all)
+	for name, field := range map[string]any{"aud": &c.audience, "exp": &c.expires, "iat": &c.issuedAt, "nbf": &c.notBefore} {
+		if claim, ok := c.all[name]; ok {
+			err = errors.Join(err, json.Unmarshal(claim, field))
+		}
+	}
+	if err != nil {
+		return nil, errors.New("the token's claims are not what RFC 7519 says")
+	}
+	return c, nil
 }
 
 // audience is one string or a list of them.
@@ -40,7 +53,7 @@ func (c *claims) checkAudience(ours []string) error {
 		return fmt.Errorf("%w: no audience is configured, so every token is refused", ErrAudience)
 	}
 	for _, ours := range ours {
-		if slices.ContainsFunc(c.Audience, func(theirs string) bool { return withoutQuery(theirs) == withoutQuery(ours) }) {
+		if slices.ContainsFunc(c.audience, func(theirs string) bool { return withoutQuery(theirs) == withoutQuery(ours) }) {
 			return nil
 		}
 	}
@@ -59,7 +72,7 @@ func (c *claims) checkTime(now time.Time, tolerance time.Duration) error {
 	if tolerance == 0 {
 		tolerance = DefaultTolerance
 	}
-	expires, ok := numericDate(c.Expires)
+	expires, ok := numericDate(c.expires)
 	if !ok {
 		return fmt.Errorf("%w: the token has no exp", ErrForged)
 	}
@@ -69,10 +82,10 @@ func (c *claims) checkTime(now time.Time, tolerance time.Duration) error {
 	if !now.Before(expires.Add(tolerance)) {
 		return fmt.Errorf("%w: the token expired %v ago", ErrStale, now.Sub(expires).Truncate(time.Second))
 	}
-	if start, ok := numericDate(c.NotBefore); ok && now.Before(start.Add(-tolerance)) {
+	if start, ok := numericDate(c.notBefore); ok && now.Before(start.Add(-tolerance)) {
 		return fmt.Errorf("%w: the token is not valid yet", ErrStale)
 	}
-	if issued, ok := numericDate(c.IssuedAt); ok {
+	if issued, ok := numericDate(c.issuedAt); ok {
 		return checkAge("the token's iat", issued, now, tolerance)
 	}
 	return nil
