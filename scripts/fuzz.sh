@@ -7,7 +7,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-for package in $(git grep -l '^func Fuzz' -- '*_test.go' | xargs -n1 dirname | sort -u); do
+packages=$(git grep -l '^func Fuzz' -- '*_test.go' | xargs -n1 dirname | sort -u) # fails where there are none
+for package in $packages; do
 	for target in $(grep -ho '^func Fuzz[A-Za-z0-9]*' "$package"/*_test.go | cut -d' ' -f2); do
 		echo "-- $package $target"
 		go test "./$package" -run '^$' -fuzz "^$target\$" -fuzztime "${1:-2000x}" -fuzzminimizetime 100x

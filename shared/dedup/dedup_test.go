@@ -3,6 +3,7 @@ package dedup
 import (
 	"context"
 	"errors"
+	"maps"
 	"net"
 	"slices"
 	"sync"
@@ -232,6 +233,41 @@ func TestOnce(t *testing.T) {
 		_, err = l.Once(ctx, &other, p.publish)
 		wantErr(t, err, webhook.ErrMismatch)
 		p.want(t, 1)
+	})
+}
+
+// What is in the store is read by other releases, by the TTL policy and by people:
+// where a record is, and the names of its fields, after a claim as after a takeover.
+func TestStoredForm(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *store) {
+		l := s.ledger()
+		d := &webhook.Delivery{Endpoint: "static", ID: "msg_1", Body: []byte(`{"type":"t","data":{"id":"j"}}`)}
+		want := []string{
+			"attempts", "body_sha256", "claimed_at", "done_at", "endpoint", "expire_at", "job_id",
+			"message_id", "owner", "state", "topic", "type", "webhook_id",
+		}
+		look := func(state string) {
+			t.Helper()
+			// printf 'static\nmsg_1' | sha256sum
+			doc, err := l.records.Doc("97e9fa5422d04f5deb84ac4ee5354552a958c9138a11aea9aa21e5f57bf3a8d2").Get(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if names := slices.Sorted(maps.Keys(doc.Data())); !slices.Equal(names, want) || doc.Data()["state"] != state {
+				t.Errorf("%s: %v", state, doc.Data())
+			}
+		}
+		abandon(t, s, d)
+		look("claimed")
+		l.Lease = lapsedAtOnce
+		_, err := l.Once(t.Context(), d, func(context.Context) (webhook.Receipt, error) {
+			look("claimed")
+			return receipt, nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		look("done")
 	})
 }
 

@@ -12,8 +12,8 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook"
 )
 
-// The model is an exhaustive search through everything that can happen to one
-// delivery. The code that decides is the real one, [Ledger.once] and all below it;
+// The model is an exhaustive search, within the bounds below, through everything that
+// can happen to one delivery while its record is kept. The code that decides is the real one, [Ledger.once] and all below it;
 // what it stands on is not: a document, a topic, a clock that moves by whole leases,
 // and a wire on which anything gets lost, held up, or doubled. Two instances work
 // side by side, each stopping anywhere for any time, or for good, and the sender
@@ -123,7 +123,7 @@ func (m *model) next(a *attempt) (q question, err error) {
 	// With no time left, a mark is tried once.
 	l := &Ledger{Lease: DefaultLease, EndTimeout: 1, Retention: DefaultRetention}
 	c := &claim{document: r, record: record{Owner: a.owner, State: stateClaimed, ExpireAt: epoch.Add(DefaultRetention)}}
-	_, err = l.once(context.Background(), c, r.publish)
+	_, err = l.once(context.Background(), c, m.mutant.bend(r.publish))
 	return question{}, err
 }
 
@@ -228,7 +228,7 @@ func (m *model) publish(w *world, fresh message, late bool) {
 	for _, old := range w.messages {
 		x, y := &w.attempts[old.by], &w.attempts[fresh.by]
 		switch {
-		case old.hidden || late || old.by == fresh.by:
+		case old.hidden || late:
 			m.excused["a publish's outcome could not be known"]++
 		case x.failed:
 			m.excused["a mark failed"]++
@@ -527,11 +527,22 @@ func TestModel(t *testing.T) {
 	}
 }
 
-// A mutant is a fault planted in what the code asks or is told.
+// A mutant is a fault planted in what the code asks or is told, or in what it does to
+// publish.
 type mutant struct {
 	name string
 	ask  func(*question)
 	tell func(*attempt, question, *reply)
+	do   func(publish do) do
+}
+
+type do = func(context.Context) (webhook.Receipt, error)
+
+func (m mutant) bend(publish do) do {
+	if m.do == nil {
+		return publish
+	}
+	return m.do(publish)
 }
 
 func of(kind string, bend func(*question)) func(*question) {
@@ -561,6 +572,14 @@ var mutants = []mutant{
 	{name: "claimed as done", ask: of("create", func(q *question) { q.record.State = stateDone })},
 	{name: "marked as claimed", ask: of("set", func(q *question) { q.record.State = stateClaimed })},
 	{name: "a mark is never sent", ask: of("set", func(q *question) { q.kind = "" })},
+	{name: "published twice", do: func(publish do) do {
+		return func(ctx context.Context) (webhook.Receipt, error) {
+			if receipt, err := publish(ctx); err != nil {
+				return receipt, err
+			}
+			return publish(ctx)
+		}
+	}},
 	{name: "a publish of unknown outcome is a success", tell: func(_ *attempt, q question, r *reply) {
 		if q.kind == "publish" && r.err == errLost {
 			r.err = nil

@@ -46,7 +46,6 @@ func newRecord(d *webhook.Delivery, owner string, now time.Time, retention time.
 		BodySHA256: bodySHA256(d),
 		State:      stateClaimed,
 		Owner:      owner,
-		Attempts:   1,
 		ClaimedAt:  now,
 		ExpireAt:   now.Add(retention),
 	}

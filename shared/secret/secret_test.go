@@ -509,7 +509,8 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// A value in its name's place is not looked up, and not shown.
+// A signing secret in its name's place is not looked up, and not shown; nor is anything
+// else that is no name.
 func TestValueForName(t *testing.T) {
 	for _, given := range []string{
 		"whsec_abcdefghijklmnop", "projects/p/secrets/whsec_abcdefghijklmnop", " whsec_abcdefghijklmnop", "abcdefghijklmnop+/=",
