@@ -37,9 +37,10 @@ const (
 // A bench is one run of the command.
 type bench struct {
 	*options
-	sender   *sender
-	programs string // folder of the built receivers
-	progress io.Writer
+	sender      *sender
+	programs    string // folder of the built receivers
+	progress    io.Writer
+	disturbance Disturbance
 }
 
 func newBench(ctx context.Context, o *options, progress io.Writer) (*bench, error) {
@@ -48,6 +49,9 @@ func newBench(ctx context.Context, o *options, progress io.Writer) (*bench, erro
 		return nil, err
 	}
 	b := &bench{options: o, programs: dir, progress: progress, sender: newSender()}
+	if emulatorsRun() {
+		b.disturbance.Disturbed = missing // they look like other work
+	}
 	b.say("building the receivers")
 	if err := errors.Join(build(ctx, dir), setJavaOptions()); err != nil {
 		b.close()
@@ -86,6 +90,7 @@ func (b *bench) measure(ctx context.Context) (r *Report, err error) {
 		}
 	}
 	r.Machine.LoadAfter = loadAverage()
+	r.Machine.Disturbance = b.disturbance
 	r.Targets = judge(r)
 	return r, nil
 }

@@ -8,11 +8,11 @@ import (
 )
 
 const (
-	// turnsPerRound is how many turns a receiver has at each concurrency of a round.
-	turnsPerRound = 4
+	// turnsPerRound is how many turns a receiver has at each concurrency of a round: one in each order of the three.
+	turnsPerRound = 6
 
 	// warmTurns, at warmConcurrency, is how long the emulators have for their compiler before anything counts.
-	warmTurns       = 10
+	warmTurns       = 14
 	warmConcurrency = 16
 )
 
@@ -30,16 +30,21 @@ type Figures struct {
 	P50         float64 `json:"p50_ms"` // of the latency
 	P95         float64 `json:"p95_ms"`
 	P99         float64 `json:"p99_ms"`
-	Rate        float64 `json:"per_second"` // while all are at work: a turn's end, where few are left, does not count
-	CPU         number  `json:"cpu_ms"`     // of the receiver, per delivery
-	Peak        number  `json:"peak_mib"`   // of the receiver's memory
+
+	// Rate is not counted: it is concurrency divided by mean latency (Little's law). That leaves out the sender's own time
+	// between an answer and the next request, so fewer deliveries than this were made.
+	Rate float64 `json:"per_second"`
+
+	CPU  number `json:"cpu_ms"`   // of the receiver, per delivery
+	Peak number `json:"peak_mib"` // of the receiver's memory
 }
 
-// A Burst is how long a receiver took, in one round, to the last answer to copies of one delivery.
+// A Burst is how long a receiver took, in one round, to the last answer to copies of one delivery, and what it answered.
 type Burst struct {
-	Round    int     `json:"round"`
-	Receiver string  `json:"receiver"`
-	Last     float64 `json:"last_answer_ms"`
+	Round    int         `json:"round"`
+	Receiver string      `json:"receiver"`
+	Last     float64     `json:"last_answer_ms"`
+	Answers  map[int]int `json:"answers"` // how many, by status
 }
 
 // measureLoad measures all rounds in one project, which holds so many records.
@@ -79,20 +84,19 @@ func (b *bench) round(ctx context.Context, f fleet, round int, l *Load) error {
 			l.Figures = append(l.Figures, one)
 		}
 	}
-	for _, r := range f {
-		if r.name == floor {
-			continue // it does not look for copies
-		}
-		last, err := b.burst(ctx, r)
-		if err != nil {
-			return fmt.Errorf("%d copies: %w", copies, err)
-		}
-		l.Bursts = append(l.Bursts, Burst{round, r.name, last})
+	var bursts []Burst
+	err := b.undisturbed(ctx, func() (err error) {
+		bursts, err = b.burstEach(ctx, f, round)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("%d copies: %w", copies, err)
 	}
+	l.Bursts = append(l.Bursts, bursts...)
 	return nil
 }
 
-// turns gives each receiver its turns, in changing order.
+// turns gives each receiver its turns, in every order.
 func (b *bench) turns(ctx context.Context, f fleet, concurrency int) ([]Figures, error) {
 	all := make(map[*process]*sample)
 	for _, r := range f {
@@ -102,7 +106,7 @@ func (b *bench) turns(ctx context.Context, f fleet, concurrency int) ([]Figures,
 	for i := range turnsPerRound {
 		var samples map[*process]sample
 		err := b.undisturbed(ctx, func() (err error) {
-			samples, err = b.turnEach(ctx, f.beginning(i), concurrency)
+			samples, err = b.turnEach(ctx, inOrder(f, i), concurrency)
 			return err
 		})
 		if err != nil {
@@ -154,14 +158,17 @@ func (s *sample) figures(r *process, concurrency int) Figures {
 	}
 }
 
-// burst returns the milliseconds to the last answer to copies of a delivery.
-func (b *bench) burst(ctx context.Context, r *process) (last float64, err error) {
-	err = b.undisturbed(ctx, func() error {
-		took, err := b.sender.burst(ctx, r, copies)
-		last = milliseconds(took)
-		return err
-	})
-	return last, err
+// burstEach sends copies to all but the floor, which does not look for them.
+func (b *bench) burstEach(ctx context.Context, f fleet, round int) (bursts []Burst, err error) {
+	f = where(f, func(r *process) bool { return r.name != floor })
+	for _, r := range inOrder(f, round) {
+		took, answers, err := b.sender.burst(ctx, r, copies)
+		if err != nil {
+			return nil, err
+		}
+		bursts = append(bursts, Burst{round, r.name, milliseconds(took), answers})
+	}
+	return bursts, nil
 }
 
 // of returns the figures of one receiver at one concurrency, round by round.

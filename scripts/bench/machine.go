@@ -23,6 +23,8 @@ type Machine struct {
 	Modules    map[string]string `json:"modules"`     // versions of what is measured
 	LoadBefore string            `json:"load_before"` // averages of 1, 5 and 15 minutes
 	LoadAfter  string            `json:"load_after"`
+
+	Disturbance Disturbance `json:"disturbance"`
 }
 
 func (b *bench) describeMachine(ctx context.Context) (Machine, error) {
@@ -50,7 +52,7 @@ const unknown = "unknown"
 
 // emulatorVersions asks gcloud, which has installed them, usually.
 func emulatorVersions(ctx context.Context) string {
-	if os.Getenv("FIRESTORE_EMULATOR_HOST")+os.Getenv("PUBSUB_EMULATOR_HOST") != "" {
+	if emulatorsRun() {
 		return "ran already"
 	}
 	out, err := exec.CommandContext(ctx, "gcloud", "version", "--format=json").Output()
@@ -62,6 +64,11 @@ func emulatorVersions(ctx context.Context) string {
 		return unknown
 	}
 	return fmt.Sprintf("Firestore %s, Pub/Sub %s", versions["cloud-firestore-emulator"], versions["pubsub-emulator"])
+}
+
+// emulatorsRun says whether emulators are used that this process has not started.
+func emulatorsRun() bool {
+	return os.Getenv("FIRESTORE_EMULATOR_HOST")+os.Getenv("PUBSUB_EMULATOR_HOST") != ""
 }
 
 func processor() string {

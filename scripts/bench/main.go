@@ -26,15 +26,18 @@ starts (Java 17 and gcloud's components; the error says how to get them):
             reads and then creates, a publisher with its default batching, an update
 
 All three are Cloud Functions under the same framework and HTTP server, and get the same signed deliveries from this
-process over connections that stay open. They take turns of half a second, so that whatever else the machine does falls on
-all alike. A figure is the median of the rounds, a ratio the median of the rounds' ratios. Trust the ratios: the rest
-belongs to the machine and to this hour. Each measurement has new emulators, which are warmed up, with a heap of at most
+process over connections that stay open. They take turns of 350 ms, in all six orders, so that whatever else the machine
+does falls on all alike. A figure is the median of the rounds, a ratio the median of the rounds' ratios. Trust the ratios:
+the rest belongs to the machine and to this hour. Each part has new emulators, which are warmed up, with a heap of at most
 4 GB: they keep every version of every document, and with less they are soon busy looking for memory.
 
 What is measured:
   calls     RPCs per delivery, counted on the wire in a pass of its own that measures no time
-  load      latency, rate, CPU time and peak memory at 1, 16 and 80 deliveries at once
-  copies    one delivery 50 times at once, to the last answer
+  load      latency, rate, CPU time and peak memory at 1, 16 and 80 deliveries at once; the rate is not counted but
+            concurrency divided by mean latency, which leaves out the sender's own time between two requests
+  copies    one delivery 50 times at once, to the last answer, and the answers by status: while one copy is under way
+            this receiver answers the others 503 with Retry-After at once, where the textbook holds them until its
+            transactions have settled, and then answers 204 or an error
   distance  load again, with 5 ms of round trip injected between receivers and emulators: each byte is held back for
             2.5 ms each way, connections are set up in a round trip of their own, bandwidth is left alone
   start     process start to first answer, beside the framework with an empty function; the first delivery at 5 ms,
@@ -48,7 +51,9 @@ Verification by itself is measured by
   go test -run '^$' -bench . -benchmem ./shared/webhook ./shared/receiver
 
 Where FIRESTORE_EMULATOR_HOST and PUBSUB_EMULATOR_HOST name emulators that run already, these are used, with the heap that
-they have and without restarts. CPU time and memory are read from /proc, and missing where there is none.
+they have and without restarts. CPU time and memory are read from /proc, and missing where there is none. So is the number
+of disturbed measurements, those in which other work took a tenth of the processors' time or more; beside emulators that
+ran already it is unknown too, since they look like other work.
 
 Examples:
   go run ./scripts/bench                                       about five minutes
@@ -84,7 +89,7 @@ func parse(args []string, out io.Writer) (*options, error) {
 	o := new(options)
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.IntVar(&o.rounds, "rounds", 5, "measure `N` rounds")
-	flags.DurationVar(&o.turn, "turn", 500*time.Millisecond, "let a receiver's turn last this `LONG`; it has four a round")
+	flags.DurationVar(&o.turn, "turn", 350*time.Millisecond, "let a receiver's turn last this `LONG`; it has six a round")
 	flags.IntVar(&o.records, "records", 0, "measure also among `N` records in Firestore")
 	flags.DurationVar(&o.patience, "patience", 0, "wait until the machine does nothing else, and measure again what was disturbed, for up to this `LONG` in all")
 	flags.StringVar(&o.picture, "picture", "", "draw latency by concurrency into this `FILE`, as SVG")

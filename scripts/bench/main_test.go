@@ -6,6 +6,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"math"
 	"net"
 	"os"
 	"path/filepath"
@@ -38,6 +39,7 @@ func TestQuick(t *testing.T) {
 		if len(l.Figures) != quickRounds*len(receivers)*len(concurrencies) || len(l.Bursts) != quickRounds*2 {
 			t.Errorf("%s: %d figures and %d bursts", name, len(l.Figures), len(l.Bursts))
 		}
+		checkAnswers(t, name, l)
 	}
 	// Whatever the machine does, three round trips take 15 ms and five 25.
 	if got := median(r.Far.of(this, 1), p50); got < 15 {
@@ -49,7 +51,26 @@ func TestQuick(t *testing.T) {
 	if len(r.Targets) != 11 {
 		t.Errorf("%d targets, want 11", len(r.Targets))
 	}
+	// For each load, all turns and the copies; and the starts.
+	want := quickRounds * (3*(len(concurrencies)*turnsPerRound+1) + startsPerRound)
+	if got := r.Machine.Disturbance.Measurements; got != want {
+		t.Errorf("%d measurements, want %d", got, want)
+	}
 	checkPicture(t, picture)
+}
+
+// checkAnswers wants an answer to each copy, and of this receiver nothing but "taken" and "come again".
+func checkAnswers(t *testing.T, name string, l Load) {
+	t.Helper()
+	for _, b := range l.Bursts {
+		all := 0
+		for _, n := range b.Answers {
+			all += n
+		}
+		if taken, again := b.Answers[204], b.Answers[503]; all != copies || b.Receiver == this && (taken == 0 || taken+again != copies) {
+			t.Errorf("%s: %s answers %d copies %v", name, b.Receiver, copies, b.Answers)
+		}
+	}
 }
 
 // checkCalls holds this receiver to the price that the design names, and the others to what they stand for.
@@ -98,6 +119,30 @@ func TestFlags(t *testing.T) {
 	for _, args := range [][]string{{"-rounds", "0"}, {"-turn", "0s"}, {"-records", "-1"}, {"now"}} {
 		if _, err := parse(args, io.Discard); err == nil {
 			t.Errorf("%v: no error", args)
+		}
+	}
+}
+
+func TestAnswers(t *testing.T) {
+	bursts := []Burst{{Answers: map[int]int{503: 49, 204: 1}}, {Answers: map[int]int{204: 2, 503: 48}}}
+	if got, want := answers(bursts), "3× 204, 97× 503"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+func TestDisturbance(t *testing.T) {
+	var d Disturbance
+	for _, test := range []struct {
+		others float64
+		want   string
+	}{
+		{0.09, "0 of 1 measurements disturbed by other work"},
+		{quietShare, "1 of 2 measurements disturbed by other work"},
+		{math.NaN(), "measurements disturbed by other work: unknown"},
+		{0.5, "measurements disturbed by other work: unknown"},
+	} {
+		if d.add(test.others); d.String() != test.want {
+			t.Errorf("after %v: %q, want %q", test.others, d, test.want)
 		}
 	}
 }

@@ -134,7 +134,7 @@ func (b *bench) deploy(ctx context.Context, p *project) (fleet, error) {
 		}
 	}
 	for i := range warmTurns {
-		if _, err := b.turnEach(ctx, f.beginning(i), warmConcurrency); err != nil {
+		if _, err := b.turnEach(ctx, inOrder(f, i), warmConcurrency); err != nil {
 			f.stop()
 			return nil, err
 		}
@@ -146,10 +146,4 @@ func (f fleet) stop() {
 	for _, r := range f {
 		r.stop()
 	}
-}
-
-// beginning returns the fleet with another member first, so that over the turns each comes after each.
-func (f fleet) beginning(turn int) fleet {
-	first := turn % len(f)
-	return append(f[first:len(f):len(f)], f[:first]...)
 }

@@ -19,17 +19,21 @@ const (
 )
 
 // undisturbed waits until the machine does nothing else, and measures; again, if others came in between. When patience is
-// over it takes what it gets.
+// over it takes what it gets, and counts that as disturbed.
 func (b *bench) undisturbed(ctx context.Context, measure func() error) error {
-	for b.patience > 0 {
+	for {
 		b.awaitQuiet(ctx)
 		begin, before := time.Now(), readTicks()
-		if err := measure(); err != nil || othersSince(before) < quietShare {
+		if err := measure(); err != nil {
 			return err
+		}
+		others := othersSince(before)
+		if others < quietShare || b.patience <= 0 {
+			b.disturbance.add(others)
+			return nil
 		}
 		b.patience -= time.Since(begin)
 	}
-	return measure()
 }
 
 func (b *bench) awaitQuiet(ctx context.Context) {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -118,9 +117,10 @@ func during(d time.Duration) (more func() bool) {
 	return func() bool { return !begun.Swap(true) || time.Now().Before(end) }
 }
 
-// burst sends copies of one new delivery at once, and returns the time to the last answer. At least one copy must be
-// accepted, and the others may be told to come again. The textbook may run out of attempts with all of them.
-func (s *sender) burst(ctx context.Context, r *process, copies int) (time.Duration, error) {
+// burst sends copies of one new delivery at once, and returns the time to the last answer, and how many answers there
+// were by status. At least one copy must be accepted, and the others may be told to come again. The textbook may run out
+// of attempts with all of them.
+func (s *sender) burst(ctx context.Context, r *process, copies int) (took time.Duration, answers map[int]int, err error) {
 	id := webhooktest.NewID()
 	statuses := make([]int, copies)
 	senders, ctx := errgroup.WithContext(ctx)
@@ -135,11 +135,15 @@ func (s *sender) burst(ctx context.Context, r *process, copies int) (time.Durati
 		})
 	}
 	if err := senders.Wait(); err != nil {
-		return 0, r.fail(err)
+		return 0, nil, r.fail(err)
 	}
-	took := time.Since(begin)
-	if r.name != textbook && !slices.Contains(statuses, http.StatusNoContent) {
-		return 0, r.fail(fmt.Errorf("no copy was accepted: %v", statuses))
+	took = time.Since(begin)
+	answers = make(map[int]int)
+	for _, status := range statuses {
+		answers[status]++
 	}
-	return took, nil
+	if r.name != textbook && answers[http.StatusNoContent] == 0 {
+		return 0, nil, r.fail(fmt.Errorf("no copy was accepted: %v", statuses))
+	}
+	return took, answers, nil
 }

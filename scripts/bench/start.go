@@ -60,10 +60,10 @@ func (b *bench) measureStart(ctx context.Context) (s Starts, err error) {
 	if s.Connection, err = connectionTime(ctx, p.firestore.instead); err != nil {
 		return s, err
 	}
-	for range startsPerRound * b.rounds {
+	for i := range startsPerRound * b.rounds {
 		var round []Start
 		err := b.undisturbed(ctx, func() (err error) {
-			round, err = b.startEach(ctx, p)
+			round, err = b.startEach(ctx, p, inOrder(starters, i))
 			return err
 		})
 		if err != nil {
@@ -74,8 +74,8 @@ func (b *bench) measureStart(ctx context.Context) (s Starts, err error) {
 	return s, nil
 }
 
-func (b *bench) startEach(ctx context.Context, p *project) (round []Start, err error) {
-	for _, name := range starters {
+func (b *bench) startEach(ctx context.Context, p *project, names []string) (round []Start, err error) {
+	for _, name := range names {
 		start, err := b.startTwice(ctx, name, p)
 		if err != nil {
 			return nil, err

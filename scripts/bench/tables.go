@@ -3,7 +3,9 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -18,7 +20,7 @@ func (r *Report) writeTables(w io.Writer) error {
 	if r.Records > 0 {
 		writeTable(&text, fmt.Sprintf("Load among %d records", r.Records), loadHeader, r.loadRows(r.Among))
 	}
-	writeTable(&text, fmt.Sprintf("One delivery %d times at once, ms to the last answer", copies), []string{"receiver", "near", "5 ms away"}, r.burstRows())
+	writeTable(&text, fmt.Sprintf("One delivery %d times at once, ms to the last answer", copies), []string{"receiver", "near", "answers", "5 ms away", "answers"}, r.burstRows())
 	writeTable(&text, fmt.Sprintf("Start, ms; deliveries at 5 ms, where a connection takes %.1f ms", r.Start.Connection), startHeader, r.startRows())
 	writeTable(&text, "Targets", []string{"", "wanted", "got", ""}, r.targetRows())
 	_, err := io.WriteString(w, text.String())
@@ -31,6 +33,7 @@ func (m Machine) write(w io.Writer) {
 		fmt.Fprintf(w, "%s %s\n", module, m.Modules[module])
 	}
 	fmt.Fprintf(w, "%s, load average %s before, %s after\n", m.Time.Format("2006-01-02 15:04 MST"), m.LoadBefore, m.LoadAfter)
+	fmt.Fprintln(w, m.Disturbance)
 }
 
 var loadHeader = []string{"receiver", "at once", "p50 ms", "p95 ms", "p99 ms", "per s", "calls", "CPU ms", "peak MiB", "p50 ÷ floor"}
@@ -52,9 +55,25 @@ func (r *Report) loadRows(l Load) [][]string {
 func (r *Report) burstRows() [][]string {
 	var rows [][]string
 	for _, name := range []string{this, textbook} {
-		rows = append(rows, []string{name, figure(median(r.Near.bursts(name), last)), figure(median(r.Far.bursts(name), last))})
+		near, far := r.Near.bursts(name), r.Far.bursts(name)
+		rows = append(rows, []string{name, figure(median(near, last)), answers(near), figure(median(far, last)), answers(far)})
 	}
 	return rows
+}
+
+// answers sums the answers to all bursts, by status.
+func answers(bursts []Burst) string {
+	sum := make(map[int]int)
+	for _, b := range bursts {
+		for status, n := range b.Answers {
+			sum[status] += n
+		}
+	}
+	var parts []string
+	for _, status := range slices.Sorted(maps.Keys(sum)) {
+		parts = append(parts, fmt.Sprintf("%d× %d", sum[status], status))
+	}
+	return strings.Join(parts, ", ")
 }
 
 var startHeader = []string{"receiver", "first answer", "÷ empty", "start to first delivery", "first delivery", "later ones", "idle MiB"}
