@@ -12,6 +12,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -495,6 +496,15 @@ func TestJWTEvent(t *testing.T) {
 		{"unbound allowed, no exp", all(none, unbound, without("exp")), webhook.ErrForged},
 	}
 	runTokenRows(t, rows)
+}
+
+// Whoever has configured no audience is told so, and not that the token has a wrong one.
+func TestNoAudience(t *testing.T) {
+	d := genuineToken()
+	d.verifier.Audiences = nil
+	if _, err := d.verify(t); !errors.Is(err, webhook.ErrAudience) || !strings.Contains(err.Error(), "no audience is configured") {
+		t.Errorf("%v", err)
+	}
 }
 
 // nested is a list of that many levels.
