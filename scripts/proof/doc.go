@@ -6,8 +6,8 @@
 //	go test ./scripts/proof -run Soak -v      many deliveries, while instances are killed and connections cut
 //	go test ./scripts/proof -run 'Overload|Large|Forgeries' -v -timed  more than can be taken
 //
-// The soak is short. A long one needs room for the history that the Firestore
-// emulator keeps:
+// The soak is short. One of a minute and more fails also where an instance's memory
+// grows. A long one needs room for the history that the Firestore emulator keeps:
 //
 //	_JAVA_OPTIONS=-Xmx4g go test ./scripts/proof -run Soak -v -deliveries 100000 -timeout 2h
 //

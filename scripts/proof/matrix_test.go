@@ -66,6 +66,7 @@ func letVictimIn(c *cell, apply func() error) error {
 func always(leads ...lead) [3][]lead { return [3][]lead{leads, leads, leads} }
 
 var (
+	listSecret = &step{name: "list the secret's versions", method: functiontest.ListVersions, atStart: true}
 	readSecret = &step{name: "read the secret", method: functiontest.AccessVersion, atStart: true}
 	fetchKeys  = &step{name: "fetch the keys", method: functiontest.FetchKeys, atStart: true}
 	claim      = &step{name: "claim", method: functiontest.Commit}
@@ -79,7 +80,7 @@ var (
 	release    = &step{name: "release", method: functiontest.Commit, leads: always(lead{functiontest.Publish, refuseOutright})}
 	mark       = &step{name: "mark", method: functiontest.Commit, leads: always(lead{functiontest.Publish, pass})}
 	answer     = &step{name: "answer"}
-	steps      = []*step{readSecret, fetchKeys, claim, read, begin, takeOver, publishing, release, mark, answer}
+	steps      = []*step{listSecret, readSecret, fetchKeys, claim, read, begin, takeOver, publishing, release, mark, answer}
 )
 
 // cannot says why a cell cannot occur, nothing where it can.
@@ -119,6 +120,17 @@ func secondCopy(s *step, f *fault) string {
 	return ""
 }
 
+// failing counts the publishes and marks that fail by the fault itself, or may, and say
+// so in the log.
+func failing(s *step, f *fault) int {
+	switch {
+	case s == publishing && slices.Contains([]*fault{refused, requestLost, late, pastLease, stalled}, f),
+		s == mark && slices.Contains([]*fault{refused, stalled}, f):
+		return 1
+	}
+	return 0
+}
+
 // plans are all cells that can occur, of the functions with short times.
 func plans() []plan {
 	var all []plan
@@ -141,6 +153,7 @@ func newPlan(s *step, f *fault, in situation) plan {
 	}
 	p.second = secondCopy(s, f)
 	p.unmarked = s == mark && f == refused
+	p.failing = failing(s, f)
 	return p
 }
 

@@ -1,22 +1,21 @@
 package proof
 
 import (
-	"cmp"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"os"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"cloud.google.com/go/firestore"
+	"google.golang.org/api/iterator"
 
 	"github.com/geminihook/geminihook/functions/functiontest"
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
@@ -51,17 +50,26 @@ type soak struct {
 
 	next atomic.Int64 // of the deliveries
 
-	mu      sync.Mutex
-	sent    []string // ids
-	events  []event
-	killing sync.WaitGroup
+	mu         sync.Mutex
+	sent       map[string][]request // by webhook-id
+	events     []event
+	publishing *sync.WaitGroup // what is under way on the wire
+	killing    sync.WaitGroup
+}
+
+// A request is one attempt to hand a delivery over.
+type request struct {
+	instance *functiontest.Process
+	from, to time.Time
 }
 
 // An event is what may keep a function from learning, or from noting down, that it
 // has published. It came somewhere between two times.
 type event struct {
 	what     string
+	instance *functiontest.Process // that it befell; nil for all
 	from, to time.Time
+	settled  time.Time // what was being published meanwhile is on the topic
 }
 
 const (
@@ -92,7 +100,7 @@ func TestSoak(t *testing.T) {
 
 func newSoak(t *testing.T) *soak {
 	p := newProject(t)
-	s := &soak{t: t, project: p, sign: newSigner(t, p, shortStatic)}
+	s := &soak{t: t, project: p, sign: newSigner(t, p, shortStatic), sent: make(map[string][]request), publishing: new(sync.WaitGroup)}
 	s.client = &http.Client{Timeout: patience, Transport: &http.Transport{MaxIdleConnsPerHost: 2 * senders}}
 	env := append(p.Env, "SIGNING_SECRET="+signingSecret, slowness+"="+strconv.Itoa(soakSlowness))
 	s.mortal, s.survivor = functiontest.NewProcess(t, shortStatic, env...), functiontest.NewProcess(t, shortStatic, env...)
@@ -100,6 +108,7 @@ func newSoak(t *testing.T) *soak {
 	for _, instance := range s.instances {
 		instance.Start()
 	}
+	p.Interfere(s.handle)
 	return s
 }
 
@@ -120,9 +129,6 @@ func (s *soak) run() {
 // deliver sends one delivery until it is taken, now and then twice at once.
 func (s *soak) deliver() {
 	id, body := webhooktest.NewID(), webhooktest.NewEvent("batch.succeeded")
-	s.mu.Lock()
-	s.sent = append(s.sent, id)
-	s.mu.Unlock()
 	var both sync.WaitGroup
 	at := rand.IntN(len(s.instances))
 	if rand.IntN(oneTwice) == 0 {
@@ -141,7 +147,7 @@ func (s *soak) deliver() {
 // send repeats a delivery, at either instance in turn, until it is taken.
 func (s *soak) send(at int, id string, body []byte) {
 	for pause := backoff(); s.t.Context().Err() == nil; at = 1 - at {
-		resp, err := post(s.t.Context(), s.client, s.instances[at].URL(), s.sign(id, time.Now(), body), body)
+		resp, err := s.attempt(s.instances[at], id, body)
 		switch {
 		case err != nil || resp.StatusCode == http.StatusServiceUnavailable:
 		case resp.StatusCode == http.StatusNoContent:
@@ -153,22 +159,61 @@ func (s *soak) send(at int, id string, body []byte) {
 	}
 }
 
+// attempt makes one request, and notes it.
+func (s *soak) attempt(instance *functiontest.Process, id string, body []byte) (*http.Response, error) {
+	r := request{instance: instance, from: time.Now()}
+	resp, err := post(s.t.Context(), s.client, instance.URL(), s.sign(id, r.from, body), body)
+	r.to = time.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sent[id] = append(s.sent[id], r)
+	return resp, err
+}
+
 // soon has an event come in a moment, and notes it.
-func (s *soak) soon(what string, happen func()) {
+func (s *soak) soon(e event, happen func()) {
 	time.Sleep(rand.N(20 * time.Millisecond))
-	e := event{what: what, from: time.Now()}
+	e.from = time.Now()
 	happen()
 	e.to = time.Now()
+	s.settle()
+	e.settled = time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.events = append(s.events, e)
 }
 
-func (s *soak) cut() { s.soon(cutOff, s.project.Cut) }
+// handle is the wire. A publish that is on it gets to the topic, whatever becomes of
+// its function.
+func (s *soak) handle(_ context.Context, method string, forward func() error) error {
+	if method != functiontest.Publish {
+		return forward()
+	}
+	s.mu.Lock()
+	publishing := s.publishing
+	publishing.Add(1)
+	s.mu.Unlock()
+	defer publishing.Done()
+	return forward()
+}
+
+// settle waits until what is being published is on the topic.
+func (s *soak) settle() {
+	time.Sleep(noticed) // what has been sent is on the wire
+	next := new(sync.WaitGroup)
+	s.mu.Lock()
+	publishing := s.publishing
+	next.Go(publishing.Wait)
+	s.publishing = next
+	s.mu.Unlock()
+	publishing.Wait()
+}
+
+func (s *soak) cut() { s.soon(event{what: cutOff}, s.project.Cut) }
 
 // kill ends an instance, and has another come up in its place.
 func (s *soak) kill() {
-	s.soon(killed, func() {
+	s.soon(event{what: killed, instance: s.mortal}, func() {
 		s.mortal.Kill()
 		s.killing.Go(s.mortal.Start)
 	})
@@ -182,11 +227,11 @@ func (s *soak) conclude(topic copies, memory *samples) {
 	topic.add(s.project.Messages(s.t))
 	logged := s.readLogs()
 	lost, second := 0, make(map[string]int)
-	for _, id := range s.sent {
+	for id, requests := range s.sent {
 		if len(topic[id]) == 0 {
 			lost++
 		}
-		for _, cause := range s.causes(topic[id], logged[id]) {
+		for _, cause := range causes(topic[id], logged[id], requests, s.events) {
 			second[cause]++
 		}
 	}
@@ -204,6 +249,7 @@ func (s *soak) conclude(topic copies, memory *samples) {
 		s.t.Errorf("%d second copies that nothing explains", n)
 	}
 	s.checkRecords(logged)
+	memory.check(s.t)
 }
 
 // copies are the messages on the topic, by webhook-id.
@@ -214,12 +260,6 @@ func (c copies) add(messages []functiontest.Message) {
 		id := m.Attributes["ce-id"]
 		c[id] = append(c[id], m)
 	}
-}
-
-// line is what a function logged about one request.
-type line struct {
-	outcome, messageID, err string
-	latency                 time.Duration
 }
 
 // readLogs returns the lines of both instances by webhook-id.
@@ -237,126 +277,47 @@ func (s *soak) readLogs() map[string][]line {
 	return logged
 }
 
-const unexplained = "unexplained"
-
-// causes says of each copy but the one that counts why it was not the last. The
-// acknowledgement of a copy without a line in the log did not get through, or its
-// function did not live to write one.
-func (s *soak) causes(messages []functiontest.Message, logged []line) (causes []string) {
-	if len(messages) < 2 {
-		return nil
-	}
-	known := make(map[string]string)
-	for _, l := range logged {
-		known[l.messageID] = l.outcome
-	}
-	counts := 0
-	for _, m := range messages {
-		switch known[m.MessageId] {
-		case "published":
-			if counts++; counts > 1 {
-				causes = append(causes, overranLease(logged))
-			}
-		case "unmarked":
-			causes = append(causes, "the mark failed")
-		default:
-			causes = append(causes, cmp.Or(s.eventAfter(m.PublishTime.AsTime()), overranDeadline(logged)))
-		}
-	}
-	return causes
-}
-
-// eventAfter says what came, if anything did, while a request that published at a
-// moment was under way.
-func (s *soak) eventAfter(published time.Time) string {
-	for _, e := range s.events {
-		if e.to.After(published) && e.from.Before(published.Add(soakTimes.take+soakTimes.end)) {
-			return e.what
-		}
-	}
-	return ""
-}
-
-// overranDeadline says that a publish had no answer in its time, where a request logged so.
-func overranDeadline(logged []line) string {
-	if slices.ContainsFunc(logged, func(l line) bool {
-		return l.outcome == "unavailable" && strings.HasPrefix(l.err, "publish to ")
-	}) {
-		return "publish overran its deadline"
-	}
-	return unexplained
-}
-
-// overranLease says that an owner stood still on a busy machine, where it shows in how long
-// its request took.
-func overranLease(logged []line) string {
-	if slices.ContainsFunc(logged, func(l line) bool {
-		return l.outcome == "published" && l.latency >= soakTimes.lease
-	}) {
-		return "an owner stalled past its lease"
-	}
-	return unexplained
-}
-
-// checkRecords checks that every record is done, or said not to be.
+// checkRecords checks that every delivery's record is there and done, or said not to be.
 func (s *soak) checkRecords(logged map[string][]line) {
+	states := s.readStates()
+	var open []string
+	for id := range s.sent {
+		unmarked := slices.ContainsFunc(logged[id], func(l line) bool { return l.outcome == "unmarked" })
+		if states[id] != "done" && !unmarked {
+			open = append(open, id)
+		}
+	}
+	if len(open) > 0 {
+		s.t.Errorf("%d deliveries have no record that is done: that of %s ends %q", len(open), open[0], states[open[0]])
+	}
+}
+
+// readStates returns the states of all records by webhook-id. Two fields would do, but
+// the embedded Firestore has no projections.
+func (s *soak) readStates() map[string]string {
 	client, err := firestore.NewClient(context.Background(), s.project.ID, loopback(s.project.Firestore)...)
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	defer client.Close()
-	open, err := client.Collection("deliveries").Where("state", "==", "claimed").Documents(context.Background()).GetAll()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	for _, doc := range open {
-		id, _ := doc.Data()["webhook_id"].(string)
-		unmarked := false
-		for _, l := range logged[id] {
-			unmarked = unmarked || l.outcome == "unmarked"
+	states := make(map[string]string)
+	records := client.Collection("deliveries").Documents(context.Background())
+	defer records.Stop()
+	for {
+		record, err := records.Next()
+		if errors.Is(err, iterator.Done) {
+			return states
 		}
-		if !unmarked {
-			s.t.Errorf("%s: the record ends claimed", id)
+		if err != nil {
+			s.t.Fatal(err)
 		}
+		var r struct {
+			ID    string `firestore:"webhook_id"`
+			State string `firestore:"state"`
+		}
+		if err := record.DataTo(&r); err != nil {
+			s.t.Fatal(err)
+		}
+		states[r.ID] = r.State
 	}
-}
-
-// samples are a process's resident memory over time.
-type samples struct {
-	seconds, mebibytes []float64
-}
-
-func (s *samples) add(at time.Duration, pid int) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
-	fields := strings.Fields(string(text))
-	if err != nil || len(fields) < 2 {
-		return // no such system, or the process has ended
-	}
-	pages, _ := strconv.Atoi(fields[1])
-	s.seconds = append(s.seconds, at.Seconds())
-	s.mebibytes = append(s.mebibytes, float64(pages*os.Getpagesize())/(1<<20))
-}
-
-// slope is the least-squares slope of the samples after the first fifth, in which a
-// process comes to its size: mebibytes a minute.
-func (s *samples) slope() float64 {
-	from := len(s.seconds) / 5
-	var n, x, y, xx, xy float64
-	for i := from; i < len(s.seconds); i++ {
-		n++
-		x += s.seconds[i]
-		y += s.mebibytes[i]
-		xx += s.seconds[i] * s.seconds[i]
-		xy += s.seconds[i] * s.mebibytes[i]
-	}
-	return 60 * (n*xy - x*y) / (n*xx - x*x)
-}
-
-func (s *samples) String() string {
-	n := len(s.seconds)
-	if n < 10 {
-		return "memory: too few samples"
-	}
-	return fmt.Sprintf("memory of the instance that lived: %.1f MiB after a fifth of %.0f s, %.1f MiB at the end, slope %+.2f MiB a minute",
-		s.mebibytes[n/5], s.seconds[n-1], s.mebibytes[n-1], s.slope())
 }
