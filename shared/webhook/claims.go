@@ -20,21 +20,28 @@ type claims struct {
 	audience                     audience
 	expires, issuedAt, notBefore *float64
 
-	all map[string]json.RawMessage
+	all map[string]member // by folded name
 }
 
 func parseClaims(payload []byte) (*claims, error) {
 	c := new(claims)
-	err := json.Unmarshal(payload, &c.all)
+	var err error
+	c.all, err = members(payload)
 	for name, field := range map[string]any{"aud": &c.audience, "exp": &c.expires, "iat": &c.issuedAt, "nbf": &c.notBefore} {
-		if claim, ok := c.all[name]; ok {
-			err = errors.Join(err, json.Unmarshal(claim, field))
+		if c.has(name) {
+			err = errors.Join(err, json.Unmarshal(c.all[name].value, field))
 		}
 	}
 	if err != nil {
 		return nil, errors.New("the token's claims are not what RFC 7519 says")
 	}
 	return c, nil
+}
+
+// has reports whether there is a claim of exactly that name, and it says something.
+func (c *claims) has(name string) bool {
+	m := c.all[name]
+	return m.name == name && string(m.value) != "null"
 }
 
 // audience is one string or a list of them.
@@ -107,24 +114,22 @@ func numericDate(seconds *float64) (time.Time, bool) {
 // token. Nothing else in a token binds the body: where it carries no event, unbound
 // says whether it is taken.
 func (c *claims) checkEvent(body []byte, unbound bool) error {
-	eventType, data := c.all["type"], c.all["data"]
-	if !unbound && (absent(eventType) || absent(data)) {
+	hasType, hasData := c.has("type"), c.has("data")
+	if !unbound && !(hasType && hasData) {
 		return fmt.Errorf("%w: the token's claims carry no event, so nothing binds the body", ErrForged)
 	}
-	if absent(eventType) && absent(data) {
+	if !hasType && !hasData {
 		return nil
 	}
 	event, err := members(body)
 	if err != nil {
 		return fmt.Errorf("%w: the token carries an event, the body does not: %w", ErrForged, err)
 	}
-	for name, claim := range c.all {
-		m, ok := event[fold(name)]
-		if ok && (m.name != name || !same(m.value, claim)) || !ok && (name == "type" || name == "data") {
+	for folded, claim := range c.all {
+		m, ok := event[folded]
+		if ok && (m.name != claim.name || !same(m.value, claim.value)) || !ok && (claim.name == "type" || claim.name == "data") {
 			return fmt.Errorf("%w: the body is not what the token says", ErrForged)
 		}
 	}
 	return nil
 }
-
-func absent(claim json.RawMessage) bool { return claim == nil || string(claim) == "null" }

@@ -269,7 +269,7 @@ func TestJWTForm(t *testing.T) {
 		}), webhook.ErrForged},
 		{"payload no JSON", func(d *tokenDelivery) { d.payload = "hello" }, webhook.ErrForged},
 		{"payload a list", func(d *tokenDelivery) { d.payload = "[]" }, webhook.ErrForged},
-		{"payload null", func(d *tokenDelivery) { d.payload = "null" }, webhook.ErrAudience},
+		{"payload null", func(d *tokenDelivery) { d.payload = "null" }, webhook.ErrForged},
 		{"payload deep", func(d *tokenDelivery) { d.payload = strings.Repeat("[", 11_000) }, webhook.ErrForged},
 		{"payload of another token", parts(func(p []string) []string {
 			return []string{p[0], strings.Split(signToken(nil, `{}`, `{"aud":"x"}`), ".")[1], p[2]}

@@ -15,36 +15,26 @@ type member struct {
 	value json.RawMessage
 }
 
-// members returns, by folded name, what is in a body that is one JSON object in which
+const space = " \t\r\n" // RFC 8259, section 2
+
+// members returns, by folded name, what is in a text that is one JSON object in which
 // no name stands twice, in upper or lower case, at any depth. Readers differ in which
-// of two they take, and in whether "Type" is "type" (to encoding/json it is); and the
+// of two they take, and in whether "Type" is "type" (to encoding/json it is); and a
 // body must mean to every consumer what it meant here.
-func members(body []byte) (map[string]member, error) {
-	var object map[string]json.RawMessage // encoding/json bounds the depth
-	if err := json.Unmarshal(body, &object); err != nil || object == nil || !utf8.Valid(body) {
+func members(text []byte) (map[string]member, error) {
+	text = bytes.Trim(text, space)
+	if !json.Valid(text) || text[0] != '{' || !utf8.Valid(text) { // encoding/json bounds the depth
 		return nil, errors.New("not a JSON object")
 	}
-	if repeats(body) { // of two values the map has kept one
-		return nil, errors.New("a name stands twice")
-	}
-	folded := make(map[string]member, len(object))
-	for name, value := range object {
-		folded[fold(name)] = member{name, value}
-	}
-	return folded, nil
-}
-
-// repeats reports whether an object in a text that is valid JSON has two names that
-// differ by case alone, if at all.
-func repeats(text []byte) bool {
-	var objects []map[string]struct{} // that are open: their names so far
-	var quoted []byte                 // the last string: a name, where a colon comes next
+	var (
+		found  = make(map[string]member)
+		open   []map[string]struct{} // objects: their names so far; and lists: nil
+		quoted []byte                // the last string: a name, where a colon comes next
+		name   string                // of the outermost object
+		value  int                   // where its value begins
+	)
 	for i := 0; i < len(text); i++ {
-		switch text[i] {
-		case '{':
-			objects = append(objects, make(map[string]struct{}))
-		case '}':
-			objects = objects[:len(objects)-1]
+		switch c := text[i]; c {
 		case '"':
 			start := i
 			for i++; text[i] != '"'; i++ {
@@ -53,15 +43,30 @@ func repeats(text []byte) bool {
 				}
 			}
 			quoted = text[start : i+1]
+		case '{':
+			open = append(open, make(map[string]struct{}))
+		case '[':
+			open = append(open, nil)
 		case ':':
-			names, name := objects[len(objects)-1], fold(unquote(quoted))
-			if _, ok := names[name]; ok {
-				return true
+			names, unquoted := open[len(open)-1], unquote(quoted)
+			folded := fold(unquoted)
+			if _, ok := names[folded]; ok {
+				return nil, errors.New("a name stands twice")
 			}
-			names[name] = struct{}{}
+			names[folded] = struct{}{}
+			if len(open) == 1 {
+				name, value = unquoted, i+1
+			}
+		case ',', '}', ']':
+			if len(open) == 1 && value > 0 {
+				found[fold(name)] = member{name, bytes.Trim(text[value:i], space)}
+			}
+			if c != ',' {
+				open = open[:len(open)-1]
+			}
 		}
 	}
-	return false
+	return found, nil
 }
 
 func unquote(quoted []byte) string {
