@@ -45,17 +45,19 @@ type curve struct {
 	Last   mark
 }
 
-// A style says what tells a curve from the others. The lowest curve has its labels below.
+// A style says what tells a curve from the others. The lowest curve has its labels below,
+// and its name a little, since the next one is near.
 type style struct {
 	Name       string
 	Colour     string
 	LabelShift int
+	NameShift  int
 }
 
 var styles = map[string]style{
-	floor:    {"floor", "#80868b", 18},
-	this:     {"geminihook", "#1a73e8", -9},
-	textbook: {"textbook", "#d93025", -9},
+	floor:    {"floor", "#80868b", 18, 11},
+	this:     {"geminihook", "#1a73e8", -9, 4},
+	textbook: {"textbook", "#d93025", -9, 4},
 }
 
 func draw(file string, r *Report) error {
