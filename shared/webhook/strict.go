@@ -30,19 +30,14 @@ func members(text []byte) (map[string]member, error) {
 		found  = make(map[string]member)
 		open   []map[string]struct{} // objects: their names so far; and lists: nil
 		quoted []byte                // the last string: a name, where a colon comes next
-		name   string                // of the outermost object
+		name   string                // the last of the outermost object
 		value  int                   // where its value begins
 	)
 	for i := 0; i < len(text); i++ {
 		switch c := text[i]; c {
 		case '"':
-			start := i
-			for i++; text[i] != '"'; i++ {
-				if text[i] == '\\' {
-					i++
-				}
-			}
-			quoted = text[start : i+1]
+			end := endOfString(text, i)
+			quoted, i = text[i:end], end-1
 		case '{':
 			open = append(open, make(map[string]struct{}))
 		case '[':
@@ -67,6 +62,16 @@ func members(text []byte) (map[string]member, error) {
 		}
 	}
 	return found, nil
+}
+
+// endOfString returns where a string has ended that begins at i.
+func endOfString(text []byte, i int) int {
+	for i++; text[i] != '"'; i++ {
+		if text[i] == '\\' {
+			i++
+		}
+	}
+	return i + 1
 }
 
 func unquote(quoted []byte) string {
