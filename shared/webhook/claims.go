@@ -128,7 +128,7 @@ func (c *claims) checkEvent(body []byte, unbound bool) error {
 	for folded, claim := range c.all {
 		m, ok := event[folded]
 		if ok && (m.name != claim.name || !same(m.value, claim.value)) || !ok && (claim.name == "type" || claim.name == "data") {
-			return fmt.Errorf("%w: the body is not what the token says", ErrForged)
+			return fmt.Errorf("%w: the token's event is not the body's", ErrForged)
 		}
 	}
 	return nil

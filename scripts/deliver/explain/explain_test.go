@@ -210,7 +210,7 @@ func TestCauses(t *testing.T) {
 		"expired":                  {token, claims(func(c map[string]any) { c["exp"] = time.Now().Add(-time.Hour).Unix() }), Expired, "expired 1h0m"},
 		"no exp":                   {token, claims(func(c map[string]any) { delete(c, "exp") }), Token, "no exp"},
 		"exp too far":              {token, claims(func(c map[string]any) { c["exp"] = time.Now().Add(24 * time.Hour).Unix() }), Token, "more than 1h0m0s ahead"},
-		"another event":            {token, func(d *delivery) { d.body = string(webhooktest.NewEvent("batch.failed")) }, Event, "type is not the body's"},
+		"another event":            {token, func(d *delivery) { d.body = string(webhooktest.NewEvent("batch.failed")) }, Event, "event is not the body's"},
 		"iat an hour ago":          {token, claims(func(c map[string]any) { c["iat"] = time.Now().Add(-time.Hour).Unix() }), Refused, "iat is 1h0m"},
 		"not RS256":                {token, signed(func(*delivery) string { return "eyJhbGciOiJIUzI1NiJ9.e30.c2ln" }), Token, "HS256"},
 		"no webhook-id":            {static, func(d *delivery) { d.header = d.header[1:] }, HeaderMissing, "no webhook-id"},

@@ -88,7 +88,7 @@ func (x *examination) claims(t token, err error) {
 	case err == nil:
 		x.say(Pass, "event", "the token's is the body's")
 	case x.eventAtFault(t):
-		x.find(finding{Event, plain(err), "compare type and data in the token with the body: another body was sent with it, or it was changed"}, "event", "%s", plain(err))
+		x.find(finding{Event, plain(err), "compare what the token says with the body: another body was sent with it, or it was changed"}, "event", "%s", plain(err))
 	default:
 		x.find(finding{Token, plain(err), "have the sender make a token that lives for an hour at most"}, "exp", "%s", plain(err))
 	}
