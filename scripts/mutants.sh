@@ -3,7 +3,7 @@
 # runs the package's tests each time. KILLED is what a test noticed; LIVED is a hole in
 # the tests, or changes nothing that matters.
 #
-#   scripts/mutants.sh                    what decides about a delivery: an hour
+#   scripts/mutants.sh                    what decides about a delivery: six minutes
 #   scripts/mutants.sh ./shared/publish   one package
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -457,6 +457,8 @@ func TestJWTEvent(t *testing.T) {
 		// Many JSON readers, encoding/json among them, take these for the same name.
 		{"Type beside type", event(`{"type":"t",`+data+`}`, `{"type":"t",`+data+`,"Type":"x"}`), webhook.ErrForged},
 		{"DATA beside data", event(`{"type":"t",`+data+`}`, `{"type":"t",`+data+`,"DATA":{"id":"2"}}`), webhook.ErrForged},
+		{"A beside a", event(`{"type":"t",`+data+`}`, `{"type":"t",`+data+`,"a":1,"A":1}`), webhook.ErrForged},
+		{"Z beside z", event(`{"type":"t",`+data+`}`, `{"type":"t",`+data+`,"z":1,"Z":1}`), webhook.ErrForged},
 		{"long s", event(`{"type":"t","data":{"s":"1"}}`, `{"type":"t","data":{"s":"1"},"\u017f":1,"S":1}`), webhook.ErrForged},
 		{"Kelvin", event(`{"type":"t",`+data+`}`, `{"type":"t",`+data+`,"k":1,"\u212a":2}`), webhook.ErrForged},
 		{"5,000 levels", event(`{"type":"t","data":`+nested(5_000)+`}`, `{"type":"t","data":`+nested(5_000)+`}`), nil},

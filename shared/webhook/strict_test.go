@@ -37,6 +37,8 @@ func FuzzMembers(f *testing.F) {
 	f.Add([]byte(`{"a":{"b":[{"c":1,"C":2}]},"\\u0061":":\"{"}`))
 	f.Add([]byte(`{"\\\\":1,"\\\"":[{},{"x":{"x":{}}}],"K":0,"\u212a":1}`))
 	f.Add([]byte(` { "s" : "\\ud800" , "\u017f" : null } `))
+	f.Add([]byte(`{}`))
+	f.Add([]byte(`{"a":[1,2,{"b":[]}],"b":{}}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		got, err := members(body)
 		var object map[string]json.RawMessage
