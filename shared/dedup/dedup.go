@@ -23,6 +23,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/geminihook/geminihook/shared/dial"
 	"github.com/geminihook/geminihook/shared/webhook"
 )
 
@@ -68,7 +69,7 @@ type Ledger struct {
 // Open returns the ledger in a collection of a database: "(default)" or a named
 // one. Nothing is connected yet.
 func Open(ctx context.Context, project, database, collection string, opts ...option.ClientOption) (*Ledger, error) {
-	client, err := firestore.NewClientWithDatabase(ctx, project, database, opts...)
+	client, err := firestore.NewClientWithDatabase(ctx, project, database, append(dial.Options(), opts...)...)
 	if err != nil {
 		return nil, fmt.Errorf("firestore client: %w", err)
 	}

@@ -59,11 +59,22 @@ func Open(rawURL string, log *slog.Logger) (*refresh.Cache[webhook.PublicKey], e
 	}
 	s := source{
 		url: u.String(),
-		client: &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error {
-			return http.ErrUseLastResponse
-		}},
+		client: &http.Client{
+			Transport: transport(),
+			CheckRedirect: func(*http.Request, []*http.Request) error {
+				return http.ErrUseLastResponse
+			},
+		},
 	}
 	return &refresh.Cache[webhook.PublicKey]{Name: "signing keys", Fetch: s.fetch, UsableFor: usableFor, Log: log}, nil
+}
+
+// transport connects anew for each fetch. Between two fetches, minutes apart, a NAT or a
+// firewall may have forgotten the connection, and a fetch over it would wait in vain.
+func transport() http.RoundTripper {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.DisableKeepAlives = true
+	return t
 }
 
 func loopback(host string) bool {

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/geminihook/geminihook/shared/dial"
 	"github.com/geminihook/geminihook/shared/webhook"
 )
 
@@ -29,7 +30,7 @@ type Publisher struct {
 // one event, for which a batch's timer would be a delay, and its work outlives no
 // request.
 func Open(ctx context.Context, routes Routes, opts ...option.ClientOption) (*Publisher, error) {
-	client, err := pubsub.NewTopicAdminClient(ctx, opts...)
+	client, err := pubsub.NewTopicAdminClient(ctx, append(dial.Options(), opts...)...)
 	if err != nil {
 		return nil, fmt.Errorf("pub/sub client: %w", err)
 	}

@@ -13,12 +13,14 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	secretmanager "cloud.google.com/go/secretmanager/apiv1"
 	"cloud.google.com/go/secretmanager/apiv1/secretmanagerpb"
+	"github.com/googleapis/gax-go/v2"
 	"google.golang.org/api/iterator"
 	"google.golang.org/api/option"
 	"google.golang.org/grpc"
@@ -26,6 +28,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
+	"github.com/geminihook/geminihook/shared/dial"
 	"github.com/geminihook/geminihook/shared/refresh"
 )
 
@@ -72,11 +75,26 @@ func NewClient(ctx context.Context, opts ...option.ClientOption) (*secretmanager
 	if err != nil {
 		return nil, err
 	}
-	client, err := secretmanager.NewClient(ctx, append(emulated, opts...)...)
+	client, err := secretmanager.NewClient(ctx, slices.Concat(dial.Options(), emulated, opts)...)
 	if err != nil {
 		return nil, fmt.Errorf("secret manager client: %w", err)
 	}
+	client.CallOptions.ListSecretVersions = append(client.CallOptions.ListSecretVersions, retry())
+	client.CallOptions.AccessSecretVersion = append(client.CallOptions.AccessSecretVersion, retry())
 	return client, nil
+}
+
+// retry repeats a read soon after its connection failed. The client by itself repeats a
+// list never, and a read of a version after up to two seconds, which is all the time
+// that a refresh has.
+func retry() gax.CallOption {
+	return gax.WithRetry(func() gax.Retryer {
+		return gax.OnCodes([]codes.Code{codes.Unavailable, codes.ResourceExhausted}, gax.Backoff{
+			Initial:    50 * time.Millisecond,
+			Max:        time.Second,
+			Multiplier: 2,
+		})
+	})
 }
 
 // Name returns the full name of a secret, projects/P/secrets/S, given that or a

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"sync"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -31,7 +30,7 @@ type Handler func(ctx context.Context, method string, forward func() error) erro
 type Proxy struct {
 	Addr string // where it listens: 127.0.0.1 and a port
 
-	clients *listener
+	clients *Listener
 	server  *grpc.Server
 	target  *grpc.ClientConn
 }
@@ -48,7 +47,7 @@ func Start(target string, handle Handler) (*Proxy, error) {
 		conn.Close()
 		return nil, fmt.Errorf("proxy: %w", err)
 	}
-	p := &Proxy{Addr: tcp.Addr().String(), clients: &listener{Listener: tcp}, target: conn}
+	p := &Proxy{Addr: tcp.Addr().String(), clients: NewListener(tcp), target: conn}
 	p.server = grpc.NewServer(
 		grpc.ForceServerCodecV2(raw{}),
 		grpc.UnknownServiceHandler(func(_ any, stream grpc.ServerStream) error { return p.carry(stream, handle) }),
@@ -65,32 +64,10 @@ func (p *Proxy) Close() error {
 
 // Cut breaks all clients' connections off, whatever is under way on them. What has
 // been sent on goes through, and its reply gets lost. Clients may connect again.
-func (p *Proxy) Cut() {
-	p.clients.mu.Lock()
-	defer p.clients.mu.Unlock()
-	for _, conn := range p.clients.conns {
-		conn.Close()
-	}
-	p.clients.conns = nil
-}
+func (p *Proxy) Cut() { p.clients.Cut() }
 
-// listener remembers the connections that it accepts.
-type listener struct {
-	net.Listener
-
-	mu    sync.Mutex
-	conns []net.Conn
-}
-
-func (l *listener) Accept() (net.Conn, error) {
-	conn, err := l.Listener.Accept()
-	if err == nil {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.conns = append(l.conns, conn)
-	}
-	return conn, err
-}
+// Forget makes clients' connections silent, as [Listener.Forget] does.
+func (p *Proxy) Forget(clients ...net.Addr) { p.clients.Forget(clients...) }
 
 func (p *Proxy) carry(client grpc.ServerStream, handle Handler) error {
 	method, _ := grpc.MethodFromServerStream(client)

@@ -1,0 +1,29 @@
+package jwks
+
+import (
+	"log/slog"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/geminihook/geminihook/shared/embedded/proxy"
+	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
+)
+
+// A fetch succeeds after the connection of the last one has died without an error.
+func TestForgottenConnection(t *testing.T) {
+	server := httptest.NewUnstartedServer(webhooktest.NewKeySet())
+	listener := proxy.NewListener(server.Listener)
+	server.Listener = listener
+	server.Start()
+	t.Cleanup(server.Close)
+	keys, err := Open(server.URL, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if _, err := keys.Fetch(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		listener.Forget()
+	}
+}
