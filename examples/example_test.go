@@ -4,17 +4,14 @@ import (
 	"context"
 	"fmt"
 	"log"
-	"net/http"
 	"net/http/httptest"
 	"os"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"cloud.google.com/go/firestore"
 	"cloud.google.com/go/pubsub/v2"
-	"google.golang.org/genai"
 
 	"github.com/geminihook/geminihook/examples"
 )
@@ -78,55 +75,39 @@ func ExampleOnce() {
 	// Output: handled 2 skipped 1 counted 2
 }
 
-// The results of a batch that has finished. Elsewhere than in an example BaseURL is
-// left out, and the event comes in a message.
-func ExampleResults() {
-	client, err := genai.NewClient(context.Background(), &genai.ClientConfig{
-		APIKey:      "my-key",
-		Backend:     genai.BackendGeminiAPI,
-		HTTPClient:  &http.Client{Transport: examples.Strict{RoundTripper: http.DefaultTransport}},
-		HTTPOptions: genai.HTTPOptions{BaseURL: gemini.URL},
-	})
-	if err != nil {
-		log.Fatal(err)
-	}
+// The results of finished batches. Outside of an example, BaseURL is left out and the
+// event is a message's data.
+func ExampleGemini_Results() {
+	gemini := &examples.Gemini{Key: "my-key", BaseURL: batchAPI.URL}
 	for _, event := range []string{
 		`{"type":"batch.succeeded","data":{"id":"batches/from-a-file"}}`,
 		`{"type":"batch.succeeded","data":{"id":"inline"}}`,
-		`{"type":"batch.succeeded","data":{"id":"batches/file-gone"}}`,
 		`{"type":"batch.succeeded","data":{"id":"batches/of-another"}}`,
 	} {
-		results, err := examples.Results(context.Background(), client, []byte(event))
+		results, err := gemini.Results(context.Background(), []byte(event))
 		if err != nil {
-			fmt.Println("no results")
+			fmt.Println("not acknowledged:", err)
+			continue
 		}
 		for _, r := range results {
-			fmt.Printf("%q %q %q\n", r.Key, r.Text, r.Err)
+			fmt.Printf("%s: text %q, reason %q\n", r.Key, r.Text, r.Reason)
 		}
 	}
 	// Output:
-	// "first" "Hello." ""
-	// "second" "" "Too long."
-	// "" "Hello, inline." ""
-	// "" "" "Too long."
-	// no results
-	// no results
+	// first: text "Hello.", reason ""
+	// second: text "", reason "Too long."
+	// third: text "", reason "SAFETY"
+	// inline-2: text "Hello, inline.", reason ""
+	// inline-1: text "", reason "prompt blocked: PROHIBITED_CONTENT"
+	// not acknowledged: batches/of-another: 404 Not Found: "{\"error\":{\"code\":404,\"message\":\"Requested entity was not found.\",\"status\":\"NOT_FOUND\"}}"
 }
 
-// gemini answers as the Gemini API does, for the paths that the example asks for.
-var gemini = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-	answer, ok := map[string]string{
-		"/v1beta/batches/from-a-file": `{"name":"batches/from-a-file","metadata":{"state":"BATCH_STATE_SUCCEEDED","output":{"responsesFile":"files/batch-out"}}}`,
-		"/v1beta/files/batch-out:download": `{"key":"first","response":{"candidates":[{"content":{"parts":[{"text":"Hello."}]}}]}}
-			{"key":"second","error":{"code":400,"message":"Too long."}}`,
-		"/v1beta/batches/inline": `{"name":"batches/inline","metadata":{"state":"BATCH_STATE_SUCCEEDED","output":{"inlinedResponses":{"inlinedResponses":[
-			{"response":{"candidates":[{"content":{"parts":[{"text":"Hello, inline."}]}}]}},{"error":{"code":400,"message":"Too long."}}]}}}}`,
-		"/v1beta/batches/file-gone": `{"name":"batches/file-gone","metadata":{"state":"BATCH_STATE_SUCCEEDED","output":{"responsesFile":"files/gone"}}}`,
-	}[r.URL.Path]
-	if !ok || r.Header.Get("X-Goog-Api-Key") != "my-key" {
-		w.WriteHeader(http.StatusNotFound)
-		answer = `{"error":{"code":404,"message":"Requested entity was not found.","status":"NOT_FOUND"}}`
-	}
-	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write([]byte(strings.TrimSpace(answer)))
+// batchAPI answers as the Gemini API does.
+var batchAPI = httptest.NewUnstartedServer(api(map[string]string{
+	"/v1beta/batches/from-a-file": fileJob,
+	"/v1beta/files/batch-out:download?alt=media": `{"key":"first","response":{"candidates":[{"content":{"parts":[{"text":"Hello."}]},"finishReason":"STOP"}]}}
+{"key":"second","error":{"code":3,"message":"Too long."}}
+{"key":"third","response":{"candidates":[{"finishReason":"SAFETY"}]}}`,
+	"/v1beta/batches/inline": inlineJob(`{"response":{"candidates":[{"content":{"parts":[{"text":"Hello, inline."}]},"finishReason":"STOP"}]},"metadata":{"key":"inline-2"}},
+		{"response":{"promptFeedback":{"blockReason":"PROHIBITED_CONTENT"}},"metadata":{"key":"inline-1"}}`),
 }))

@@ -27,15 +27,23 @@ import (
 type Once struct {
 	Client     *firestore.Client
 	Collection string        // such as "handled"
-	Keep       time.Duration // such as 10 days
+	Keep       time.Duration // such as 10 days; zero is an error
 }
 
-// errNoEvent is returned for a message that the receiver did not publish.
-var errNoEvent = errors.New("no ce-source and ce-id")
+var (
+	// errNoEvent is returned for a message that the receiver did not publish.
+	errNoEvent = errors.New("no ce-source and ce-id")
+
+	// errNoKeep is returned if Keep is not set: the TTL policy would delete each
+	// document at once, and a second copy would be handled again.
+	errNoKeep = errors.New("Once.Keep is not positive, set it to such as 10 days")
+)
 
 // Do runs handle unless the message's event was handled before, and reports whether
 // it did. What handle writes through tx and the mark that it was handled are one
-// transaction: both are there, or neither.
+// transaction: both are there, or neither. After an error the transaction may have
+// been committed all the same, if Firestore's reply was lost: do not acknowledge the
+// message; when it comes again, Do finds out.
 //
 // handle may be called more than once, since Firestore repeats a transaction that
 // met another: what it does other than through tx must bear that. For what lies
@@ -46,11 +54,14 @@ func (o *Once) Do(ctx context.Context, m *pubsub.Message, handle func(tx *firest
 	if source == "" || id == "" {
 		return false, errNoEvent
 	}
+	if o.Keep <= 0 {
+		return false, errNoKeep
+	}
 	seen := o.Client.Collection(o.Collection).Doc(key(source, id))
 	err = o.Client.RunTransaction(ctx, func(_ context.Context, tx *firestore.Transaction) error {
 		_, err := tx.Get(seen)
 		if first = status.Code(err) == codes.NotFound; !first {
-			return err // nil where it was handled
+			return err // nil if it was handled before
 		}
 		if err := handle(tx); err != nil {
 			return err

@@ -35,9 +35,9 @@ func startEverything() (stop func()) {
 	messages, database := start(embedded.NewPubSub(nil, batches, all)), start(embedded.NewFirestore())
 	pubsubOptions, firestoreOptions = to(messages), to(database)
 	subscribe(batches, "batch-worker", "")
-	gemini.Start()
+	batchAPI.Start()
 	return func() {
-		gemini.Close()
+		batchAPI.Close()
 		messages.Close()
 		database.Close()
 	}

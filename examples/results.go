@@ -2,106 +2,190 @@ package examples
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
-
-	"google.golang.org/genai"
+	"time"
 )
 
-// A Result is the answer to one request of a batch.
-type Result struct {
-	Key  string // as in the input file; empty for requests that were sent inline
-	Text string
-	Err  string // why there is no answer
+// Gemini fetches the results of batch jobs from the Gemini API. It is safe for
+// concurrent use.
+//
+// It speaks HTTP itself. google.golang.org/genai v1.77.0 drops why a job failed and
+// the embeddings of inline requests, and takes an error answer for a file.
+type Gemini struct {
+	Key        string       // an API key of the project that created the job
+	BaseURL    string       // empty means https://generativelanguage.googleapis.com
+	HTTPClient *http.Client // nil means http.DefaultClient
+	MaxBytes   int64        // of a job or a file, held in memory; 0 means 256 MiB
 }
 
-// Results fetches what the batch job of a batch.succeeded event answered: body is
-// the message's data. The event tells which job, and no more. The job is asked for
-// with a key of one's own, which also shows that it is one's own job.
+// timeout bounds the two calls of Results together.
+const timeout = 10 * time.Minute
+
+// A Result is the answer to one request of a batch. At least one of Text, Embedding
+// and Reason is set.
+type Result struct {
+	// Key is the request's key in the input file, or metadata.key of an inline
+	// request. It is empty if the request had none. The API does not keep the order
+	// of inline requests, so give each of them a key.
+	Key string
+
+	// Text is the text of the first candidate, without the model's thoughts. If
+	// Reason is set too, Text is incomplete.
+	Text string
+
+	// Embedding is set for a request of an embeddings batch.
+	Embedding []float32
+
+	// Reason tells why the request has no answer or no complete one. It is empty if
+	// the answer is complete.
+	Reason string
+
+	// Raw is the answer as received, with all that the other fields leave out:
+	// images, function calls, further candidates, token counts.
+	Raw json.RawMessage
+}
+
+// Results returns a Result for each request of the job that body, the data of a
+// batch.succeeded message, announces. It asks the API for the job and does not trust
+// the event: any Gemini customer can cause genuine events, but a key reads the jobs
+// of its own project only.
 //
-// client's HTTPClient should have the transport [Strict].
-func Results(ctx context.Context, client *genai.Client, body []byte) ([]Result, error) {
+// Results never returns fewer results than the job had requests: if any is missing
+// or unreadable, it returns an error. Do not acknowledge the message then. The API
+// keeps results for six weeks.
+func (g *Gemini) Results(ctx context.Context, body []byte) ([]Result, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	name, err := jobName(body)
+	if err != nil {
+		return nil, err
+	}
+	job, err := g.job(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	items, err := g.items(ctx, job.Metadata.Output)
+	if err == nil && len(items) == 0 {
+		items, err = g.items(ctx, job.Response)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	requests, _ := job.Metadata.BatchStats.RequestCount.Int64() // 0 if absent
+	if int64(len(items)) < max(1, requests) {
+		return nil, fmt.Errorf("%s: %d results for %d requests", name, len(items), requests)
+	}
+	results := make([]Result, len(items))
+	for i, item := range items {
+		if results[i], err = newResult(item); err != nil {
+			return nil, fmt.Errorf("%s: result %d of %d: %w", name, i+1, len(items), err)
+		}
+	}
+	return results, nil
+}
+
+// jobName returns the name of the job of a batch.succeeded event. The documentation
+// shows data.id without a folder, real jobs are in batches/.
+func jobName(body []byte) (string, error) {
 	var event struct {
 		Type string
 		Data struct{ ID string }
 	}
-	if err := json.Unmarshal(body, &event); err != nil || event.Type != "batch.succeeded" {
-		return nil, errors.New("not a batch.succeeded event")
+	if err := json.Unmarshal(body, &event); err != nil {
+		return "", fmt.Errorf("event: %w", err)
 	}
-	name := event.Data.ID
-	if !strings.Contains(name, "/") { // the documentation's sample has no folder
-		name = "batches/" + name
+	id := event.Data.ID[strings.LastIndex(event.Data.ID, "/")+1:]
+	if event.Type != "batch.succeeded" || id == "" {
+		return "", errors.New("event: not a batch.succeeded with data.id")
 	}
-	job, err := client.Batches.Get(ctx, name, nil)
+	return "batches/" + url.PathEscape(id), nil
+}
+
+type job struct {
+	Metadata struct {
+		State      string
+		Output     output
+		BatchStats struct{ RequestCount json.Number } // a string, absent if 0
+	}
+	Response output // the same as Metadata.Output
+	Error    json.RawMessage
+}
+
+// An output holds the name of the results file or the results themselves. The API
+// was seen to send embeddings in InlinedResponses; genai v1.77.0 expects them in the
+// other field.
+type output struct {
+	ResponsesFile                string
+	InlinedResponses             struct{ InlinedResponses []json.RawMessage }
+	InlinedEmbedContentResponses struct{ InlinedResponses []json.RawMessage }
+}
+
+// job returns the job of that name. It returns an error unless the job succeeded.
+func (g *Gemini) job(ctx context.Context, name string) (*job, error) {
+	text, err := g.get(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	job := new(job)
+	if err := json.Unmarshal(text, job); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	// The API sends BATCH_STATE_SUCCEEDED, genai calls it JOB_STATE_SUCCEEDED.
+	if !strings.HasSuffix(job.Metadata.State, "_STATE_SUCCEEDED") {
+		return nil, fmt.Errorf("%s: state is %q, error is %.500q", name, job.Metadata.State, job.Error)
+	}
+	return job, nil
+}
+
+// items returns the output's results: the lines of the file, or the inline ones.
+func (g *Gemini) items(ctx context.Context, o output) ([]json.RawMessage, error) {
+	if o.ResponsesFile == "" {
+		return append(o.InlinedResponses.InlinedResponses, o.InlinedEmbedContentResponses.InlinedResponses...), nil
+	}
+	text, err := g.get(ctx, o.ResponsesFile+":download?alt=media")
+	if err != nil {
+		return nil, err
+	}
+	var items []json.RawMessage
+	for line := range bytes.Lines(text) {
+		if line = bytes.TrimSpace(line); len(line) > 0 {
+			items = append(items, line)
+		}
+	}
+	return items, nil
+}
+
+// get returns what the API has under a name. Anything but a complete answer with
+// status 200 is an error.
+func (g *Gemini) get(ctx context.Context, name string) ([]byte, error) {
+	base := cmp.Or(g.BaseURL, "https://generativelanguage.googleapis.com")
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/v1beta/"+name, nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("X-Goog-Api-Key", g.Key)
+	resp, err := cmp.Or(g.HTTPClient, http.DefaultClient).Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	limit := cmp.Or(g.MaxBytes, 256<<20)
+	text, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("%s: %w", name, err)
-	case job.State != genai.JobStateSucceeded || job.Dest == nil:
-		return nil, fmt.Errorf("%s: %s, and no results", name, job.State)
-	case job.Dest.FileName == "":
-		return inline(job.Dest.InlinedResponses), nil
+	case resp.StatusCode != http.StatusOK:
+		return nil, fmt.Errorf("%s: %s: %.500q", name, resp.Status, text)
+	case int64(len(text)) > limit:
+		return nil, fmt.Errorf("%s: longer than %d bytes, raise MaxBytes", name, limit)
 	}
-	// The job's name for the file: genai v1.77.0 cuts a URI, such as the event's
-	// output_file_uri, at the first hyphen of the name. All of the file is held in
-	// memory.
-	text, err := client.Files.Download(ctx, genai.NewDownloadURIFromFile(&genai.File{DownloadURI: job.Dest.FileName}), nil)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", job.Dest.FileName, err)
-	}
-	return lines(text)
-}
-
-func inline(responses []*genai.InlinedResponse) (all []Result) {
-	for _, r := range responses {
-		result := Result{}
-		if r.Response != nil {
-			result.Text = r.Response.Text()
-		} else if r.Error != nil {
-			result.Err = r.Error.Message
-		}
-		all = append(all, result)
-	}
-	return all
-}
-
-// lines reads a results file: a JSON object a line, in the order of the requests.
-func lines(text []byte) (all []Result, err error) {
-	dec := json.NewDecoder(bytes.NewReader(text))
-	for {
-		var line struct {
-			Key      string
-			Response *genai.GenerateContentResponse
-			Error    struct{ Message string }
-		}
-		switch err := dec.Decode(&line); {
-		case err == io.EOF:
-			return all, nil
-		case err != nil:
-			return nil, fmt.Errorf("result %d: %w", len(all)+1, err)
-		}
-		result := Result{Key: line.Key, Err: line.Error.Message}
-		if line.Response != nil {
-			result.Text = line.Response.Text()
-		}
-		all = append(all, result)
-	}
-}
-
-// Strict makes a download fail that the API answers with an error. genai v1.77.0
-// returns the error's text as if it were the file.
-type Strict struct{ http.RoundTripper }
-
-// RoundTrip implements [http.RoundTripper].
-func (s Strict) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp, err := s.RoundTripper.RoundTrip(r)
-	if err == nil && strings.HasSuffix(r.URL.Path, ":download") && resp.StatusCode != http.StatusOK {
-		resp.Body.Close()
-		return nil, errors.New(resp.Status)
-	}
-	return resp, err
+	return text, nil
 }
