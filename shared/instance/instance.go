@@ -21,6 +21,11 @@ const (
 	// drainTimeout is a little less than the ten seconds that the platform leaves
 	// between SIGTERM and SIGKILL.
 	drainTimeout = 9500 * time.Millisecond
+
+	// readTimeout is how long a request may take to arrive, body included. It holds
+	// from the first moment: net/http reads up to 256 KiB of an unread body before it
+	// sends an early answer, and the framework's server sets no deadline.
+	readTimeout = 2500 * time.Millisecond
 )
 
 // A Function is a handler, and what makes its first request fast.
@@ -65,13 +70,15 @@ type Handler struct {
 	idle     chan struct{} // closed when requests comes down to zero; nil unless draining
 }
 
-// ServeHTTP serves a request, and sends the answer on its way before the request
-// counts as finished: the process may end right after.
+// ServeHTTP serves a request, which has 2.5 seconds to arrive, and sends the answer on
+// its way before the request counts as finished: the process may end right after.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.begin()
 	defer h.end()
+	connection := http.NewResponseController(w)
+	_ = connection.SetReadDeadline(time.Now().Add(readTimeout)) // a writer that cannot is a test's
 	h.serve(w, r)
-	_ = http.NewResponseController(w).Flush() // a writer that cannot is a test's
+	_ = connection.Flush()
 }
 
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request) {

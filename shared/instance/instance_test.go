@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -47,6 +48,26 @@ func TestBuild(t *testing.T) {
 	}
 	if text := logged.String(); strings.Count(text, "\n") != 2 || strings.Count(text, broken.Error()) != 2 {
 		t.Errorf("logged\n%s", text)
+	}
+}
+
+// A request whose body never arrives gets its answer while the function cannot be built.
+func TestHalfSentBody(t *testing.T) {
+	h := &Handler{
+		Log:   slog.New(slog.DiscardHandler),
+		Build: func(context.Context) (*Function, error) { return nil, errors.New("TOPICS: not set") },
+	}
+	server := httptest.NewServer(h)
+	defer server.Close()
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	io.WriteString(conn, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\n{")
+	answer, err := io.ReadAll(conn) // until it is closed
+	if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 503") {
+		t.Errorf("answered %q, %v", answer, err)
 	}
 }
 

@@ -80,14 +80,21 @@ type Receiver struct {
 // ServeHTTP answers one request, and then logs one line about it.
 func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	start := time.Now()
-	res := r.receive(w, req)
+	deadline := start.Add(cmp.Or(r.ArriveTimeout, DefaultArriveTimeout))
+	connection := http.NewResponseController(w)
+	_ = connection.SetReadDeadline(deadline) // a writer that cannot is a test's
+	res := r.receive(w, req, deadline)
 	a := answerTo(res.err)
 	a.write(w)
+	if !res.read {
+		_ = connection.Flush() // net/http first reads the rest of the body: it is part of the latency
+	}
 	r.log(req, &res, a, time.Since(start))
 }
 
 // result is what became of a request.
 type result struct {
+	read     bool              // the body, as far as it came
 	delivery *webhook.Delivery // nil unless genuine
 	receipt  webhook.Receipt
 	err      error
@@ -95,7 +102,7 @@ type result struct {
 
 // receive walks a request through. Nothing stops when the sender hangs up: its
 // retry finds the delivery done. A panic is a fault of ours like any other.
-func (r *Receiver) receive(w http.ResponseWriter, req *http.Request) (res result) {
+func (r *Receiver) receive(w http.ResponseWriter, req *http.Request, deadline time.Time) (res result) {
 	defer func() {
 		if p := recover(); p != nil {
 			res.err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
@@ -106,7 +113,7 @@ func (r *Receiver) receive(w http.ResponseWriter, req *http.Request) (res result
 		return result{err: errOverloaded}
 	}
 	ctx := context.WithoutCancel(req.Context())
-	if res.delivery, res.err = r.arrive(ctx, w, req); res.err != nil {
+	if res.err = r.arrive(ctx, w, req, deadline, &res); res.err != nil {
 		return res
 	}
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(r.TakeTimeout, DefaultTakeTimeout))
@@ -118,39 +125,36 @@ func (r *Receiver) receive(w http.ResponseWriter, req *http.Request) (res result
 }
 
 // arrive reads and verifies, the cheapest checks first.
-func (r *Receiver) arrive(ctx context.Context, w http.ResponseWriter, req *http.Request) (*webhook.Delivery, error) {
-	deadline := time.Now().Add(cmp.Or(r.ArriveTimeout, DefaultArriveTimeout))
+func (r *Receiver) arrive(ctx context.Context, w http.ResponseWriter, req *http.Request, deadline time.Time, res *result) error {
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	if req.Method != http.MethodPost {
-		return nil, webhook.ErrMethod
+		return webhook.ErrMethod
 	}
 	if r.Gate != nil {
 		if err := r.Gate.Check(ctx, req.URL.Query().Get("token")); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	body, err := readBody(w, req, deadline)
+	res.read = true
+	body, err := readBody(w, req)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return r.Verifier.Verify(ctx, req.Header, body)
+	res.delivery, err = r.Verifier.Verify(ctx, req.Header, body)
+	return err
 }
 
-// readBody reads the body into one piece of memory, without a copy where its
-// length is known beforehand.
-func readBody(w http.ResponseWriter, req *http.Request, deadline time.Time) ([]byte, error) {
+// readBody reads the body into one piece of memory, without a copy if its length is
+// known beforehand. Its time ends at the connection's read deadline.
+func readBody(w http.ResponseWriter, req *http.Request) ([]byte, error) {
 	if req.ContentLength > maxBody {
 		return nil, fmt.Errorf("%w: %d bytes, of at most %d", webhook.ErrTooLarge, req.ContentLength, maxBody)
 	}
-	// The framework's server sets no deadline. A writer that cannot set one is a
-	// test's.
-	connection := http.NewResponseController(w)
-	_ = connection.SetReadDeadline(deadline)
 	body, err := readAll(http.MaxBytesReader(w, req.Body, maxBody), req.ContentLength)
 	switch {
 	case err == nil:
-		_ = connection.SetReadDeadline(time.Time{})
+		_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // else it would end the connection in the middle of the work
 		return body, nil
 	case errors.As(err, new(*http.MaxBytesError)):
 		return nil, fmt.Errorf("%w: more than %d bytes", webhook.ErrTooLarge, maxBody)

@@ -421,6 +421,49 @@ func TestSlowBody(t *testing.T) {
 	}
 }
 
+// A refusal that needs no body does not wait for it longer than its time, and the log
+// has the time until the answer was really sent.
+func TestHalfSentBody(t *testing.T) {
+	for name, test := range map[string]struct {
+		method string
+		change func(*parts)
+		status int
+	}{
+		"method": {http.MethodPut, func(*parts) {}, http.StatusMethodNotAllowed},
+		"gate": {http.MethodPost, func(p *parts) {
+			p.gate = func(context.Context, string) error { return webhook.ErrUnauthorized }
+		}, http.StatusUnauthorized},
+		"gate unavailable": {http.MethodPost, func(p *parts) {
+			p.gate = func(context.Context, string) error { return errors.New("no secret") }
+		}, http.StatusServiceUnavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var logged lockedBuffer
+			p := newParts()
+			test.change(p)
+			r := p.receiver(&logged)
+			r.ArriveTimeout = 200 * time.Millisecond
+			server := httptest.NewServer(r)
+			defer server.Close()
+			conn, err := net.Dial("tcp", server.Listener.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			fmt.Fprintf(conn, "%s / HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\n{", test.method)
+			answer, err := io.ReadAll(conn) // until it is closed
+			if want := fmt.Sprintf("HTTP/1.1 %d", test.status); err != nil || !strings.HasPrefix(string(answer), want) {
+				t.Errorf("answered %q, %v, want %s", answer, err, want)
+			}
+			server.Close() // waits for the line
+			if l := line(t, logged.String()); l["latency_ms"].(float64) < 200 {
+				t.Errorf("logged %v, want the time until the answer", l)
+			}
+		})
+	}
+}
+
 // The sender's hanging up changes nothing: the ledger and the publisher see neither
 // its cancellation nor its deadline, only ours.
 func TestHangUp(t *testing.T) {
