@@ -6,6 +6,7 @@ package functiontest
 import (
 	"context"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -14,6 +15,7 @@ import (
 
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"cloud.google.com/go/secretmanager/apiv1/secretmanagerpb"
+	"google.golang.org/grpc/peer"
 
 	"github.com/geminihook/geminihook/shared/embedded"
 	"github.com/geminihook/geminihook/shared/embedded/emulator/emulatortest"
@@ -52,7 +54,7 @@ type Project struct {
 	Env       []string // the settings that lead a function to it: NAME=value
 
 	topics topics
-	wires  []*proxy.Proxy
+	wires  []*proxy.Listener
 
 	mu    sync.Mutex
 	calls []string
@@ -126,7 +128,11 @@ func (p *Project) setUp(t *testing.T, firestore, pubsub string) {
 	t.Helper()
 	p.Secrets = embedded.NewSecretManager()
 	p.Keys = webhooktest.NewKeySet()
-	keys := httptest.NewServer(p.keyWire())
+	keys := httptest.NewUnstartedServer(p.keyWire())
+	wire := proxy.NewListener(keys.Listener)
+	keys.Listener = wire
+	p.wires = append(p.wires, wire)
+	keys.Start()
 	t.Cleanup(keys.Close)
 	p.KeysURL = keys.URL
 	p.Firestore = firestore
@@ -145,7 +151,8 @@ func (p *Project) setUp(t *testing.T, firestore, pubsub string) {
 func (p *Project) keyWire() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer := httptest.NewRecorder()
-		err := p.through(r.Context(), FetchKeys, func() error {
+		client, _ := net.ResolveTCPAddr("tcp", r.RemoteAddr)
+		err := p.through(peer.NewContext(r.Context(), &peer.Peer{Addr: client}), FetchKeys, func() error {
 			p.Keys.ServeHTTP(answer, r)
 			return nil
 		})
@@ -179,7 +186,7 @@ func (p *Project) wire(t *testing.T, addr string) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { wire.Close() })
-	p.wires = append(p.wires, wire)
+	p.wires = append(p.wires, wire.Clients)
 	return wire.Addr
 }
 
@@ -201,12 +208,32 @@ func (p *Project) Interfere(fault proxy.Handler) {
 	p.fault = fault
 }
 
-// Cut breaks off all connections to Firestore, Pub/Sub and Secret Manager, in the
-// middle of whatever goes over them.
+// Cut breaks off all connections to the project's parts, in the middle of whatever goes
+// over them.
 func (p *Project) Cut() {
 	for _, wire := range p.wires {
 		wire.Cut()
 	}
+}
+
+// Forget makes the connection silent that a call came over, given the call's context,
+// or all connections to the project's parts, given none.
+func (p *Project) Forget(call context.Context) {
+	var clients []net.Addr
+	if client, ok := peer.FromContext(call); ok {
+		clients = append(clients, client.Addr)
+	}
+	for _, wire := range p.wires {
+		wire.Forget(clients...)
+	}
+}
+
+// Connections counts the connections that were ever made to the project's parts.
+func (p *Project) Connections() (n int) {
+	for _, wire := range p.wires {
+		n += wire.Accepted()
+	}
+	return n
 }
 
 // Calls returns the methods called since the last time.

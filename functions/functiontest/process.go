@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/geminihook/geminihook/shared/embedded/child"
 )
 
 // A Process is one instance of a function, run as the platform runs it, which may
@@ -23,9 +25,8 @@ type Process struct {
 	starting sync.Mutex
 
 	mu    sync.Mutex
-	cmd   *exec.Cmd     // nil before the first start
-	ended chan struct{} // closed when cmd has ended
-	err   error         // what it ended with
+	cmd   *exec.Cmd // nil before the first start
+	child *child.Process
 	url   string
 }
 
@@ -61,29 +62,22 @@ func (p *Process) start(port string) {
 		p.t.Error(err)
 		return
 	}
-	ended := make(chan struct{})
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err := cmd.Start(); err != nil {
+	started, err := child.Start(cmd)
+	if err != nil {
 		p.t.Error(err)
 		return
 	}
-	p.cmd, p.ended, p.url = cmd, ended, "http://127.0.0.1:"+port+"/"
-	go func() {
-		err := cmd.Wait()
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.err = err
-		close(ended)
-	}()
+	p.cmd, p.child, p.url = cmd, started, "http://127.0.0.1:"+port+"/"
 }
 
 // listens waits until the process listens; it does not where it has ended.
 func (p *Process) listens(deadline time.Time) bool {
-	cmd, ended := p.running()
+	cmd, started := p.running()
 	for cmd != nil && time.Now().Before(deadline) {
 		select {
-		case <-ended:
+		case <-started.Ended():
 			return false
 		default:
 		}
@@ -97,10 +91,10 @@ func (p *Process) listens(deadline time.Time) bool {
 	return false
 }
 
-func (p *Process) running() (*exec.Cmd, <-chan struct{}) {
+func (p *Process) running() (*exec.Cmd, *child.Process) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.cmd, p.ended
+	return p.cmd, p.child
 }
 
 // URL is where the process listens: another after each start, none before the first.
@@ -125,14 +119,11 @@ func (p *Process) Signal(s syscall.Signal) {
 
 // Wait waits until it has ended, and returns what with.
 func (p *Process) Wait() error {
-	cmd, ended := p.running()
+	cmd, started := p.running()
 	if cmd == nil {
 		return nil
 	}
-	<-ended
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.err
+	return started.Wait()
 }
 
 // Kill ends it as the platform does when it has lost patience: nothing more is

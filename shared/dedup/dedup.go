@@ -101,7 +101,7 @@ func (l *Ledger) Warm(ctx context.Context) error {
 // returns ErrDuplicate or ErrMismatch where the delivery is done already, and a
 // *BusyError where another instance holds it.
 //
-// An error of do is returned as it is. Where it is ErrNotPublished the claim is
+// An error of do is returned as it is, beside its receipt. Where it is ErrNotPublished the claim is
 // released, so that the sender's next attempt starts afresh; otherwise the
 // delivery may have been published, and the claim is left to its lease.
 // ErrUnmarked means that do succeeded and only the mark failed. Any other error is
@@ -128,7 +128,7 @@ func (l *Ledger) once(ctx context.Context, c *claim, do func(context.Context) (w
 	case err == nil:
 		return receipt, c.mark(ctx, receipt, l)
 	case errors.Is(err, webhook.ErrNotPublished):
-		return webhook.Receipt{}, c.release(ctx, err)
+		return receipt, c.release(ctx, err)
 	}
-	return webhook.Receipt{}, err
+	return receipt, err
 }

@@ -49,7 +49,8 @@ func (p *Publisher) Warm(context.Context) error {
 
 // Publish puts the delivery on its topic and returns once Pub/Sub has stored it.
 // It fails with ErrNotPublished where Pub/Sub refused it outright. After any other
-// error it may be on the topic all the same, or get there yet.
+// error it may be on the topic all the same, or get there yet. Beside an error the
+// receipt has the topic and the attempts.
 func (p *Publisher) Publish(ctx context.Context, d *webhook.Delivery) (webhook.Receipt, error) {
 	topic := p.routes.Topic(d.Event().Type)
 	var attempts attempts
@@ -57,15 +58,19 @@ func (p *Publisher) Publish(ctx context.Context, d *webhook.Delivery) (webhook.R
 		Topic:    topic,
 		Messages: []*pubsubpb.PubsubMessage{{Data: d.Body, Attributes: attributes(d)}},
 	}, attempts.count())
+	receipt := webhook.Receipt{Topic: topic, Attempts: int(attempts)}
 	switch {
 	case err != nil && attempts == 1 && refused(err):
-		return webhook.Receipt{}, fmt.Errorf("%w to %s: %w", webhook.ErrNotPublished, topic, err)
+		return receipt, fmt.Errorf("%w to %s: %w", webhook.ErrNotPublished, topic, err)
 	case err != nil:
-		return webhook.Receipt{}, fmt.Errorf("publish to %s: %w", topic, err)
-	case len(response.GetMessageIds()) != 1:
-		return webhook.Receipt{}, fmt.Errorf("publish to %s: %d message ids for one message", topic, len(response.GetMessageIds()))
+		return receipt, fmt.Errorf("publish to %s: %w", topic, err)
 	}
-	return webhook.Receipt{Topic: topic, MessageID: response.MessageIds[0]}, nil
+	receipt.Attempts++
+	if len(response.GetMessageIds()) != 1 {
+		return receipt, fmt.Errorf("publish to %s: %d message ids for one message", topic, len(response.GetMessageIds()))
+	}
+	receipt.MessageID = response.MessageIds[0]
+	return receipt, nil
 }
 
 // refused reports whether err says that the server looked at the request and did

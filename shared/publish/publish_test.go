@@ -130,7 +130,7 @@ func TestPublishIsOneMessageInOneCall(t *testing.T) {
 			if !bytes.Equal(m.Data, []byte(body)) {
 				t.Errorf("data of %d bytes is not the body of %d", len(m.Data), len(body))
 			}
-			want := webhook.Receipt{Topic: otherTopic, MessageID: m.MessageId}
+			want := webhook.Receipt{Topic: otherTopic, MessageID: m.MessageId, Attempts: 1}
 			if strings.Contains(body, "batch.") {
 				want.Topic = batchTopic
 			}
@@ -222,7 +222,7 @@ func TestAttributes(t *testing.T) {
 // wrong.
 func wantFailure(t *testing.T, receipt webhook.Receipt, err error, code codes.Code, certain bool) {
 	t.Helper()
-	if receipt != (webhook.Receipt{}) {
+	if receipt.MessageID != "" || receipt.Topic == "" || receipt.Attempts == 0 {
 		t.Errorf("receipt %+v beside an error", receipt)
 	}
 	if status.Code(err) != code {
@@ -304,7 +304,7 @@ func TestTransientFailuresAreTriedAgain(t *testing.T) {
 		return send()
 	}
 	receipt, err := w.Publish(t.Context(), delivery(event))
-	if m := w.published(t); err != nil || receipt != (webhook.Receipt{Topic: batchTopic, MessageID: m.MessageId}) || w.n != 3 {
+	if m := w.published(t); err != nil || receipt != (webhook.Receipt{Topic: batchTopic, MessageID: m.MessageId, Attempts: 3}) || w.n != 3 {
 		t.Errorf("%+v, %v, %d attempts", receipt, err, w.n)
 	}
 }

@@ -93,6 +93,9 @@ func (r *Receiver) log(req *http.Request, res *result, a answer, latency time.Du
 	add("webhook_id", id)
 	add("topic", res.receipt.Topic)
 	add("message_id", res.receipt.MessageID)
+	if n := res.receipt.Attempts; n > 1 {
+		attrs = append(attrs, slog.Int("publish_attempts", n))
+	}
 	if res.err != nil {
 		add("error", res.err.Error())
 	}

@@ -145,6 +145,22 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+// A publish that took several attempts is in the log, whatever became of it: each
+// attempt may have put a copy on the topic.
+func TestPublishAttempts(t *testing.T) {
+	for _, err := range []error{nil, errors.New("publish: unavailable")} {
+		p := newParts()
+		p.publish = func(context.Context, *webhook.Delivery) (webhook.Receipt, error) {
+			return webhook.Receipt{Topic: "t", Attempts: 2}, err
+		}
+		var logged bytes.Buffer
+		p.receiver(&logged).ServeHTTP(httptest.NewRecorder(), request("{}"))
+		if l := line(t, logged.String()); l["publish_attempts"] != 2.0 {
+			t.Errorf("%v: logged %v", err, l)
+		}
+	}
+}
+
 // The line of a request has all that is known, and nothing that is not.
 func TestLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

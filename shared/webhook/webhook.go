@@ -50,6 +50,7 @@ type Delivery struct {
 type Receipt struct {
 	Topic     string // full name: projects/P/topics/T
 	MessageID string
+	Attempts  int // made to publish it; each but the last may have put a copy on the topic
 }
 
 // A Keyring holds the keys in force, which change at their source at any time.

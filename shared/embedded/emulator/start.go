@@ -7,11 +7,12 @@ import (
 	"net"
 	"net/http"
 	"os/exec"
-	"runtime"
 	"slices"
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/geminihook/geminihook/shared/embedded/child"
 )
 
 const (
@@ -53,29 +54,17 @@ func freePort() (int, error) {
 
 // A process is a running emulator.
 type process struct {
+	*child.Process
 	cmd    *exec.Cmd
-	done   chan struct{} // closed when the process has ended
-	output head          // to be read when done is closed
+	output head // to be read when the process has ended
 	once   sync.Once
 }
 
-// launch starts cmd as a process that ends with this one, where the system can do that.
-func launch(cmd *exec.Cmd) (*process, error) {
-	p := &process{cmd: cmd, done: make(chan struct{})}
+func launch(cmd *exec.Cmd) (p *process, err error) {
+	p = &process{cmd: cmd}
 	cmd.Stdout, cmd.Stderr = &p.output, &p.output
-	endWithParent(cmd)
-	started := make(chan error)
-	go func() {
-		// Linux counts the thread that started a child as its parent: keep it alive as long as the child.
-		runtime.LockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			cmd.Wait()
-			close(p.done)
-		}
-	}()
-	return p, <-started
+	p.Process, err = child.Start(cmd)
+	return p, err
 }
 
 // waitReady returns when the emulator answers a GET of its root.
@@ -84,7 +73,7 @@ func (p *process) waitReady(ctx context.Context, url string) error {
 	defer tick.Stop()
 	for !answers(ctx, url) {
 		select {
-		case <-p.done:
+		case <-p.Ended():
 			return fmt.Errorf("ended: %v", p.cmd.ProcessState)
 		case <-ctx.Done():
 			return fmt.Errorf("does not answer: %w", ctx.Err())
@@ -114,12 +103,12 @@ func (p *process) stop() {
 	p.once.Do(func() {
 		p.cmd.Process.Signal(syscall.SIGTERM)
 		select {
-		case <-p.done:
+		case <-p.Ended():
 		case <-time.After(killAfter):
 			p.cmd.Process.Kill()
 		}
 	})
-	<-p.done
+	<-p.Ended()
 }
 
 // A head keeps the beginning of what is written to it. It embeds no buffer, whose ReadFrom would keep everything.

@@ -12,8 +12,9 @@ import (
 type Listener struct {
 	net.Listener
 
-	mu    sync.Mutex
-	conns []*conn // open
+	mu       sync.Mutex
+	accepted int
+	conns    []*conn // open
 }
 
 // NewListener returns a Listener that accepts the connections of l.
@@ -28,12 +29,20 @@ func (l *Listener) Accept() (net.Conn, error) {
 	c := &conn{Conn: accepted, listener: l, forgotten: make(chan struct{})}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.accepted++
 	l.conns = append(l.conns, c)
 	return c, nil
 }
 
-// Cut closes all connections, whatever is under way on them. Clients may connect
-// again.
+// Accepted returns how many connections were accepted so far.
+func (l *Listener) Accepted() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.accepted
+}
+
+// Cut closes all connections, whatever is under way on them. A request that was sent on
+// goes through, and its reply gets lost. Clients may connect again.
 func (l *Listener) Cut() {
 	for _, c := range l.open() {
 		c.Close()

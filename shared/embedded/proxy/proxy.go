@@ -30,9 +30,11 @@ type Handler func(ctx context.Context, method string, forward func() error) erro
 type Proxy struct {
 	Addr string // where it listens: 127.0.0.1 and a port
 
-	clients *Listener
-	server  *grpc.Server
-	target  *grpc.ClientConn
+	// Clients are the connections to the proxy, which a test may cut or forget.
+	Clients *Listener
+
+	server *grpc.Server
+	target *grpc.ClientConn
 }
 
 // Start returns a proxy in front of target. It carries calls with one request and
@@ -47,12 +49,12 @@ func Start(target string, handle Handler) (*Proxy, error) {
 		conn.Close()
 		return nil, fmt.Errorf("proxy: %w", err)
 	}
-	p := &Proxy{Addr: tcp.Addr().String(), clients: NewListener(tcp), target: conn}
+	p := &Proxy{Addr: tcp.Addr().String(), Clients: NewListener(tcp), target: conn}
 	p.server = grpc.NewServer(
 		grpc.ForceServerCodecV2(raw{}),
 		grpc.UnknownServiceHandler(func(_ any, stream grpc.ServerStream) error { return p.carry(stream, handle) }),
 	)
-	go p.server.Serve(p.clients)
+	go p.server.Serve(p.Clients)
 	return p, nil
 }
 
@@ -61,13 +63,6 @@ func (p *Proxy) Close() error {
 	p.server.Stop()
 	return p.target.Close()
 }
-
-// Cut breaks all clients' connections off, whatever is under way on them. What has
-// been sent on goes through, and its reply gets lost. Clients may connect again.
-func (p *Proxy) Cut() { p.clients.Cut() }
-
-// Forget makes clients' connections silent, as [Listener.Forget] does.
-func (p *Proxy) Forget(clients ...net.Addr) { p.clients.Forget(clients...) }
 
 func (p *Proxy) carry(client grpc.ServerStream, handle Handler) error {
 	method, _ := grpc.MethodFromServerStream(client)

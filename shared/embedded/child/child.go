@@ -1,0 +1,48 @@
+// Package child starts processes that end with this one.
+package child
+
+import (
+	"os/exec"
+	"runtime"
+)
+
+// A Process is a child process. Its methods may be called concurrently.
+type Process struct {
+	cmd   *exec.Cmd
+	ended chan struct{}
+	err   error // set before ended is closed
+}
+
+// Start starts cmd. On Linux the kernel kills the child when this process ends, even if
+// this process is killed and even if the child is stopped; on other systems a child
+// outlives a parent that is killed.
+func Start(cmd *exec.Cmd) (*Process, error) {
+	p := &Process{cmd: cmd, ended: make(chan struct{})}
+	endWithParent(cmd)
+	started := make(chan error)
+	go func() {
+		// Linux regards the thread that started a child as its parent: the thread must
+		// live as long as the child.
+		runtime.LockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			p.err = cmd.Wait()
+			close(p.ended)
+		}
+	}()
+	if err := <-started; err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// Ended returns a channel that is closed when the child has ended and its output has
+// been read.
+func (p *Process) Ended() <-chan struct{} { return p.ended }
+
+// Wait waits until the child has ended, and returns the error of [exec.Cmd.Wait].
+func (p *Process) Wait() error {
+	<-p.ended
+	return p.err
+}
