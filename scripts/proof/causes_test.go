@@ -1,7 +1,6 @@
 package proof
 
 import (
-	"cmp"
 	"slices"
 	"strings"
 	"testing"
@@ -13,7 +12,14 @@ import (
 	"github.com/geminihook/geminihook/functions/functiontest"
 )
 
-const unexplained = "unexplained"
+// The causes that the contract names for a second copy, and what is none.
+const (
+	unknownOutcome = "the publish's outcome could not be known"
+	killedBetween  = "killed between publish and mark"
+	markFailed     = "the mark failed"
+	overranLease   = "the owner stalled past its lease"
+	unexplained    = "unexplained"
+)
 
 // granularity is that of the time at which a topic says that something was published.
 const granularity = time.Millisecond
@@ -21,78 +27,114 @@ const granularity = time.Millisecond
 // line is what a function logged about one request.
 type line struct {
 	outcome, messageID, err string
+	attempts                int // to publish
 	latency                 time.Duration
 }
 
+// readLines returns the lines of instances about deliveries, by webhook-id.
+func readLines(t *testing.T, instances ...*functiontest.Process) map[string][]line {
+	logged := make(map[string][]line)
+	for _, instance := range instances {
+		for _, fields := range instance.Log.Lines(t, "delivery") {
+			text := func(name string) string { text, _ := fields[name].(string); return text }
+			number := func(name string) float64 { number, _ := fields[name].(float64); return number }
+			id := text("webhook_id")
+			logged[id] = append(logged[id], line{
+				outcome:   text("outcome"),
+				messageID: text("message_id"),
+				err:       text("error"),
+				attempts:  max(int(number("publish_attempts")), 1),
+				latency:   time.Duration(number("latency_ms") * float64(time.Millisecond)),
+			})
+		}
+	}
+	return logged
+}
+
+// A request is one attempt to hand a delivery over.
+type request struct {
+	instance *functiontest.Process
+	from, to time.Time
+}
+
+// A death is the end of an instance that was killed, somewhere between two times.
+type death struct {
+	instance *functiontest.Process
+	from, to time.Time
+	settled  time.Time // what was being published meanwhile is on the topic
+}
+
 // causes says of each copy of a delivery but the one that counts why it was not the
-// last. The acknowledgement of a copy without a line in the log did not get through, or
-// its function did not live to write one.
-func causes(messages []functiontest.Message, logged []line, requests []request, events []event) (causes []string) {
+// last, by the log of the delivery's own requests, or by the death of an instance in
+// the middle of one.
+func causes(messages []functiontest.Message, logged []line, requests []request, deaths []death, lease time.Duration) (causes []string) {
 	if len(messages) < 2 {
 		return nil
 	}
-	known := make(map[string]string)
+	// Each attempt to publish that was not acknowledged may have made one copy.
+	unacknowledged := 0
+	outcome := make(map[string]string)
 	for _, l := range logged {
-		known[l.messageID] = l.outcome
+		switch {
+		case l.messageID != "":
+			outcome[l.messageID] = l.outcome
+			unacknowledged += l.attempts - 1
+		case strings.HasPrefix(l.err, "publish to "):
+			unacknowledged += l.attempts
+		}
 	}
 	counts := 0
 	for _, m := range messages {
-		switch known[m.MessageId] {
-		case "published":
+		switch o := outcome[m.MessageId]; {
+		case o == "unmarked":
+			causes = append(causes, markFailed)
+		case o != "":
 			if counts++; counts > 1 {
-				causes = append(causes, overranLease(logged))
+				causes = append(causes, overrun(logged, lease))
 			}
-		case "unmarked":
-			causes = append(causes, "the mark failed")
+		case died(m.PublishTime.AsTime(), requests, deaths):
+			causes = append(causes, killedBetween)
+		case unacknowledged > 0:
+			unacknowledged--
+			causes = append(causes, unknownOutcome)
 		default:
-			causes = append(causes, cmp.Or(interruption(m.PublishTime.AsTime(), requests, events), overranDeadline(logged)))
+			causes = append(causes, unexplained)
+		}
+	}
+	if counts == 0 { // no acknowledgement was marked, so one of those explained counts
+		if i := slices.IndexFunc(causes, func(cause string) bool { return cause != unexplained }); i >= 0 {
+			causes = slices.Delete(causes, i, i+1)
 		}
 	}
 	return causes
 }
 
-// interruption says what came, if anything did, over a request that may have published
-// at a moment.
-func interruption(published time.Time, requests []request, events []event) string {
+// died reports whether a request that may have published at a moment ended with its
+// instance.
+func died(published time.Time, requests []request, deaths []death) bool {
 	for _, r := range requests {
-		for _, e := range events {
-			if r.from.Before(published.Add(granularity)) && published.Before(e.settled) && e.befell(r) {
-				return e.what
+		for _, d := range deaths {
+			if d.instance == r.instance && r.from.Before(d.to) && d.from.Before(r.to) &&
+				r.from.Before(published.Add(granularity)) && published.Before(d.settled) {
+				return true
 			}
 		}
 	}
-	return ""
+	return false
 }
 
-// befell reports whether an event came while a request was under way, at an instance
-// that it was about.
-func (e *event) befell(r request) bool {
-	return (e.instance == nil || e.instance == r.instance) && r.from.Before(e.to) && e.from.Before(r.to)
-}
-
-// overranDeadline says that a publish had no answer in its time, where a request logged so.
-func overranDeadline(logged []line) string {
-	if slices.ContainsFunc(logged, func(l line) bool {
-		return l.outcome == "unavailable" && strings.HasPrefix(l.err, "publish to ")
-	}) {
-		return "publish overran its deadline"
-	}
-	return unexplained
-}
-
-// overranLease says that an owner stood still on a busy machine, where it shows in how long
-// its request took.
-func overranLease(logged []line) string {
-	if slices.ContainsFunc(logged, func(l line) bool {
-		return l.outcome == "published" && l.latency >= soakTimes.lease
-	}) {
-		return "an owner stalled past its lease"
+// overrun explains a second acknowledged copy by an owner that took longer than its
+// lease.
+func overrun(logged []line, lease time.Duration) string {
+	if slices.ContainsFunc(logged, func(l line) bool { return l.outcome == "published" && l.latency >= lease }) {
+		return overranLease
 	}
 	return unexplained
 }
 
 // TestCauses has copies whose causes are known.
 func TestCauses(t *testing.T) {
+	const lease = 5 * time.Second
 	mortal, survivor := new(functiontest.Process), new(functiontest.Process)
 	at := func(ms int) time.Time { return time.UnixMilli(0).Add(time.Duration(ms) * time.Millisecond) }
 	copyAt := func(id string, ms int) functiontest.Message {
@@ -100,44 +142,46 @@ func TestCauses(t *testing.T) {
 	}
 	// A copy without a line, published at 100, and the one that counts.
 	copies := []functiontest.Message{copyAt("a", 100), copyAt("b", 900)}
-	published := []line{{outcome: "published", messageID: "b"}}
+	published := line{outcome: "published", messageID: "b", attempts: 1}
+	refused := line{outcome: "unavailable", err: "publish to t: deadline", attempts: 1}
 	to := func(instance *functiontest.Process, from, to int) []request {
 		return []request{{instance, at(from), at(to)}, {survivor, at(850), at(950)}}
 	}
-	cut := func(ms int) []event {
-		return []event{{what: cutOff, from: at(ms), to: at(ms + 2), settled: at(ms + 40)}}
+	kill := func(ms int) []death {
+		return []death{{instance: mortal, from: at(ms), to: at(ms + 10), settled: at(ms + 40)}}
 	}
-	kill := func(ms int) []event {
-		return []event{{what: killed, instance: mortal, from: at(ms), to: at(ms + 10), settled: at(ms + 40)}}
-	}
+	with := func(l line, change func(*line)) line { change(&l); return l }
 	for _, test := range []struct {
 		name     string
 		copies   []functiontest.Message
 		logged   []line
 		requests []request
-		events   []event
+		deaths   []death
 		want     []string
 	}{
 		{"one copy", copies[:1], nil, to(survivor, 80, 150), nil, nil},
-		{"cut off", copies, published, to(survivor, 80, 150), cut(120), []string{cutOff}},
-		{"cut off on its way to the topic", copies, published, to(survivor, 50, 150), cut(70), []string{cutOff}},
-		{"in the request's first millisecond", copies, published, []request{{survivor, at(100).Add(granularity / 2), at(150)}}, cut(120), []string{cutOff}},
-		{"no event", copies, published, to(survivor, 80, 150), nil, []string{unexplained}},
-		{"request answered before", copies, published, to(survivor, 80, 110), cut(120), []string{unexplained}},
-		{"request came after", copies, published, to(survivor, 105, 150), cut(120), []string{unexplained}},
-		{"cut before the request", copies, published, to(survivor, 80, 150), cut(70), []string{unexplained}},
-		{"published after the cut had settled", copies, published, to(survivor, 20, 150), cut(50), []string{unexplained}},
-		{"killed", copies, published, to(mortal, 80, 125), kill(120), []string{killed}},
-		{"the other instance killed", copies, published, to(survivor, 80, 150), kill(120), []string{unexplained}},
-		{"publish overran", copies, append(published, line{outcome: "unavailable", err: "publish to t: deadline"}),
-			to(survivor, 80, 150), nil, []string{"publish overran its deadline"}},
-		{"unmarked", copies, append(published, line{outcome: "unmarked", messageID: "a"}), nil, nil, []string{"the mark failed"}},
-		{"published twice", copies, append(published, line{outcome: "published", messageID: "a"}),
-			to(mortal, 80, 150), append(cut(120), kill(120)...), []string{unexplained}},
-		{"published twice, the owner stalled", copies, append(published, line{outcome: "published", messageID: "a", latency: soakTimes.lease}),
-			nil, nil, []string{"an owner stalled past its lease"}},
+		{"nothing in the log", copies, []line{published}, to(survivor, 80, 150), nil, []string{unexplained}},
+		{"published again by the same call", copies, []line{with(published, func(l *line) { l.attempts = 2 })}, nil, nil, []string{unknownOutcome}},
+		{"published again by another request", copies, []line{refused, published}, nil, nil, []string{unknownOutcome}},
+		{"one attempt, two copies", append(copies, copyAt("c", 120)), []line{refused, published}, nil, nil, []string{unknownOutcome, unexplained}},
+		{"two attempts, two copies", append(copies, copyAt("c", 120)), []line{with(refused, func(l *line) { l.attempts = 2 }), published}, nil, nil,
+			[]string{unknownOutcome, unknownOutcome}},
+		{"another failure", copies, []line{{outcome: "unavailable", err: "claim: deadline", attempts: 1}, published}, nil, nil, []string{unexplained}},
+		{"killed", copies, []line{published}, to(mortal, 80, 125), kill(120), []string{killedBetween}},
+		{"killed in the request's first millisecond", copies, []line{published}, []request{{mortal, at(100).Add(granularity / 2), at(150)}}, kill(120), []string{killedBetween}},
+		{"the other instance killed", copies, []line{published}, to(survivor, 80, 150), kill(120), []string{unexplained}},
+		{"killed after the answer", copies, []line{published}, to(mortal, 80, 110), kill(120), []string{unexplained}},
+		{"killed before the request", copies, []line{published}, to(mortal, 80, 150), kill(60), []string{unexplained}},
+		{"published before the request", copies, []line{published}, to(mortal, 105, 150), kill(120), []string{unexplained}},
+		{"published long after the death", copies, []line{published}, to(mortal, 20, 150), kill(50), []string{unexplained}},
+		{"unmarked", copies, []line{{outcome: "unmarked", messageID: "a", attempts: 1}, published}, nil, nil, []string{markFailed}},
+		{"unmarked twice", copies, []line{{outcome: "unmarked", messageID: "a", attempts: 1}, {outcome: "unmarked", messageID: "b", attempts: 1}}, nil, nil, []string{markFailed}},
+		{"unmarked, and a copy from nowhere", copies, []line{{outcome: "unmarked", messageID: "a", attempts: 1}}, nil, nil, []string{unexplained}},
+		{"published twice", copies, []line{published, with(published, func(l *line) { l.messageID = "a" })}, to(mortal, 80, 150), kill(120), []string{unexplained}},
+		{"published twice, the owner stalled", copies, []line{published, with(published, func(l *line) { l.messageID, l.latency = "a", lease })},
+			nil, nil, []string{overranLease}},
 	} {
-		if got := causes(test.copies, test.logged, test.requests, test.events); !slices.Equal(got, test.want) {
+		if got := causes(test.copies, test.logged, test.requests, test.deaths, lease); !slices.Equal(got, test.want) {
 			t.Errorf("%s: %q, want %q", test.name, got, test.want)
 		}
 	}

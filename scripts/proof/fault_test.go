@@ -20,8 +20,15 @@ type fault struct {
 	// answer.
 	lasts bool
 
-	// stalls is set where the function stands still meanwhile.
-	stalls bool
+	// idles is set where all connections are idle before, long enough for keepalive.
+	idles bool
+
+	// mostRefused bounds how many attempts may be refused before an instance connects
+	// anew; 0 is no bound.
+	mostRefused int
+
+	// idle does it to an instance between two deliveries. It is nil where that cannot be.
+	idle func(c *cell)
 
 	// answer does it to the answer, which the sender then does not get. It is nil
 	// where that cannot be.
@@ -78,7 +85,7 @@ var (
 		time.Sleep(noticed)
 		return apply()
 	}}
-	stalled = &fault{name: "stalled", stalls: true, call: func(c *cell, _ context.Context, apply func() error) error {
+	stalled = &fault{name: "stalled", call: func(c *cell, _ context.Context, apply func() error) error {
 		err := apply()
 		c.victim.instance.Signal(syscall.SIGSTOP)
 		c.meet()
@@ -86,13 +93,46 @@ var (
 		c.victim.instance.Signal(syscall.SIGCONT)
 		return err
 	}}
-	faults = []*fault{refused, requestLost, replyLost, late, pastLease, killedBefore, killedAfter, terminated, hungUp, stalled}
+	forgotten = &fault{name: "wire forgotten", idles: true, mostRefused: 1, call: func(c *cell, ctx context.Context, _ func() error) error {
+		c.project.Forget(ctx)
+		c.meet()
+		return proxy.Refuse() // which does not arrive
+	}, idle: func(c *cell) { c.project.Forget(context.Background()) }}
+	frozen = &fault{name: "frozen", call: func(c *cell, _ context.Context, apply func() error) error {
+		err := apply()
+		c.freeze(c.freezeTime())
+		c.background.Go(c.thawed)
+		return err
+	}, idle: func(c *cell) {
+		c.freeze(warmUpFreeze)
+		c.background.Go(c.thawed)
+	}}
+	faults = []*fault{refused, requestLost, replyLost, late, pastLease, killedBefore, killedAfter, terminated, hungUp, stalled, forgotten, frozen}
 )
+
+// freezeTime is longer than each deadline that the function has at a step, and, once
+// it has claimed the delivery, shorter than the lease.
+func (c *cell) freezeTime() time.Duration {
+	if c.step.atStart {
+		return warmUpFreeze
+	}
+	return c.times.take + c.times.end + (c.times.lease-c.times.take-c.times.end)/4
+}
 
 const (
 	// margin is by how much a lease is overstayed. In it another owner takes over,
 	// publishes and marks.
 	margin = time.Second
+
+	// idleTime is how long a connection is silent before a call on it sends a ping, and
+	// more.
+	idleTime = 12 * time.Second
+
+	// warmUpFreeze is longer than a warm-up may take.
+	warmUpFreeze = 11 * time.Second
+
+	// leastDeadline is the shortest deadline before an answer: that of a refresh.
+	leastDeadline = 2 * time.Second
 
 	// noticed is how long a process has to notice a signal, or a closed connection.
 	noticed = 30 * time.Millisecond

@@ -3,8 +3,10 @@ package proof
 import (
 	"context"
 	"flag"
+	"fmt"
 	"os"
-	"strconv"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -31,15 +33,43 @@ var (
 	// is less than the lease.
 	shortTimes = times{take: time.Second, end: 800 * time.Millisecond, lease: 2500 * time.Millisecond}
 
+	// wireTimes leave a call the time that it has in production to notice that its
+	// connection is dead, and a lease that ends while the connection idles.
+	wireTimes = times{take: receiver.DefaultTakeTimeout, end: dedup.DefaultEndTimeout, lease: 10 * time.Second}
+
 	realTimes = times{take: receiver.DefaultTakeTimeout, end: dedup.DefaultEndTimeout, lease: dedup.DefaultLease}
 )
 
-// slowness, in the environment of a function under test, multiplies its times.
-const slowness = "GEMINIHOOK_TEST_SLOWNESS"
+// What the environment of a function under test holds beside its settings: its times,
+// and a Firestore that it reaches on its client's ordinary path, which keeps the
+// connection alive as in production. FIRESTORE_EMULATOR_HOST would lead around that.
+const (
+	timesVariable     = "GEMINIHOOK_TEST_TIMES"
+	firestoreVariable = "GEMINIHOOK_TEST_FIRESTORE"
+	firestoreEmulator = "FIRESTORE_EMULATOR_HOST"
+)
 
 func (t times) slower(factor int) times {
 	n := time.Duration(factor)
 	return times{t.take * n, t.end * n, t.lease * n}
+}
+
+func (t times) String() string { return fmt.Sprintf("%d %d %d", t.take, t.end, t.lease) }
+
+func parseTimes(text string) (t times, err error) {
+	_, err = fmt.Sscanf(text, "%d %d %d", &t.take, &t.end, &t.lease)
+	return t, err
+}
+
+// environment returns that of a function under test in a project.
+func environment(p *functiontest.Project, t times) []string {
+	env := append(slices.Clone(p.Env), "SIGNING_SECRET="+signingSecret, timesVariable+"="+t.String())
+	for i, setting := range env {
+		if addr, ok := strings.CutPrefix(setting, firestoreEmulator+"="); ok {
+			env[i] = firestoreVariable + "=" + addr
+		}
+	}
+	return append(env, firestoreEmulator+"=")
 }
 
 // The functions under test: wired as the deployed ones, but for the times. The
@@ -57,9 +87,6 @@ const (
 	tokenSecret   = "token"
 )
 
-// atOnce is how many cells run at a time. They mostly wait.
-const atOnce = "32"
-
 var onEmbedded = flag.Bool("embedded", false, "embedded products instead of the official emulators")
 
 // newProject returns a project on the official emulators; without them the test is
@@ -74,7 +101,7 @@ func newProject(t *testing.T) *functiontest.Project {
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	_ = flag.Set("test.parallel", atOnce)
+	_ = flag.Set("test.parallel", "1000") // a cell waits for a slot of its own
 	functiontest.Main(m)
 }
 
@@ -120,7 +147,7 @@ func build(ctx context.Context, r *receiver.Receiver, warm ...func(context.Conte
 	if err != nil {
 		return nil, err
 	}
-	ledger, err := dedup.Open(ctx, project(), "(default)", "deliveries")
+	ledger, err := dedup.Open(ctx, project(), "(default)", "deliveries", loopback(os.Getenv(firestoreVariable))...)
 	if err != nil {
 		return nil, err
 	}
@@ -128,12 +155,11 @@ func build(ctx context.Context, r *receiver.Receiver, warm ...func(context.Conte
 	if err != nil {
 		return nil, err
 	}
-	factor, err := strconv.Atoi(os.Getenv(slowness))
+	times, err := parseTimes(os.Getenv(timesVariable))
 	if err != nil {
 		return nil, err
 	}
-	short := shortTimes.slower(factor)
-	ledger.Lease, ledger.EndTimeout = short.lease, short.end
-	r.Ledger, r.Publisher, r.Log, r.TakeTimeout = ledger, publisher, log, short.take
+	ledger.Lease, ledger.EndTimeout = times.lease, times.end
+	r.Ledger, r.Publisher, r.Log, r.TakeTimeout = ledger, publisher, log, times.take
 	return &instance.Function{Handler: r, Warm: append(warm, ledger.Warm, publisher.Warm)}, nil
 }

@@ -32,6 +32,7 @@ type step struct {
 	method string // the call that it is; empty for the answer
 
 	atStart   bool // an instance does it by itself when it starts
+	idle      bool // an instance does nothing
 	takesOver bool // only where there is a lapsed claim
 	dupFirst  bool // done to the duplicate: the other one is there first
 
@@ -80,7 +81,8 @@ var (
 	release    = &step{name: "release", method: functiontest.Commit, leads: always(lead{functiontest.Publish, refuseOutright})}
 	mark       = &step{name: "mark", method: functiontest.Commit, leads: always(lead{functiontest.Publish, pass})}
 	answer     = &step{name: "answer"}
-	steps      = []*step{listSecret, readSecret, fetchKeys, claim, read, begin, takeOver, publishing, release, mark, answer}
+	idle       = &step{name: "between two deliveries", idle: true}
+	steps      = []*step{idle, listSecret, readSecret, fetchKeys, claim, read, begin, takeOver, publishing, release, mark, answer}
 )
 
 // cannot says why a cell cannot occur, nothing where it can.
@@ -88,47 +90,12 @@ func cannot(s *step, f *fault, in situation) string {
 	switch {
 	case s.takesOver && in == first:
 		return "there is no claim to take over"
+	case s.idle && f.idle == nil:
+		return "between two deliveries nothing is under way"
 	case s == answer && f.answer == nil:
 		return "an answer is a reply: it can be lost, and what befalls the function before it is the mark's"
 	}
 	return ""
-}
-
-// secondCopy says by which words of the contract a cell may have one, nothing where
-// it must not.
-func secondCopy(s *step, f *fault) string {
-	switch s {
-	case publishing:
-		switch f {
-		case replyLost, late, pastLease, killedAfter:
-			return "the publish's outcome could not be known"
-		}
-	case mark:
-		switch f {
-		case refused, killedBefore:
-			return "the mark failed"
-		case stalled:
-			return ""
-		}
-	}
-	if f == stalled {
-		switch s {
-		case claim, read, begin, takeOver, publishing:
-			return "the owner stalled past its lease"
-		}
-	}
-	return ""
-}
-
-// failing counts the publishes and marks that fail by the fault itself, or may, and say
-// so in the log.
-func failing(s *step, f *fault) int {
-	switch {
-	case s == publishing && slices.Contains([]*fault{refused, requestLost, late, pastLease, stalled}, f),
-		s == mark && slices.Contains([]*fault{refused, stalled}, f):
-		return 1
-	}
-	return 0
 }
 
 // plans are all cells that can occur, of the functions with short times.
@@ -151,24 +118,23 @@ func newPlan(s *step, f *fault, in situation) plan {
 	if s == fetchKeys {
 		p.function = shortDynamic
 	}
-	p.second = secondCopy(s, f)
-	p.unmarked = s == mark && f == refused
-	p.failing = failing(s, f)
+	if f == forgotten {
+		p.times = wireTimes
+	}
 	return p
 }
 
 // TestMatrix tries every fault at every step in every situation.
 func TestMatrix(t *testing.T) {
-	var m matrix
-	m.run(t, newPlan(claim, replyLost, first)) // alone: warms the emulators up
+	m := matrix{machine: calibrate(t)}
 	t.Run("cell", func(t *testing.T) {
 		for _, s := range []*step{claim, publishing} { // the deployed function, with its own times
 			p := newPlan(s, killedAfter, first)
 			p.function, p.times = realStatic, realTimes
-			m.runParallel(t, p)
+			m.run(t, p)
 		}
 		for _, p := range plans() {
-			m.runParallel(t, p)
+			m.run(t, p)
 		}
 	})
 	if testing.Verbose() {
@@ -178,42 +144,25 @@ func TestMatrix(t *testing.T) {
 
 // A matrix collects the cells that were run.
 type matrix struct {
+	machine *machine
+
 	mu    sync.Mutex
 	cells []*cell
-	again int // cells that were disturbed, and run again
 }
 
-func (m *matrix) runParallel(t *testing.T, p plan) {
+// run runs a plan as soon as the machine has a slot for it.
+func (m *matrix) run(t *testing.T, p plan) {
 	name := fmt.Sprintf("%s/%s/%s/%s", p.step.name, p.fault.name, situations[p.situation], p.function)
 	t.Run(strings.ReplaceAll(name, " ", "-"), func(t *testing.T) {
 		t.Parallel()
-		m.run(t, p)
-	})
-}
-
-// run runs a plan, and again, with more time for everything, where the machine was
-// too busy for it.
-func (m *matrix) run(t *testing.T, p plan) {
-	for factor := 1; factor <= 8; factor *= 2 {
-		c := newCell(t, p, newProject(t), factor)
+		m.machine.acquire()
+		defer m.machine.release()
+		c := newCell(t, m.machine, p, newProject(t))
 		c.run()
-		if m.add(c) {
-			return
-		}
-	}
-	t.Error("a publish or a mark failed that was not to, or an answer took too long, each time")
-}
-
-// add reports whether a cell counts.
-func (m *matrix) add(c *cell) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if c.disturbed && !c.t.Failed() {
-		m.again++
-		return false
-	}
-	m.cells = append(m.cells, c)
-	return true
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.cells = append(m.cells, c)
+	})
 }
 
 // signs are the cells by their names.
@@ -224,7 +173,7 @@ func (m *matrix) signs() map[string]string {
 		switch {
 		case c.t.Failed():
 			sign = "✗"
-		case c.second != "":
+		case len(c.second) > 0:
 			sign = "2"
 		}
 		if c.function != realStatic {
@@ -262,14 +211,10 @@ func (m *matrix) table() string {
 }
 
 func (m *matrix) summary() string {
-	allowed, impossible := make(map[string]int), make(map[string]int)
-	seen := 0
+	seen, impossible := make(map[string]int), make(map[string]int)
 	for _, c := range m.cells {
-		if c.second != "" {
-			allowed[c.second]++
-		}
-		if c.copies > 1 {
-			seen++
+		for _, cause := range c.second {
+			seen[cause]++
 		}
 	}
 	for _, s := range steps {
@@ -281,8 +226,8 @@ func (m *matrix) summary() string {
 			}
 		}
 	}
-	return fmt.Sprintf("%d cells, %d run again because the machine was too busy\n", len(m.cells), m.again) +
-		fmt.Sprintf("2  a second copy is allowed, and was seen in %d cells\n%s", seen, list(allowed)) +
+	return fmt.Sprintf("%d cells\n", len(m.cells)) +
+		fmt.Sprintf("2  there was a second copy, and the log of the delivery's own requests says why\n%s", list(seen)) +
 		fmt.Sprintf("–  cannot occur\n%s", list(impossible))
 }
 

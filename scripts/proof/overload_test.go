@@ -106,7 +106,7 @@ func newLoad(t *testing.T, function string) (*load, *functiontest.Project) {
 	env := append(p.Env, "SIGNING_SECRET="+signingSecret, "URL_TOKEN_SECRET="+tokenSecret)
 	l := &load{
 		t: t, sign: newSigner(t, p, function),
-		client:   &http.Client{Timeout: patience, Transport: &http.Transport{MaxIdleConnsPerHost: 1000}},
+		client:   newClient(),
 		instance: functiontest.NewProcess(t, function, env...),
 	}
 	l.instance.Start()

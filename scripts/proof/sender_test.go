@@ -38,6 +38,11 @@ func newSigner(t *testing.T, p *functiontest.Project, function string) signer {
 	}
 }
 
+// newClient returns a client that keeps its connections, as Gemini may.
+func newClient() *http.Client {
+	return &http.Client{Timeout: patience, Transport: &http.Transport{MaxIdleConnsPerHost: 1000}}
+}
+
 // post makes one attempt to hand a delivery over.
 func post(ctx context.Context, client *http.Client, url string, header http.Header, body []byte) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"?token="+urlToken, strings.NewReader(string(body)))

@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -23,12 +22,9 @@ import (
 
 var deliveries = flag.Int("deliveries", 3000, "in the soak")
 
-// soakTimes are those of the functions in the soak.
-var soakTimes = shortTimes.slower(soakSlowness)
-
 const (
-	senders      = 64 // that work at a time
-	soakSlowness = 2
+	senders    = 64 // that work at a time
+	soakSlower = 2  // than the cells of the matrix: all senders share two instances
 
 	// One delivery in this many is sent twice at once, and has all connections cut,
 	// or an instance killed, somewhere in the middle of it.
@@ -44,6 +40,7 @@ type soak struct {
 	project   *functiontest.Project
 	sign      signer
 	client    *http.Client
+	times     times
 	mortal    *functiontest.Process
 	survivor  *functiontest.Process
 	instances []*functiontest.Process
@@ -52,30 +49,11 @@ type soak struct {
 
 	mu         sync.Mutex
 	sent       map[string][]request // by webhook-id
-	events     []event
+	deaths     []death
 	publishing *sync.WaitGroup // what is under way on the wire
 	killing    sync.WaitGroup
+	cuts       atomic.Int64
 }
-
-// A request is one attempt to hand a delivery over.
-type request struct {
-	instance *functiontest.Process
-	from, to time.Time
-}
-
-// An event is what may keep a function from learning, or from noting down, that it
-// has published. It came somewhere between two times.
-type event struct {
-	what     string
-	instance *functiontest.Process // that it befell; nil for all
-	from, to time.Time
-	settled  time.Time // what was being published meanwhile is on the topic
-}
-
-const (
-	killed = "killed between publish and mark"
-	cutOff = "acknowledgement cut off"
-)
 
 // TestSoak sends many deliveries, none of which gets lost.
 func TestSoak(t *testing.T) {
@@ -101,8 +79,9 @@ func TestSoak(t *testing.T) {
 func newSoak(t *testing.T) *soak {
 	p := newProject(t)
 	s := &soak{t: t, project: p, sign: newSigner(t, p, shortStatic), sent: make(map[string][]request), publishing: new(sync.WaitGroup)}
-	s.client = &http.Client{Timeout: patience, Transport: &http.Transport{MaxIdleConnsPerHost: 2 * senders}}
-	env := append(p.Env, "SIGNING_SECRET="+signingSecret, slowness+"="+strconv.Itoa(soakSlowness))
+	s.client = newClient()
+	s.times = shortTimes.slower(soakSlower * calibrate(t).slowness)
+	env := environment(p, s.times)
 	s.mortal, s.survivor = functiontest.NewProcess(t, shortStatic, env...), functiontest.NewProcess(t, shortStatic, env...)
 	s.instances = []*functiontest.Process{s.mortal, s.survivor}
 	for _, instance := range s.instances {
@@ -170,18 +149,8 @@ func (s *soak) attempt(instance *functiontest.Process, id string, body []byte) (
 	return resp, err
 }
 
-// soon has an event come in a moment, and notes it.
-func (s *soak) soon(e event, happen func()) {
-	time.Sleep(rand.N(20 * time.Millisecond))
-	e.from = time.Now()
-	happen()
-	e.to = time.Now()
-	s.settle()
-	e.settled = time.Now()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.events = append(s.events, e)
-}
+// soon waits until somewhere in the middle of a delivery.
+func soon() { time.Sleep(rand.N(20 * time.Millisecond)) }
 
 // handle is the wire. A publish that is on it gets to the topic, whatever becomes of
 // its function.
@@ -209,14 +178,25 @@ func (s *soak) settle() {
 	publishing.Wait()
 }
 
-func (s *soak) cut() { s.soon(event{what: cutOff}, s.project.Cut) }
+// cut breaks off all connections.
+func (s *soak) cut() {
+	soon()
+	s.project.Cut()
+	s.cuts.Add(1)
+}
 
-// kill ends an instance, and has another come up in its place.
+// kill ends an instance, has another come up in its place, and notes it.
 func (s *soak) kill() {
-	s.soon(event{what: killed, instance: s.mortal}, func() {
-		s.mortal.Kill()
-		s.killing.Go(s.mortal.Start)
-	})
+	soon()
+	d := death{instance: s.mortal, from: time.Now()}
+	s.mortal.Kill()
+	s.killing.Go(s.mortal.Start)
+	d.to = time.Now()
+	s.settle()
+	d.settled = time.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.deaths = append(s.deaths, d)
 }
 
 // conclude counts, and asks of each second copy where it came from.
@@ -225,22 +205,18 @@ func (s *soak) conclude(topic copies, memory *samples) {
 		instance.Kill() // nothing is under way
 	}
 	topic.add(s.project.Messages(s.t))
-	logged := s.readLogs()
+	logged := readLines(s.t, s.instances...)
 	lost, second := 0, make(map[string]int)
 	for id, requests := range s.sent {
 		if len(topic[id]) == 0 {
 			lost++
 		}
-		for _, cause := range causes(topic[id], logged[id], requests, s.events) {
+		for _, cause := range causes(topic[id], logged[id], requests, s.deaths, s.times.lease) {
 			second[cause]++
 		}
 	}
-	events := make(map[string]int)
-	for _, e := range s.events {
-		events[e.what]++
-	}
 	fmt.Printf("%d deliveries, an instance killed %d times, all connections cut %d times: %d lost; second copies by cause: %v\n",
-		len(s.sent), events[killed], events[cutOff], lost, second)
+		len(s.sent), len(s.deaths), s.cuts.Load(), lost, second)
 	fmt.Println(memory)
 	if lost > 0 || len(topic) != len(s.sent) {
 		s.t.Errorf("%d lost, %d ids on the topic of %d", lost, len(topic), len(s.sent))
@@ -260,21 +236,6 @@ func (c copies) add(messages []functiontest.Message) {
 		id := m.Attributes["ce-id"]
 		c[id] = append(c[id], m)
 	}
-}
-
-// readLogs returns the lines of both instances by webhook-id.
-func (s *soak) readLogs() map[string][]line {
-	logged := make(map[string][]line)
-	for _, instance := range s.instances {
-		for _, fields := range instance.Log.Lines(s.t, "delivery") {
-			text := func(name string) string { text, _ := fields[name].(string); return text }
-			id := text("webhook_id")
-			milliseconds, _ := fields["latency_ms"].(float64)
-			latency := time.Duration(milliseconds * float64(time.Millisecond))
-			logged[id] = append(logged[id], line{text("outcome"), text("message_id"), text("error"), latency})
-		}
-	}
-	return logged
 }
 
 // checkRecords checks that every delivery's record is there and done, or said not to be.
