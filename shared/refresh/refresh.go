@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -51,6 +52,9 @@ type Cache[T any] struct {
 
 	// UsableFor is how long values go on being used while refreshing them fails.
 	UsableFor time.Duration
+
+	// Source is what Close closes; nil if Fetch needs nothing of the kind.
+	Source io.Closer
 
 	Log *slog.Logger
 
@@ -102,6 +106,14 @@ func (c *Cache[T]) Find(ctx context.Context, match func(T) bool) (bool, error) {
 func (c *Cache[T]) Warm(ctx context.Context) error {
 	_, err := c.load(ctx, FreshFor)
 	return err
+}
+
+// Close closes the source. No method may be called after it.
+func (c *Cache[T]) Close() error {
+	if c.Source == nil {
+		return nil
+	}
+	return c.Source.Close()
 }
 
 // load returns the values, refreshed if they are older than maxAge. If that fails it

@@ -62,7 +62,7 @@ func Open[T any](ctx context.Context, label, project, secret string, parse func(
 		return nil, err
 	}
 	s := source[T]{client: client, name: name, label: label, parse: parse, log: log}
-	return &refresh.Cache[T]{Name: label, Fetch: s.fetch, UsableFor: usableFor, Log: log}, nil
+	return &refresh.Cache[T]{Name: label, Fetch: s.fetch, UsableFor: usableFor, Source: client, Log: log}, nil
 }
 
 // NewClient returns a client for Secret Manager. Where SECRET_MANAGER_EMULATOR_HOST
