@@ -37,11 +37,11 @@ const (
 	// usableFor is how long values serve while Secret Manager does not answer. A
 	// version disabled during an outage is accepted for at most that long.
 	usableFor = time.Hour
-
-	// emulatorHost names a stand-in for Secret Manager, in the spirit of the
-	// variables that Google's own clients read for Firestore and Pub/Sub.
-	emulatorHost = "SECRET_MANAGER_EMULATOR_HOST"
 )
+
+// EmulatorHost is the environment variable that names a stand-in for Secret Manager,
+// as Google's own clients have one for Firestore and Pub/Sub each.
+const EmulatorHost = "SECRET_MANAGER_EMULATOR_HOST"
 
 // Open returns the values of a secret: its enabled versions, each as parse reads
 // it, kept in memory under the rule of package refresh. secret is a short id,
@@ -195,12 +195,12 @@ func (s *source[T]) read(ctx context.Context, version string, newest func() *sec
 }
 
 func emulatorOptions() ([]option.ClientOption, error) {
-	addr := os.Getenv(emulatorHost)
+	addr := os.Getenv(EmulatorHost)
 	if addr == "" {
 		return nil, nil
 	}
 	if !loopback(addr) {
-		return nil, fmt.Errorf("%s is %q: only a loopback address and port will do", emulatorHost, addr)
+		return nil, fmt.Errorf("%s is %q: only a loopback address and port will do", EmulatorHost, addr)
 	}
 	return []option.ClientOption{
 		option.WithEndpoint(addr),
