@@ -68,7 +68,7 @@ var rules = []rule{
 		"it stands in for the products: what it knew of ours it would only agree with"},
 
 	{"functions/static", wiring(), "it is deployed: nothing for tests, tools, or the other function"},
-	{"functions/dynamic", wiring("shared/jwks", "shared/refresh"), "it is deployed: nothing for tests, tools, or the other function"},
+	{"functions/dynamic", wiring("shared/jwks"), "it is deployed: nothing for tests, tools, or the other function"},
 
 	{"functions/functiontest", []string{anything}, "it holds up the wired functions in tests"},
 	{"scripts/...", []string{anything}, "tools know everything"},

@@ -17,7 +17,6 @@ import (
 	"github.com/geminihook/geminihook/shared/jwks"
 	"github.com/geminihook/geminihook/shared/publish"
 	"github.com/geminihook/geminihook/shared/receiver"
-	"github.com/geminihook/geminihook/shared/refresh"
 	"github.com/geminihook/geminihook/shared/secret"
 	"github.com/geminihook/geminihook/shared/webhook"
 )
@@ -39,7 +38,7 @@ type settings struct {
 	routes        publish.Routes
 	tolerance     time.Duration
 	retention     time.Duration
-	keys          *refresh.Cache[webhook.PublicKey]
+	keysURL       string
 	audiences     []string
 	eventRequired bool
 	tokenRequired bool
@@ -48,15 +47,14 @@ type settings struct {
 
 func readSettings() (s settings, err error) {
 	var e env.Reader
-	s.project = e.Required("GOOGLE_CLOUD_PROJECT")
-	s.database = e.String("FIRESTORE_DATABASE", "(default)")
-	s.collection = e.String("FIRESTORE_COLLECTION", "deliveries")
+	e.RefuseEmulators()
+	s.project = e.Project("GOOGLE_CLOUD_PROJECT")
+	s.database = env.Parse(&e, "FIRESTORE_DATABASE", dedup.ParseDatabase)
+	s.collection = env.Parse(&e, "FIRESTORE_COLLECTION", dedup.ParseCollection)
 	s.routes = env.Parse(&e, "TOPICS", publish.RoutesIn(s.project))
 	s.tolerance = e.Duration("TIMESTAMP_TOLERANCE", webhook.DefaultTolerance, time.Minute, time.Hour)
 	s.retention = e.Duration("RECORD_RETENTION", dedup.DefaultRetention, webhook.RetriedFor+s.tolerance, 365*24*time.Hour)
-	s.keys = env.Parse(&e, "JWKS_URL", func(url string) (*refresh.Cache[webhook.PublicKey], error) {
-		return jwks.Open(cmp.Or(url, jwks.GoogleURL), log)
-	})
+	s.keysURL = env.Parse(&e, "JWKS_URL", func(url string) (string, error) { return jwks.ParseURL(cmp.Or(url, jwks.GoogleURL)) })
 	s.audiences = e.List("JWT_AUDIENCE")
 	s.eventRequired = e.Bool("JWT_EVENT_REQUIRED", false)
 	if s.tokenRequired = e.Bool("URL_TOKEN_REQUIRED", true); s.tokenRequired {
@@ -65,24 +63,33 @@ func readSettings() (s settings, err error) {
 	return s, e.Err()
 }
 
-func build(ctx context.Context) (*instance.Function, error) {
+func build(ctx context.Context) (f *instance.Function, err error) {
 	s, err := readSettings()
 	if err != nil {
 		return nil, err
 	}
+	var opened instance.Opened
+	defer opened.CloseIf(&err)
+	keys, err := jwks.Open(s.keysURL, log)
+	if err != nil {
+		return nil, err
+	}
+	opened.Add(keys)
 	ledger, err := dedup.Open(ctx, s.project, s.database, s.collection)
 	if err != nil {
 		return nil, err
 	}
+	opened.Add(ledger)
 	ledger.Retention = s.retention
 	publisher, err := publish.Open(ctx, s.routes)
 	if err != nil {
 		return nil, err
 	}
+	opened.Add(publisher)
 	r := &receiver.Receiver{
 		Endpoint: webhook.DynamicEndpoint,
 		Verifier: &webhook.Dynamic{
-			Keys:       s.keys,
+			Keys:       keys,
 			Audiences:  s.audiences,
 			UnboundJWT: s.tokenRequired && !s.eventRequired,
 			Tolerance:  s.tolerance,
@@ -91,12 +98,13 @@ func build(ctx context.Context) (*instance.Function, error) {
 		Publisher: publisher,
 		Log:       log,
 	}
-	warm := []func(context.Context) error{s.keys.Warm, ledger.Warm, publisher.Warm}
+	warm := []func(context.Context) error{keys.Warm, ledger.Warm, publisher.Warm}
 	if s.tokenRequired {
 		tokens, err := secret.Open(ctx, "url token", s.project, s.tokenSecret, webhook.ParseURLToken, log)
 		if err != nil {
 			return nil, err
 		}
+		opened.Add(tokens)
 		r.Gate = &webhook.Token{Tokens: tokens}
 		warm = append(warm, tokens.Warm)
 	}

@@ -284,6 +284,7 @@ func TestSettings(t *testing.T) {
 	p := functiontest.Embedded(t)
 	endpoint := start(t, p)
 	for name, value := range map[string]string{
+		"FIRESTORE_DATABASE": "no", "FIRESTORE_COLLECTION": "a/b",
 		"URL_TOKEN_SECRET": "", "URL_TOKEN_REQUIRED": "perhaps", "JWT_EVENT_REQUIRED": "no!", "JWKS_URL": "http://example.com/keys",
 	} {
 		t.Setenv(name, value)
@@ -293,11 +294,13 @@ func TestSettings(t *testing.T) {
 		return status, fmt.Sprint(endpoint.Log.Lines(t, "delivery"))
 	}
 	status, logged := post()
-	for _, name := range []string{"URL_TOKEN_REQUIRED:", "JWT_EVENT_REQUIRED:", "JWKS_URL:"} {
+	for _, name := range []string{"FIRESTORE_DATABASE:", "FIRESTORE_COLLECTION:", "URL_TOKEN_REQUIRED:", "JWT_EVENT_REQUIRED:", "JWKS_URL:"} {
 		if status != http.StatusServiceUnavailable || !strings.Contains(logged, name) {
 			t.Errorf("answered %d, logged %s, want 503 and a word on %s", status, logged, name)
 		}
 	}
+	t.Setenv("FIRESTORE_DATABASE", "")
+	t.Setenv("FIRESTORE_COLLECTION", "")
 	t.Setenv("URL_TOKEN_REQUIRED", "true")
 	t.Setenv("JWT_EVENT_REQUIRED", "false")
 	if status, logged = post(); status != http.StatusServiceUnavailable || !strings.Contains(logged, "URL_TOKEN_SECRET:") {
@@ -305,12 +308,34 @@ func TestSettings(t *testing.T) {
 	}
 }
 
+// A function that cannot be built leaves nothing behind, whichever step fails.
+func TestFailedBuildLeavesNothing(t *testing.T) {
+	for variable, value := range map[string]string{
+		"FIRESTORE_COLLECTION":         "deliveries/dynamic",
+		"FIRESTORE_DATABASE":           "a/b",
+		"PUBSUB_EMULATOR_HOST":         "%zz",
+		"SECRET_MANAGER_EMULATOR_HOST": "192.0.2.1:1",
+	} {
+		t.Run(variable, func(t *testing.T) {
+			functiontest.Embedded(t)
+			t.Setenv("URL_TOKEN_SECRET", secretID)
+			t.Setenv(variable, value)
+			logged := new(functiontest.Log)
+			log = cloudlog.New(logged)
+			functiontest.WantNothingLeft(t, &instance.Handler{Build: build, Log: log})
+			if text := logged.Text(); !strings.Contains(text, variable) && !strings.Contains(text, value) {
+				t.Errorf("the log has no reason: %.500s", text)
+			}
+		})
+	}
+}
+
 // FuzzSettings gives every setting any text. Where all are taken they keep what the
 // rest counts on; in doubt a token is required.
 func FuzzSettings(f *testing.F) {
-	f.Add("p", "*=gemini-other", "", "", "", "", "", "", "token")
+	f.Add("a-project", "*=gemini-other", "", "", "", "", "", "", "token")
 	f.Add("", "batch=x", "1h", "24h", "http://127.0.0.1/keys", "a,b?c", "true", "false", "")
-	f.Add("p", "*=projects/q/topics/t", "90s", "8760h", "https://h", " , ", "0", "F", "whsec_AAAA")
+	f.Add("a-project", "*=projects/q/topics/t", "90s", "8760h", "https://h", " , ", "0", "F", "whsec_AAAA")
 	names := []string{
 		"GOOGLE_CLOUD_PROJECT", "TOPICS", "TIMESTAMP_TOLERANCE", "RECORD_RETENTION", "JWKS_URL",
 		"JWT_AUDIENCE", "JWT_EVENT_REQUIRED", "URL_TOKEN_REQUIRED", "URL_TOKEN_SECRET",
@@ -331,7 +356,7 @@ func FuzzSettings(f *testing.F) {
 			}
 			return
 		}
-		if s.project == "" || s.routes["*"] == "" || s.keys == nil {
+		if s.project == "" || s.routes["*"] == "" || s.keysURL == "" {
 			t.Errorf("%+v", s)
 		}
 		if s.tolerance < time.Minute || s.tolerance > time.Hour || s.retention < 24*time.Hour+s.tolerance {

@@ -41,9 +41,10 @@ type settings struct {
 
 func readSettings() (s settings, err error) {
 	var e env.Reader
-	s.project = e.Required("GOOGLE_CLOUD_PROJECT")
-	s.database = e.String("FIRESTORE_DATABASE", "(default)")
-	s.collection = e.String("FIRESTORE_COLLECTION", "deliveries")
+	e.RefuseEmulators()
+	s.project = e.Project("GOOGLE_CLOUD_PROJECT")
+	s.database = env.Parse(&e, "FIRESTORE_DATABASE", dedup.ParseDatabase)
+	s.collection = env.Parse(&e, "FIRESTORE_COLLECTION", dedup.ParseCollection)
 	s.routes = env.Parse(&e, "TOPICS", publish.RoutesIn(s.project))
 	s.tolerance = e.Duration("TIMESTAMP_TOLERANCE", webhook.DefaultTolerance, time.Minute, time.Hour)
 	s.retention = e.Duration("RECORD_RETENTION", dedup.DefaultRetention, webhook.RetriedFor+s.tolerance, 365*24*time.Hour)
@@ -51,24 +52,29 @@ func readSettings() (s settings, err error) {
 	return s, e.Err()
 }
 
-func build(ctx context.Context) (*instance.Function, error) {
+func build(ctx context.Context) (f *instance.Function, err error) {
 	s, err := readSettings()
 	if err != nil {
 		return nil, err
 	}
+	var opened instance.Opened
+	defer opened.CloseIf(&err)
 	keys, err := secret.Open(ctx, "signing secret", s.project, s.signingSecret, webhook.ParseSigningKey, log)
 	if err != nil {
 		return nil, err
 	}
+	opened.Add(keys)
 	ledger, err := dedup.Open(ctx, s.project, s.database, s.collection)
 	if err != nil {
 		return nil, err
 	}
+	opened.Add(ledger)
 	ledger.Retention = s.retention
 	publisher, err := publish.Open(ctx, s.routes)
 	if err != nil {
 		return nil, err
 	}
+	opened.Add(publisher)
 	return &instance.Function{
 		Handler: cloudlog.Trace(s.project, &receiver.Receiver{
 			Endpoint:  webhook.StaticEndpoint,

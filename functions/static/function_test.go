@@ -381,6 +381,8 @@ func TestNoSecret(t *testing.T) {
 func TestSettings(t *testing.T) {
 	p := functiontest.Embedded(t)
 	t.Setenv("GOOGLE_CLOUD_PROJECT", "")
+	t.Setenv("FIRESTORE_DATABASE", "no")
+	t.Setenv("FIRESTORE_COLLECTION", "a/b")
 	t.Setenv("TOPICS", "batch=topic")
 	t.Setenv("TIMESTAMP_TOLERANCE", "5")
 	t.Setenv("RECORD_RETENTION", "1h")
@@ -396,18 +398,43 @@ func TestSettings(t *testing.T) {
 	if len(lines) != 1 {
 		t.Fatalf("logged %v", lines)
 	}
-	for _, name := range []string{"GOOGLE_CLOUD_PROJECT", "TOPICS", "TIMESTAMP_TOLERANCE", "RECORD_RETENTION", "SIGNING_SECRET"} {
+	for _, name := range []string{
+		"GOOGLE_CLOUD_PROJECT", "FIRESTORE_DATABASE", "FIRESTORE_COLLECTION", "TOPICS", "TIMESTAMP_TOLERANCE", "RECORD_RETENTION", "SIGNING_SECRET",
+	} {
 		if text := fmt.Sprint(lines[0]["error"]); strings.Count(text, name+":") != 1 {
 			t.Errorf("the log says %q, without a word on %s", text, name)
 		}
 	}
 	t.Setenv("GOOGLE_CLOUD_PROJECT", p.ID)
+	t.Setenv("FIRESTORE_DATABASE", "")
+	t.Setenv("FIRESTORE_COLLECTION", "")
 	t.Setenv("TOPICS", functiontest.Topics)
 	t.Setenv("TIMESTAMP_TOLERANCE", "")
 	t.Setenv("RECORD_RETENTION", "24h5m")
 	t.Setenv("SIGNING_SECRET", "projects/"+p.ID+"/secrets/"+secretID)
 	if status := post(); status != http.StatusNoContent {
 		t.Errorf("mended: answered %d", status)
+	}
+}
+
+// A function that cannot be built leaves nothing behind, whichever step fails.
+func TestFailedBuildLeavesNothing(t *testing.T) {
+	for variable, value := range map[string]string{
+		"FIRESTORE_COLLECTION": "deliveries/static",
+		"FIRESTORE_DATABASE":   "a/b",
+		"PUBSUB_EMULATOR_HOST": "%zz",
+	} {
+		t.Run(variable, func(t *testing.T) {
+			functiontest.Embedded(t)
+			t.Setenv("SIGNING_SECRET", secretID)
+			t.Setenv(variable, value)
+			logged := new(functiontest.Log)
+			log = cloudlog.New(logged)
+			functiontest.WantNothingLeft(t, &instance.Handler{Build: build, Log: log})
+			if text := logged.Text(); !strings.Contains(text, variable) && !strings.Contains(text, value) {
+				t.Errorf("the log has no reason: %.500s", text)
+			}
+		})
 	}
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -63,15 +62,7 @@ type (
 )
 
 // event shows a JSON line.
-func (c *console) event(e any) {
-	var line strings.Builder
-	enc := json.NewEncoder(&line)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(e); err != nil {
-		panic(err) // events are texts and bytes
-	}
-	c.screen.put(c.out, line.String())
-}
+func (c *console) event(e any) { c.screen.put(c.out, messages.Line(e)) }
 
 // ready says that the functions serve, and all that it takes to use them.
 func (c *console) ready(s *running.Serve, p *parts) {
@@ -122,7 +113,8 @@ func (c *console) message(topic string, m *pubsubpb.PubsubMessage) {
 	c.published.Add(1)
 	c.deliveries.Published(topic, m)
 	if c.json {
-		c.event(published{"published", topic, m.Attributes, m.Data})
+		attributes, data := messages.Parts(m)
+		c.event(published{"published", topic, attributes, data})
 		return
 	}
 	row := messages.NewRow(c.paint, topic, m)

@@ -2,32 +2,61 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
 	"sync/atomic"
+	"time"
 
 	"github.com/geminihook/geminihook/scripts/internal/running"
 	"github.com/geminihook/geminihook/scripts/serve/inspector"
+	"github.com/geminihook/geminihook/shared/cloudlog"
 	"github.com/geminihook/geminihook/shared/webhook"
 )
 
 // front is what serve listens with: the functions, and the page that shows what
-// goes to them.
-func front(functions *url.URL, instance string, page *inspector.Inspector) http.Handler {
+// goes to them. A POST to any other path is logged, and shown beside them.
+func front(functions *url.URL, instance string, page *inspector.Inspector, log *slog.Logger) http.Handler {
 	proxy := proxyTo(functions)
 	mux := http.NewServeMux()
 	mux.Handle(staticPath, page.Watch(webhook.StaticEndpoint, proxy))
 	mux.Handle(dynamicPath, page.Watch(webhook.DynamicEndpoint, proxy))
 	shown := page.Handler()
 	mux.Handle("/inspector/", shown)
-	mux.HandleFunc("/{$}", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set(running.Header, instance)
 		shown.ServeHTTP(w, r)
 	})
+	lost := page.Watch(inspector.NoFunction, cloudlog.Trace(project, noFunction(log)))
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			lost.ServeHTTP(w, r)
+			return
+		}
+		http.NotFound(w, r)
+	})
 	return mux
 }
+
+// noFunction answers a POST to a path of no function, and logs it as a function logs
+// a delivery.
+func noFunction(log *slog.Logger) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		_, _ = io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, maxLost)) // for the page
+		why := "no function is at this path, only at " + staticPath + " and " + dynamicPath
+		http.Error(w, why, http.StatusNotFound)
+		log.WarnContext(r.Context(), "delivery", "outcome", "no_function", "status", http.StatusNotFound,
+			"latency_ms", float64(time.Since(start).Microseconds())/1000, "error", fmt.Sprintf("%s: %.200q", why, r.URL.Path))
+	})
+}
+
+// maxLost bounds, in bytes, the body of a request that is for no function: as a
+// function does.
+const maxLost = 1 << 20
 
 // proxyTo passes requests on as they came: path, query, headers and body. The
 // sender's hanging up ends none, as it ends none in the functions.

@@ -18,6 +18,7 @@ import (
 	"github.com/geminihook/geminihook/scripts/internal/command"
 	"github.com/geminihook/geminihook/scripts/internal/running"
 	"github.com/geminihook/geminihook/scripts/serve/before"
+	"github.com/geminihook/geminihook/shared/cloudlog"
 )
 
 const (
@@ -82,7 +83,7 @@ func serve(stop context.Context, o *options, c *console) error {
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: front(functions, me.Instance, page), ReadHeaderTimeout: headerTimeout}
+	server := &http.Server{Handler: front(functions, me.Instance, page, cloudlog.New(os.Stderr)), ReadHeaderTimeout: headerTimeout}
 	server.RegisterOnShutdown(c.deliveries.Close)
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()

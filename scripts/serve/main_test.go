@@ -106,6 +106,51 @@ func TestPublishesByteForByteOnce(t *testing.T) {
 	checkLog(t, stderr, 2*len(wantTopics))
 }
 
+// An empty body is published, and in -json is the base64 of nothing.
+func TestEmptyBody(t *testing.T) {
+	s := commandtest.NewHome(t).StartServe(t, "-json")
+	out := bufio.NewScanner(s.Stdout())
+	var ready commandtest.Event
+	if !out.Scan() || json.Unmarshal(out.Bytes(), &ready) != nil {
+		t.Fatalf("ready: %s", out.Text())
+	}
+	if got := send(t, signed(t, ready.StaticURL, ready.StaticSecrets[0], webhooktest.NewID(), nil)); got != http.StatusNoContent {
+		t.Fatalf("answered %d, want 204", got)
+	}
+	if !out.Scan() || !strings.HasSuffix(out.Text(), `,"data":""}`) {
+		t.Errorf("published %s", out.Text())
+	}
+}
+
+// A delivery that goes to another path than a function's is answered 404, and both
+// the log and the page say so. A browser that asks for something is answered alone.
+func TestPostToNoFunction(t *testing.T) {
+	s := commandtest.NewHome(t).Serve(t)
+	root := strings.TrimSuffix(s.Ready.StaticURL, staticPath)
+	paths := []string{"/", "/staticwebhook", "/StaticWebhook/", "/webhook"}
+	for _, path := range paths {
+		req := signed(t, root+path+"?token=not-to-be-logged", s.Ready.StaticSecrets[0], webhooktest.NewID(), webhooktest.NewEvent("batch.failed"))
+		if got := send(t, req); got != http.StatusNotFound {
+			t.Errorf("%s: answered %d, want 404", path, got)
+		}
+	}
+	if shown := get(t, root+"/webhook"); shown != "" {
+		t.Errorf("GET: %s", shown)
+	}
+	deliver(t, s, webhooktest.NewID(), webhooktest.NewEvent("batch.failed"))
+	for i, path := range paths {
+		checkShown(t, fmt.Sprintf("%s/inspector/deliveries/%d", root, i+1), "no_function", "no function is at "+path)
+	}
+	_, stderr := s.Stop()
+	checkLog(t, stderr, len(paths)+1)
+	for _, path := range paths {
+		want := `"error":"no function is at this path, only at /StaticWebhook and /DynamicWebhook: \"` + path + `\""`
+		if strings.Count(stderr, want) != 1 || strings.Contains(stderr, "not-to-be-logged") {
+			t.Errorf("%s: logged\n%s", path, stderr)
+		}
+	}
+}
+
 // checkLog holds that standard error is one JSON line a delivery and a last line.
 func checkLog(t *testing.T, stderr string, deliveries int) {
 	t.Helper()
@@ -403,13 +448,20 @@ func TestOfficialEmulators(t *testing.T) {
 // reader brings a while after the answer.
 func checkPage(t *testing.T, s *commandtest.Serve) {
 	t.Helper()
+	checkShown(t, strings.TrimSuffix(s.Ready.StaticURL, staticPath)+"/inspector/deliveries/1", "attempt 1", "Copy as JSON")
+}
+
+// checkShown waits until a page has all the texts.
+func checkShown(t *testing.T, url string, texts ...string) {
+	t.Helper()
 	shown := ""
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
-		if shown = get(t, strings.TrimSuffix(s.Ready.StaticURL, staticPath)+"/inspector/deliveries/1"); strings.Contains(shown, "attempt 1") && strings.Contains(shown, "Copy as JSON") {
+		shown = get(t, url)
+		if !slices.ContainsFunc(texts, func(text string) bool { return !strings.Contains(shown, text) }) {
 			return
 		}
 	}
-	t.Errorf("neither record nor message is shown in:\n%s", shown)
+	t.Errorf("%s does not show all of %q:\n%s", url, texts, shown)
 }
 
 // get returns what is at a URL, empty where nothing is.

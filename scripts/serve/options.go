@@ -5,8 +5,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
-	"log/slog"
 
 	"github.com/geminihook/geminihook/scripts/internal/command"
 	"github.com/geminihook/geminihook/scripts/serve/before"
@@ -97,7 +95,7 @@ func (o *options) complete() error {
 		}
 	}
 	if o.jwksURL != "" {
-		if _, err := jwks.Open(o.jwksURL, slog.New(slog.NewTextHandler(io.Discard, nil))); err != nil {
+		if _, err := jwks.ParseURL(o.jwksURL); err != nil {
 			return fmt.Errorf("-jwks-url: %w", err)
 		}
 	}

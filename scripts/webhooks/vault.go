@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/url"
+	"os"
 	"path"
 	"slices"
 	"strings"
@@ -44,7 +47,11 @@ type vault struct {
 	pause  func(context.Context, time.Duration) error
 }
 
+// vault returns a secret. Nothing is asked of Secret Manager yet.
 func (e *errand) vault(ctx context.Context, name string) (*vault, error) {
+	if err := e.refuseEmulator(); err != nil {
+		return nil, err
+	}
 	name, err := secret.Name(e.values["project"], name)
 	if err != nil {
 		return nil, err
@@ -54,6 +61,31 @@ func (e *errand) vault(ctx context.Context, name string) (*vault, error) {
 		return nil, err
 	}
 	return &vault{client, name, e.pause}, nil
+}
+
+// refuseEmulator fails if a variable, left over from a test, leads to an emulator of
+// Secret Manager while the Gemini API is the real one. Its one-time secret would be
+// stored in the emulator, and be gone with it.
+func (e *errand) refuseEmulator() error {
+	host := os.Getenv(secret.EmulatorHost)
+	if host == "" || local(e.geminiURL) {
+		return nil
+	}
+	return &failure{
+		err:   fmt.Errorf("%s is set (%s): Secret Manager would be an emulator, and the Gemini API the real one", secret.EmulatorHost, host),
+		state: "nothing was changed",
+		next:  "unset " + secret.EmulatorHost + ", and type the command again",
+	}
+}
+
+// local reports whether a URL leads to this machine.
+func local(rawURL string) bool {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(u.Hostname())
+	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // String returns the secret's short name.

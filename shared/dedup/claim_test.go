@@ -3,6 +3,7 @@ package dedup
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -69,5 +70,35 @@ func TestReleaseFails(t *testing.T) {
 	err := c.release(t.Context(), webhook.ErrNotPublished)
 	if !errors.Is(err, webhook.ErrNotPublished) || !strings.HasSuffix(err.Error(), "; release: down") {
 		t.Errorf("%v", err)
+	}
+}
+
+// slow is a document whose claim takes all the time that there is.
+type slow struct {
+	document
+	removed bool
+}
+
+func (s *slow) create(ctx context.Context, _ *record) (time.Time, error) {
+	<-ctx.Done()
+	return time.Unix(1, 0), nil
+}
+
+func (s *slow) remove(ctx context.Context, seen time.Time) error {
+	s.removed = seen.Equal(time.Unix(1, 0))
+	return ctx.Err()
+}
+
+// A claim that leaves no time to publish is released, on time of the ledger's own.
+func TestClaimTakesAllTheTime(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	s := new(slow)
+	l := &Ledger{Lease: DefaultLease, EndTimeout: DefaultEndTimeout}
+	_, err := l.once(ctx, &claim{document: s}, func(ctx context.Context) (webhook.Receipt, error) {
+		return webhook.Receipt{}, fmt.Errorf("%w: %w", webhook.ErrNotPublished, ctx.Err()) // as package publish does
+	})
+	if !errors.Is(err, webhook.ErrNotPublished) || !errors.Is(err, context.DeadlineExceeded) || !s.removed {
+		t.Errorf("%v, released: %v", err, s.removed)
 	}
 }

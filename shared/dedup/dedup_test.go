@@ -2,10 +2,12 @@ package dedup
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"maps"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -539,6 +541,105 @@ func TestLostReplies(t *testing.T) {
 				t.Error("the record is still there")
 			}
 		})
+	})
+}
+
+// What each step makes of each answer of Firestore's.
+func TestAnswers(t *testing.T) {
+	server, err := embedded.Start("127.0.0.1:0", embedded.NewFirestore())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Close)
+	s := newStore(t, server.Addr(), "test-project")
+	fault := errors.New("a fault of ours")
+	seen := time.Unix(1, 0)
+	for name, step := range map[string]struct {
+		do   func(context.Context, stored) error
+		want map[codes.Code]error // the others are faults
+	}{
+		"create": {
+			func(ctx context.Context, d stored) error { _, err := d.create(ctx, new(record)); return err },
+			map[codes.Code]error{codes.AlreadyExists: errExists, codes.Aborted: errChanged},
+		},
+		"read": {
+			func(ctx context.Context, d stored) error { _, err := d.read(ctx); return err },
+			map[codes.Code]error{codes.NotFound: errChanged, codes.Aborted: errChanged},
+		},
+		"replace": {
+			func(ctx context.Context, d stored) error { _, err := d.replace(ctx, new(record), seen); return err },
+			map[codes.Code]error{
+				codes.FailedPrecondition: errChanged, codes.InvalidArgument: errChanged, codes.NotFound: errChanged, codes.Aborted: errChanged,
+			},
+		},
+		"set":    {func(ctx context.Context, d stored) error { return d.set(ctx, new(record)) }, nil},
+		"remove": {func(ctx context.Context, d stored) error { return d.remove(ctx, seen) }, nil},
+	} {
+		for code := codes.Canceled; code <= codes.Unauthenticated; code++ {
+			s.interfere(func(_ context.Context, method string, forward func() error) error {
+				if method == commit || method == get {
+					return status.Error(code, "injected")
+				}
+				return forward()
+			})
+			want, timeout := fault, 100*time.Millisecond // the client repeats some until then
+			if step.want[code] != nil {
+				want, timeout = step.want[code], time.Minute
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), timeout)
+			l := s.ledger()
+			err := step.do(ctx, stored{l.client, l.records.Doc(rand.Text())})
+			cancel()
+			if want == fault && (err == nil || errors.Is(err, errExists) || errors.Is(err, errChanged)) ||
+				want != fault && !errors.Is(err, want) {
+				t.Errorf("%s answered %v: %v, want %v", name, code, err, want)
+			}
+			if calls := s.taken(); want == errChanged && strings.Count(strings.Join(calls, " "), commit) > 1 {
+				t.Errorf("%s answered %v: calls %v, want no second attempt without a look", name, code, calls)
+			}
+		}
+	}
+}
+
+// A step that met another writer did not happen: the delivery comes through all the
+// same, and a release is made.
+func TestAborted(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *store) {
+		abort := func(context.Context, string, func() error) error { return status.Error(codes.Aborted, "contention") }
+		for name, step := range map[string]struct {
+			method    string
+			abandoned bool
+		}{
+			"claim":    {commit, false},
+			"read":     {get, true},
+			"takeover": {begin, true},
+		} {
+			d, l := newDelivery(), s.ledger()
+			if step.abandoned {
+				abandon(t, s, d)
+				l.Lease = lapsedAtOnce
+			}
+			s.interfere(once(is(step.method), abort))
+			var p publisher
+			if _, err := l.Once(t.Context(), d, p.publish); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			p.want(t, 1)
+		}
+		for _, publishes := range []error{nil, webhook.ErrNotPublished} {
+			d, l := newDelivery(), s.ledger()
+			_, err := l.Once(t.Context(), d, func(context.Context) (webhook.Receipt, error) {
+				s.interfere(once(is(commit), abort))
+				return receipt, publishes
+			})
+			if !errors.Is(err, publishes) || err != nil && strings.Contains(err.Error(), "release") {
+				t.Errorf("mark or release: %v, want %v", err, publishes)
+			}
+			r, ok := s.record(l, d)
+			if publishes == nil && r.State != stateDone || publishes != nil && ok {
+				t.Errorf("after a publish with %v the record is %+v", publishes, r)
+			}
+		}
 	})
 }
 

@@ -13,12 +13,17 @@ import (
 
 // A document is where one delivery's record is kept. Each method is one step on it,
 // which happens or does not; an error that is none of ours leaves open which.
+//
+// If Firestore answers ABORTED, the step met another writer and did not happen: those
+// of a claim look again, the others are repeated.
 type document interface {
-	// create makes the record and returns its update time, or errExists where there
-	// is one: somebody else's, or our own whose reply got lost.
+	// create makes the record and returns its update time. It returns errExists if
+	// there is one: another owner's, or our own whose reply got lost; and errChanged if
+	// it met another writer.
 	create(ctx context.Context, r *record) (updated time.Time, err error)
 
-	// read returns the record as it is, or errChanged where there is none any more.
+	// read returns the record as it is, or errChanged if there is none any more or it
+	// met a writer.
 	read(ctx context.Context) (*sighting, error)
 
 	// replace writes the record over the one that was updated at seen, and returns its
@@ -56,6 +61,8 @@ func (s stored) create(ctx context.Context, r *record) (time.Time, error) {
 		return result.UpdateTime, nil
 	case codes.AlreadyExists:
 		return time.Time{}, errExists
+	case codes.Aborted:
+		return time.Time{}, errChanged
 	}
 	return time.Time{}, fmt.Errorf("claim: %w", err)
 }
@@ -63,10 +70,11 @@ func (s stored) create(ctx context.Context, r *record) (time.Time, error) {
 // read reads without a lock.
 func (s stored) read(ctx context.Context) (*sighting, error) {
 	doc, err := s.ref.Get(ctx)
-	if status.Code(err) == codes.NotFound {
+	switch status.Code(err) {
+	case codes.OK:
+	case codes.NotFound, codes.Aborted:
 		return nil, errChanged
-	}
-	if err != nil {
+	default:
 		return nil, fmt.Errorf("read the record: %w", err)
 	}
 	seen := sighting{updated: doc.UpdateTime, read: doc.ReadTime}
@@ -77,13 +85,14 @@ func (s stored) read(ctx context.Context) (*sighting, error) {
 }
 
 // replace is a transaction that holds nothing but the write, guarded by the update
-// time that was seen: it waits for no lock.
+// time that was seen: it waits for no lock. The client makes one attempt: it would
+// repeat an aborted one for longer than a delivery has, without a look at the record.
 func (s stored) replace(ctx context.Context, r *record, seen time.Time) (time.Time, error) {
 	var response firestore.CommitResponse
 	err := bounded(ctx, func() error {
 		return s.client.RunTransaction(ctx, func(_ context.Context, tx *firestore.Transaction) error {
 			return tx.Update(s.ref, r.updates(), firestore.LastUpdateTime(seen))
-		}, firestore.WithCommitResponseTo(&response))
+		}, firestore.MaxAttempts(1), firestore.WithCommitResponseTo(&response))
 	})
 	switch status.Code(err) {
 	case codes.OK:
@@ -113,7 +122,12 @@ func (s stored) set(ctx context.Context, r *record) error {
 	return err
 }
 
-func (s stored) remove(ctx context.Context, seen time.Time) error {
-	_, err := s.ref.Delete(ctx, firestore.LastUpdateTime(seen))
+func (s stored) remove(ctx context.Context, seen time.Time) (err error) {
+	for range maxRounds {
+		_, err = s.ref.Delete(ctx, firestore.LastUpdateTime(seen))
+		if status.Code(err) != codes.Aborted {
+			break
+		}
+	}
 	return err
 }

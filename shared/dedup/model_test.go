@@ -387,6 +387,9 @@ var fates = []fate{
 	{name: "is refused outright", faults: 1, only: "publish", happens: func(m *model, w *world, by int, q question) {
 		m.learn(w, by, q, reply{err: webhook.ErrNotPublished})
 	}},
+	{name: "is aborted", faults: 1, only: "create", happens: func(m *model, w *world, by int, q question) {
+		m.learn(w, by, q, reply{err: errChanged})
+	}},
 	{name: "goes through, its reply gets lost", faults: 1, not: "read", happens: func(m *model, w *world, by int, q question) {
 		m.ask(w, by, q)
 		w.hide(by, q)

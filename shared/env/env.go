@@ -55,6 +55,43 @@ func (r *Reader) Required(name string) string {
 	return text
 }
 
+// Project returns the variable, the id of a Google Cloud project: 6 to 30 lower-case
+// letters, digits and hyphens, a letter first and no hyphen last, perhaps after a
+// domain and a colon; or its number. That it is unset, or neither, is a fault.
+func (r *Reader) Project(name string) string {
+	text := r.Required(name)
+	id := text
+	if domain, after, ok := strings.Cut(text, ":"); ok && strings.Trim(domain, letters+digits+"-.") == "" {
+		id = after
+	}
+	number := strings.Trim(text, digits) == "" // no fault of its own if it is unset
+	if !number && (len(id) < 6 || len(id) > 30 || strings.Trim(id, letters+digits+"-") != "" ||
+		!strings.Contains(letters, id[:1]) || strings.HasSuffix(id, "-")) {
+		r.Fault(name, errors.New("not the id of a Google Cloud project"))
+	}
+	return text
+}
+
+const (
+	letters = "abcdefghijklmnopqrstuvwxyz"
+	digits  = "0123456789"
+)
+
+// RefuseEmulators makes every variable that names an emulator a fault if the process
+// runs on the platform, which sets K_SERVICE. Google's clients would send deliveries
+// there without encryption, and an emulator that answers would lose them.
+func (r *Reader) RefuseEmulators() {
+	if os.Getenv("K_SERVICE") == "" {
+		return
+	}
+	for _, variable := range os.Environ() {
+		name, value, _ := strings.Cut(variable, "=")
+		if strings.HasSuffix(name, "_EMULATOR_HOST") && value != "" {
+			r.Fault(name, errors.New("set in a deployed function: remove it"))
+		}
+	}
+}
+
 // List returns the parts of the variable between commas, without empty ones.
 func (r *Reader) List(name string) []string {
 	var list []string

@@ -52,6 +52,39 @@ func TestRequired(t *testing.T) {
 	}
 }
 
+func TestProject(t *testing.T) {
+	for value, good := range map[string]bool{
+		"a-project": true, "abcdef": true, "a12345": true, "a" + strings.Repeat("1", 29): true, "example.com:a-project": true, "123456789012": true, " a-project ": true,
+		"": false, "abcde": false, "a" + strings.Repeat("1", 30): false, "1-project": false, "-a-project": false, "a-project-": false, "A-Project": false,
+		"a_project": false, "a/project": false, "a project": false, "a-pröject": false, "example.com:": false, "exa/mple:a-project": false,
+	} {
+		t.Setenv(name, value)
+		var r env.Reader
+		if got := r.Project(name); got != strings.TrimSpace(value) {
+			t.Errorf("%q: %q", value, got)
+		}
+		wantFault(t, &r, !good)
+	}
+}
+
+// A deployed function with a variable of a developer's shell sends nothing there.
+func TestRefuseEmulators(t *testing.T) {
+	t.Setenv("A_EMULATOR_HOST", "127.0.0.1:1")
+	t.Setenv("B_EMULATOR_HOST", "")
+	for service, want := range map[string]string{"": "", "geminihook-static": "A_EMULATOR_HOST: set in a deployed function: remove it"} {
+		t.Setenv("K_SERVICE", service)
+		var r env.Reader
+		r.RefuseEmulators()
+		got := ""
+		if err := r.Err(); err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("K_SERVICE=%q: %q, want %q", service, got, want)
+		}
+	}
+}
+
 func TestList(t *testing.T) {
 	for value, want := range map[string][]string{
 		"": nil, ",": nil, " , ,": nil, "a": {"a"}, "a,b": {"a", "b"}, " a , ,b c,": {"a", "b c"},

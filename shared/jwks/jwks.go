@@ -45,20 +45,29 @@ const (
 	maxRSABits = 8192
 )
 
-// Open returns the keys at a URL, kept in memory under the rule of package
-// refresh. The URL must be https, or http on a loopback address, and answer
-// without a redirect. A key that is malformed, of an unknown kind, or meant for
-// encryption is passed over. Nothing is fetched yet.
-func Open(rawURL string, log *slog.Logger) (*refresh.Cache[webhook.PublicKey], error) {
-	u, err := url.Parse(rawURL)
+// ParseURL returns the URL of a key set. It fails unless that is https, or http on a
+// loopback address.
+func ParseURL(text string) (string, error) {
+	u, err := url.Parse(text)
 	if err != nil || u.Host == "" {
-		return nil, errors.New("key set URL: not a URL")
+		return "", errors.New("key set URL: not a URL")
 	}
 	if u.Scheme != "https" && !(u.Scheme == "http" && loopback(u.Hostname())) {
-		return nil, errors.New("key set URL: not https")
+		return "", errors.New("key set URL: not https")
+	}
+	return u.String(), nil
+}
+
+// Open returns the keys at a URL, kept in memory under the rule of package
+// refresh. The URL must be one that ParseURL takes, and answer without a redirect. A key that is malformed, of an unknown kind, or meant for
+// encryption is passed over. Nothing is fetched yet.
+func Open(rawURL string, log *slog.Logger) (*refresh.Cache[webhook.PublicKey], error) {
+	checked, err := ParseURL(rawURL)
+	if err != nil {
+		return nil, err
 	}
 	s := source{
-		url: u.String(),
+		url: checked,
 		client: &http.Client{
 			Transport: transport(),
 			CheckRedirect: func(*http.Request, []*http.Request) error {

@@ -252,6 +252,26 @@ func TestRefusalOfTheFirstAttemptIsCertain(t *testing.T) {
 	}
 }
 
+// A claim may take all the time that a delivery has. Nothing is sent then, and the
+// ledger may give the delivery back.
+func TestNothingIsSentWithoutTime(t *testing.T) {
+	w := open(t)
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	past, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
+	defer cancel()
+	for want, ctx := range map[error]context.Context{context.Canceled: ended, context.DeadlineExceeded: past} {
+		receipt, err := w.Publish(ctx, delivery(event))
+		if receipt != (webhook.Receipt{}) || !errors.Is(err, webhook.ErrNotPublished) || !errors.Is(err, want) ||
+			!strings.Contains(err.Error(), batchTopic) {
+			t.Errorf("%v, %v; want not published, %v, with the topic", receipt, err, want)
+		}
+	}
+	if w.n != 0 {
+		t.Errorf("%d attempts", w.n)
+	}
+}
+
 // An attempt may have been applied although its answer got lost: what the next
 // one says counts no more.
 func TestRefusalOfALaterAttemptIsNot(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -24,6 +25,11 @@ const (
 
 	// fetchTimeout bounds one refresh, for which a delivery may be waiting.
 	fetchTimeout = 2 * time.Second
+
+	// frozenAfter is how long a refresh can last while the process gets CPU time. The
+	// platform freezes an idle instance, and wall time passes meanwhile: a refresh
+	// that took longer has its deadline to blame, and says nothing about the source.
+	frozenAfter = fetchTimeout + 100*time.Millisecond
 
 	// After a failure the next refresh is due in minBackoff, doubling to maxBackoff.
 	minBackoff = time.Second
@@ -47,12 +53,16 @@ type Cache[T any] struct {
 	// UsableFor is how long values go on being used while refreshing them fails.
 	UsableFor time.Duration
 
+	// Source is what Close closes; nil if Fetch needs nothing of the kind.
+	Source io.Closer
+
 	Log *slog.Logger
 
 	current atomic.Pointer[snapshot[T]] // nil until the first success
 
 	mu       sync.Mutex // guards the rest
-	flight   *flight    // the refresh under way
+	flight   *flight    // the refresh under way, nil if none
+	last     *flight    // the refresh that ended last, nil if none has
 	failures int        // since the last success
 	err      error      // of the last failure
 	retryAt  time.Time  // no refresh before
@@ -61,14 +71,18 @@ type Cache[T any] struct {
 // snapshot is what one refresh brought.
 type snapshot[T any] struct {
 	values  []T
-	fetched time.Time
+	fetched time.Time    // when the refresh began: values may be as old as that
 	matched atomic.Int32 // the value that matched last is tried first
 }
 
 // flight is a refresh under way, shared by all who wait for it.
 type flight struct {
-	done chan struct{}
-	err  error // set before done is closed
+	second bool // begun for callers that the refresh before it had failed
+	done   chan struct{}
+
+	// Set before done is closed.
+	err    error
+	frozen bool // the process was, while it lasted
 }
 
 // Find reports whether match holds for one of the values. A match among values in
@@ -94,8 +108,16 @@ func (c *Cache[T]) Warm(ctx context.Context) error {
 	return err
 }
 
-// load returns the values, refreshed where they are older than maxAge. Where that
-// fails it returns the error beside the values that are still usable, nil if none.
+// Close closes the source. No method may be called after it.
+func (c *Cache[T]) Close() error {
+	if c.Source == nil {
+		return nil
+	}
+	return c.Source.Close()
+}
+
+// load returns the values, refreshed if they are older than maxAge. If that fails it
+// returns the error beside the values that are still usable, nil if none are.
 func (c *Cache[T]) load(ctx context.Context, maxAge time.Duration) (*snapshot[T], error) {
 	seen := c.current.Load()
 	if seen.age() <= maxAge {
@@ -103,18 +125,38 @@ func (c *Cache[T]) load(ctx context.Context, maxAge time.Duration) (*snapshot[T]
 	}
 	err := c.refresh(ctx, seen)
 	now := c.current.Load()
+	if err == nil && now.age() > maxAge { // it brought them, and was frozen before it ended
+		err = c.refresh(ctx, now)
+		now = c.current.Load()
+	}
 	if err != nil && now.age() > c.UsableFor {
 		now = nil
 	}
 	return now, err
 }
 
-// refresh replaces the snapshot seen, or waits until somebody else has.
+// refresh replaces the snapshot seen, or waits until another caller has.
+//
+// A failure counts for a caller only if the refresh began after the caller came and
+// was not frozen. Otherwise the caller waits for one refresh more, which it shares
+// with all others in its place. One that joined a second refresh is content with
+// its failure: a storm of callers begins at most two refreshes for each back-off.
 func (c *Cache[T]) refresh(ctx context.Context, seen *snapshot[T]) error {
-	f, err := c.join(ctx, seen)
+	f, joined, err := c.join(ctx, seen)
 	if f == nil {
 		return err
 	}
+	err = c.wait(ctx, f)
+	if err == nil || ctx.Err() != nil || !f.frozen && (f.second || !joined) {
+		return err
+	}
+	if f, err = c.follow(ctx, f); f == nil {
+		return err
+	}
+	return c.wait(ctx, f)
+}
+
+func (c *Cache[T]) wait(ctx context.Context, f *flight) error {
 	select {
 	case <-f.done:
 		return f.err
@@ -123,40 +165,66 @@ func (c *Cache[T]) refresh(ctx context.Context, seen *snapshot[T]) error {
 	}
 }
 
-// join returns the refresh under way, starting it if need be. It returns none
-// where there is nothing to wait for, because one has just ended.
-func (c *Cache[T]) join(ctx context.Context, seen *snapshot[T]) (*flight, error) {
+// join returns the refresh under way, and whether it was before; if none is, join
+// begins one. It returns none if there is nothing to wait for, because one has just
+// ended.
+func (c *Cache[T]) join(ctx context.Context, seen *snapshot[T]) (f *flight, joined bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
 	case c.flight != nil:
+		return c.flight, true, nil
 	case c.current.Load() != seen: // refreshed, or dropped, in between
-		return nil, c.err
+		return nil, false, c.err
 	case time.Now().Before(c.retryAt):
-		return nil, c.err
-	default:
-		c.flight = &flight{done: make(chan struct{})}
-		go c.run(context.WithoutCancel(ctx), c.flight)
+		return nil, false, c.err
 	}
-	return c.flight, nil
+	return c.begin(ctx, false), false, nil
 }
 
-// run does one refresh and lets go whoever waits for it.
+// follow returns the refresh after one that failed, and begins it if need be,
+// whatever the back-off. It returns none, and its error, if that has ended too.
+func (c *Cache[T]) follow(ctx context.Context, failed *flight) (*flight, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.flight != nil:
+		return c.flight, nil
+	case c.last != failed:
+		return nil, c.err
+	}
+	return c.begin(ctx, true), nil
+}
+
+// begin begins a refresh. c.mu is held, and none is under way.
+func (c *Cache[T]) begin(ctx context.Context, second bool) *flight {
+	c.flight = &flight{second: second, done: make(chan struct{})}
+	go c.run(context.WithoutCancel(ctx), c.flight)
+	return c.flight
+}
+
+// run does one refresh and releases the callers that wait for it.
 func (c *Cache[T]) run(ctx context.Context, f *flight) {
+	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
 	values, err := c.fetch(ctx)
-	if err != nil {
+	took := time.Since(began)
+	switch f.frozen = took > frozenAfter; {
+	case err != nil && f.frozen: // no fault of the source, and none to be alerted to
+		err = fmt.Errorf("%w: frozen for part of %v", err, took.Round(time.Millisecond))
+		c.Log.WarnContext(ctx, "refresh interrupted", "of", c.Name, "error", err)
+	case err != nil:
 		c.Log.ErrorContext(ctx, "refresh failed", "of", c.Name, "error", err)
 	}
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.flight = nil
+	c.flight, c.last = nil, f
 	if err != nil {
-		c.failed(fmt.Errorf("%s: %w", c.Name, err))
+		c.failed(f, fmt.Errorf("%s: %w", c.Name, err))
 	} else {
-		c.current.Store(&snapshot[T]{values: values, fetched: time.Now()})
+		c.current.Store(&snapshot[T]{values: values, fetched: began})
 		c.failures, c.err, c.retryAt = 0, nil, time.Time{}
 	}
 	f.err = c.err
@@ -178,13 +246,22 @@ func (c *Cache[T]) fetch(ctx context.Context) (values []T, err error) {
 	return values, err
 }
 
-func (c *Cache[T]) failed(err error) {
+// failed keeps a failure and starts the back-off. A refresh that was frozen starts
+// none. A second one does not lengthen it: it starts that of the failure before it
+// again.
+func (c *Cache[T]) failed(f *flight, err error) {
 	if errors.Is(err, ErrNone) {
 		c.current.Store(nil)
 	}
-	backoff := min(minBackoff<<min(c.failures, 6), maxBackoff)
-	c.failures++
-	c.err, c.retryAt = err, time.Now().Add(backoff)
+	c.err = err
+	if f.frozen {
+		c.retryAt = time.Time{}
+		return
+	}
+	if !f.second || c.failures == 0 {
+		c.failures++
+	}
+	c.retryAt = time.Now().Add(min(minBackoff<<min(c.failures-1, 6), maxBackoff))
 }
 
 // age is how long ago the snapshot was fetched; for none at all, longer than any

@@ -250,8 +250,8 @@ func TestOneFlightForAll(t *testing.T) {
 	})
 }
 
-// Whoever comes while a refresh is under way gets its failure, too.
-func TestOneFailedFlightForAll(t *testing.T) {
+// Callers that came while a failing refresh was under way share a second one.
+func TestOneSecondFlightForAll(t *testing.T) {
 	run(t, func(t *testing.T, s *source, c *refresh.Cache[string]) {
 		s.takes, s.err = time.Second, errDown
 		var all sync.WaitGroup
@@ -260,7 +260,9 @@ func TestOneFailedFlightForAll(t *testing.T) {
 			time.Sleep(10 * time.Millisecond)
 		}
 		all.Wait()
-		wantFetches(t, s, 1)
+		wantFetches(t, s, 2)
+		wantFault(t, c, "a", errDown) // the back-off is running
+		wantFetches(t, s, 2)
 	})
 }
 
@@ -524,8 +526,9 @@ func TestLog(t *testing.T) {
 		}
 		all.Wait()
 		wantFault(t, c, "a", errDown) // not due
+		wantFetches(t, s, 2)
 		text := out.String()
-		if strings.Count(text, "\n") != 1 || !strings.Contains(text, "level=ERROR") ||
+		if strings.Count(text, "\n") != 2 || !strings.Contains(text, "level=ERROR") ||
 			!strings.Contains(text, "of=values") || !strings.Contains(text, "error=down") {
 			t.Errorf("log: %s", text)
 		}

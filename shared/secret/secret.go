@@ -40,11 +40,11 @@ const (
 	// usableFor is how long values serve while Secret Manager does not answer. A
 	// version disabled during an outage is accepted for at most that long.
 	usableFor = time.Hour
-
-	// emulatorHost names a stand-in for Secret Manager, in the spirit of the
-	// variables that Google's own clients read for Firestore and Pub/Sub.
-	emulatorHost = "SECRET_MANAGER_EMULATOR_HOST"
 )
+
+// EmulatorHost is the environment variable that names a stand-in for Secret Manager,
+// as Google's own clients have one for Firestore and Pub/Sub each.
+const EmulatorHost = "SECRET_MANAGER_EMULATOR_HOST"
 
 // Open returns the values of a secret: its enabled versions, each as parse reads
 // it, kept in memory under the rule of package refresh. secret is a short id,
@@ -65,7 +65,7 @@ func Open[T any](ctx context.Context, label, project, secret string, parse func(
 		return nil, err
 	}
 	s := source[T]{client: client, name: name, label: label, parse: parse, log: log}
-	return &refresh.Cache[T]{Name: label, Fetch: s.fetch, UsableFor: usableFor, Log: log}, nil
+	return &refresh.Cache[T]{Name: label, Fetch: s.fetch, UsableFor: usableFor, Source: client, Log: log}, nil
 }
 
 // NewClient returns a client for Secret Manager. Where SECRET_MANAGER_EMULATOR_HOST
@@ -213,12 +213,12 @@ func (s *source[T]) read(ctx context.Context, version string, newest func() *sec
 }
 
 func emulatorOptions() ([]option.ClientOption, error) {
-	addr := os.Getenv(emulatorHost)
+	addr := os.Getenv(EmulatorHost)
 	if addr == "" {
 		return nil, nil
 	}
 	if !loopback(addr) {
-		return nil, fmt.Errorf("%s is %q: only a loopback address and port will do", emulatorHost, addr)
+		return nil, fmt.Errorf("%s is %q: only a loopback address and port will do", EmulatorHost, addr)
 	}
 	return []option.ClientOption{
 		option.WithEndpoint(addr),

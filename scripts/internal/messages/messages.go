@@ -38,6 +38,7 @@ func Text(paint command.Paint, from string, m *pubsubpb.PubsubMessage) string {
 
 // JSON is a message on a line.
 func JSON(from string, m *pubsubpb.PubsubMessage) string {
+	attributes, data := Parts(m)
 	return Line(struct {
 		Event       string            `json:"event"`
 		From        string            `json:"from"` // a topic or a subscription, in full
@@ -45,7 +46,20 @@ func JSON(from string, m *pubsubpb.PubsubMessage) string {
 		PublishTime time.Time         `json:"publish_time"`
 		Attributes  map[string]string `json:"attributes"`
 		Data        []byte            `json:"data"` // in base64
-	}{"message", from, m.MessageId, m.PublishTime.AsTime(), m.Attributes, m.Data})
+	}{"message", from, m.MessageId, m.PublishTime.AsTime(), attributes, data})
+}
+
+// Parts returns a message's attributes and data for JSON. Neither is nil, which would
+// be null there and not {} or "".
+func Parts(m *pubsubpb.PubsubMessage) (attributes map[string]string, data []byte) {
+	attributes, data = m.Attributes, m.Data
+	if attributes == nil {
+		attributes = map[string]string{}
+	}
+	if data == nil {
+		data = []byte{}
+	}
+	return attributes, data
 }
 
 // Line is an event of -json: texts, times and bytes, which always marshal.

@@ -40,7 +40,7 @@ func (c *Checks) of(ctx context.Context, d *delivery) []check {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	r := new(report)
-	for _, step := range []func(context.Context, *delivery, *report) error{method, c.urlToken, wholeBody, c.signed} {
+	for _, step := range []func(context.Context, *delivery, *report) error{function, method, c.urlToken, wholeBody, c.signed} {
 		if step(ctx, d, r) != nil {
 			r.open(d)
 			break
@@ -50,7 +50,7 @@ func (c *Checks) of(ctx context.Context, d *delivery) []check {
 }
 
 // order is that of all checks. A failed one is the last that is reached.
-var order = []string{"Method", "URL token", "Body", "Headers", "Signature", "Audience", "Claims", "Timestamp"}
+var order = []string{"Path", "Method", "URL token", "Body", "Headers", "Signature", "Audience", "Claims", "Timestamp"}
 
 // A report collects checks.
 type report struct {
@@ -77,6 +77,14 @@ func (r *report) open(d *delivery) {
 		}
 		r.checks = append(r.checks, check{name, "open", "not reached"})
 	}
+}
+
+// function passes what is for one. Only of what is not it makes a check.
+func function(_ context.Context, d *delivery, r *report) error {
+	if d.endpoint == NoFunction {
+		return r.fail("Path", errors.New("no function is at "+shorten(d.path, 200)), "")
+	}
+	return nil
 }
 
 func method(_ context.Context, d *delivery, r *report) error {

@@ -14,7 +14,7 @@ import (
 type delivery struct {
 	id       int64
 	received time.Time
-	endpoint string
+	endpoint string // NoFunction if the path is of none
 	method   string
 	path     string
 	query    string // as received, the URL token included

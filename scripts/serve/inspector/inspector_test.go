@@ -382,6 +382,39 @@ func TestNoKeys(t *testing.T) {
 	}
 }
 
+// What a message does not have is empty in its JSON, not null.
+func TestCopyOfAnEmptyMessage(t *testing.T) {
+	v := viewMessage(&message{"projects/p/topics/t", &pubsubpb.PubsubMessage{MessageId: "1"}})
+	if !strings.Contains(v.Copy, `"attributes": {}`) || !strings.Contains(v.Copy, `"data": ""`) {
+		t.Error(v.Copy)
+	}
+}
+
+// A request for no function is shown with the reason, and cannot be sent again.
+func TestNoFunction(t *testing.T) {
+	l := newLab(t)
+	l.status, l.log = http.StatusNotFound, logLine{Outcome: "no_function"}
+	a := l.outgoing(webhook.V1)
+	server := httptest.NewServer(l.Watch(NoFunction, http.HandlerFunc(l.function)))
+	defer server.Close()
+	a.url = server.URL + "/staticwebhook?token=" + urlToken
+	if err := a.send(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	d := l.latest(1)
+	if want := (check{"Path", "fail", "no function is at /staticwebhook"}); d.checks[0] != want || d.checks[1].Mark != "open" {
+		t.Errorf("checks %v, want %v and nothing reached", d.checks, want)
+	}
+	_, page := l.ask("/inspector/deliveries/1", "")
+	if !strings.Contains(page, "no_function") || !strings.Contains(page, "It was for no function, so it cannot be sent again.") ||
+		strings.Contains(page, "data-again") || strings.Contains(page, urlToken) {
+		t.Errorf("shown as\n%s", page)
+	}
+	if status, text := l.ask("/inspector/deliveries/1/again", `{"anew": true}`); status != http.StatusUnprocessableEntity || !strings.Contains(text, "no function") {
+		t.Errorf("again: %d %s", status, text)
+	}
+}
+
 // A page gets the list, then what happens; when serve ends, so does it.
 func TestEvents(t *testing.T) {
 	l := newLab(t)

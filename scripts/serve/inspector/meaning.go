@@ -12,6 +12,7 @@ var meanings = map[string]meaning{
 	"busy":      {"calm", "Genuine, but another copy of it is being handled at this moment. The 503 and its Retry-After have the sender come back when that copy is done, or its owner is known to be dead."},
 
 	"method":       {"warn", "Deliveries are POSTs. Anything else is answered 405 and looked at no further."},
+	"no_function":  {"warn", "No function is at this path, so it reached none: the sender has another URL than the one that serve printed."},
 	"malformed":    {"warn", "It is not a delivery at all: a header is missing, doubled, or not in the one form that can be verified. No key was asked."},
 	"too_large":    {"warn", "The body is over the limit of 1 MiB. It was not read to its end, and no signature was checked."},
 	"unauthorized": {"warn", "The URL does not carry this endpoint's token. Google signs for every customer of the API, so only the token says that the job was ours. The body was not looked at."},

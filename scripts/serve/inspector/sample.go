@@ -173,6 +173,9 @@ func (s *Sender) again(ctx context.Context, d *delivery, anew bool) error {
 	if !d.whole() {
 		return errors.New("its body is not kept in full, so it cannot be sent again")
 	}
+	if d.endpoint == NoFunction {
+		return errors.New("it was for no function, so it cannot be sent again")
+	}
 	scheme, url := webhook.V1a, withoutQuery(s.DynamicURL)
 	switch {
 	case d.endpoint == webhook.StaticEndpoint:

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/geminihook/geminihook/scripts/internal/messages"
 )
 
 // maxShown is how much of a body or a header is shown, in bytes.
@@ -32,7 +34,7 @@ type view struct {
 
 	Message *messageView
 	Request requestView
-	Whole   bool // the body is kept in full
+	Whole   bool // the body is kept in full, and goes to a function
 }
 
 type recordView struct {
@@ -61,7 +63,7 @@ func (in *Inspector) view(r *http.Request, d *delivery) *view {
 	outcome := d.outcome()
 	v := &view{
 		row: d.row(), Meaning: meaningOf(outcome).Text, Logged: d.log.Error, RetryAfter: d.retryAfter,
-		Checks: d.checks, Refused: !taken[outcome], Request: viewRequest(d), Whole: d.whole(),
+		Checks: d.checks, Refused: !taken[outcome], Request: viewRequest(d), Whole: d.whole() && d.endpoint != NoFunction,
 	}
 	decided := d.log.Outcome != "" && outcome != "unavailable"
 	v.Disagrees = decided && failed(d.checks) == taken[outcome]
@@ -101,7 +103,8 @@ func viewMessage(m *message) *messageView {
 	for _, name := range slices.Sorted(maps.Keys(m.Attributes)) {
 		v.Attributes = append(v.Attributes, pair{name, m.Attributes[name]})
 	}
-	whole := map[string]any{"topic": m.topic, "messageId": m.MessageId, "attributes": m.Attributes, "data": m.Data} // data in base64
+	attributes, data := messages.Parts(m.PubsubMessage)
+	whole := map[string]any{"topic": m.topic, "messageId": m.MessageId, "attributes": attributes, "data": data} // data in base64
 	if json.Valid(m.Data) {
 		whole["data"] = json.RawMessage(m.Data)
 	}

@@ -16,6 +16,9 @@ const maxBody = 1 << 20
 // puts it into its log line, which is how the line finds the request again.
 const executionHeader = "Function-Execution-Id"
 
+// NoFunction is the endpoint of what is for none.
+const NoFunction = ""
+
 // Watch shows what goes through next, which serves an endpoint. It changes nothing
 // but the execution id.
 func (in *Inspector) Watch(endpoint string, next http.Handler) http.Handler {
