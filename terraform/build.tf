@@ -7,6 +7,7 @@ resource "google_storage_bucket" "source" {
   uniform_bucket_level_access = true
   public_access_prevention    = "enforced"
   force_destroy               = true # it holds nothing that Terraform cannot make again
+  labels                      = local.labels
 }
 
 resource "google_artifact_registry_repository" "images" {
@@ -15,6 +16,7 @@ resource "google_artifact_registry_repository" "images" {
   repository_id = var.name
   format        = "DOCKER"
   description   = "Images of the functions"
+  labels        = local.labels
 
   # Every deployment leaves an image behind. The last few stay, for a rollback.
   cleanup_policies {

@@ -5,10 +5,12 @@
 #	terraform/check.sh         all of that
 #	terraform/check.sh plan    prints the mocked plans of all runs, as
 #	                           `terraform test -json -verbose` does: Go tests read them
+#	terraform/check.sh graph   prints which resource depends on which
 #
-# The providers' schemas come from the public registry, or from a stand-in for it
-# beside the checkout. Where there is neither, or no terraform, this says so on
-# standard error and ends with 3 (checking: with 0, unless REQUIRE_TERRAFORM=1).
+# The providers' schemas come from the public registry, or from where Terraform's own
+# configuration file (TF_CLI_CONFIG_FILE) says. If they cannot be had, or there is no
+# terraform, this says so on standard error and exits with 3 (check: with 0, unless
+# REQUIRE_TERRAFORM=1).
 set -eu
 
 cd "$(dirname "$0")"
@@ -27,21 +29,22 @@ once() (
 	"$@"
 ) 9>"${TMPDIR:-/tmp}/geminihook-terraform-init-$(id -u)"
 
+# overridden reports whether Terraform's configuration file names a provider of its
+# own in dev_overrides. Such a provider is not installed: init would ask the registry.
+overridden() {
+	grep -qs '^[^#]*"hashicorp/google" *=' "${TF_CLI_CONFIG_FILE:-$HOME/.terraformrc}"
+}
+
 command -v terraform >/dev/null || skip "no terraform in PATH"
 
-stand_in=../../shared/terraform/offline.sh
-if [ -z "${TF_OFFLINE:-}" ] && [ -x "$stand_in" ]; then
-	settings=$("$stand_in")
-	eval "$settings"
-fi
-if [ -n "${TF_OFFLINE:-}" ]; then
+if overridden; then
 	# Of its own, so that several may run at once.
 	TF_DATA_DIR=$(mktemp -d)
 	export TF_DATA_DIR
 	trap 'rm -rf "$TF_DATA_DIR"' EXIT
 	terraform get >/dev/null
 elif ! once terraform init -backend=false -input=false -no-color >&2; then
-	skip "the providers can be had neither from the registry nor from a stand-in"
+	skip "the providers can be had neither from the registry nor through TF_CLI_CONFIG_FILE"
 fi
 
 case $mode in
@@ -53,8 +56,11 @@ check)
 plan)
 	terraform test -json -verbose
 	;;
+graph)
+	terraform graph
+	;;
 *)
-	echo "usage: $0 [check|plan]" >&2
+	echo "usage: $0 [check|plan|graph]" >&2
 	exit 2
 	;;
 esac

@@ -35,7 +35,7 @@ locals {
     [
       { kind = "STACKED_BAR", title = "Secrets and keys that could not be read anew",
       query = "sum by (of) (increase(${local.series.refresh_failures}${local.interval}))" },
-      { kind = "STACKED_BAR", title = "429 and 5xx, by us or by the platform",
+      { kind = "STACKED_BAR", title = "403, 404, 429 and 5xx, by us or by the platform",
       query = "sum by (service_name, response_code) (increase(${local.refused_by_platform}${local.interval}))" },
     ],
     [
@@ -45,8 +45,13 @@ locals {
   ]
 }
 
+# The dashboard is created last and destroyed first: everything else is upstream of
+# it. With deletion protection on, `terraform destroy` therefore ends at the dashboard's
+# refusal, before it has destroyed anything; otherwise it would destroy the functions
+# first and be refused at the database after that.
 resource "google_monitoring_dashboard" "this" {
-  project = local.project
+  project         = local.project
+  deletion_policy = local.deletion_policy
 
   dashboard_json = jsonencode({
     displayName = var.name
@@ -67,4 +72,17 @@ resource "google_monitoring_dashboard" "this" {
       }]])
     }
   })
+
+  # What its queries do not name.
+  depends_on = [
+    module.static,
+    module.dynamic,
+    google_firestore_field.job_id,
+    google_firestore_field.unindexed,
+    google_logging_project_exclusion.dynamic_requests,
+    google_monitoring_alert_policy.this,
+    google_pubsub_subscription_iam_member.dead_letter,
+    google_pubsub_topic_iam_member.dead_letter,
+    terraform_data.installation,
+  ]
 }

@@ -7,7 +7,7 @@ locals {
 resource "google_firestore_database" "this" {
   project                 = local.project
   name                    = var.name
-  location_id             = coalesce(var.firestore_location, var.region)
+  location_id             = local.installation.firestore_location
   type                    = "FIRESTORE_NATIVE"
   database_edition        = "STANDARD"
   delete_protection_state = var.deletion_protection ? "DELETE_PROTECTION_ENABLED" : "DELETE_PROTECTION_DISABLED"

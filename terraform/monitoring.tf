@@ -1,14 +1,18 @@
 # Who is told, when, and to read which page.
 
 locals {
-  subscriptions = join("|", [for subscription in google_pubsub_subscription.route : subscription.name])
+  # In a regular expression. Of the characters that a topic's id may hold, only . and +
+  # mean anything in one. In brackets they need no backslash, which would have to be
+  # doubled inside a PromQL string.
+  subscriptions = join("|", [for subscription in google_pubsub_subscription.route : replace(subscription.name, "/([.+])/", "[$1]")])
   backlog       = "pubsub_googleapis_com:subscription_oldest_unacked_message_age{monitored_resource=\"pubsub_subscription\",subscription_id=~\"${local.subscriptions}\"}"
   dead_letters  = "pubsub_googleapis_com:subscription_num_undelivered_messages{monitored_resource=\"pubsub_subscription\",subscription_id=\"${google_pubsub_subscription.dead_letter.name}\"}"
   refused_by_platform = join("", [
     "run_googleapis_com:request_count{monitored_resource=\"cloud_run_revision\",",
-    "service_name=~\"${module.static.name}|${module.dynamic.name}\",response_code=~\"429|5..\"}",
+    "service_name=~\"${module.static.name}|${module.dynamic.name}\",response_code=~\"403|404|429|5..\"}",
   ])
-  threshold = var.alert_thresholds
+  check_passed = "monitoring_googleapis_com:uptime_check_check_passed{monitored_resource=\"uptime_url\",check_id="
+  threshold    = var.alert_thresholds
 
   # An alert is named after its page in runbooks/. It has either queries, any of
   # which may set it off, or the filter of a log entry that is news the first time.
@@ -39,7 +43,8 @@ locals {
       queries = {
         "The receiver answered 503" = {
           query = join("", [
-            "sum(increase(${local.series.deliveries}{outcome=\"unavailable\"}[30m])) / sum(increase(${local.series.deliveries}[30m])) > ${local.threshold.unavailable_ratio}",
+            "sum(increase(${local.series.deliveries}{outcome=\"unavailable\"}[30m]))",
+            " / sum(increase(${local.series.deliveries}{outcome=~\"${join("|", local.ours_to_take)}\"}[30m])) > ${local.threshold.unavailable_ratio}",
             " and sum(increase(${local.series.deliveries}{outcome=\"unavailable\"}[30m])) > 2",
           ])
           duration = "0s"
@@ -50,6 +55,18 @@ locals {
             "sum(increase(${local.refused_by_platform}[30m]))",
             " - (sum(increase(${local.series.deliveries}{outcome=~\"busy|unavailable\"}[30m])) or vector(0)) > 5",
           ])
+          duration = "0s"
+        }
+      }
+    }
+    unreachable = {
+      title    = "A function does not answer"
+      severity = "CRITICAL"
+      # Half of the checks of ten minutes: two from each of six places. One place that
+      # fails is the checker's trouble.
+      queries = { for key, check in google_monitoring_uptime_check_config.function :
+        "No 405 to a GET: ${local.names[key]}" => {
+          query    = "avg(avg_over_time(${local.check_passed}\"${check.uptime_check_id}\"}[10m])) < 0.5"
           duration = "0s"
         }
       }
@@ -114,7 +131,7 @@ resource "google_monitoring_alert_policy" "this" {
   severity              = each.value.severity
   combiner              = "OR"
   notification_channels = var.notification_channels
-  user_labels           = merge({ app = var.name }, var.labels)
+  user_labels           = local.labels
 
   dynamic "conditions" {
     for_each = lookup(each.value, "queries", {})

@@ -51,7 +51,7 @@ output "topics" {
 }
 
 output "subscriptions" {
-  description = "What takes from a topic: topic = subscription."
+  description = "The subscription of each topic, retired topics included: topic = subscription."
   value       = { for topic, subscription in google_pubsub_subscription.route : topic => subscription.name }
 }
 

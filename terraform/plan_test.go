@@ -61,13 +61,13 @@ func (p plan) output(t *testing.T, name string, to any) {
 	}
 }
 
-var errNoTerraform = errors.New("neither Terraform's registry nor a stand-in for it is at hand")
+var errNoTerraform = errors.New("no terraform, or no providers")
 
-// run has Terraform run its own tests, once, and returns their plans by the names of
-// the runs; with an error where one failed, and such plans as there are.
-var run = sync.OnceValues(func() (map[string]plan, error) {
-	// `go test` remembers results by the files that the test itself has opened.
-	for _, pattern := range []string{"*.tf", "*/*.tf", "tests/*", "check.sh"} {
+// check runs check.sh in a mode that prints something, and returns that.
+func check(mode string) ([]byte, error) {
+	// `go test` remembers results by the files and variables that the test itself has
+	// read.
+	for _, pattern := range []string{"*.tf", "*/*.tf", "tests/*", "check.sh", os.Getenv("TF_CLI_CONFIG_FILE")} {
 		files, _ := filepath.Glob(pattern)
 		for _, file := range files {
 			if _, err := os.ReadFile(file); err != nil {
@@ -76,14 +76,27 @@ var run = sync.OnceValues(func() (map[string]plan, error) {
 		}
 	}
 	var out, log bytes.Buffer
-	cmd := exec.Command("./check.sh", "plan")
+	cmd := exec.Command("./check.sh", mode)
 	cmd.Stdout, cmd.Stderr = &out, &log
-	failed := cmd.Run()
-	if exit := new(exec.ExitError); errors.As(failed, &exit) && exit.ExitCode() == 3 {
+	err := cmd.Run()
+	if exit := new(exec.ExitError); errors.As(err, &exit) && exit.ExitCode() == 3 {
 		return nil, fmt.Errorf("%w: %s", errNoTerraform, &log)
 	}
+	if err != nil {
+		err = fmt.Errorf("%w\n%s", err, &log)
+	}
+	return out.Bytes(), err
+}
+
+// run has Terraform run its own tests, once, and returns their plans by the names of
+// the runs; with an error where one failed, and such plans as there are.
+var run = sync.OnceValues(func() (map[string]plan, error) {
+	out, failed := check("plan")
+	if errors.Is(failed, errNoTerraform) {
+		return nil, failed
+	}
 	plans := make(map[string]plan)
-	lines := bufio.NewScanner(&out)
+	lines := bufio.NewScanner(bytes.NewReader(out))
 	lines.Buffer(nil, 64<<20)
 	for lines.Scan() {
 		var line struct {
@@ -101,9 +114,6 @@ var run = sync.OnceValues(func() (map[string]plan, error) {
 		case line.Diagnostic.Severity == "error":
 			failed = errors.Join(failed, fmt.Errorf("run %s: %s: %s", line.Run, line.Diagnostic.Summary, line.Diagnostic.Detail))
 		}
-	}
-	if failed != nil {
-		failed = fmt.Errorf("%w\n%s", failed, &log)
 	}
 	return plans, errors.Join(failed, lines.Err())
 })

@@ -1,11 +1,21 @@
 # Where deliveries go, and who takes them from there.
 
 locals {
-  topics         = toset(values(var.routes))
-  retention      = "${var.message_retention_days * 86400}s"
+  topics    = toset(concat(values(var.routes), tolist(var.retired_topics)))
+  retention = "${var.message_retention_days * 86400}s"
+
+  # What is on a topic or a subscription was answered 204 and is not sent again.
+  deletion_policy = var.deletion_protection ? "PREVENT" : "DELETE"
+
   pubsub_agent   = "serviceAccount:service-${local.project_number}@gcp-sa-pubsub.iam.gserviceaccount.com"
   pubsub_writers = { static = module.static.member, dynamic = module.dynamic.member }
 }
+
+# A route that is moved to another topic leaves the old topic, its subscription and
+# its grants behind, to be destroyed. All three are created before they are destroyed,
+# for the order that this imposes: the function is changed first. Without it the grants
+# would go first, the protected topic would then refuse to go, and the function, never
+# changed, would publish without a grant.
 
 resource "google_pubsub_topic" "route" {
   for_each = local.topics
@@ -13,6 +23,12 @@ resource "google_pubsub_topic" "route" {
   project                    = local.project
   name                       = each.key
   message_retention_duration = local.retention
+  deletion_policy            = local.deletion_policy
+  labels                     = local.labels
+
+  lifecycle {
+    create_before_destroy = true
+  }
 }
 
 resource "google_pubsub_topic_iam_member" "route" {
@@ -25,6 +41,10 @@ resource "google_pubsub_topic_iam_member" "route" {
   topic   = google_pubsub_topic.route[each.value.topic].name
   role    = "roles/pubsub.publisher"
   member  = local.pubsub_writers[each.value.writer]
+
+  lifecycle {
+    create_before_destroy = true
+  }
 }
 
 resource "google_pubsub_subscription" "route" {
@@ -35,6 +55,8 @@ resource "google_pubsub_subscription" "route" {
   topic                      = google_pubsub_topic.route[each.key].name
   ack_deadline_seconds       = var.ack_deadline_seconds
   message_retention_duration = local.retention
+  deletion_policy            = local.deletion_policy
+  labels                     = local.labels
 
   expiration_policy {
     ttl = "" # never, however long nobody subscribes
@@ -47,12 +69,18 @@ resource "google_pubsub_subscription" "route" {
     dead_letter_topic     = google_pubsub_topic.dead_letter.id
     max_delivery_attempts = var.max_delivery_attempts
   }
+
+  lifecycle {
+    create_before_destroy = true
+  }
 }
 
 resource "google_pubsub_topic" "dead_letter" {
   project                    = local.project
   name                       = "${var.name}-dead-letter"
   message_retention_duration = local.retention
+  deletion_policy            = local.deletion_policy
+  labels                     = local.labels
 }
 
 resource "google_pubsub_subscription" "dead_letter" {
@@ -61,6 +89,8 @@ resource "google_pubsub_subscription" "dead_letter" {
   topic                      = google_pubsub_topic.dead_letter.name
   ack_deadline_seconds       = var.ack_deadline_seconds
   message_retention_duration = local.retention
+  deletion_policy            = local.deletion_policy
+  labels                     = local.labels
 
   expiration_policy {
     ttl = ""

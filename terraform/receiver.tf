@@ -9,7 +9,8 @@ locals {
   # Known before the functions exist: the dynamic one is told its own URL, as the
   # audience of JWTs. A function also answers at an address on run.app; senders
   # are given this one only, so this one is the audience.
-  urls = { for key, name in local.names : key => "https://${var.region}-${var.project_id}.cloudfunctions.net/${name}" }
+  host = "${var.region}-${var.project_id}.cloudfunctions.net"
+  urls = { for key, name in local.names : key => "https://${local.host}/${name}" }
 
   environment = {
     GOOGLE_CLOUD_PROJECT = var.project_id
@@ -33,17 +34,30 @@ locals {
     memory           = var.memory
     cpu              = var.cpu
     timeout_seconds  = var.timeout_seconds
+    labels           = local.labels
   }
 
-  # The functions are made last. The database takes minutes, and in that time the
-  # grants to the build account, without which the first build fails, take effect.
-  ready = [
-    google_project_iam_member.build_logs.id,
-    google_project_iam_member.build_source.id,
-    google_artifact_registry_repository_iam_member.build.id,
-    google_storage_bucket_iam_member.build.id,
-    google_firestore_field.expire_at.id,
-  ]
+  # The functions are made, and changed, after these. The database takes minutes, and
+  # in that time the grants to the build account, without which the first build
+  # fails, take effect. A revision that names a topic finds the topic, a subscription
+  # that keeps its messages, and the grant to publish. The grants need the functions'
+  # accounts, not the functions: there is no cycle.
+  ready = concat(
+    [
+      google_project_iam_member.build_logs.id,
+      google_project_iam_member.build_source.id,
+      google_artifact_registry_repository_iam_member.build.id,
+      google_storage_bucket_iam_member.build.id,
+      google_firestore_field.expire_at.id,
+    ],
+    values(google_project_iam_member.dedup)[*].id,
+    values(google_secret_manager_secret_iam_member.signing_secret)[*].id,
+    values(google_secret_manager_secret_iam_member.url_token)[*].id,
+    values(google_pubsub_topic_iam_member.route)[*].id,
+    values(google_pubsub_subscription.route)[*].id,
+    # Before a subscriber can give up on its first message.
+    [google_pubsub_subscription.dead_letter.id],
+  )
 }
 
 module "static" {

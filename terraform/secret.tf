@@ -7,9 +7,24 @@ resource "google_secret_manager_secret" "signing_secret" {
   project             = local.project
   secret_id           = "${var.name}-signing-secret"
   deletion_protection = var.deletion_protection
+  labels              = local.labels
 
   replication {
-    auto {}
+    dynamic "auto" {
+      for_each = local.secrets_anywhere ? [true] : []
+      content {}
+    }
+    dynamic "user_managed" {
+      for_each = local.secrets_anywhere ? [] : [true]
+      content {
+        dynamic "replicas" {
+          for_each = var.secret_locations
+          content {
+            location = replicas.value
+          }
+        }
+      }
+    }
   }
 }
 
@@ -17,13 +32,30 @@ resource "google_secret_manager_secret" "url_token" {
   project             = local.project
   secret_id           = "${var.name}-url-token"
   deletion_protection = var.deletion_protection
+  labels              = local.labels
 
   replication {
-    auto {}
+    dynamic "auto" {
+      for_each = local.secrets_anywhere ? [true] : []
+      content {}
+    }
+    dynamic "user_managed" {
+      for_each = local.secrets_anywhere ? [] : [true]
+      content {
+        dynamic "replicas" {
+          for_each = var.secret_locations
+          content {
+            location = replicas.value
+          }
+        }
+      }
+    }
   }
 }
 
 locals {
+  secrets_anywhere = length(var.secret_locations) == 0
+
   # A function reads every enabled version of its secret: it lists them, then
   # accesses each. Viewer lists, and shows the metadata of this one secret besides.
   # A role of our own with just the two permissions would be narrower by that, but

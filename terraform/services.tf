@@ -29,4 +29,8 @@ locals {
   # The bucket knows the number of the project it is in. Nobody has to look it
   # up, and no data source has to ask for it at every plan.
   project_number = google_storage_bucket.source.project_number
+
+  # Written out at each resource, not in the provider's default_labels, which no
+  # mocked plan shows.
+  labels = merge({ app = var.name }, var.labels)
 }

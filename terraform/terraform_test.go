@@ -314,18 +314,3 @@ func TestFunctionIsCallableAgainAfterItWasRecreated(t *testing.T) {
 		t.Errorf("recreated: %v, want %v", again, want)
 	}
 }
-
-func TestEverythingIsDescribed(t *testing.T) {
-	files, _ := filepath.Glob("*.tf")
-	inside, _ := filepath.Glob("function/*.tf")
-	for _, file := range append(files, inside...) {
-		for _, block := range regexp.MustCompile(`(?ms)^(variable|output) "(\w+)" \{$(.*?)^\}$`).FindAllStringSubmatch(read(t, file), -1) {
-			if !strings.Contains(block[3], "\n  description ") {
-				t.Errorf("%s: %s %s has no description", file, block[1], block[2])
-			}
-			if block[1] == "variable" && !strings.Contains(block[3], "\n  type ") {
-				t.Errorf("%s: variable %s has no type", file, block[2])
-			}
-		}
-	}
-}

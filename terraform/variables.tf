@@ -3,6 +3,7 @@
 variable "project_id" {
   description = "Id of the Google Cloud project. It must exist and have billing; nothing else is needed in it."
   type        = string
+  nullable    = false
 
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.project_id))
@@ -14,6 +15,7 @@ variable "region" {
   description = "Region of the functions, their images and the source bucket, and of the database unless firestore_location says otherwise."
   type        = string
   default     = "us-central1"
+  nullable    = false
 
   validation {
     condition     = can(regex("^[a-z]+-[a-z]+[0-9]+$", var.region))
@@ -25,10 +27,15 @@ variable "name" {
   description = "What the names of all resources but the topics begin with, and the database's name. Two installations in one project need two names, and routes to different topics."
   type        = string
   default     = "geminihook"
+  nullable    = false
 
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{2,20}[a-z0-9]$", var.name))
     error_message = "4 to 22 lower-case letters, digits and hyphens, a letter first and no hyphen last: service accounts allow 30 characters, databases no fewer than 4."
+  }
+  validation {
+    condition     = !can(regex("g[o0]{2}g", var.name))
+    error_message = "No \"goog\", \"google\" or a likeness of it: Pub/Sub and Cloud Storage refuse such names."
   }
 }
 
@@ -36,12 +43,17 @@ variable "labels" {
   description = "Labels for every resource that has labels."
   type        = map(string)
   default     = {}
+  nullable    = false
 
   validation {
     condition = alltrue([for key, value in var.labels :
       can(regex("^[a-z][a-z0-9_-]{0,62}$", key)) && can(regex("^[a-z0-9_-]{0,63}$", value))
     ])
     error_message = "Keys and values: at most 63 lower-case letters, digits, hyphens and underscores; a key begins with a letter."
+  }
+  validation {
+    condition     = length(var.labels) <= 62 && alltrue([for key in keys(var.labels) : !can(regex("^goog", key))])
+    error_message = "At most 62, and no key that begins with \"goog\": a resource may have 64, of which one is ours (app) and one the provider's (goog-terraform-provisioned)."
   }
 }
 
@@ -51,6 +63,7 @@ variable "timestamp_tolerance_seconds" {
   description = "How far a delivery's timestamp may be from now, either way."
   type        = number
   default     = 300
+  nullable    = false
 
   validation {
     condition     = var.timestamp_tolerance_seconds >= 60 && var.timestamp_tolerance_seconds <= 3600 && floor(var.timestamp_tolerance_seconds) == var.timestamp_tolerance_seconds
@@ -62,6 +75,7 @@ variable "record_retention_hours" {
   description = "How long it is remembered that a delivery was taken. The sender retries for 24 hours."
   type        = number
   default     = 72
+  nullable    = false
 
   validation {
     condition     = var.record_retention_hours * 3600 >= 86400 + var.timestamp_tolerance_seconds && var.record_retention_hours <= 8760 && floor(var.record_retention_hours) == var.record_retention_hours
@@ -73,6 +87,7 @@ variable "url_token_required" {
   description = "Whether the dynamic function demands the token in its URL. Google's keys sign for every Gemini customer: without the token, anybody's genuine delivery is taken for yours."
   type        = bool
   default     = true
+  nullable    = false
 }
 
 variable "jwt_audiences" {
@@ -90,6 +105,7 @@ variable "jwt_event_required" {
   description = "Whether JWTs whose claims carry no event are refused: nothing in them binds the body."
   type        = bool
   default     = false
+  nullable    = false
 }
 
 # How the functions run.
@@ -98,6 +114,7 @@ variable "concurrency" {
   description = "Requests that one instance serves at a time."
   type        = number
   default     = 80
+  nullable    = false
 
   validation {
     condition     = var.concurrency >= 1 && var.concurrency <= 80 && floor(var.concurrency) == var.concurrency
@@ -109,6 +126,7 @@ variable "min_instances" {
   description = "Instances of each function kept running. 0 costs nothing while idle; the first delivery then waits for a cold start, and the sender for us."
   type        = number
   default     = 0
+  nullable    = false
 
   validation {
     condition     = var.min_instances >= 0 && floor(var.min_instances) == var.min_instances && var.min_instances <= var.max_instances
@@ -120,6 +138,7 @@ variable "max_instances" {
   description = "Most instances of each function. What they cannot take is answered 429, and sent again."
   type        = number
   default     = 10
+  nullable    = false
 
   validation {
     condition     = var.max_instances >= 1 && var.max_instances <= 1000 && floor(var.max_instances) == var.max_instances
@@ -131,6 +150,7 @@ variable "memory" {
   description = "Memory of an instance."
   type        = string
   default     = "512Mi"
+  nullable    = false
 
   validation {
     condition     = contains(["256Mi", "512Mi", "1Gi", "2Gi", "4Gi"], var.memory)
@@ -142,6 +162,7 @@ variable "cpu" {
   description = "CPUs of an instance."
   type        = string
   default     = "1"
+  nullable    = false
 
   validation {
     condition     = contains(["1", "2"], var.cpu)
@@ -153,6 +174,7 @@ variable "timeout_seconds" {
   description = "When the platform gives up on a request. The receiver itself takes less than 10 seconds."
   type        = number
   default     = 15
+  nullable    = false
 
   validation {
     condition     = var.timeout_seconds >= 10 && var.timeout_seconds <= 30 && floor(var.timeout_seconds) == var.timeout_seconds
@@ -171,6 +193,7 @@ variable "routes" {
     video       = "gemini-video"
     "*"         = "gemini-other"
   }
+  nullable = false
 
   validation {
     condition     = contains(keys(var.routes), "*")
@@ -181,7 +204,7 @@ variable "routes" {
     error_message = "A route is *, an event type (batch.failed), or a type's first part (batch)."
   }
   validation {
-    condition     = alltrue([for topic in values(var.routes) : can(regex("^[A-Za-z][A-Za-z0-9._~%+-]{2,249}$", topic)) && !startswith(topic, "goog")])
+    condition     = alltrue([for topic in values(var.routes) : can(regex("^[A-Za-z][A-Za-z0-9._~%+-]{2,249}$", topic)) && !can(regex("^goog", topic))])
     error_message = "A topic's id: 3 to 250 letters, digits and . _ ~ % + -, a letter first, not \"goog\"."
   }
   validation {
@@ -190,10 +213,27 @@ variable "routes" {
   }
 }
 
+variable "retired_topics" {
+  description = "Topics that no route names any longer, kept with their subscriptions and grants until what is on them has been taken."
+  type        = set(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for topic in var.retired_topics : can(regex("^[A-Za-z][A-Za-z0-9._~%+-]{2,249}$", topic)) && !can(regex("^goog", topic))])
+    error_message = "Ids of topics that routes once named."
+  }
+  validation {
+    condition     = length(setintersection(var.retired_topics, concat(values(var.routes), ["${var.name}-dead-letter"]))) == 0
+    error_message = "A topic that a route names, or that dead letters go to, is not retired."
+  }
+}
+
 variable "message_retention_days" {
   description = "How long topics keep messages, to be replayed, and subscriptions what nobody has taken."
   type        = number
   default     = 7
+  nullable    = false
 
   validation {
     condition     = var.message_retention_days >= 1 && var.message_retention_days <= 31 && floor(var.message_retention_days) == var.message_retention_days
@@ -205,6 +245,7 @@ variable "ack_deadline_seconds" {
   description = "How long a subscriber has for a message before it is delivered to it again."
   type        = number
   default     = 60
+  nullable    = false
 
   validation {
     condition     = var.ack_deadline_seconds >= 10 && var.ack_deadline_seconds <= 600 && floor(var.ack_deadline_seconds) == var.ack_deadline_seconds
@@ -216,6 +257,7 @@ variable "max_delivery_attempts" {
   description = "How often a message is delivered to a subscriber before it becomes a dead letter."
   type        = number
   default     = 10
+  nullable    = false
 
   validation {
     condition     = var.max_delivery_attempts >= 5 && var.max_delivery_attempts <= 100 && floor(var.max_delivery_attempts) == var.max_delivery_attempts
@@ -236,10 +278,23 @@ variable "firestore_location" {
   }
 }
 
+variable "secret_locations" {
+  description = "Regions that the secrets are kept in. Empty: Google chooses, which the organization policy gcp.resourceLocations may forbid. It cannot be changed later."
+  type        = set(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for location in var.secret_locations : can(regex("^[a-z]+-[a-z]+[0-9]+$", location))])
+    error_message = "Regions such as europe-west1."
+  }
+}
+
 variable "deletion_protection" {
-  description = "Whether the database and the secrets resist being destroyed. To tear down: apply with false first."
+  description = "Whether the database, the secrets, the topics and the subscriptions resist being destroyed, and with them the whole installation. To tear down: apply with false first."
   type        = bool
   default     = true
+  nullable    = false
 }
 
 # Who is told.
@@ -248,10 +303,15 @@ variable "notification_channels" {
   description = "Notification channels for all alerts, by full name: projects/P/notificationChannels/N. With none, incidents only show in the console."
   type        = list(string)
   default     = []
+  nullable    = false
 
   validation {
     condition     = alltrue([for channel in var.notification_channels : can(regex("^projects/[^/]+/notificationChannels/[0-9]+$", channel))])
     error_message = "Full names: projects/P/notificationChannels/N."
+  }
+  validation {
+    condition     = length(var.notification_channels) <= 16
+    error_message = "At most 16: an alerting policy takes no more."
   }
 }
 
@@ -264,19 +324,29 @@ variable "alert_thresholds" {
     backlog_seconds   = optional(number, 3600)
     silence_hours     = optional(number, 24)
   })
-  default = {}
+  default  = {}
+  nullable = false
 
   validation {
     condition     = var.alert_thresholds.unavailable_ratio > 0 && var.alert_thresholds.unavailable_ratio < 1
     error_message = "unavailable_ratio is a share between 0 and 1."
   }
   validation {
-    condition     = alltrue([for key in ["refused", "latency_ms", "backlog_seconds"] : var.alert_thresholds[key] >= 0])
-    error_message = "Thresholds are not negative."
+    condition     = var.alert_thresholds.refused >= 0
+    error_message = "refused is not negative."
   }
   validation {
-    condition     = var.alert_thresholds.silence_hours >= 1 && floor(var.alert_thresholds.silence_hours) == var.alert_thresholds.silence_hours
-    error_message = "silence_hours is a whole number of hours, at least 1."
+    condition     = var.alert_thresholds.latency_ms >= 0 && var.alert_thresholds.latency_ms < 10000
+    error_message = "latency_ms is below 10000: an answer takes less, so that the alert would never go off."
+  }
+  validation {
+    condition     = var.alert_thresholds.backlog_seconds >= 0 && var.alert_thresholds.backlog_seconds < var.message_retention_days * 86400
+    error_message = "backlog_seconds is below message_retention_days: no message gets older."
+  }
+  validation {
+    # The query looks back seven times as far. Cloud Monitoring evaluates two years of data.
+    condition     = var.alert_thresholds.silence_hours >= 1 && 7 * var.alert_thresholds.silence_hours <= 2 * 365 * 24 && floor(var.alert_thresholds.silence_hours) == var.alert_thresholds.silence_hours
+    error_message = "silence_hours is a whole number of hours, 1 to 2502: the alert looks back seven times as far, and at most two years."
   }
 }
 
@@ -284,6 +354,7 @@ variable "runbooks_url" {
   description = "Where the runbook pages can be read: alerts link to them, and carry their text besides."
   type        = string
   default     = "https://github.com/geminihook/geminihook/blob/main/terraform/runbooks"
+  nullable    = false
 
   validation {
     condition     = can(regex("^https://[^\\s]+[^/]$", var.runbooks_url))

@@ -4,7 +4,7 @@ terraform {
   required_providers {
     google = {
       source  = "hashicorp/google"
-      version = ">= 7.0, < 8.0"
+      version = ">= 7.33, < 8.0" # deletion_policy
     }
     archive = {
       source  = "hashicorp/archive"
@@ -14,7 +14,6 @@ terraform {
 }
 
 provider "google" {
-  project        = var.project_id
-  region         = var.region
-  default_labels = merge({ app = var.name }, var.labels)
+  project = var.project_id
+  region  = var.region
 }

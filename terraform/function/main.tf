@@ -48,6 +48,7 @@ resource "google_cloudfunctions2_function" "this" {
   location    = var.settings.region
   name        = var.name
   description = var.description
+  labels      = var.settings.labels
 
   build_config {
     runtime           = "go126"

@@ -1,26 +1,31 @@
 variable "name" {
   description = "Name of the function, of its Cloud Run service and of its service account."
   type        = string
+  nullable    = false
 }
 
 variable "description" {
   description = "What the function is for."
   type        = string
+  nullable    = false
 }
 
 variable "folder" {
   description = "The function's folder in the repository: its Go files go to the archive's root."
   type        = string
+  nullable    = false
 }
 
 variable "entry_point" {
   description = "The name under which the function registers itself."
   type        = string
+  nullable    = false
 }
 
 variable "environment" {
   description = "The function's settings."
   type        = map(string)
+  nullable    = false
 }
 
 variable "settings" {
@@ -38,10 +43,13 @@ variable "settings" {
     memory           = string
     cpu              = string
     timeout_seconds  = number
+    labels           = map(string)
   })
+  nullable = false
 }
 
 variable "ready" {
   description = "What must exist before the function: anything that names it. (depends_on on the module would leave the archive unread until apply.)"
   type        = list(string)
+  nullable    = false
 }

@@ -46,7 +46,7 @@ run "apply" {
   }
 }
 
-# What these two plan is asserted by terraform_test.go.
+# What these plan is asserted by terraform_test.go and protection_test.go.
 
 run "changes_nothing_when_nothing_changed" {
   command = plan
@@ -58,4 +58,69 @@ run "recreates_a_function" {
   plan_options {
     replace = [module.static.google_cloudfunctions2_function.this]
   }
+}
+
+run "replaces_a_topic" {
+  command = plan
+
+  plan_options {
+    replace = [
+      google_pubsub_topic.route["gemini-batch"],
+      google_pubsub_subscription.route["gemini-batch"],
+      google_pubsub_topic_iam_member.route["gemini-batch/static"],
+      google_pubsub_topic_iam_member.route["gemini-batch/dynamic"],
+    ]
+  }
+}
+
+run "moves_a_route" {
+  command = plan
+
+  variables {
+    routes         = { batch = "elsewhere", interaction = "gemini-interaction", video = "gemini-video", "*" = "gemini-other" }
+    retired_topics = ["gemini-batch"]
+  }
+}
+
+# An installation keeps its identity, protected or not.
+
+run "refuses_to_rename" {
+  command = plan
+
+  variables {
+    name = "hooks"
+  }
+
+  expect_failures = [terraform_data.installation]
+}
+
+run "refuses_to_move" {
+  command = plan
+
+  variables {
+    region              = "europe-west1"
+    deletion_protection = false
+  }
+
+  expect_failures = [terraform_data.installation]
+}
+
+run "refuses_to_move_the_database" {
+  command = plan
+
+  variables {
+    firestore_location = "nam5"
+  }
+
+  expect_failures = [terraform_data.installation]
+}
+
+run "refuses_another_project" {
+  command = plan
+
+  variables {
+    project_id = "another-project"
+  }
+
+  expect_failures = [terraform_data.installation]
 }

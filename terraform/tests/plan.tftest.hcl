@@ -41,6 +41,18 @@ override_resource {
   values          = { id = "projects/a-project/topics/geminihook-dead-letter" }
 }
 
+override_resource {
+  target          = google_monitoring_uptime_check_config.function["static"]
+  override_during = plan
+  values          = { uptime_check_id = "check-of-static" }
+}
+
+override_resource {
+  target          = google_monitoring_uptime_check_config.function["dynamic"]
+  override_during = plan
+  values          = { uptime_check_id = "check-of-dynamic" }
+}
+
 variables {
   project_id = "a-project"
 }
@@ -78,6 +90,12 @@ run "defaults" {
   assert {
     condition     = google_secret_manager_secret.signing_secret.deletion_protection && google_secret_manager_secret.url_token.deletion_protection
     error_message = "The secrets are protected."
+  }
+  assert {
+    condition = alltrue([for secret in [google_secret_manager_secret.signing_secret, google_secret_manager_secret.url_token] :
+      length(secret.replication[0].auto) == 1 && length(secret.replication[0].user_managed) == 0
+    ])
+    error_message = "Unless told otherwise, Google chooses where secrets are kept."
   }
   assert {
     condition     = alltrue([for service in google_project_service.this : !service.disable_on_destroy])
@@ -170,7 +188,10 @@ run "other_values" {
     name                   = "hooks"
     firestore_location     = "eur3"
     deletion_protection    = false
-    routes                 = { "batch.failed" = "trouble", "video" = "trouble", "*" = "rest" }
+    labels                 = { team = "video" }
+    routes                 = { "batch.failed" = "trouble", "video" = "trouble", "*" = "the.re+st" }
+    retired_topics         = ["once~%"]
+    secret_locations       = ["europe-west4", "europe-west1"]
     jwt_audiences          = []
     url_token_required     = false
     message_retention_days = 1
@@ -192,15 +213,21 @@ run "other_values" {
     error_message = "A teardown is possible once protection is off."
   }
   assert {
-    condition     = toset(keys(google_pubsub_topic.route)) == toset(["trouble", "rest"])
-    error_message = "Routes may share a topic."
+    condition = alltrue([for secret in [google_secret_manager_secret.signing_secret, google_secret_manager_secret.url_token] :
+      secret.replication[0].user_managed[0].replicas[*].location == tolist(["europe-west1", "europe-west4"]) && length(secret.replication[0].auto) == 0
+    ])
+    error_message = "Secrets are kept in the regions that are named, in an order that never changes."
   }
   assert {
-    condition     = output.topics == { "batch.failed" = "trouble", "video" = "trouble", "*" = "rest" }
+    condition     = toset(keys(google_pubsub_topic.route)) == toset(["trouble", "the.re+st", "once~%"])
+    error_message = "Routes may share a topic, and a retired topic stays."
+  }
+  assert {
+    condition     = output.topics == { "batch.failed" = "trouble", "video" = "trouble", "*" = "the.re+st" }
     error_message = "The output says where each route goes."
   }
   assert {
-    condition     = google_pubsub_subscription.route["rest"].message_retention_duration == "86400s"
+    condition     = google_pubsub_subscription.route["the.re+st"].message_retention_duration == "86400s"
     error_message = "Retention follows its variable."
   }
   assert {
@@ -213,8 +240,8 @@ run "other_values" {
   }
 }
 
-# The value checks. A check that looks at a second variable is not made where that
-# one is refused, so those come apart.
+# The value checks. None of a variable's checks is made if one of them looks at a second
+# variable, and that is refused: so those come apart.
 
 run "refuses_too_little" {
   command = plan
@@ -224,6 +251,7 @@ run "refuses_too_little" {
     region                      = "europe"
     name                        = "abc"
     labels                      = { Team = "x" }
+    secret_locations            = ["europe"]
     timestamp_tolerance_seconds = 59
     jwt_audiences               = ["https://a?token=b"]
     concurrency                 = 0
@@ -236,7 +264,6 @@ run "refuses_too_little" {
     max_delivery_attempts       = 4
     firestore_location          = "europe"
     notification_channels       = ["someone@example.com"]
-    alert_thresholds            = { unavailable_ratio = 0 }
     runbooks_url                = "http://example.com"
   }
 
@@ -244,7 +271,7 @@ run "refuses_too_little" {
     var.project_id, var.region, var.name, var.labels, var.timestamp_tolerance_seconds, var.jwt_audiences,
     var.concurrency, var.max_instances, var.memory, var.cpu, var.timeout_seconds, var.message_retention_days,
     var.ack_deadline_seconds, var.max_delivery_attempts, var.firestore_location, var.notification_channels,
-    var.alert_thresholds, var.runbooks_url,
+    var.runbooks_url, var.secret_locations,
   ]
 }
 
@@ -255,7 +282,8 @@ run "refuses_too_much" {
     project_id                  = "example.com:a-project"
     region                      = "us-central1-a"
     name                        = "twenty-three-characters"
-    labels                      = { team = "Who?" }
+    labels                      = { for n in range(63) : "label-${n}" => "" }
+    notification_channels       = [for n in range(17) : "projects/a-project/notificationChannels/${n}"]
     timestamp_tolerance_seconds = 3601
     jwt_audiences               = ["a,b"]
     concurrency                 = 81
@@ -266,14 +294,13 @@ run "refuses_too_much" {
     message_retention_days      = 32
     ack_deadline_seconds        = 601
     max_delivery_attempts       = 101
-    alert_thresholds            = { unavailable_ratio = 1 }
     runbooks_url                = "https://example.com/"
   }
 
   expect_failures = [
     var.project_id, var.region, var.name, var.labels, var.timestamp_tolerance_seconds, var.jwt_audiences,
     var.concurrency, var.max_instances, var.memory, var.cpu, var.timeout_seconds, var.message_retention_days,
-    var.ack_deadline_seconds, var.max_delivery_attempts, var.alert_thresholds, var.runbooks_url,
+    var.ack_deadline_seconds, var.max_delivery_attempts, var.notification_channels, var.runbooks_url,
   ]
 }
 
@@ -288,12 +315,11 @@ run "refuses_fractions" {
     message_retention_days      = 1.5
     ack_deadline_seconds        = 10.5
     max_delivery_attempts       = 5.5
-    alert_thresholds            = { silence_hours = 1.5 }
   }
 
   expect_failures = [
     var.timestamp_tolerance_seconds, var.concurrency, var.max_instances, var.timeout_seconds,
-    var.message_retention_days, var.ack_deadline_seconds, var.max_delivery_attempts, var.alert_thresholds,
+    var.message_retention_days, var.ack_deadline_seconds, var.max_delivery_attempts,
   ]
 }
 
@@ -332,28 +358,111 @@ run "refuses_half_hours_and_blanks" {
     min_instances          = 0.5
     routes                 = { "*" = "a topic" }
     alert_thresholds       = { refused = -1 }
+    labels                 = { team = "Who?" }
   }
 
-  expect_failures = [var.record_retention_hours, var.min_instances, var.routes, var.alert_thresholds]
+  expect_failures = [var.record_retention_hours, var.min_instances, var.routes, var.alert_thresholds, var.labels]
 }
 
 run "refuses_a_topic_of_google_s" {
   command = plan
 
   variables {
+    labels           = { goog-team = "" }
     routes           = { "*" = "google-other" }
     alert_thresholds = { backlog_seconds = -1 }
   }
 
-  expect_failures = [var.routes, var.alert_thresholds]
+  expect_failures = [var.labels, var.routes, var.alert_thresholds]
+}
+
+run "refuses_a_likeness_of_google_s_name" {
+  command = plan
+
+  variables {
+    name             = "a-g00gle-hook"
+    alert_thresholds = { silence_hours = 2503 }
+  }
+
+  expect_failures = [var.name, var.alert_thresholds]
+}
+
+run "refuses_alerts_that_never_go_off" {
+  command = plan
+
+  variables {
+    name             = "my-googlehook"
+    alert_thresholds = { backlog_seconds = 604800 }
+  }
+
+  expect_failures = [var.name, var.alert_thresholds]
+}
+
+run "refuses_a_latency_that_never_comes" {
+  command = plan
+
+  variables {
+    alert_thresholds = { latency_ms = 10000 }
+    retired_topics   = ["goog-old"]
+  }
+
+  expect_failures = [var.alert_thresholds, var.retired_topics]
+}
+
+run "refuses_to_retire_a_topic_in_use" {
+  command = plan
+
+  variables {
+    retired_topics   = ["gemini-batch"]
+    alert_thresholds = { unavailable_ratio = 0 }
+  }
+
+  expect_failures = [var.retired_topics, var.alert_thresholds]
+}
+
+# Null means the default, but where a description says what else it means.
+run "takes_null_for_the_default" {
+  command = plan
+
+  variables {
+    region                 = null
+    name                   = null
+    labels                 = null
+    routes                 = null
+    retired_topics         = null
+    secret_locations       = null
+    deletion_protection    = null
+    url_token_required     = null
+    message_retention_days = null
+    notification_channels  = null
+    alert_thresholds       = { silence_hours = null }
+    runbooks_url           = null
+  }
+
+  assert {
+    condition     = output.dynamic_url == "https://us-central1-a-project.cloudfunctions.net/geminihook-dynamic" && output.url_token_required
+    error_message = "Null is the default."
+  }
 }
 
 run "refuses_the_dead_letter_topic_as_a_route" {
   command = plan
 
   variables {
-    routes = { "*" = "geminihook-dead-letter" }
+    routes           = { "*" = "geminihook-dead-letter" }
+    alert_thresholds = { unavailable_ratio = 1 }
   }
 
-  expect_failures = [var.routes]
+  expect_failures = [var.routes, var.alert_thresholds]
+}
+
+run "refuses_to_retire_the_dead_letter_topic" {
+  command = plan
+
+  variables {
+    retired_topics   = ["geminihook-dead-letter"]
+    alert_thresholds = { silence_hours = 1.5 }
+  }
+
+  expect_failures = [var.retired_topics, var.alert_thresholds]
 }

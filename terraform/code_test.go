@@ -1,0 +1,60 @@
+package terraform
+
+import (
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// What the code says of itself, for the tests that hold the configuration to it.
+
+// logged returns what the functions log: the fields of each line, by its message.
+func logged(t *testing.T) map[string][]string {
+	t.Helper()
+	fields := map[string][]string{
+		"delivery":       append(found(t, "../shared/receiver/*.go", `(?:slog\.\w+|\badd)\("(\w+)",`), "message"),
+		"refresh failed": {"message"},
+	}
+	for _, pairs := range found(t, "../shared/refresh/*.go", `"refresh failed", (.*)\)\n`) {
+		for _, field := range regexp.MustCompile(`"(\w+)",`).FindAllStringSubmatch(pairs, -1) {
+			fields["refresh failed"] = append(fields["refresh failed"], field[1])
+		}
+	}
+	return fields
+}
+
+// values returns the values of the fields that have few.
+func values(t *testing.T) map[string][]string {
+	t.Helper()
+	return map[string][]string{
+		"endpoint": found(t, "../shared/webhook/*.go", `Endpoint += "(\w+)"`),
+		"scheme":   found(t, "../shared/webhook/*.go", ` Scheme = "(\w+)"`),
+		"outcome":  found(t, "../shared/receiver/*.go", `outcome: +"(\w+)"`),
+	}
+}
+
+var eventTypes = []string{"batch.succeeded", "batch.failed", "batch.expired", "batch.cancelled", "interaction.completed",
+	"interaction.requires_action", "interaction.failed", "interaction.cancelled", "video.generated"}
+
+// found returns what the pattern's group matches in files that are not tests, each
+// once. It fails if that is nothing.
+func found(t *testing.T, files, pattern string) (all []string) {
+	t.Helper()
+	paths, _ := filepath.Glob(files)
+	for _, path := range paths {
+		if strings.HasSuffix(path, "_test.go") {
+			continue
+		}
+		for _, m := range regexp.MustCompile(pattern).FindAllStringSubmatch(read(t, path), -1) {
+			if group := m[len(m)-1]; !slices.Contains(all, group) {
+				all = append(all, group)
+			}
+		}
+	}
+	if len(all) == 0 {
+		t.Fatalf("nothing in %s is %s", files, pattern)
+	}
+	return all
+}

@@ -1,0 +1,132 @@
+package terraform
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// dependencies returns what each resource depends on, at any remove, by the addresses
+// of resources without their keys.
+func dependencies(t *testing.T) map[string]map[string]bool {
+	t.Helper()
+	planned(t, "defaults") // skips the test if there is no Terraform
+	out, err := check("graph")
+	if err != nil {
+		t.Fatal(err)
+	}
+	direct := make(map[string][]string)
+	for _, edge := range regexp.MustCompile(`"([^"]+)" -> "([^"]+)";`).FindAllStringSubmatch(string(out), -1) {
+		direct[edge[1]] = append(direct[edge[1]], edge[2])
+	}
+	all := make(map[string]map[string]bool)
+	var visit func(from, at string)
+	visit = func(from, at string) {
+		for _, next := range direct[at] {
+			if !all[from][next] {
+				all[from][next] = true
+				visit(from, next)
+			}
+		}
+	}
+	for from := range direct {
+		all[from] = make(map[string]bool)
+		visit(from, from)
+	}
+	return all
+}
+
+// A function that is deployed finds all that it needs, from its first request on.
+func TestFunctionsComeAfterWhatTheyNeed(t *testing.T) {
+	all := dependencies(t)
+	for _, function := range []string{"static", "dynamic"} {
+		address := "module." + function + ".google_cloudfunctions2_function.this"
+		for _, needed := range []string{
+			"google_firestore_field.expire_at",
+			"google_project_iam_member.dedup",
+			"google_pubsub_subscription.dead_letter",
+			"google_pubsub_subscription.route",
+			"google_pubsub_topic.route",
+			"google_pubsub_topic_iam_member.route",
+			"google_secret_manager_secret_iam_member.signing_secret",
+			"google_secret_manager_secret_iam_member.url_token",
+		} {
+			if !all[address][needed] {
+				t.Errorf("%s may come before %s", address, needed)
+			}
+		}
+	}
+}
+
+// Terraform destroys a resource after all that depend on it. The dashboard depends on
+// everything, so that its refusal ends `terraform destroy` before anything is gone.
+func TestProtectionRefusesBeforeAnythingIsDestroyed(t *testing.T) {
+	const first = "google_monitoring_dashboard.this"
+	upstream := dependencies(t)[first]
+	for _, r := range planned(t, "defaults").Resources {
+		address := regexp.MustCompile(`\[.*\]$`).ReplaceAllString(r.Address, "")
+		if r.Mode == "managed" && address != first && !upstream[address] {
+			t.Errorf("%s could be destroyed before %s refuses: name it in depends_on there", address, first)
+		}
+	}
+}
+
+func TestWhatWasAcceptedIsProtected(t *testing.T) {
+	for run, want := range map[string]string{"defaults": "PREVENT", "other_values": "DELETE"} { // deletion_protection is false there
+		var of []resource
+		for _, kind := range []string{"google_pubsub_topic", "google_pubsub_subscription", "google_monitoring_dashboard"} {
+			of = append(of, planned(t, run).of(kind)...)
+		}
+		for _, r := range of {
+			if got := r.text("deletion_policy"); got != want {
+				t.Errorf("%s, %s: deletion_policy is %q, want %q", run, r.Address, got, want)
+			}
+		}
+		if len(of) < 9 {
+			t.Errorf("%s: %d resources, want at least 9", run, len(of))
+		}
+	}
+}
+
+// Terraform destroys a removed resource before it changes those that depend on it,
+// unless the resource is created before it is destroyed: then after.
+func TestGrantsOutliveTheRevisionsThatUseThem(t *testing.T) {
+	replaced := 0
+	for _, r := range planned(t, "replaces_a_topic").Resources {
+		if !slices.Contains(r.Change.Actions, "delete") || !strings.HasPrefix(r.Type, "google_pubsub_") {
+			continue
+		}
+		replaced++
+		if !slices.Equal(r.Change.Actions, []string{"create", "delete"}) {
+			t.Errorf("%s: %v: it goes before the functions are changed", r.Address, r.Change.Actions)
+		}
+	}
+	if replaced < 4 {
+		t.Errorf("%d replaced, want topic, subscription and two grants", replaced)
+	}
+}
+
+func TestRouteMovesWithoutLoss(t *testing.T) {
+	actions := make(map[string][]string)
+	for _, r := range planned(t, "moves_a_route").Resources {
+		actions[r.Address] = r.Change.Actions
+		if slices.Contains(r.Change.Actions, "delete") {
+			t.Errorf("%s: %v", r.Address, r.Change.Actions)
+		}
+	}
+	for _, address := range []string{
+		`google_pubsub_topic.route["elsewhere"]`, `google_pubsub_subscription.route["elsewhere"]`,
+		`google_pubsub_topic_iam_member.route["elsewhere/static"]`, `google_pubsub_topic_iam_member.route["elsewhere/dynamic"]`,
+	} {
+		if !slices.Equal(actions[address], []string{"create"}) {
+			t.Errorf("%s: %v, want it to be created", address, actions[address])
+		}
+	}
+	for _, function := range []string{"static", "dynamic"} {
+		address := "module." + function + ".google_cloudfunctions2_function.this"
+		if !slices.Equal(actions[address], []string{"update"}) {
+			t.Errorf("%s: %v, want it to be updated", address, actions[address])
+		}
+	}
+}

@@ -1,0 +1,179 @@
+package terraform
+
+import (
+	"maps"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+func TestRunbooks(t *testing.T) {
+	pages, _ := filepath.Glob("runbooks/*.md")
+	for _, page := range pages {
+		text := read(t, page)
+		if n := utf8.RuneCountInString(text); n > 8192 || len(text) > 10240 {
+			t.Errorf("%s: %d characters, of the 8192 that an alert can carry", page, n)
+		}
+		if strings.Contains(text, "${") {
+			t.Errorf("%s: Cloud Monitoring would replace ${…}", page)
+		}
+		var headings []string
+		for line := range strings.Lines(text) {
+			if heading, ok := strings.CutPrefix(line, "## "); ok {
+				headings = append(headings, strings.TrimSpace(heading))
+			}
+		}
+		if want := []string{"What it means", "Whose fault", "What to look at", "What to do"}; !slices.Equal(headings, want) {
+			t.Errorf("%s: headings %q, want %q", page, headings, want)
+		}
+		for _, other := range regexp.MustCompile(`[a-z-]+\.md`).FindAllString(text, -1) {
+			if !slices.Contains(pages, "runbooks/"+other) {
+				t.Errorf("%s: there is no %s", page, other)
+			}
+		}
+	}
+}
+
+// Sources of what the runbooks claim.
+const (
+	headersGo  = "../shared/webhook/headers.go"
+	refreshGo  = "../shared/refresh/refresh.go"
+	secretGo   = "../shared/secret/secret.go"
+	jwksGo     = "../shared/jwks/jwks.go"
+	monitoring = "monitoring.tf"
+)
+
+// claims are the phrases by which runbooks tell a time, or what the code says, and the
+// text of the code that makes them true. Every time in a page is in one of its phrases.
+var claims = []struct {
+	pages  string // a pattern
+	phrase string
+	file   string
+	code   string // an expression
+}{
+	{"secret.md", "refused within 5 minutes", refreshGo, `const FreshFor = 5 \* time\.Minute`},
+	{"secret.md", "serve for up to an hour", secretGo, `usableFor = time\.Hour`},
+	{"secret.md", "notice within a minute", refreshGo, `maxBackoff = time\.Minute`},
+	{"secret.md", "found no enabled version", secretGo, `has no enabled version`},
+	{"unavailable.md", "Keys once read serve for 24 hours", jwksGo, `usableFor = 24 \* time\.Hour`},
+	{"unavailable.md", "the signing secret, the URL token,", secretGo, `Cache\[T\]\{Name: label,`},
+	{"unavailable.md", "the signing secret, the URL token,", "../functions/static/function.go", `"signing secret"`},
+	{"unavailable.md", "the signing secret, the URL token,", "../functions/dynamic/function.go", `"url token"`},
+	{"unavailable.md", "the signing keys,", jwksGo, `"signing keys"`},
+	{"unavailable.md", "the claim,", "../shared/dedup/*.go", `Errorf\("claim: `},
+	{"unavailable.md", "the publish.", "../shared/publish/publish.go", `Errorf\("publish to `},
+	{"stale.md", "five minutes unless set otherwise", headersGo, `DefaultTolerance = 5 \* time\.Minute`},
+	{"stale.md", "What was refused for a day", headersGo, `RetriedFor = 24 \* time\.Hour`},
+	{"stale.md", "(at most 3600)", "variables.tf", `timestamp_tolerance_seconds <= 3600 `},
+	{"refused.md", "In ten minutes", monitoring, `\[10m\]\)\) > \$\{local\.threshold\.refused\}`},
+	{"latency.md", "For a quarter of an hour", monitoring, `\$\{local\.threshold\.latency_ms\}"\n +duration = "900s"`},
+	{"latency.md", "latency_ms>3000", "variables.tf", `latency_ms +=[ ]optional\(number, 3000\)`},
+	{"silence.md", "seven times as long", monitoring, `7 \* local\.threshold\.silence_hours`},
+	{"unreachable.md", "every 5 minutes from six places", "uptime.tf", `period +=[ ]"300s" # from each of six places`},
+	{"unreachable.md", "For about 5 minutes at least half", monitoring, `\[10m\]\)\) < 0\.5"`},
+	{".*", "for 24 hours", headersGo, `RetriedFor = 24 \* time\.Hour`},
+	{".*", "within 24 hours", headersGo, `RetriedFor = 24 \* time\.Hour`},
+}
+
+var aTime = regexp.MustCompile(`(?i)\b(?:\d+|an?|one|two|three|four|five|six|seven|ten|quarter of an|half an) (?:second|minute|hour|day|week)s?\b`)
+
+func TestRunbooksTellTheTruth(t *testing.T) {
+	pages, _ := filepath.Glob("runbooks/*.md")
+	made := make([]bool, len(claims))
+	for _, page := range pages {
+		text := read(t, page)
+		for i, claim := range claims {
+			if regexp.MustCompile("^(?:"+claim.pages+")$").MatchString(filepath.Base(page)) && strings.Contains(text, claim.phrase) {
+				made[i] = true
+				found(t, claim.file, claim.code)
+			}
+		}
+		for i, claim := range claims {
+			if made[i] && regexp.MustCompile("^(?:"+claim.pages+")$").MatchString(filepath.Base(page)) {
+				text = strings.ReplaceAll(text, claim.phrase, "")
+			}
+		}
+		for _, other := range aTime.FindAllString(text, -1) {
+			t.Errorf("%s: %q: no claim says what makes it true", page, other)
+		}
+		if strings.Contains(text, "release") {
+			t.Errorf("%s speaks of releases: there are commits", page)
+		}
+	}
+	for i, claim := range claims {
+		if !made[i] {
+			t.Errorf("no page %s says %q", claim.pages, claim.phrase)
+		}
+	}
+}
+
+// Every word in code is one that the code, the configuration or a command knows.
+func TestRunbooksNameWhatThereIs(t *testing.T) {
+	known := vocabulary(t)
+	pages, _ := filepath.Glob("runbooks/*.md")
+	for _, page := range pages {
+		for _, span := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(read(t, page), -1) {
+			switch code := span[1]; {
+			case strings.HasPrefix(code, "jsonPayload."):
+				logFilter(t, page, ofService+`"delivery" AND `+code)
+			case strings.HasPrefix(code, "gcloud "), strings.HasPrefix(code, "curl "), strings.HasPrefix(code, "terraform "):
+			case strings.HasPrefix(code, "go run ./scripts/webhooks "):
+				webhooksCommand(t, page, strings.TrimPrefix(code, "go run ./scripts/webhooks "))
+			default:
+				name, rest, _ := strings.Cut(code, " ")
+				switch {
+				case slices.Contains(known["command"], name) && !slices.Contains(known["other"], name):
+					webhooksCommand(t, page, code)
+				case rest != "" && !strings.HasPrefix(rest, "= "),
+					!slices.ContainsFunc(slices.Collect(maps.Values(known)), func(words []string) bool { return slices.Contains(words, name) }):
+					t.Errorf("%s: nothing is called %q", page, code)
+				}
+			}
+		}
+	}
+}
+
+func vocabulary(t *testing.T) map[string][]string {
+	t.Helper()
+	lines := logged(t)
+	return map[string][]string{
+		"field":     append(lines["delivery"], lines["refresh failed"]...),
+		"value":     slices.Concat(slices.Collect(maps.Values(values(t)))...),
+		"attribute": found(t, "../shared/publish/message.go", `"((?:ce-|content-)\w+)"`),
+		"variable":  found(t, "variables.tf", `(?m)^variable "(\w+)"`),
+		"threshold": {"alert_thresholds.silence_hours", "silence_hours"},
+		"command":   found(t, "../scripts/webhooks/*.go", `\tname: +"([\w-]+)",`),
+		// What others have named.
+		"other": {"aud", "webhook-timestamp", "enabled", "allUsers", "roles/run.invoker", `logName:"uptime_checks"`, "--auto-ack"},
+	}
+}
+
+// webhooksCommand checks that a command is one of scripts/webhooks, with its flags.
+func webhooksCommand(t *testing.T, where, line string) {
+	t.Helper()
+	words := strings.Fields(line)
+	if !slices.Contains(found(t, "../scripts/webhooks/*.go", `\tname: +"([\w-]+)",`), words[0]) {
+		t.Errorf("%s: webhooks has no command %s", where, words[0])
+	}
+	for _, flag := range words[1:] {
+		if !slices.Contains(found(t, "../scripts/webhooks/*.go", `Var\(&\w+\.\w+, "([\w-]+)"`), strings.TrimPrefix(flag, "-")) {
+			t.Errorf("%s: webhooks %s has no flag %s", where, words[0], flag)
+		}
+	}
+	if words[0] == "delete" && !slices.Contains(words, "-yes") {
+		t.Errorf("%s: webhooks delete changes nothing without -yes", where)
+	}
+}
+
+func TestReadmeNamesCommandsThatDoWhatItSays(t *testing.T) {
+	commands := regexp.MustCompile(`go run \./scripts/webhooks ([a-z-]+(?: -[a-z-]+)*)`).FindAllStringSubmatch(read(t, "../README.md"), -1)
+	if len(commands) < 5 {
+		t.Errorf("%d commands", len(commands))
+	}
+	for _, command := range commands {
+		webhooksCommand(t, "README.md", command[1])
+	}
+}
