@@ -11,6 +11,7 @@ import (
 	"github.com/geminihook/geminihook/scripts/internal/command"
 	"github.com/geminihook/geminihook/scripts/serve/before"
 	"github.com/geminihook/geminihook/shared/jwks"
+	"github.com/geminihook/geminihook/shared/secret"
 	"github.com/geminihook/geminihook/shared/webhook"
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
@@ -38,7 +39,7 @@ Examples:
 `
 
 // maxVersions is how many values of a secret the functions look at.
-const maxVersions = 16
+const maxVersions = secret.MaxVersions
 
 type options struct {
 	addr      string
