@@ -97,7 +97,10 @@ var (
 		c.project.Forget(ctx)
 		c.meet()
 		return proxy.Refuse() // which does not arrive
-	}, idle: func(c *cell) { c.project.Forget(context.Background()) }}
+	}, idle: func(c *cell) {
+		c.project.Forget(context.Background())
+		c.meet()
+	}}
 	frozen = &fault{name: "frozen", call: func(c *cell, _ context.Context, apply func() error) error {
 		err := apply()
 		c.freeze(c.freezeTime())

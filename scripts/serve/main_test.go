@@ -313,7 +313,7 @@ func TestFaultsAreOneLine(t *testing.T) {
 		{usual, []string{"-addr"}, "needs an argument"},
 		{usual, []string{"nonsense"}, "unexpected argument"},
 		{usual, []string{"-static-secret", "whsec_c2hvcnQ="}, "-static-secret: not a signing secret"},
-		{usual, slices.Repeat([]string{"-static-secret", webhooktest.NewSecret()}, 17), "at most 16"},
+		{usual, slices.Repeat([]string{"-static-secret", webhooktest.NewSecret()}, 65), "at most 64"},
 		{usual, []string{"-url-token", "with a space in it"}, "-url-token: not a URL token"},
 		{usual, []string{"-jwks-url", "http://example.com/keys"}, "-jwks-url: key set URL: not https"},
 		{nothing, []string{"-emulators"}, "no java"},

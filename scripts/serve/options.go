@@ -9,6 +9,7 @@ import (
 	"github.com/geminihook/geminihook/scripts/internal/command"
 	"github.com/geminihook/geminihook/scripts/serve/before"
 	"github.com/geminihook/geminihook/shared/jwks"
+	"github.com/geminihook/geminihook/shared/secret"
 	"github.com/geminihook/geminihook/shared/webhook"
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
@@ -36,7 +37,7 @@ Examples:
 `
 
 // maxVersions is how many values of a secret the functions look at.
-const maxVersions = 16
+const maxVersions = secret.MaxVersions
 
 type options struct {
 	addr      string

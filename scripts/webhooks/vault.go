@@ -22,7 +22,7 @@ import (
 
 const (
 	// maxVersions is how many versions are looked at: those that the functions do.
-	maxVersions = 16
+	maxVersions = secret.MaxVersions
 
 	// storeAttempts are those at a secret that would be lost otherwise.
 	storeAttempts = 4
@@ -149,7 +149,7 @@ func (v *vault) versions(ctx context.Context) ([]version, error) {
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, version{about.Name, about.CreateTime.AsTime(), strings.TrimSpace(text)})
+		all = append(all, version{about.Name, about.CreateTime.AsTime(), strings.TrimSpace(strings.TrimPrefix(text, "\ufeff"))})
 	}
 	return all, nil
 }

@@ -15,8 +15,11 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 
+	"github.com/lestrrat-go/jwx/v2/jwa"
 	"github.com/lestrrat-go/jwx/v2/jwk"
 
 	"github.com/geminihook/geminihook/shared/refresh"
@@ -32,7 +35,8 @@ const (
 	// maxBytes bounds an answer. Three Ed25519 keys take 400 bytes.
 	maxBytes = 256 << 10
 
-	// maxKeys bounds how many keys one request may be held against.
+	// maxKeys bounds how many keys of one algorithm are kept, the first ones, and so how
+	// many one signature is verified with.
 	maxKeys = 16
 
 	// usableFor is how long keys serve while their URL does not answer. Public keys
@@ -58,9 +62,13 @@ func ParseURL(text string) (string, error) {
 	return u.String(), nil
 }
 
-// Open returns the keys at a URL, kept in memory under the rule of package
-// refresh. The URL must be one that ParseURL takes, and answer without a redirect. A key that is malformed, of an unknown kind, or meant for
-// encryption is passed over. Nothing is fetched yet.
+// Open returns the keys at a URL, kept in memory under the rule of package refresh.
+// The URL must be one that ParseURL accepts, and answer without a redirect. A key that
+// is malformed, of an unknown kind, or meant for something else than to verify
+// signatures of its kind is passed over. Nothing is fetched yet.
+//
+// If keys are left out because of a bound of ours, a signature by their algorithm that
+// matches none of the others makes Find fail with a *webhook.CutError.
 func Open(rawURL string, log *slog.Logger) (*refresh.Cache[webhook.PublicKey], error) {
 	checked, err := ParseURL(rawURL)
 	if err != nil {
@@ -115,48 +123,86 @@ func (s *source) fetch(ctx context.Context) ([]webhook.PublicKey, error) {
 	}
 	keys, err := parse(body)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", s.url, err)
+		err = fmt.Errorf("%s: %w", s.url, err)
 	}
-	return keys, nil
+	return keys, err
 }
 
-// parse returns the usable keys of a set. A set without any is an error, so that
-// the keys in memory are used on: a sender that signs has a key.
+// parse returns the usable keys of a set, and a partial error beside them if it left
+// some out because of a bound. A set without any is an error, so that the keys in memory
+// are used on: a sender that signs has a key.
 func parse(body []byte) ([]webhook.PublicKey, error) {
 	set, err := jwk.Parse(body, jwk.WithIgnoreParseError(true))
 	if err != nil {
 		return nil, errors.New("not a JSON Web Key Set")
 	}
-	var keys []webhook.PublicKey
-	for i := 0; i < set.Len() && len(keys) < maxKeys; i++ {
-		if key, ok := set.Key(i); ok && usable(key) {
-			var raw any
-			if err := key.Raw(&raw); err != nil || !sound(raw) {
-				continue
-			}
-			keys = append(keys, webhook.PublicKey{ID: key.KeyID(), Key: raw})
+	var (
+		keys []webhook.PublicKey
+		kept = make(map[string]int) // by algorithm
+		cut  webhook.CutError
+	)
+	for i := range set.Len() {
+		key, ok := publicKey(set.Key(i))
+		if !ok {
+			continue
+		}
+		algorithm := key.Algorithm()
+		switch {
+		case kept[algorithm] < maxKeys && !tooLong(key.Key):
+			kept[algorithm]++
+			keys = append(keys, key)
+		case !slices.Contains(cut.Algorithms, algorithm):
+			cut.Algorithms = append(cut.Algorithms, algorithm)
 		}
 	}
-	if len(keys) == 0 {
+	switch {
+	case len(keys) == 0:
 		return nil, fmt.Errorf("no usable key among %d", set.Len())
+	case len(cut.Algorithms) > 0:
+		cut.Reason = fmt.Sprintf("some %s keys are left out: at most %d of one algorithm are kept, and no RSA key of more than %d bits",
+			strings.Join(cut.Algorithms, ", "), maxKeys, maxRSABits)
+		return keys, fmt.Errorf("%w: %w", refresh.ErrPartial, &cut)
 	}
 	return keys, nil
 }
 
-// usable reports whether a key is meant for signatures (RFC 7517, section 4.2).
-func usable(key jwk.Key) bool {
-	return key.KeyUsage() == "" || key.KeyUsage() == string(jwk.ForSignature)
+// publicKey returns a key of a set, and whether it can and may verify signatures.
+func publicKey(published jwk.Key, ok bool) (key webhook.PublicKey, usable bool) {
+	if !ok {
+		return key, false
+	}
+	key.ID = published.KeyID()
+	err := published.Raw(&key.Key)
+	return key, err == nil && sound(key.Key) && meant(published, key.Algorithm())
 }
 
-// sound reports whether a key can be verified with. jwx takes an Ed25519 key of
+// meant reports whether a key is meant to verify signatures by an algorithm, as far as it
+// says so (RFC 7517, sections 4.2 to 4.4).
+func meant(key jwk.Key, algorithm string) bool {
+	if use := key.KeyUsage(); use != "" && use != string(jwk.ForSignature) {
+		return false
+	}
+	if _, ok := key.Get(jwk.KeyOpsKey); ok && !slices.Contains(key.KeyOps(), jwk.KeyOpVerify) {
+		return false
+	}
+	alg := key.Algorithm().String()
+	return alg == "" || alg == algorithm || alg == "Ed25519" && algorithm == jwa.EdDSA.String() // by the name of RFC 9864
+}
+
+// tooLong reports whether a sound key is longer than we want it to be.
+func tooLong(key any) bool {
+	long, ok := key.(*rsa.PublicKey)
+	return ok && long.N.BitLen() > maxRSABits
+}
+
+// sound reports whether a key can be verified with. jwx accepts an Ed25519 key of
 // any length, with which crypto/ed25519 panics.
 func sound(key any) bool {
 	switch key := key.(type) {
 	case ed25519.PublicKey:
-		return len(key) == ed25519.PublicKeySize
+		return len(key) == ed25519.PublicKeySize && !smallOrder(key)
 	case *rsa.PublicKey:
-		bits := key.N.BitLen()
-		return bits >= minRSABits && bits <= maxRSABits && key.E >= 3 && key.E&1 == 1
+		return key.N.BitLen() >= minRSABits && key.E >= 3 && key.E&1 == 1
 	case *ecdsa.PublicKey:
 		if key.Curve != elliptic.P256() {
 			return false

@@ -10,6 +10,7 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,11 +18,13 @@ import (
 	"math/big"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/geminihook/geminihook/shared/refresh"
 	"github.com/geminihook/geminihook/shared/webhook"
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
@@ -101,10 +104,44 @@ func TestKeys(t *testing.T) {
 		key    fields
 		usable bool
 	}{
-		"Ed25519, as live":    {okp(nil), true},
-		"Ed25519, use, alg":   {okp(fields{"use": "sig", "alg": "EdDSA", "kid": "k"}), true},
-		"RSA 2048":            {rsaFields(nil), true},
-		"RSA 8192":            {rsaFields(fields{"n": b64(modulus(8192).Bytes())}), true},
+		"Ed25519, as live":   {okp(nil), true},
+		"Ed25519, use, alg":  {okp(fields{"use": "sig", "alg": "EdDSA", "kid": "k"}), true},
+		"RSA 2048":           {rsaFields(nil), true},
+		"RSA 8192":           {rsaFields(fields{"n": b64(modulus(8192).Bytes())}), true},
+		"Ed25519, alg":       {okp(fields{"alg": "Ed25519"}), true},
+		"Ed25519, alg empty": {okp(fields{"alg": ""}), true},
+		"RSA, alg":           {rsaFields(fields{"alg": "RS256"}), true},
+		"P-256, alg":         {ec(fields{"alg": "ES256"}), true},
+		"verify":             {okp(fields{"key_ops": []string{"verify"}}), true},
+		"verify and more":    {rsaFields(fields{"key_ops": []string{"x", "sign", "verify"}, "use": "sig", "alg": "RS256"}), true},
+
+		"Ed25519, alg Ed448":       {okp(fields{"alg": "Ed448"}), false},
+		"Ed25519, alg ES256":       {okp(fields{"alg": "ES256"}), false},
+		"Ed25519, alg ECDH-ES":     {okp(fields{"alg": "ECDH-ES"}), false},
+		"Ed25519, alg lower case":  {okp(fields{"alg": "eddsa"}), false},
+		"Ed25519, alg a number":    {okp(fields{"alg": 5}), false},
+		"RSA, alg RSA-OAEP-256":    {rsaFields(fields{"alg": "RSA-OAEP-256"}), false},
+		"RSA, alg RSA1_5":          {rsaFields(fields{"alg": "RSA1_5"}), false},
+		"RSA, alg PS256":           {rsaFields(fields{"alg": "PS256"}), false},
+		"RSA, alg RS512":           {rsaFields(fields{"alg": "RS512"}), false},
+		"RSA, alg none":            {rsaFields(fields{"alg": "none"}), false},
+		"RSA, alg HS256":           {rsaFields(fields{"alg": "HS256"}), false},
+		"RSA, alg unheard of":      {rsaFields(fields{"alg": "x"}), false},
+		"RSA, alg PS256, use sig":  {rsaFields(fields{"alg": "PS256", "use": "sig"}), false},
+		"P-256, alg ES384":         {ec(fields{"alg": "ES384"}), false},
+		"P-256, alg ECDH-ES":       {ec(fields{"alg": "ECDH-ES"}), false},
+		"P-256, alg EdDSA":         {ec(fields{"alg": "EdDSA"}), false},
+		"P-256, alg Ed25519":       {ec(fields{"alg": "Ed25519"}), false},
+		"encrypt":                  {rsaFields(fields{"key_ops": []string{"encrypt"}}), false},
+		"wrapKey":                  {rsaFields(fields{"key_ops": []string{"wrapKey", "encrypt"}}), false},
+		"sign":                     {okp(fields{"key_ops": []string{"sign"}}), false},
+		"no operation":             {okp(fields{"key_ops": []string{}}), false},
+		"an unheard-of operation":  {ec(fields{"key_ops": []string{"x"}}), false},
+		"operations a text":        {ec(fields{"key_ops": "verify"}), false},
+		"encrypt, though use sig":  {ec(fields{"key_ops": []string{"encrypt"}, "use": "sig"}), false},
+		"verify, though use enc":   {ec(fields{"key_ops": []string{"verify"}, "use": "enc"}), false},
+		"verify, though alg PS256": {rsaFields(fields{"key_ops": []string{"verify"}, "alg": "PS256"}), false},
+
 		"RSA, exponent 3":     {rsaFields(fields{"e": "Aw"}), true},
 		"P-256":               {ec(nil), true},
 		"unknown field":       {okp(fields{"x-new": map[string]any{"a": 1}}), true},
@@ -124,8 +161,6 @@ func TestKeys(t *testing.T) {
 		"RSA, for encryption": {rsaFields(fields{"use": "enc"}), false},
 		"RSA 1024":            {rsaFields(fields{"n": b64(modulus(1024).Bytes())}), false},
 		"RSA 2047":            {rsaFields(fields{"n": b64(modulus(2047).Bytes())}), false},
-		"RSA 8193":            {rsaFields(fields{"n": b64(modulus(8193).Bytes())}), false},
-		"RSA 16384":           {rsaFields(fields{"n": b64(modulus(16384).Bytes())}), false},
 		"RSA, exponent even":  {rsaFields(fields{"e": "BA"}), false},
 		"RSA, exponent 1":     {rsaFields(fields{"e": "AQ"}), false},
 		"RSA, exponent 0":     {rsaFields(fields{"e": "AA"}), false},
@@ -209,19 +244,164 @@ func TestEvenModulus(t *testing.T) {
 	}
 }
 
-func TestSixteenKeysAtMost(t *testing.T) {
-	var many []fields
-	for i := range 100 {
+// edKeys are n keys, with their numbers for kids.
+func edKeys(n int) (many []fields) {
+	for i := range n {
 		many = append(many, okp(fields{"kid": fmt.Sprint(i), "x": b64(ed25519.NewKeyFromSeed(append(make([]byte, 31), byte(i))).Public().(ed25519.PublicKey))}))
 	}
-	keys, err := fetch(t, answer(t, set(many...)).URL)
-	if err != nil || len(keys) != 16 || keys[0].ID != "0" || keys[15].ID != "15" {
-		t.Errorf("%d keys, %v", len(keys), err)
+	return many
+}
+
+func rsaKeys(n int) (many []fields) {
+	for i := range n {
+		many = append(many, rsaFields(fields{"n": b64(new(big.Int).Add(modulus(2048), big.NewInt(int64(2*i))).Bytes())}))
 	}
-	// Unusable ones do not count.
-	keys, err = parse([]byte(set(append([]fields{{"kty": "x"}, okp(fields{"use": "enc"})}, many...)...)))
-	if err != nil || len(keys) != 16 || keys[0].ID != "0" {
-		t.Errorf("%d keys, %v", len(keys), err)
+	return many
+}
+
+// wantCut checks that some keys of these algorithms alone were left out, and that the
+// error names the bound.
+func wantCut(t *testing.T, err error, bound string, algorithms ...string) {
+	t.Helper()
+	if len(algorithms) == 0 {
+		if err != nil {
+			t.Error(err)
+		}
+		return
+	}
+	var cut *webhook.CutError
+	if !errors.Is(err, refresh.ErrPartial) || !errors.As(err, &cut) || !slices.Equal(cut.Algorithms, algorithms) || !strings.Contains(err.Error(), bound) {
+		t.Errorf("%v; want %v cut", err, algorithms)
+	}
+}
+
+func TestSixteenKeysOfAnAlgorithmAtMost(t *testing.T) {
+	for name, test := range map[string]struct {
+		keys []fields
+		want int
+		cut  []string
+	}{
+		"16":                   {edKeys(16), 16, nil},
+		"17":                   {edKeys(17), 16, []string{"EdDSA"}},
+		"100":                  {edKeys(100), 16, []string{"EdDSA"}},
+		"16 of each of two":    {slices.Concat(rsaKeys(16), edKeys(16)), 32, nil},
+		"100 RSA first":        {slices.Concat(rsaKeys(100), edKeys(3)), 19, []string{"RS256"}},
+		"17 of each of two":    {slices.Concat(rsaKeys(17), edKeys(17)), 32, []string{"RS256", "EdDSA"}},
+		"100 of no use first":  {slices.Concat(slices.Repeat([]fields{okp(fields{"use": "enc"}), okp(fields{"alg": "x"}), {"kty": "x"}}, 33), edKeys(16)), 16, nil},
+		"100 of no use behind": {slices.Concat(edKeys(16), slices.Repeat([]fields{okp(fields{"use": "enc"}), okp(fields{"key_ops": []string{"sign"}})}, 50)), 16, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			keys, err := fetch(t, answer(t, set(test.keys...)).URL)
+			if len(keys) != test.want {
+				t.Errorf("%d keys, want %d", len(keys), test.want)
+			}
+			wantCut(t, err, "at most 16", test.cut...)
+			var kids []string // of the Ed25519 keys: the first ones
+			for _, key := range keys {
+				if key.ID != "" {
+					kids = append(kids, key.ID)
+				}
+			}
+			for i, kid := range kids {
+				if kid != fmt.Sprint(i) {
+					t.Errorf("kids %v", kids)
+				}
+			}
+		})
+	}
+}
+
+// An RSA key that is longer than we verify with is left out, and that is a bound of ours,
+// too; unless it is not meant for signatures.
+func TestLongRSAKeysAreLeftOut(t *testing.T) {
+	long := func(bits int, more fields) fields {
+		return with(rsaFields(fields{"n": b64(modulus(bits).Bytes())}), more)
+	}
+	for _, key := range []fields{long(8193, nil), long(16384, fields{"use": "sig"})} {
+		keys, err := parse([]byte(set(okp(nil), key, rsaFields(nil))))
+		if len(keys) != 2 {
+			t.Errorf("%d keys", len(keys))
+		}
+		wantCut(t, err, "8192 bits", "RS256")
+		if keys, err := parse([]byte(set(key))); err == nil || errors.Is(err, refresh.ErrPartial) || len(keys) > 0 {
+			t.Errorf("alone: %v, %v", keys, err)
+		}
+	}
+	for _, key := range []fields{long(8193, fields{"use": "enc"}), long(8193, fields{"alg": "RSA-OAEP"}), long(8192, nil)} {
+		_, err := parse([]byte(set(okp(nil), key)))
+		wantCut(t, err, "")
+	}
+}
+
+// From a set with too many keys of one kind to the verdict: what no kept key signed is a
+// fault of ours, but only if a key of that kind could have signed it.
+func TestMissAmongTooManyKeys(t *testing.T) {
+	stranger := ed25519.NewKeyFromSeed(append(make([]byte, 31), 200))
+	known := ed25519.NewKeyFromSeed(append(make([]byte, 31), 2))
+	now, body := time.Now(), webhooktest.NewEvent("batch.succeeded")
+	for name, test := range map[string]struct {
+		keys    []fields
+		refused bool
+	}{
+		"too many Ed25519 keys": {edKeys(17), false},
+		"too many RSA keys":     {slices.Concat(rsaKeys(17), edKeys(16)), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dynamic := &webhook.Dynamic{Keys: must(Open(answer(t, set(test.keys...)).URL, discard()))}
+			verify := func(key ed25519.PrivateKey) error {
+				h := webhooktest.Header("msg_1", now, webhook.SignV1a(key, "msg_1", webhooktest.Timestamp(now), body))
+				_, err := dynamic.Verify(t.Context(), h, body)
+				return err
+			}
+			if err := verify(known); err != nil {
+				t.Error(err)
+			}
+			if err := verify(stranger); errors.Is(err, webhook.ErrForged) != test.refused || err == nil ||
+				!test.refused && !strings.Contains(err.Error(), "at most 16") {
+				t.Errorf("%v; want forged: %v", err, test.refused)
+			}
+		})
+	}
+}
+
+// With a key of small order a signature that nobody made verifies: that of this test, for
+// one message in eight at least. Both signs of x and both encodings of y count.
+func TestSmallOrder(t *testing.T) {
+	signature := make([]byte, ed25519.SignatureSize)
+	signature[0] = 1 // R is the neutral point, S is 0
+	for _, y := range smallOrderY {
+		for _, sign := range []byte{0, 0x80} {
+			key := must(hex.DecodeString(y))
+			key[31] |= sign
+			fooled := false
+			for i := range 200 {
+				fooled = fooled || ed25519.Verify(key, fmt.Append(nil, i), signature)
+			}
+			if !fooled {
+				t.Errorf("%x is not of small order", key)
+			}
+			if keys, err := parse([]byte(set(okp(fields{"x": b64(key)})))); err == nil {
+				t.Errorf("%x: %v", key, keys)
+			}
+		}
+	}
+	// These are all: y, -y, and the second encodings of y below 19.
+	p := new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), 255), big.NewInt(19))
+	seen := make(map[string]bool)
+	for _, text := range smallOrderY {
+		y := must(hex.DecodeString(text))
+		slices.Reverse(y)
+		value := new(big.Int).SetBytes(y)
+		seen[value.Mod(value, p).String()] = true
+	}
+	for text := range seen {
+		y, _ := new(big.Int).SetString(text, 10)
+		if minus := y.Neg(y).Mod(y, p).String(); !seen[minus] {
+			t.Errorf("%s is missing", minus)
+		}
+	}
+	if len(smallOrderY) != 7 || len(seen) != 5 {
+		t.Errorf("%d encodings of %d values, want 7 of 5: 0, 1, -1 and two of order 8", len(smallOrderY), len(seen))
 	}
 }
 
@@ -446,9 +626,11 @@ func TestErrorsNameTheURL(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(set(okp(nil), rsaFields(nil), ec(nil))))
 	f.Add([]byte(`{"keys":[{"kty":"OKP","crv":"Ed25519","x":"AAAA"}]}`))
+	f.Add([]byte(set(okp(fields{"alg": "Ed25519", "key_ops": []string{"verify"}}), okp(fields{"x": b64(make([]byte, 32))}))))
+	f.Add([]byte(set(edKeys(17)...)))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		keys, err := parse(text)
-		if (err == nil) != (len(keys) > 0) || len(keys) > 16 {
+		if (err == nil || errors.Is(err, refresh.ErrPartial)) != (len(keys) > 0) || len(keys) > 3*16 {
 			t.Errorf("%d keys, %v", len(keys), err)
 		}
 		for _, key := range keys {

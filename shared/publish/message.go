@@ -28,6 +28,8 @@ func attributes(d *webhook.Delivery) map[string]string {
 		"ce-scheme":       string(d.Scheme),
 		"ce-receivedtime": d.Received.UTC().Format(time.RFC3339Nano),
 		"content-type":    d.ContentType,
+		// Without it a consumer could not read a body that came encoded.
+		"content-encoding": d.ContentEncoding,
 	}
 	if !event.Time.IsZero() {
 		all["ce-time"] = event.Time.UTC().Format(time.RFC3339Nano)

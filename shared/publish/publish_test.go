@@ -169,12 +169,20 @@ func TestAttributes(t *testing.T) {
 		"jwt": {func(d *webhook.Delivery) { d.Endpoint, d.Scheme = webhook.DynamicEndpoint, webhook.JWT }, map[string]string{
 			"ce-scheme": "jwt", "ce-source": "//generativelanguage.googleapis.com/webhooks/dynamic/jwt",
 		}, batchTopic},
-		"longest id":    {func(d *webhook.Delivery) { d.ID = at(256) }, map[string]string{"ce-id": at(256)}, batchTopic},
-		"another type":  {func(d *webhook.Delivery) { d.ContentType = "text/plain" }, map[string]string{"content-type": "text/plain"}, batchTopic},
-		"no type":       {func(d *webhook.Delivery) { d.ContentType = "" }, map[string]string{"content-type": ""}, batchTopic},
-		"type no UTF-8": {func(d *webhook.Delivery) { d.ContentType = "text/\xff" }, map[string]string{"content-type": ""}, batchTopic},
-		"longest type":  {func(d *webhook.Delivery) { d.ContentType = at(1024) }, map[string]string{"content-type": at(1024)}, batchTopic},
-		"type too long": {func(d *webhook.Delivery) { d.ContentType = at(1025) }, map[string]string{"content-type": ""}, batchTopic},
+		"longest id":        {func(d *webhook.Delivery) { d.ID = at(256) }, map[string]string{"ce-id": at(256)}, batchTopic},
+		"another type":      {func(d *webhook.Delivery) { d.ContentType = "text/plain" }, map[string]string{"content-type": "text/plain"}, batchTopic},
+		"no type":           {func(d *webhook.Delivery) { d.ContentType = "" }, map[string]string{"content-type": ""}, batchTopic},
+		"type no UTF-8":     {func(d *webhook.Delivery) { d.ContentType = "text/\xff" }, map[string]string{"content-type": ""}, batchTopic},
+		"longest type":      {func(d *webhook.Delivery) { d.ContentType = at(1024) }, map[string]string{"content-type": at(1024)}, batchTopic},
+		"type too long":     {func(d *webhook.Delivery) { d.ContentType = at(1025) }, map[string]string{"content-type": ""}, batchTopic},
+		"encoding":          {func(d *webhook.Delivery) { d.ContentEncoding = "gzip, br" }, map[string]string{"content-encoding": "gzip, br"}, batchTopic},
+		"longest encoding":  {func(d *webhook.Delivery) { d.ContentEncoding = at(1024) }, map[string]string{"content-encoding": at(1024)}, batchTopic},
+		"encoding too long": {func(d *webhook.Delivery) { d.ContentEncoding = at(1025) }, nil, batchTopic},
+		"encoding no UTF-8": {func(d *webhook.Delivery) { d.ContentEncoding = "\xff" }, nil, batchTopic},
+		"byte order mark":   {func(d *webhook.Delivery) { d.Body = []byte("\ufeff" + event) }, nil, batchTopic},
+		"a name in another case": {func(d *webhook.Delivery) {
+			d.Body = []byte(`{"type":"batch.failed","Type":"video.generated","data":{"id":"1","ID":"2"}}`)
+		}, map[string]string{"ce-type": "batch.failed", "ce-subject": "1", "ce-time": ""}, batchTopic},
 		"longest event type": {func(d *webhook.Delivery) { d.Body = []byte(`{"type":"batch.` + at(1018) + `"}`) }, map[string]string{
 			"ce-type": "batch." + at(1018), "ce-subject": "", "ce-time": "",
 		}, batchTopic},
@@ -262,7 +270,7 @@ func TestNothingIsSentWithoutTime(t *testing.T) {
 	defer cancel()
 	for want, ctx := range map[error]context.Context{context.Canceled: ended, context.DeadlineExceeded: past} {
 		receipt, err := w.Publish(ctx, delivery(event))
-		if receipt != (webhook.Receipt{}) || !errors.Is(err, webhook.ErrNotPublished) || !errors.Is(err, want) ||
+		if receipt != (webhook.Receipt{Topic: batchTopic}) || !errors.Is(err, webhook.ErrNotPublished) || !errors.Is(err, want) ||
 			!strings.Contains(err.Error(), batchTopic) {
 			t.Errorf("%v, %v; want not published, %v, with the topic", receipt, err, want)
 		}

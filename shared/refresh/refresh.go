@@ -40,6 +40,11 @@ const (
 // values: those in memory are dropped rather than used on.
 var ErrNone = errors.New("none in force")
 
+// ErrPartial is wrapped by the error of a Fetch that returns values beside it: these are
+// in force, but the source has more, which Fetch could not use or left out because of a
+// bound of ours. The error says which.
+var ErrPartial = errors.New("not all of those in force")
+
 // A Cache keeps the values that Fetch returns. Fill in its exported fields before
 // the first use and leave them alone from then on. It is safe for concurrent use.
 type Cache[T any] struct {
@@ -48,6 +53,8 @@ type Cache[T any] struct {
 
 	// Fetch asks the source for all values in force, newest first. It is called by
 	// one goroutine at a time, with two seconds, and not cancelled by any request.
+	// Values beside an error are dropped, unless that wraps ErrPartial: then they are
+	// stored as after a success, and the error is logged.
 	Fetch func(context.Context) ([]T, error)
 
 	// UsableFor is how long values go on being used while refreshing them fails.
@@ -71,6 +78,7 @@ type Cache[T any] struct {
 // snapshot is what one refresh brought.
 type snapshot[T any] struct {
 	values  []T
+	partial error        // wraps ErrPartial; nil if values are all there are
 	fetched time.Time    // when the refresh began: values may be as old as that
 	matched atomic.Int32 // the value that matched last is tried first
 }
@@ -88,7 +96,8 @@ type flight struct {
 // Find reports whether match holds for one of the values. A match among values in
 // memory is a match. No match is definite only where a refresh has succeeded
 // within the last minute; otherwise Find refreshes first, and returns an error
-// where that fails: the fault is then ours, not the sender's.
+// where that fails: the fault is then ours, not the sender's. After a refresh that was
+// partial, no match is never definite: Find returns an error that wraps ErrPartial.
 func (c *Cache[T]) Find(ctx context.Context, match func(T) bool) (bool, error) {
 	seen, _ := c.load(ctx, FreshFor)
 	if seen.find(match) {
@@ -97,6 +106,12 @@ func (c *Cache[T]) Find(ctx context.Context, match func(T) bool) (bool, error) {
 	now, err := c.load(ctx, settledFor)
 	if now != seen && now.find(match) {
 		return true, nil
+	}
+	switch {
+	case err == nil && now == nil: // dropped since it was fetched
+		err = fmt.Errorf("%s: %w", c.Name, ErrNone)
+	case err == nil:
+		err = now.partial
 	}
 	return false, err
 }
@@ -208,14 +223,18 @@ func (c *Cache[T]) run(ctx context.Context, f *flight) {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
-	values, err := c.fetch(ctx)
+	values, partial, err := c.fetch(ctx)
 	took := time.Since(began)
-	switch f.frozen = took > frozenAfter; {
+	f.frozen = took > frozenAfter
+	switch {
 	case err != nil && f.frozen: // no fault of the source, and none to be alerted to
 		err = fmt.Errorf("%w: frozen for part of %v", err, took.Round(time.Millisecond))
 		c.Log.WarnContext(ctx, "refresh interrupted", "of", c.Name, "error", err)
 	case err != nil:
 		c.Log.ErrorContext(ctx, "refresh failed", "of", c.Name, "error", err)
+	case partial != nil:
+		c.Log.ErrorContext(ctx, "refresh partial", "of", c.Name, "error", partial)
+		partial = fmt.Errorf("%s: %w", c.Name, partial)
 	}
 
 	c.mu.Lock()
@@ -224,7 +243,7 @@ func (c *Cache[T]) run(ctx context.Context, f *flight) {
 	if err != nil {
 		c.failed(f, fmt.Errorf("%s: %w", c.Name, err))
 	} else {
-		c.current.Store(&snapshot[T]{values: values, fetched: began})
+		c.current.Store(&snapshot[T]{values: values, partial: partial, fetched: began})
 		c.failures, c.err, c.retryAt = 0, nil, time.Time{}
 	}
 	f.err = c.err
@@ -232,18 +251,21 @@ func (c *Cache[T]) run(ctx context.Context, f *flight) {
 }
 
 // fetch calls Fetch. A panic in it, in a goroutine of its own, would end the
-// process.
-func (c *Cache[T]) fetch(ctx context.Context) (values []T, err error) {
+// process. partial is the error that wraps ErrPartial, which is no failure.
+func (c *Cache[T]) fetch(ctx context.Context) (values []T, partial, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v", p)
 		}
 	}()
 	values, err = c.Fetch(ctx)
-	if err == nil && len(values) == 0 {
+	switch {
+	case err == nil && len(values) == 0:
 		err = ErrNone
+	case errors.Is(err, ErrPartial) && len(values) > 0:
+		partial, err = err, nil
 	}
-	return values, err
+	return values, partial, err
 }
 
 // failed keeps a failure and starts the back-off. A refresh that was frozen starts

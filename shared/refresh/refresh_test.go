@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"slices"
@@ -435,6 +436,74 @@ func TestNoneStaysDroppedThroughAnOutage(t *testing.T) {
 		time.Sleep(time.Second)
 		wantFault(t, c, "a", errDown)
 		wantFault(t, c, "x", errDown)
+	})
+}
+
+// Values beside ErrPartial are as good as any: a match is a match, they are fresh, and no
+// back-off starts. But a miss is never definite.
+func TestPartial(t *testing.T) {
+	run(t, func(t *testing.T, s *source, c *refresh.Cache[string]) {
+		var out bytes.Buffer
+		c.Log = slog.New(slog.NewTextHandler(&out, nil))
+		s.err = fmt.Errorf("%w: version 3 is not usable", refresh.ErrPartial)
+		if err := c.Warm(t.Context()); err != nil {
+			t.Errorf("Warm: %v", err)
+		}
+		for range 100 {
+			wantMatch(t, c, "a")
+			wantMatch(t, c, "b")
+			wantFault(t, c, "x", refresh.ErrPartial)
+		}
+		if _, err := c.Find(t.Context(), is("x")); !strings.Contains(err.Error(), "version 3") {
+			t.Errorf("%v does not say what is missing", err)
+		}
+		time.Sleep(time.Minute)
+		wantFault(t, c, "x", refresh.ErrPartial)
+		wantFetches(t, s, 1)
+		if text := out.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "level=ERROR") ||
+			!strings.Contains(text, "refresh partial") || !strings.Contains(text, "of=values") || !strings.Contains(text, "version 3") {
+			t.Errorf("log: %s", text)
+		}
+		time.Sleep(time.Nanosecond) // a miss asks again after a minute, as ever
+		wantFault(t, c, "x", refresh.ErrPartial)
+		wantFetches(t, s, 2)
+
+		// An outage after it: the values serve on, and its error is the one.
+		s.err = errDown
+		time.Sleep(5*time.Minute + 1)
+		wantMatch(t, c, "a")
+		wantFault(t, c, "x", errDown)
+
+		// All is well again: a miss is definite.
+		s.err = nil
+		time.Sleep(time.Minute)
+		wantMatch(t, c, "a")
+		wantNone(t, c, "x")
+	})
+}
+
+// A value that appears while others are missing is found.
+func TestPartialRotation(t *testing.T) {
+	run(t, func(t *testing.T, s *source, c *refresh.Cache[string]) {
+		s.err = refresh.ErrPartial
+		wantMatch(t, c, "a")
+		s.values = []string{"new", "a"}
+		time.Sleep(time.Minute + 1)
+		wantMatch(t, c, "new")
+		wantFault(t, c, "b", refresh.ErrPartial)
+		wantFetches(t, s, 2)
+	})
+}
+
+// Without a value ErrPartial is a failure like any other: those in memory serve on.
+func TestPartialWithoutValues(t *testing.T) {
+	run(t, func(t *testing.T, s *source, c *refresh.Cache[string]) {
+		wantMatch(t, c, "a")
+		s.values, s.err = nil, refresh.ErrPartial
+		time.Sleep(5*time.Minute + 1)
+		wantMatch(t, c, "a")
+		wantFault(t, c, "x", refresh.ErrPartial)
+		wantFetches(t, s, 2)
 	})
 }
 

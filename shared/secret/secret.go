@@ -33,9 +33,13 @@ import (
 )
 
 const (
-	// maxVersions bounds how many values one request may be held against. The
-	// newest count.
-	maxVersions = 16
+	// MaxVersions bounds how many enabled versions are read, the newest first. No
+	// rotation comes near it. It bounds the work that one forged request can cause.
+	MaxVersions = 64
+
+	// maxReads is how many versions are read at a time, so that all of them are read
+	// within the time of one refresh.
+	maxReads = 8
 
 	// usableFor is how long values serve while Secret Manager does not answer. A
 	// version disabled during an outage is accepted for at most that long.
@@ -51,8 +55,11 @@ const EmulatorHost = "SECRET_MANAGER_EMULATOR_HOST"
 // looked up in project, or a full name, projects/P/secrets/S. label says what it
 // is, in errors and in the log. Nothing is fetched yet.
 //
-// A version that parse refuses is logged and passed over; where no version is
-// left, Find fails. parse must keep the value out of its errors.
+// A version that parse refuses is passed over, and so are the oldest ones if more than
+// MaxVersions are enabled. While there is such a version, a value that matches none of
+// the others makes Find fail with an error that wraps refresh.ErrPartial and names the
+// version or the bound. If no version is left, Find fails with refresh.ErrNone. parse
+// must keep the value out of its errors.
 //
 // The client is that of [NewClient].
 func Open[T any](ctx context.Context, label, project, secret string, parse func([]byte) (T, error), log *slog.Logger, opts ...option.ClientOption) (*refresh.Cache[T], error) {
@@ -64,7 +71,7 @@ func Open[T any](ctx context.Context, label, project, secret string, parse func(
 	if err != nil {
 		return nil, err
 	}
-	s := source[T]{client: client, name: name, label: label, parse: parse, log: log}
+	s := source[T]{client: client, name: name, parse: parse}
 	return &refresh.Cache[T]{Name: label, Fetch: s.fetch, UsableFor: usableFor, Source: client, Log: log}, nil
 }
 
@@ -133,9 +140,7 @@ const (
 type source[T any] struct {
 	client *secretmanager.Client
 	name   string
-	label  string
 	parse  func([]byte) (T, error)
-	log    *slog.Logger
 }
 
 // fetch returns the values of the enabled versions, newest first. "latest" would
@@ -144,14 +149,59 @@ type source[T any] struct {
 // The newest version is read while the versions are listed, since it is the one in
 // force, as a rule: a cold start is a round trip shorter.
 func (s *source[T]) fetch(ctx context.Context) ([]T, error) {
-	var values []T
 	newest := s.readNewest(ctx)
+	versions, err := s.list(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var (
+		read     = versions[:min(len(versions), MaxVersions)]
+		values   []T
+		unusable []error
+	)
+	for i, payload := range s.readAll(ctx, read, newest) {
+		switch {
+		case errors.Is(payload.err, errGone):
+			continue
+		case payload.err != nil:
+			return nil, payload.err
+		}
+		value, err := s.parse(payload.data)
+		if err != nil {
+			unusable = append(unusable, fmt.Errorf("%s: %w", read[i], err))
+			continue
+		}
+		values = append(values, value)
+	}
+	switch {
+	case len(values) == 0:
+		return nil, fmt.Errorf("%w: %s has no enabled version that is usable%s", refresh.ErrNone, s.name, newestOf(unusable))
+	case len(unusable) > 0:
+		return values, fmt.Errorf("%w: %d of %d enabled versions are not usable%s", refresh.ErrPartial, len(unusable), len(read), newestOf(unusable))
+	case len(versions) > len(read):
+		return values, fmt.Errorf("%w: %s has more than %d enabled versions: disable old ones", refresh.ErrPartial, s.name, MaxVersions)
+	}
+	return values, nil
+}
+
+// newestOf names the newest of the versions that are not usable, and says why it is not.
+func newestOf(unusable []error) string {
+	if len(unusable) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(": the newest of these is %v", unusable[0])
+}
+
+// list returns the names of the enabled versions, newest first: at most one more than
+// MaxVersions, by which it shows that there are more.
+func (s *source[T]) list(ctx context.Context) ([]string, error) {
+	var names []string
 	versions := s.client.ListSecretVersions(ctx, &secretmanagerpb.ListSecretVersionsRequest{
 		Parent:   s.name,
 		Filter:   "state:ENABLED",
-		PageSize: maxVersions,
+		PageSize: MaxVersions + 1,
 	})
-	for len(values) < maxVersions {
+	for len(names) <= MaxVersions {
 		version, err := versions.Next()
 		if errors.Is(err, iterator.Done) {
 			break
@@ -159,25 +209,38 @@ func (s *source[T]) fetch(ctx context.Context) ([]T, error) {
 		if err != nil {
 			return nil, fmt.Errorf("list the enabled versions of %s: %w", s.name, err)
 		}
-		value, err := s.read(ctx, version.Name, newest)
-		if errors.Is(err, errPassOver) {
-			s.log.ErrorContext(ctx, "secret version not usable", "of", s.label, "version", version.Name, "error", err)
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		values = append(values, value)
+		names = append(names, version.Name)
 	}
-	if len(values) == 0 {
-		return nil, fmt.Errorf("%w: %s has no enabled version that is usable", refresh.ErrNone, s.name)
-	}
-	return values, nil
+	return names, nil
 }
 
-// errPassOver marks a version that is no value, and does not stand in the way of
-// the others.
-var errPassOver = errors.New("passed over")
+// payload is what one version holds.
+type payload struct {
+	data []byte
+	err  error // errGone, or why it cannot be known now
+}
+
+// errGone marks a version that was disabled or destroyed after it was listed: it is not
+// in force.
+var errGone = errors.New("disabled or destroyed just now")
+
+// readAll reads versions, a few at a time, and returns one payload for each.
+func (s *source[T]) readAll(ctx context.Context, versions []string, newest func() *secretmanagerpb.AccessSecretVersionResponse) []payload {
+	var (
+		payloads = make([]payload, len(versions))
+		slots    = make(chan struct{}, maxReads)
+		all      sync.WaitGroup
+	)
+	for i, version := range versions {
+		slots <- struct{}{}
+		all.Go(func() {
+			payloads[i].data, payloads[i].err = s.read(ctx, version, newest)
+			<-slots
+		})
+	}
+	all.Wait()
+	return payloads
+}
 
 // readNewest begins to read the newest version, and returns what waits for it: nil
 // where that failed, for example because it is disabled.
@@ -190,26 +253,23 @@ func (s *source[T]) readNewest(ctx context.Context) (wait func() *secretmanagerp
 	return sync.OnceValue(func() *secretmanagerpb.AccessSecretVersionResponse { return <-answered })
 }
 
-func (s *source[T]) read(ctx context.Context, version string, newest func() *secretmanagerpb.AccessSecretVersionResponse) (value T, err error) {
-	answer := newest()
+func (s *source[T]) read(ctx context.Context, version string, newest func() *secretmanagerpb.AccessSecretVersionResponse) ([]byte, error) {
+	answer, err := newest(), error(nil)
 	if answer.GetName() != version {
 		answer, err = s.client.AccessSecretVersion(ctx, &secretmanagerpb.AccessSecretVersionRequest{Name: version})
 	}
 	if c := status.Code(err); c == codes.FailedPrecondition || c == codes.NotFound {
-		return value, fmt.Errorf("%w: disabled or destroyed just now", errPassOver)
+		return nil, errGone
 	}
 	if err != nil {
-		return value, fmt.Errorf("read %s: %w", version, err)
+		return nil, fmt.Errorf("read %s: %w", version, err)
 	}
 	data := answer.GetPayload().GetData()
 	castagnoli := crc32.MakeTable(crc32.Castagnoli) // made once; as a variable, at every cold start
 	if sum := answer.GetPayload().DataCrc32C; sum != nil && *sum != int64(crc32.Checksum(data, castagnoli)) {
-		return value, fmt.Errorf("read %s: damaged on the way", version)
+		return nil, fmt.Errorf("read %s: damaged on the way", version)
 	}
-	if value, err = s.parse(data); err != nil {
-		return value, fmt.Errorf("%w: %w", errPassOver, err)
-	}
-	return value, nil
+	return data, nil
 }
 
 func emulatorOptions() ([]option.ClientOption, error) {

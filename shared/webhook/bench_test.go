@@ -6,7 +6,11 @@ import (
 	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/sha256"
+	"encoding/json"
+	"errors"
 	"net/http"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -59,6 +63,56 @@ func benchmarkLibrary(b *testing.B, library interface {
 			b.Fatal(err)
 		}
 	}
+}
+
+// BenchmarkHostile is the most that one forged request costs: all signatures that are
+// accepted, a body of 1 MiB, and every key.
+func BenchmarkHostile(b *testing.B) {
+	body, now := make([]byte, 1<<20), time.Now()
+	benchmark := func(v verifier, list string) func(*testing.B) {
+		h := webhooktest.Header(someID, now, list)
+		return func(b *testing.B) {
+			for b.Loop() {
+				if _, err := v.Verify(b.Context(), h, body); !errors.Is(err, webhook.ErrForged) {
+					b.Fatal(err)
+				}
+			}
+		}
+	}
+	static := &webhook.Static{Keys: ring[webhook.SigningKey](slices.Repeat([]webhook.SigningKey{signingKey(b, secretA)}, 64))}
+	dynamic := &webhook.Dynamic{Keys: ring[webhook.PublicKey](slices.Repeat([]webhook.PublicKey{publicKey("", edKey)}, 16))}
+	v1 := strings.Repeat(webhook.SignV1(signingKey(b, secretB), someID, "1", nil)+" ", 16)
+	v1a := strings.Repeat(webhook.SignV1a(otherEd, someID, "1", nil)+" ", 4)
+	b.Run("Static", benchmark(static, v1))
+	b.Run("Dynamic", benchmark(dynamic, v1a))
+	b.Run("Header", benchmark(static, strings.Repeat("v1", 1<<19)))
+}
+
+// BenchmarkEvent stands beside encoding/json alone, which tells no names apart by case.
+func BenchmarkEvent(b *testing.B) {
+	b.Run("Event", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if d := (&webhook.Delivery{Body: benchBody}); d.Event().JobID == "" {
+				b.Fatal("no event")
+			}
+		}
+	})
+	b.Run("encoding-json", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			var envelope struct {
+				Type      string    `json:"type"`
+				Timestamp time.Time `json:"timestamp"`
+				Data      struct {
+					ID string `json:"id"`
+				} `json:"data"`
+			}
+			if err := json.Unmarshal(benchBody, &envelope); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }
 
 func BenchmarkV1a(b *testing.B) {

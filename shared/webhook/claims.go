@@ -6,13 +6,19 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
 
-// maxTokenLife is how far ahead exp may be. A token can be replayed for as long
-// as it lives, so one that lives for a year is refused.
-const maxTokenLife = time.Hour
+const (
+	// MaxTokenLife is how far ahead exp may be, beside the tolerance. A token can be
+	// replayed for as long as it lives, so one that lives for a year is refused.
+	MaxTokenLife = time.Hour
+
+	// maxAudience bounds, in bytes, how much of a token's aud an error repeats.
+	maxAudience = 256
+)
 
 // claims are the claims of a token: those of RFC 7519, section 4.1, that we look at,
 // and all of them as they are written, the event among them where there is one.
@@ -57,14 +63,28 @@ func (a *audience) UnmarshalJSON(text []byte) error {
 
 func (c *claims) checkAudience(ours []string) error {
 	if len(ours) == 0 {
-		return fmt.Errorf("%w: no audience is configured, so every token is refused", ErrAudience)
+		return fmt.Errorf("%w: no audience is configured, so every token is refused: aud is %v", ErrAudience, c.audience)
 	}
 	for _, ours := range ours {
 		if slices.ContainsFunc(c.audience, func(theirs string) bool { return withoutQuery(theirs) == withoutQuery(ours) }) {
 			return nil
 		}
 	}
-	return fmt.Errorf("%w: aud holds none of those configured", ErrAudience)
+	return fmt.Errorf("%w: aud holds none of those configured: aud is %v", ErrAudience, c.audience)
+}
+
+// String returns the audience for an error: quoted, its URLs without their queries, and
+// cut to 256 bytes before it is quoted.
+func (a audience) String() string {
+	urls := make([]string, len(a))
+	for i := range a {
+		urls[i] = withoutQuery(a[i])
+	}
+	text := strings.Join(urls, ", ")
+	if len(text) > maxAudience {
+		return strconv.Quote(text[:maxAudience]) + "…"
+	}
+	return strconv.Quote(text)
 }
 
 // withoutQuery drops the query of a URL: it holds the URL token, which is neither
@@ -74,7 +94,10 @@ func withoutQuery(url string) string {
 	return url
 }
 
-// checkTime holds exp, iat and nbf against now. A token must expire, and soon.
+// checkTime compares exp, iat and nbf with now. A token must have exp, else it fails
+// with ErrForged. It fails with ErrStale for every time that is out of bounds, because
+// a sender whose clock is off is no forger. It looks at iat before exp, so that an exp
+// too far ahead beside a good iat means that the token lives too long.
 func (c *claims) checkTime(now time.Time, tolerance time.Duration) error {
 	if tolerance == 0 {
 		tolerance = DefaultTolerance
@@ -83,17 +106,25 @@ func (c *claims) checkTime(now time.Time, tolerance time.Duration) error {
 	if !ok {
 		return fmt.Errorf("%w: the token has no exp", ErrForged)
 	}
-	if expires.Sub(now) > maxTokenLife {
-		return fmt.Errorf("%w: the token's exp is more than %v ahead", ErrForged, maxTokenLife)
-	}
 	if !now.Before(expires.Add(tolerance)) {
-		return fmt.Errorf("%w: the token expired %v ago", ErrStale, now.Sub(expires).Truncate(time.Second))
+		return fmt.Errorf("%w: the token expired %v ago by our clock", ErrStale, now.Sub(expires).Truncate(time.Second))
 	}
 	if start, ok := numericDate(c.notBefore); ok && now.Before(start.Add(-tolerance)) {
-		return fmt.Errorf("%w: the token is not valid yet", ErrStale)
+		return fmt.Errorf("%w: the token's nbf is %v ahead of our clock", ErrStale, start.Sub(now).Truncate(time.Second))
 	}
-	if issued, ok := numericDate(c.issuedAt); ok {
-		return checkAge("the token's iat", issued, now, tolerance)
+	issued, known := numericDate(c.issuedAt)
+	if known {
+		if err := checkAge("the token's iat", issued, now, tolerance); err != nil {
+			return err
+		}
+	}
+	if most := MaxTokenLife + tolerance; expires.After(now.Add(most)) {
+		why := "the token lives too long, or its sender's clock is ahead"
+		if known {
+			why = "the token lives too long"
+		}
+		return fmt.Errorf("%w: the token's exp is %v ahead of our clock, of at most %v: %s",
+			ErrStale, expires.Sub(now).Truncate(time.Second), most, why)
 	}
 	return nil
 }
@@ -121,7 +152,7 @@ func (c *claims) checkEvent(body []byte, unbound bool) error {
 	if !hasType && !hasData {
 		return nil
 	}
-	event, err := members(body)
+	event, err := members(withoutMark(body))
 	if err != nil {
 		return fmt.Errorf("%w: the token carries an event, the body does not: %w", ErrForged, err)
 	}

@@ -3,12 +3,18 @@ package webhook
 import (
 	"context"
 	"crypto"
+	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/rsa"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/lestrrat-go/jwx/v2/jwa"
 )
 
 // Dynamic verifies deliveries of per-request webhooks, which Google signs with
@@ -41,8 +47,22 @@ type PublicKey struct {
 	Key crypto.PublicKey // ed25519.PublicKey, *rsa.PublicKey, or *ecdsa.PublicKey on P-256
 }
 
-// Verify returns the delivery that header and body make, or ErrMalformed,
-// ErrForged, ErrAudience or ErrStale. Any other error is a fault of ours. It
+// Algorithm returns the one algorithm that a key may be used with: EdDSA, which v1a
+// uses too, RS256 or ES256; empty for a key of any other kind.
+func (k PublicKey) Algorithm() string {
+	switch k.Key.(type) {
+	case ed25519.PublicKey:
+		return jwa.EdDSA.String()
+	case *rsa.PublicKey:
+		return jwa.RS256.String()
+	case *ecdsa.PublicKey:
+		return jwa.ES256.String()
+	}
+	return ""
+}
+
+// Verify returns the delivery that header and body make, or ErrMalformed (which
+// includes more than 4 v1a signatures), ErrForged, ErrAudience or ErrStale. Any other error is a fault of ours. It
 // keeps body, and copies it once for v1a, which signs it in one piece.
 func (d *Dynamic) Verify(ctx context.Context, header http.Header, body []byte) (*Delivery, error) {
 	h, err := parseHeaders(header)
@@ -61,13 +81,24 @@ func (d *Dynamic) Verify(ctx context.Context, header http.Header, body []byte) (
 		return nil, err
 	}
 	return &Delivery{
-		Endpoint:    DynamicEndpoint,
-		Scheme:      scheme,
-		ID:          h.id,
-		Received:    now,
-		ContentType: header.Get("Content-Type"),
-		Body:        body,
+		Endpoint:        DynamicEndpoint,
+		Scheme:          scheme,
+		ID:              h.id,
+		Received:        now,
+		ContentType:     header.Get("Content-Type"),
+		ContentEncoding: contentEncoding(header),
+		Body:            body,
 	}, nil
+}
+
+// find reports whether match holds for one of the keys, like Keyring.Find, for a
+// signature by one algorithm: it does not fail because keys of another were left out.
+func (d *Dynamic) find(ctx context.Context, algorithm string, match func(PublicKey) bool) (bool, error) {
+	ok, err := d.Keys.Find(ctx, match)
+	if cut, is := errors.AsType[*CutError](err); is && !slices.Contains(cut.Algorithms, algorithm) {
+		return ok, nil
+	}
+	return ok, err
 }
 
 // looksLikeJWT tells a compact token, three parts between dots, from a list of
@@ -77,13 +108,16 @@ func looksLikeJWT(signature string) bool {
 }
 
 func (d *Dynamic) verifyV1a(ctx context.Context, h *headers, body []byte) error {
-	signatures := h.v1aSignatures()
+	signatures, err := h.v1aSignatures()
+	if err != nil {
+		return err
+	}
 	if len(signatures) == 0 {
 		return fmt.Errorf("%w: no v1a signature and no token", ErrForged)
 	}
 	content := h.content(make([]byte, 0, len(h.id)+len(h.timestamp)+len(body)+2))
 	content = append(content, body...)
-	ok, err := d.Keys.Find(ctx, func(k PublicKey) bool {
+	ok, err := d.find(ctx, jwa.EdDSA.String(), func(k PublicKey) bool {
 		key, ok := k.Key.(ed25519.PublicKey)
 		if !ok {
 			return false
@@ -106,17 +140,22 @@ var signatureEncoding = base64.StdEncoding.Strict()
 
 type ed25519Signature [ed25519.SignatureSize]byte
 
-// v1aSignatures decodes the v1a entries. What is not 64 bytes of base64 in its
-// one form is passed over: it can match no key.
-func (h *headers) v1aSignatures() []ed25519Signature {
-	var signatures []ed25519Signature
-	for entry := range h.entries(V1a) {
-		if len(entry) != signatureEncoding.EncodedLen(ed25519.SignatureSize) {
+// v1aSignatures decodes the v1a entries. One that is not 64 bytes of base64 in its one
+// form is passed over, because it can match no key.
+func (h *headers) v1aSignatures() ([]ed25519Signature, error) {
+	texts, err := signatures(h.signature, V1a, maxV1a)
+	if err != nil {
+		return nil, err
+	}
+	var decoded []ed25519Signature
+	for _, text := range texts {
+		if len(text) != signatureEncoding.EncodedLen(ed25519.SignatureSize) {
 			continue
 		}
-		if raw, err := signatureEncoding.DecodeString(entry); err == nil && len(raw) == ed25519.SignatureSize {
-			signatures = append(signatures, ed25519Signature(raw))
+		var raw [ed25519.SignatureSize + 2]byte // room for what a form without padding holds
+		if n, err := signatureEncoding.Decode(raw[:], []byte(text)); err == nil && n == ed25519.SignatureSize {
+			decoded = append(decoded, ed25519Signature(raw[:n]))
 		}
 	}
-	return signatures
+	return decoded, nil
 }

@@ -2,11 +2,18 @@ package webhook_test
 
 import (
 	"bytes"
+	"context"
 	"crypto"
 	"crypto/ecdh"
+	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/rand"
+	"errors"
+	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -84,6 +91,66 @@ func TestV1aTriesEveryKey(t *testing.T) {
 	wantRefusal(t, d, err, webhook.ErrForged)
 }
 
+// cutKeys is a Keyring that had to leave keys out.
+type cutKeys struct {
+	ring[webhook.PublicKey]
+	algorithms []string
+}
+
+func (c cutKeys) Find(ctx context.Context, match func(webhook.PublicKey) bool) (bool, error) {
+	if ok, err := c.ring.Find(ctx, match); ok {
+		return true, err
+	}
+	return false, fmt.Errorf("signing keys: %w", &webhook.CutError{Algorithms: c.algorithms, Reason: "at most 16"})
+}
+
+// A key that we left out may have made the signature: then no match is a fault of ours.
+// Keys of another algorithm cannot have made it.
+func TestKeysLeftOut(t *testing.T) {
+	now := time.Now()
+	v1a := func(key ed25519.PrivateKey) string {
+		return webhook.SignV1a(key, someID, webhooktest.Timestamp(now), someBody)
+	}
+	jwt := func(key crypto.Signer) string {
+		return must(webhook.SignJWT(key, "", webhooktest.Claims(audience, now, someBody)))
+	}
+	otherEC := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
+	for _, test := range []struct {
+		name      string
+		algorithm string
+		known     string
+		unknown   string
+	}{
+		{"v1a", "EdDSA", v1a(edKey), v1a(otherEd)},
+		{"EdDSA", "EdDSA", jwt(edKey), jwt(otherEd)},
+		{"RS256", "RS256", jwt(rsaKey()), jwt(otherRSA())},
+		{"ES256", "ES256", jwt(ecKey()), jwt(otherEC)},
+	} {
+		for _, cut := range [][]string{{"EdDSA"}, {"RS256"}, {"ES256"}, {"RS256", "ES256", "EdDSA"}} {
+			t.Run(test.name+" "+strings.Join(cut, " "), func(t *testing.T) {
+				dynamic := &webhook.Dynamic{
+					Keys: cutKeys{ring[webhook.PublicKey]{
+						publicKey("", edKey), publicKey("", rsaKey()), publicKey("", ecKey()),
+					}, cut},
+					Audiences: []string{audience},
+				}
+				d, err := dynamic.Verify(t.Context(), webhooktest.Header(someID, now, test.known), someBody)
+				wantRefusal(t, d, err, nil)
+				d, err = dynamic.Verify(t.Context(), webhooktest.Header(someID, now, test.unknown), someBody)
+				if !slices.Contains(cut, test.algorithm) {
+					wantRefusal(t, d, err, webhook.ErrForged)
+				} else if d != nil || err == nil || isRefusal(err) || !strings.Contains(err.Error(), "at most 16") {
+					t.Errorf("%v, %v; want the keyring's error", d, err)
+				}
+			})
+		}
+	}
+}
+
+func isRefusal(err error) bool {
+	return slices.ContainsFunc(refusals, func(kind error) bool { return errors.Is(err, kind) })
+}
+
 // What could match no key asks for none: the source of the keys must not feel what
 // anybody can send.
 func TestNoKeyIsAskedForInVain(t *testing.T) {
@@ -98,6 +165,11 @@ func TestNoKeyIsAskedForInVain(t *testing.T) {
 	}
 	for _, signature := range signatures {
 		d, err := dynamic.Verify(t.Context(), webhooktest.Header(someID, time.Now(), signature), someBody)
+		wantRefusal(t, d, err, webhook.ErrForged)
+	}
+	static := &webhook.Static{Keys: outage[webhook.SigningKey]{http.ErrServerClosed}}
+	for _, signature := range []string{"x", "v1a,AAAA", "v1", ",", "v1 ,A", "xv1,A"} {
+		d, err := static.Verify(t.Context(), webhooktest.Header(someID, time.Now(), signature), someBody)
 		wantRefusal(t, d, err, webhook.ErrForged)
 	}
 }

@@ -184,6 +184,7 @@ func FuzzJWT(f *testing.F) {
 	f.Add([]byte(`{"alg":"EdDSA"}`), []byte(`{"aud":"a","exp":LATER,"type":"t","data":1}`), []byte(`{"type":"t","data":1}`), "")
 	f.Add([]byte(`{"alg":"EdDSA"}`), []byte(`{"aud":["a"],"exp":LATER,"type":"t","data":[1,{"x":1e2}],"timestamp":"n"}`),
 		[]byte(`{"timestamp":"n","data":[1, {"x":1e2}],"type":"\u0074","x":{"a":1,"b":2}}`), "")
+	f.Add([]byte(`{"alg":"Ed25519"}`), []byte(`{"aud":"a","exp":LATER,"type":"t","data":1}`), []byte("\ufeff"+`{"type":"t","data":1}`), "")
 	f.Add([]byte(`{"alg":"none"}`), []byte(`{}`), []byte(``), "e30.e30.")
 	f.Add([]byte(`{"alg":"EdDSA","crit":null}`), []byte(`null`), []byte(`[[[`), "..")
 	f.Fuzz(func(t *testing.T, header, payload, body []byte, token string) {
@@ -221,10 +222,10 @@ func checkTaken(t *testing.T, d *webhook.Delivery, header, payload []byte, unbou
 		Alg  string
 		Crit any
 	}
-	if json.Unmarshal(header, &h) != nil || h.Alg != "EdDSA" || h.Crit != nil || d.Scheme != webhook.JWT {
+	if json.Unmarshal(header, &h) != nil || h.Alg != "EdDSA" && h.Alg != "Ed25519" || h.Crit != nil || d.Scheme != webhook.JWT {
 		t.Fatalf("taken with header %q", header)
 	}
-	claims, body := decodeObject(payload), decodeObject(d.Body)
+	claims, body := decodeObject(payload), decodeObject(bytes.TrimPrefix(d.Body, []byte("\ufeff")))
 	if claims == nil {
 		t.Fatalf("taken with payload %q", payload)
 	}
@@ -262,6 +263,8 @@ func FuzzEvent(f *testing.F) {
 	f.Add(someBody)
 	f.Add([]byte(`{"type":"\ud800","data":{"id":"\u0000"},"timestamp":"9999-12-31T23:59:59-01:00"}`))
 	f.Add([]byte(strings.Repeat(`{"data":[`, 100)))
+	f.Add([]byte("\ufeff" + `{"type":"batch.failed","Type":"video.generated","data":{"Id":"1","id":"2"}}`))
+	f.Add([]byte(`{"type":"a","\u0074ype":"b","data":{"id":"1"},"data":[{"id":"2"}],"x":"\"type\":"}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		d := &webhook.Delivery{Body: bytes.Clone(body)}
 		e := d.Event()
@@ -276,8 +279,46 @@ func FuzzEvent(f *testing.F) {
 		if e != d.Event() || !bytes.Equal(d.Body, body) {
 			t.Error("not the same the second time")
 		}
+		body = bytes.TrimPrefix(body, []byte("\ufeff"))
 		if !json.Valid(body) && e != (webhook.Event{}) {
 			t.Errorf("%+v out of no JSON", e)
+		}
+		// A map tells names apart by case, too, and the last of two counts.
+		envelope := decodeObject(body)
+		if eventType, ok := envelope["type"].(string); ok && e.Type != eventType && len(eventType) <= 1024 ||
+			envelope["type"] == nil && len(envelope) > 0 && e.Type != "" && !bytes.Contains(body, []byte("null")) {
+			t.Errorf("type %q, in the body %q", e.Type, body)
+		}
+		if data, ok := envelope["data"].(map[string]any); ok {
+			if id, ok := data["id"].(string); ok && e.JobID != id && len(id) <= 1024 {
+				t.Errorf("id %q, in the body %q", e.JobID, body)
+			}
+		}
+	})
+}
+
+// FuzzSignatures puts a genuine signature between any other texts, in one line or in two:
+// it is found unless the rest changes it or is too much.
+func FuzzSignatures(f *testing.F) {
+	f.Add("v1,AAAA v1a,AAAA", "v9,x")
+	f.Add("v1,A", "v1a,B, v1,C,")
+	f.Add("v1v1a", "\t,,v1")
+	all := sides(f)
+	f.Fuzz(func(t *testing.T, before, after string) {
+		now := time.Now()
+		for _, s := range all[:2] {
+			genuine := s.sign(someID, webhooktest.Timestamp(now), someBody)
+			for _, lines := range [][]string{{before + " " + genuine + " " + after}, {before + ", " + genuine + "," + after}, {before, genuine, after}} {
+				h := http.Header{"Webhook-Id": {someID}, "Webhook-Timestamp": {webhooktest.Timestamp(now)}, "Webhook-Signature": lines}
+				d, err := s.verifier.Verify(t.Context(), h, someBody)
+				entries := strings.Count(before+after, string(s.scheme)+",")
+				switch {
+				case entries < 4:
+					wantRefusal(t, d, err, nil)
+				case err != nil:
+					wantRefusal(t, d, err, webhook.ErrMalformed)
+				}
+			}
 		}
 	})
 }
@@ -318,9 +359,10 @@ func goodTimestamp(text string) bool {
 func FuzzSecrets(f *testing.F) {
 	f.Add(secretA)
 	f.Add(urlToken)
+	f.Add("\ufeff" + urlToken)
 	f.Add(" " + strings.Repeat("A", 22) + "==\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		bare := strings.TrimSpace(text)
+		bare := strings.TrimSpace(strings.TrimPrefix(text, "\ufeff"))
 		if key, err := webhook.ParseSigningKey([]byte(text)); err != nil {
 			wantHidden(t, err, bare)
 		} else {

@@ -2,7 +2,6 @@ package webhook
 
 import (
 	"fmt"
-	"iter"
 	"net/http"
 	"strconv"
 	"strings"
@@ -21,9 +20,11 @@ const (
 
 	maxIDLength = 256
 
-	// maxEntries bounds the work that one signature header can cause. A sender
-	// that rotates its key sends two.
-	maxEntries = 16
+	// maxV1 and maxV1a bound the signatures of one request, and so the work that one
+	// forged request can cause. A sender that rotates its key sends two. A v1a
+	// signature costs more: it is verified with up to 16 keys.
+	maxV1  = 16
+	maxV1a = 4
 
 	// Eleven digits reach the year 5138.
 	maxTimestampDigits = 11
@@ -52,7 +53,7 @@ func parseHeaders(h http.Header) (headers, error) {
 	if p.sent, err = parseTimestamp(p.timestamp); err != nil {
 		return headers{}, err
 	}
-	if p.signature, err = single(h, "Webhook-Signature"); err != nil {
+	if p.signature, err = signatureList(h); err != nil {
 		return headers{}, err
 	}
 	return p, nil
@@ -78,6 +79,17 @@ func ID(h http.Header) (string, error) {
 	return id, nil
 }
 
+// signatureList returns the webhook-signature header, which is a list: if it came in
+// several lines, they are one list (RFC 9110, section 5.3). Nothing is guessed by
+// that, because an entry counts only if it signs the one id and timestamp.
+func signatureList(h http.Header) (string, error) {
+	const name = "Webhook-Signature"
+	if lines := h[name]; len(lines) > 1 {
+		h = http.Header{name: {strings.TrimSpace(strings.Join(lines, " "))}}
+	}
+	return single(h, name)
+}
+
 // single returns the one value of a header. Two values are refused: which of
 // them was signed would be a guess.
 func single(h http.Header, name string) (string, error) {
@@ -89,6 +101,11 @@ func single(h http.Header, name string) (string, error) {
 		return "", fmt.Errorf("%w: %d %s headers", ErrMalformed, len(values), strings.ToLower(name))
 	}
 	return values[0], nil
+}
+
+// contentEncoding returns the content-encoding header, a list like webhook-signature.
+func contentEncoding(h http.Header) string {
+	return strings.Join(h["Content-Encoding"], ", ")
 }
 
 // parseTimestamp understands Unix seconds in their one canonical form: what
@@ -104,22 +121,36 @@ func parseTimestamp(text string) (time.Time, error) {
 	return time.Unix(seconds, 0), nil
 }
 
-// entries yields the signatures of one version out of a signature header: a
-// list of "version,signature", separated by spaces. Other versions, and what
-// has no comma, are passed over, as Standard Webhooks asks.
-func (p *headers) entries(version Scheme) iter.Seq[string] {
-	return func(yield func(string) bool) {
-		rest := p.signature
-		for range maxEntries {
-			var entry string
-			entry, rest, _ = strings.Cut(rest, " ")
-			if v, signature, ok := strings.Cut(entry, ","); ok && v == string(version) && !yield(signature) {
-				return
-			}
-			if rest == "" {
-				return
-			}
+// separators stand between the entries of a signature header: spaces (Standard
+// Webhooks), or a comma and optional white space if a proxy has joined two header
+// lines (RFC 9110, section 5.6.1).
+const separators = " ,\t"
+
+// signatures returns those of one version out of a signature header: a list of
+// "version,signature". Other versions, and an entry without a comma, are passed over,
+// as Standard Webhooks asks. It fails with ErrMalformed if there are more than most. It
+// reads the header once, however many entries there are.
+func signatures(list string, version Scheme, most int) ([]string, error) {
+	found := make([]string, 0, 2) // two during a rotation
+	for next := 0; ; {
+		i := strings.Index(list[next:], string(version))
+		if i < 0 {
+			return found, nil
 		}
+		start := next + i
+		next = start + len(version)
+		if next == len(list) || list[next] != ',' || start > 0 && !strings.Contains(separators, list[start-1:start]) {
+			continue // part of another version, or of a signature
+		}
+		signature := list[next+1:]
+		if end := strings.IndexAny(signature, separators); end >= 0 {
+			signature = signature[:end]
+		}
+		next += 1 + len(signature)
+		if len(found) == most {
+			return nil, fmt.Errorf("%w: too many signatures: more than %d of version %s", ErrMalformed, most, version)
+		}
+		found = append(found, signature)
 	}
 }
 
@@ -143,9 +174,9 @@ func checkAge(what string, sent, now time.Time, tolerance time.Duration) error {
 	}
 	switch age := now.Sub(sent); {
 	case age > tolerance:
-		return fmt.Errorf("%w: %s is %v old", ErrStale, what, age.Truncate(time.Second))
+		return fmt.Errorf("%w: %s is %v old by our clock", ErrStale, what, age.Truncate(time.Second))
 	case age < -tolerance:
-		return fmt.Errorf("%w: %s is %v ahead", ErrStale, what, sent.Sub(now).Truncate(time.Second))
+		return fmt.Errorf("%w: %s is %v ahead of our clock", ErrStale, what, sent.Sub(now).Truncate(time.Second))
 	}
 	return nil
 }

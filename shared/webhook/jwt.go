@@ -2,9 +2,6 @@ package webhook
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/rsa"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -16,19 +13,22 @@ import (
 	"github.com/lestrrat-go/jwx/v2/jws"
 )
 
-// maxTokenBytes bounds a token that nobody has verified yet. Those of the
-// documentation stay under 1 KiB, events included.
+// maxTokenBytes bounds a token before it is verified: a longer one is malformed, not
+// forged. Those of the documentation stay under 1 KiB, events included.
 const maxTokenBytes = 16 << 10
 
 // verifyJWT accepts a token that one of the sender's keys signed, for our
 // audience, now, and about this body. Only what the signature covers counts, so
 // the audience is looked at after it.
 func (d *Dynamic) verifyJWT(ctx context.Context, h *headers, body []byte) error {
+	if len(h.signature) > maxTokenBytes {
+		return fmt.Errorf("%w: the token has %d bytes, of at most %d", ErrMalformed, len(h.signature), maxTokenBytes)
+	}
 	t, err := parseToken(h.signature)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrForged, err)
 	}
-	ok, err := d.Keys.Find(ctx, t.signedBy)
+	ok, err := d.find(ctx, t.algorithm.String(), t.signedBy)
 	if err != nil {
 		return err
 	}
@@ -65,9 +65,6 @@ type token struct {
 // forgeries) and extensions that would have to be understood. Keys that a token
 // brings along (jwk, jku, x5c) are never looked at.
 func parseToken(text string) (*token, error) {
-	if len(text) > maxTokenBytes {
-		return nil, fmt.Errorf("the token has %d bytes, of at most %d", len(text), maxTokenBytes)
-	}
 	var parts [3][]byte
 	for i, part := range strings.Split(text, ".") {
 		var err error
@@ -82,6 +79,9 @@ func parseToken(text string) (*token, error) {
 	}
 	if err := json.Unmarshal(parts[0], &header); err != nil {
 		return nil, errors.New("the token's header is not what RFC 7515 says")
+	}
+	if header.Algorithm == "Ed25519" { // the same algorithm by the name of RFC 9864
+		header.Algorithm = jwa.EdDSA
 	}
 	switch header.Algorithm {
 	case jwa.RS256, jwa.ES256, jwa.EdDSA:
@@ -106,22 +106,9 @@ func (t *token) signedBy(k PublicKey) bool {
 	if k.ID != "" && t.keyID != "" && k.ID != t.keyID {
 		return false
 	}
-	if algorithm(k) != t.algorithm {
+	if k.Algorithm() != t.algorithm.String() {
 		return false
 	}
 	verifier, err := jws.NewVerifier(t.algorithm)
 	return err == nil && verifier.Verify(t.signed, t.signature, k.Key) == nil
-}
-
-// algorithm returns the one algorithm that a key may be used with.
-func algorithm(k PublicKey) jwa.SignatureAlgorithm {
-	switch k.Key.(type) {
-	case ed25519.PublicKey:
-		return jwa.EdDSA
-	case *rsa.PublicKey:
-		return jwa.RS256
-	case *ecdsa.PublicKey:
-		return jwa.ES256
-	}
-	return ""
 }

@@ -1,6 +1,7 @@
 package webhook_test
 
 import (
+	"cmp"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -13,9 +14,11 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -134,6 +137,10 @@ func TestJWTSignatures(t *testing.T) {
 		{"empty kid", header("kid", ""), nil},
 		{"no typ", func(d *tokenDelivery) { delete(d.header, "typ") }, nil},
 		{"key without kid", all(key(edKey), header("alg", "EdDSA"), header("kid", "x")), nil},
+		{"EdDSA by the name of RFC 9864", all(key(edKey), header("alg", "Ed25519"), header("kid", "x")), nil},
+		{"Ed25519 by an RSA key", all(header("alg", "Ed25519"), header("kid", "")), webhook.ErrForged},
+		{"Ed25519, key not in force", all(key(newEdKey('x')), header("alg", "Ed25519"), header("kid", "")), webhook.ErrForged},
+		{"Ed448", all(key(edKey), header("alg", "Ed448"), header("kid", "")), webhook.ErrForged},
 		{"ES256", all(key(ecKey()), header("alg", "ES256"), header("kid", "ec")), nil},
 
 		{"unknown kid", header("kid", "unknown"), webhook.ErrForged},
@@ -277,7 +284,8 @@ func TestJWTForm(t *testing.T) {
 	})
 }
 
-// The longest token that is taken has 16 KiB.
+// The longest token that is accepted has 16 KiB. A longer one is malformed: a bound of
+// ours on a request is no forgery of the sender's.
 func TestJWTSize(t *testing.T) {
 	const limit = 16 << 10
 	longest := 0
@@ -291,7 +299,7 @@ func TestJWTSize(t *testing.T) {
 		case size <= limit:
 			wantRefusal(t, delivery, err, nil)
 		default:
-			wantRefusal(t, delivery, err, webhook.ErrForged)
+			wantRefusal(t, delivery, err, webhook.ErrMalformed)
 			longest = size
 		}
 		if t.Failed() {
@@ -346,13 +354,16 @@ func TestJWTClaims(t *testing.T) {
 		{"exp a string", claim("exp", "946685100"), webhook.ErrForged},
 		{"exp true", claim("exp", true), webhook.ErrForged},
 		{"exp a list", claim("exp", []int{946685100}), webhook.ErrForged},
-		{"exp in a year", in("exp", 365*24*hour), webhook.ErrForged},
+		{"exp in a year", in("exp", 365*24*hour), webhook.ErrStale},
 		{"exp in an hour", in("exp", hour), nil},
-		{"exp in an hour and a second", in("exp", hour+second), webhook.ErrForged},
-		{"exp in milliseconds", claim("exp", 946685100_000), webhook.ErrForged},
-		{"exp beyond all clocks", claim("exp", 1e300), webhook.ErrForged},
-		{"exp where int64 overflows", claim("exp", 18446744074656236416.0), webhook.ErrForged},
-		{"exp where a Duration overflows", claim("exp", 10170056837), webhook.ErrForged},
+		{"exp in an hour and the tolerance", in("exp", hour+5*minute), nil},
+		{"exp in an hour, the tolerance and a second", in("exp", hour+5*minute+second), webhook.ErrStale},
+		{"exp in an hour and the tolerance of a minute", all(in("exp", hour+minute), tolerance(minute)), nil},
+		{"exp in an hour, the tolerance of a minute and a second", all(in("exp", hour+minute+second), tolerance(minute)), webhook.ErrStale},
+		{"exp in milliseconds", claim("exp", 946685100_000), webhook.ErrStale},
+		{"exp beyond all clocks", claim("exp", 1e300), webhook.ErrStale},
+		{"exp where int64 overflows", claim("exp", 18446744074656236416.0), webhook.ErrStale},
+		{"exp where a Duration overflows", claim("exp", 10170056837), webhook.ErrStale},
 		{"exp beyond float64", func(d *tokenDelivery) {
 			d.payload = strings.Replace(string(must(json.Marshal(d.claims))), `"exp":`, `"exp":1e999,"_":`, 1)
 		}, webhook.ErrForged},
@@ -379,6 +390,58 @@ func TestJWTClaims(t *testing.T) {
 		{"nbf 5 minutes and a second ahead", in("nbf", 5*minute+second), webhook.ErrStale},
 		{"nbf a string", claim("nbf", "946684800"), webhook.ErrForged},
 	})
+}
+
+// The sender's clock may be off either way by the tolerance: every token that it signs
+// for an hour is accepted then, and beyond that none is called forged.
+func TestSendersClock(t *testing.T) {
+	for _, tolerance := range []time.Duration{0, time.Minute, time.Hour} {
+		edge := cmp.Or(tolerance, 5*time.Minute)
+		for _, times := range [][]string{{"exp"}, {"iat", "exp"}, {"nbf", "exp"}, {"iat", "nbf", "exp"}} {
+			for _, off := range []time.Duration{
+				-3 * time.Hour, -edge - time.Second, -edge, -time.Minute, 0, time.Minute, edge, edge + time.Second, 3 * time.Hour,
+			} {
+				clock := func(d *tokenDelivery) {
+					d.verifier.Tolerance = tolerance
+					delete(d.claims, "iat")
+					for _, name := range times {
+						in(name, off)(d)
+					}
+					in("exp", off+time.Hour)(d)
+				}
+				want := webhook.ErrStale
+				if off.Abs() <= edge || off < 0 && off > -time.Hour-edge && times[0] != "iat" {
+					want = nil
+				}
+				runTokenRows(t, []tokenRow{{fmt.Sprint(tolerance, times, off), clock, want}})
+			}
+		}
+	}
+}
+
+// An exp too far ahead means a token that lives too long if its iat is good. Without an
+// iat the sender's clock may be the cause as well.
+func TestExpTooFarAhead(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(*tokenDelivery)
+		want   string
+	}{
+		"iat good":    {in("exp", 2*time.Hour), "exp is 2h0m0s ahead of our clock, of at most 1h5m0s: the token lives too long"},
+		"iat missing": {all(in("exp", 2*time.Hour), without("iat")), "lives too long, or its sender's clock is ahead"},
+		"iat ahead":   {all(in("exp", 2*time.Hour), in("iat", time.Hour)), "iat is 1h0m0s ahead of our clock"},
+		"nbf ahead":   {all(in("exp", 2*time.Hour), in("nbf", time.Hour)), "nbf is 1h0m0s ahead of our clock"},
+		"expired":     {in("exp", -time.Hour), "expired 1h0m0s ago by our clock"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := genuineToken()
+				test.change(d)
+				if _, err := d.verify(t); !errors.Is(err, webhook.ErrStale) || !strings.HasSuffix(err.Error(), test.want) {
+					t.Errorf("%v; want %s", err, test.want)
+				}
+			})
+		})
+	}
 }
 
 // What no clock shows is held against the clock all the same.
@@ -461,6 +524,9 @@ func TestJWTEvent(t *testing.T) {
 		{"Z beside z", event(`{"type":"t",`+data+`}`, `{"type":"t",`+data+`,"z":1,"Z":1}`), webhook.ErrForged},
 		{"long s", event(`{"type":"t","data":{"s":"1"}}`, `{"type":"t","data":{"s":"1"},"\u017f":1,"S":1}`), webhook.ErrForged},
 		{"Kelvin", event(`{"type":"t",`+data+`}`, `{"type":"t",`+data+`,"k":1,"\u212a":2}`), webhook.ErrForged},
+		{"byte order mark", event(`{"type":"t",`+data+`}`, "\ufeff"+`{"type":"t",`+data+`}`), nil},
+		{"two byte order marks", event(`{"type":"t",`+data+`}`, "\ufeff\ufeff"+`{"type":"t",`+data+`}`), webhook.ErrForged},
+		{"byte order mark, another type", event(`{"type":"t",`+data+`}`, "\ufeff"+`{"type":"x",`+data+`}`), webhook.ErrForged},
 		{"5,000 levels", event(`{"type":"t","data":`+nested(5_000)+`}`, `{"type":"t","data":`+nested(5_000)+`}`), nil},
 		{"objects in lists", event(`{"type":"t","data":[{"a":1},[{"a":{"a":2}}]]}`, `{"type":"t","data":[{"a":1},[{"a":{"a":2}}]]}`), nil},
 		{"a level less in data", event(`{"type":"t","data":`+nested(50)+`}`, `{"type":"t","data":`+nested(49)+`}`), webhook.ErrForged},
@@ -498,6 +564,42 @@ func TestJWTEvent(t *testing.T) {
 		{"unbound allowed, no exp", all(none, unbound, without("exp")), webhook.ErrForged},
 	}
 	runTokenRows(t, rows)
+}
+
+// A token for another audience is refused with the audience that came, since that is all
+// there is to configure by: without queries, which hold URL tokens, quoted, and bounded.
+func TestAudienceRefusalNamesTheAudience(t *testing.T) {
+	long := strings.Repeat("x", 300)
+	for name, test := range map[string]struct {
+		aud  any
+		want string
+	}{
+		"one":          {"https://a.example/hook", `"https://a.example/hook"`},
+		"query":        {"https://a.example/?token=canary&x=?canary", `"https://a.example/"`},
+		"list":         {[]string{"a?canary", "b", "c?canary#canary"}, `"a, b, c"`},
+		"control":      {"a\x1b[31m\n\x00", `"a\x1b[31m\n\x00"`},
+		"no ASCII":     {"ä\u202e", `"ä\u202e"`},
+		"quote":        {`a" level="INFO`, `"a\" level=\"INFO"`},
+		"256 bytes":    {long[:256], `"` + long[:256] + `"`},
+		"over":         {long, `"` + long[:256] + `"…`},
+		"long query":   {"a?" + long, `"a"`},
+		"long list":    {slices.Repeat([]string{"abc"}, 1000), `"` + strings.Repeat("abc, ", 100)[:256] + `"…`},
+		"mid-rune":     {long[:255] + "ä", `"` + long[:255] + `\xc3"…`},
+		"empty":        {"", `""`},
+		"empty list":   {[]string{}, `""`},
+		"only a query": {"?token=canary", `""`},
+	} {
+		for kind, ours := range map[string][]string{"others": {audience}, "none": nil} {
+			t.Run(name+", "+kind, func(t *testing.T) {
+				d := genuineToken()
+				d.claims["aud"], d.verifier.Audiences = test.aud, ours
+				_, err := d.verify(t)
+				if !errors.Is(err, webhook.ErrAudience) || !strings.HasSuffix(err.Error(), ": aud is "+test.want) || strings.Contains(err.Error(), "canary") {
+					t.Errorf("%v; want aud is %s", err, test.want)
+				}
+			})
+		}
+	}
 }
 
 // Whoever has configured no audience is told so, and not that the token has a wrong one.

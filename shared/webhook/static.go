@@ -27,9 +27,9 @@ type Static struct {
 	Tolerance time.Duration
 }
 
-// Verify returns the delivery that header and body make, or ErrMalformed,
-// ErrForged or ErrStale. Any other error is a fault of ours. It keeps body and
-// does not copy it.
+// Verify returns the delivery that header and body make, or ErrMalformed (which
+// includes more than 16 v1 signatures), ErrForged or ErrStale. Any other error is a
+// fault of ours. It keeps body and does not copy it.
 //
 // The signature is checked before the timestamp, so that a genuine delivery that
 // comes late can be told from a forged one.
@@ -38,7 +38,14 @@ func (s *Static) Verify(ctx context.Context, header http.Header, body []byte) (*
 	if err != nil {
 		return nil, err
 	}
-	ok, err := s.Keys.Find(ctx, func(k SigningKey) bool { return k.signed(&h, body) })
+	found, err := signatures(h.signature, V1, maxV1)
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 {
+		return nil, fmt.Errorf("%w: no v1 signature", ErrForged)
+	}
+	ok, err := s.Keys.Find(ctx, func(k SigningKey) bool { return k.signed(h.id, h.timestamp, body, found) })
 	if err != nil {
 		return nil, err
 	}
@@ -50,12 +57,13 @@ func (s *Static) Verify(ctx context.Context, header http.Header, body []byte) (*
 		return nil, err
 	}
 	return &Delivery{
-		Endpoint:    StaticEndpoint,
-		Scheme:      V1,
-		ID:          h.id,
-		Received:    now,
-		ContentType: header.Get("Content-Type"),
-		Body:        body,
+		Endpoint:        StaticEndpoint,
+		Scheme:          V1,
+		ID:              h.id,
+		Received:        now,
+		ContentType:     header.Get("Content-Type"),
+		ContentEncoding: contentEncoding(header),
+		Body:            body,
 	}, nil
 }
 
@@ -84,10 +92,11 @@ type mac struct {
 }
 
 // ParseSigningKey reads a signing secret as the Gemini API gives it out: base64,
-// padded or not, behind "whsec_" or bare. White space around it is dropped. It
-// fails for less than 16 bytes of key; the error holds nothing of the secret.
+// padded or not, behind "whsec_" or bare. A leading byte order mark, and white space
+// around the secret, are dropped. It fails for less than 16 bytes of key; the error
+// holds nothing of the secret.
 func ParseSigningKey(secret []byte) (SigningKey, error) {
-	text := strings.TrimPrefix(string(bytes.TrimSpace(secret)), secretPrefix)
+	text := strings.TrimPrefix(string(bytes.TrimSpace(withoutMark(secret))), secretPrefix)
 	key, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(text, "="))
 	if err != nil {
 		return SigningKey{}, fmt.Errorf("not a signing secret: what follows %q must be base64", secretPrefix)
@@ -106,16 +115,16 @@ func (SigningKey) String() string { return "SigningKey(hidden)" }
 // GoString does the same for %#v.
 func (k SigningKey) GoString() string { return k.String() }
 
-// signed reports whether one of the v1 entries is this key's signature. It
-// compares texts: only the one base64 form that a signer writes is taken.
-func (k SigningKey) signed(h *headers, body []byte) bool {
+// signed reports whether one of the signatures is this key's. It compares texts: only
+// the one base64 form that a signer writes is accepted.
+func (k SigningKey) signed(id, timestamp string, body []byte, signatures []string) bool {
 	m := k.macs.Get().(*mac)
 	defer k.macs.Put(m)
-	want := m.sign(h.id, h.timestamp, body)
-	for entry := range h.entries(V1) {
+	want := m.sign(id, timestamp, body)
+	for _, signature := range signatures {
 		var got [signatureText]byte
-		copy(got[:], entry)
-		if len(entry) == len(want) && subtle.ConstantTimeCompare(got[:], want) == 1 {
+		copy(got[:], signature)
+		if len(signature) == len(want) && subtle.ConstantTimeCompare(got[:], want) == 1 {
 			return true
 		}
 	}

@@ -89,6 +89,7 @@ func TestParseSigningKeyTakes(t *testing.T) {
 	const text = "MDEyMzQ1Njc4OWFiY2RlZmdoaQ"
 	want := webhook.SignV1(signingKey(t, base64.StdEncoding.EncodeToString(key)), someID, "1", nil)
 	for _, secret := range []string{
+		"\ufeff" + text, "\ufeffwhsec_" + text, "\ufeff\r\n whsec_" + text + "\r\n",
 		text, text + "==", "whsec_" + text, "whsec_" + text + "==", " \twhsec_" + text + "\r\n", text + "=",
 	} {
 		if got := webhook.SignV1(signingKey(t, secret), someID, "1", nil); got != want {
@@ -112,6 +113,10 @@ func TestParseSigningKeyRefuses(t *testing.T) {
 		"padding in the midst": "whsec_MfKQ9r8GKYqr=TwjUPD8ILPZIo2LaLaSw",
 		"a lone character":     "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwA",
 		"not UTF-8":            "whsec_\xff\xfe\xfd",
+		"UTF-16":               "\xff\xfew\x00h\x00s\x00e\x00c\x00_\x00M\x00f\x00K\x00Q\x009\x00r\x008\x00G\x00K\x00Y\x00q\x00r\x00",
+		"two marks":            "\ufeff\ufeffwhsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+		"a mark in the midst":  "whsec_\ufeffMfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+		"a mark alone":         "\ufeff",
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := webhook.ParseSigningKey([]byte(secret))

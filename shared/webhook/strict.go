@@ -74,12 +74,15 @@ func endOfString(text []byte, i int) int {
 	return i + 1
 }
 
+// unquote returns what a string of a valid text says, like encoding/json.
 func unquote(quoted []byte) string {
-	name := string(quoted[1 : len(quoted)-1])
-	if strings.Contains(name, `\`) {
-		_ = json.Unmarshal(quoted, &name) // it is valid
+	plain := quoted[1 : len(quoted)-1]
+	if bytes.IndexByte(plain, '\\') < 0 && utf8.Valid(plain) {
+		return string(plain)
 	}
-	return name
+	var text string
+	_ = json.Unmarshal(quoted, &text) // it is valid
+	return text
 }
 
 // fold returns what is the same for names that differ by case alone: by way of upper

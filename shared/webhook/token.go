@@ -45,10 +45,10 @@ type URLToken struct {
 }
 
 // ParseURLToken reads a URL token: 16 to 256 characters out of A-Z, a-z, 0-9, "-",
-// "_", "." and "~", which no part of a URL's way changes. White space around it is
-// dropped. The error holds nothing of the token.
+// "_", "." and "~", which no part of a URL's way changes. A leading byte order mark,
+// and white space around the token, are dropped. The error holds nothing of the token.
 func ParseURLToken(secret []byte) (URLToken, error) {
-	text := bytes.TrimSpace(secret)
+	text := bytes.TrimSpace(withoutMark(secret))
 	if len(text) < minTokenLength || len(text) > maxTokenLength {
 		return URLToken{}, fmt.Errorf("not a URL token: %d characters, of %d to %d", len(text), minTokenLength, maxTokenLength)
 	}

@@ -63,10 +63,11 @@ func TestParseURLToken(t *testing.T) {
 		"256 characters":  strings.Repeat("x", 256),
 		"all of them":     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~",
 		"a newline after": "0123456789abcdef\n",
+		"byte order mark": "\ufeff0123456789abcdef\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			token := &webhook.Token{Tokens: ring[webhook.URLToken]{parseToken(t, text)}}
-			if err := token.Check(t.Context(), strings.TrimSpace(text)); err != nil {
+			if err := token.Check(t.Context(), strings.TrimSpace(strings.TrimPrefix(text, "\ufeff"))); err != nil {
 				t.Error(err)
 			}
 		})
@@ -90,6 +91,7 @@ func TestParseURLToken(t *testing.T) {
 		"after 9":        "0123456789abcde:",
 		"not ASCII":      "0123456789abcdeä",
 		"NUL":            "0123456789abcde\x00",
+		"mark behind":    "0123456789abcdef\ufeff",
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := webhook.ParseURLToken([]byte(text))

@@ -41,7 +41,10 @@ type Delivery struct {
 	ID          string    // webhook-id: 1 to 256 printable ASCII characters, none of them a dot; the same on every retry
 	Received    time.Time // when it was verified
 	ContentType string    // as received; may be empty or nonsense
-	Body        []byte    // exactly the bytes received
+	// ContentEncoding is as received too: empty unless the sender names an encoding.
+	// Body is not decoded.
+	ContentEncoding string
+	Body            []byte // exactly the bytes received
 
 	event *Event
 }
@@ -61,6 +64,16 @@ type Keyring[K any] interface {
 	// match may be called several times for a key, one call at a time.
 	Find(ctx context.Context, match func(K) bool) (bool, error)
 }
+
+// A CutError is the error of a Keyring that left out keys of some algorithms because
+// of a bound of ours. A signature by another algorithm that matches none of its keys is
+// definitely no match all the same.
+type CutError struct {
+	Algorithms []string // see PublicKey.Algorithm
+	Reason     string   // names the bound
+}
+
+func (e *CutError) Error() string { return e.Reason }
 
 // What can become of a request. Every error that the packages in shared return
 // for a delivery is one of these, or a fault of ours, which the sender may try

@@ -201,6 +201,23 @@ func TestVerifyTakesAnyBody(t *testing.T) {
 	}
 }
 
+// The body is passed on as it came, so what it is encoded with must be, too.
+func TestContentEncoding(t *testing.T) {
+	for _, s := range sides(t) {
+		for want, lines := range map[string][]string{
+			"": nil, "gzip": {"gzip"}, "gzip, br": {"gzip", "br"}, "\xff": {"\xff"},
+		} {
+			now := time.Now()
+			h := webhooktest.Header(someID, now, s.sign(someID, webhooktest.Timestamp(now), someBody))
+			h["Content-Encoding"] = lines
+			d, err := s.verifier.Verify(t.Context(), h, someBody)
+			if err != nil || d.ContentEncoding != want || !bytes.Equal(d.Body, someBody) {
+				t.Errorf("%s, %q: %+v, %v", s.scheme, lines, d, err)
+			}
+		}
+	}
+}
+
 // An outage of ours must never read as a forgery.
 func TestKeyringErrorIsNoRefusal(t *testing.T) {
 	down := errors.New("down")

@@ -173,10 +173,14 @@ func TestCauses(t *testing.T) {
 		cause   Cause
 		says    string
 	}{
-		"static":               {static, func(*delivery) {}, "", "Genuine"},
-		"dynamic":              {dynamic, func(*delivery) {}, "", "v1a by key 1 of 2"},
-		"token":                {token, func(*delivery) {}, "", "signed by key 2 of 2"},
-		"two entries":          {static, signed(func(d *delivery) string { return v1With(webhooktest.NewSecret())(d) + " " + v1(d) }), "", "entry 2 of 2"},
+		"static":      {static, func(*delivery) {}, "", "Genuine"},
+		"dynamic":     {dynamic, func(*delivery) {}, "", "v1a by key 1 of 2"},
+		"token":       {token, func(*delivery) {}, "", "signed by key 2 of 2"},
+		"two entries": {static, signed(func(d *delivery) string { return v1With(webhooktest.NewSecret())(d) + " " + v1(d) }), "", "entry 2 of 2"},
+		"two lines": {static, func(d *delivery) {
+			d.header = append(d.header, "webhook-signature: "+v1With(webhooktest.NewSecret())(d))
+		}, "", "entry 1 of 2"},
+		"lines joined":         {static, signed(func(d *delivery) string { return v1(d) + ", " + v1With(webhooktest.NewSecret())(d) }), "", "entry 1 of 2"},
 		"space about a secret": {static, keep(func(s string) string { return " " + s + "\n" }), "", "Genuine"},
 		"a secret unpadded":    {static, keep(func(s string) string { return strings.TrimRight(s, "=") }), "", "Genuine"},
 
@@ -209,7 +213,7 @@ func TestCauses(t *testing.T) {
 		"no audience configured":   {token, func(d *delivery) { d.to.Audiences = nil }, Audience, "no audience is configured"},
 		"expired":                  {token, claims(func(c map[string]any) { c["exp"] = time.Now().Add(-time.Hour).Unix() }), Expired, "expired 1h0m"},
 		"no exp":                   {token, claims(func(c map[string]any) { delete(c, "exp") }), Token, "no exp"},
-		"exp too far":              {token, claims(func(c map[string]any) { c["exp"] = time.Now().Add(24 * time.Hour).Unix() }), Token, "more than 1h0m0s ahead"},
+		"exp too far":              {token, claims(func(c map[string]any) { c["exp"] = time.Now().Add(24 * time.Hour).Unix() }), Token, "more than 1h5m0s ahead"},
 		"another event":            {token, func(d *delivery) { d.body = string(webhooktest.NewEvent("batch.failed")) }, Event, "event is not the body's"},
 		"iat an hour ago":          {token, claims(func(c map[string]any) { c["iat"] = time.Now().Add(-time.Hour).Unix() }), Refused, "iat is 1h0m"},
 		"not RS256":                {token, signed(func(*delivery) string { return "eyJhbGciOiJIUzI1NiJ9.e30.c2ln" }), Token, "HS256"},
@@ -226,7 +230,7 @@ func TestCauses(t *testing.T) {
 			d.header = append([]string{"Content-Length: " + strconv.Itoa(len(d.body))}, d.header...)
 			d.body = d.body[:50]
 		}, Incomplete, "50 bytes, but"},
-		"seventeenth of 17 entries": {static, signed(func(d *delivery) string { return strings.Repeat("v1,x ", 16) + v1(d) }), Refused, "no v1 signature"},
+		"seventeenth of 17 entries": {static, signed(func(d *delivery) string { return strings.Repeat("v1,x ", 16) + v1(d) }), Refused, "too many signatures"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := test.genuine()

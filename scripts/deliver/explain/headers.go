@@ -28,8 +28,14 @@ func (h *headers) http() http.Header {
 	return http.Header{"Webhook-Id": {h.id}, "Webhook-Timestamp": {h.timestamp}, "Webhook-Signature": {h.signature}}
 }
 
-// entries are the signatures.
-func (h *headers) entries() []string { return strings.Fields(h.signature) }
+// entries are the signatures. A comma after one is of a proxy that joined two lines.
+func (h *headers) entries() []string {
+	entries := strings.Fields(h.signature)
+	for i := range entries {
+		entries[i] = strings.TrimRight(entries[i], ",")
+	}
+	return entries
+}
 
 // token reports whether the signature is a JSON Web Token.
 func (h *headers) token() bool {
@@ -62,6 +68,8 @@ func (x *examination) single(name string) string {
 	case called != name:
 		x.find(finding{HeaderRenamed, fmt.Sprintf("%s comes as %s", name, printable(called)),
 			"send or pass it on as " + name + ": neither other senders' names nor a CGI's are read"}, name, "not there, but %s is", printable(called))
+	case len(values) > 1 && name == "webhook-signature": // a list, which may come in several lines
+		return strings.Join(values, " ")
 	case len(values) > 1:
 		x.find(finding{HeaderDuplicated, fmt.Sprintf("there are %d %s headers", len(values), name), "find what adds one: a proxy that copies headers, or a second signer"},
 			name, "%d of them, %s", len(values), alike(values))

@@ -36,7 +36,7 @@ func (x *examination) tokenSignature(r result) {
 	case !r.asked && len(x.findings) > 0: // the headers kept the verifier from it
 		x.say(Note, "token", "%s; not checked", about)
 	case !r.asked:
-		x.find(finding{Token, plain(r.err), "only tokens by RS256, ES256 or EdDSA are taken"}, "token", "%s: %s", about, plain(r.err))
+		x.find(finding{Token, plain(r.err), "only tokens by RS256, ES256 or EdDSA (Ed25519) are taken"}, "token", "%s: %s", about, plain(r.err))
 	case r.key == 0:
 		x.find(finding{KeyNotInSet, "the token is signed by no key in the set: " + x.kid(t.header.Kid),
 			"take the set from " + keySetURL + ", anew if the sender has rotated its keys; if it is that one, the token is forged"},
@@ -90,7 +90,7 @@ func (x *examination) claims(t token, err error) {
 	case x.eventAtFault(t):
 		x.find(finding{Event, plain(err), "compare what the token says with the body: another body was sent with it, or it was changed"}, "event", "%s", plain(err))
 	default:
-		x.find(finding{Token, plain(err), "have the sender make a token that lives for an hour at most"}, "exp", "%s", plain(err))
+		x.find(finding{Token, plain(err), "have the sender make a token that expires, an hour later at most"}, "exp", "%s", plain(err))
 	}
 }
 
@@ -103,9 +103,14 @@ func (x *examination) eventAtFault(t token) bool {
 
 // expiry holds the token's end against now.
 func (x *examination) expiry(t token) {
-	ago := x.now.Sub(t.time("exp"))
+	ago, most := x.now.Sub(t.time("exp")), webhook.MaxTokenLife+webhook.DefaultTolerance
 	says := utc(t.time("exp")) + ", " + from(ago)
-	if ago < webhook.DefaultTolerance {
+	switch {
+	case -ago > most:
+		x.find(finding{Token, fmt.Sprintf("the token's exp is more than %v ahead", most),
+			"have the sender make a token that lives for an hour at most, and compare its clock with this machine's"}, "exp", "%s", says)
+		return
+	case ago < webhook.DefaultTolerance:
 		x.say(Pass, "exp", "%s", says)
 		return
 	}
