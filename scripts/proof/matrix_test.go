@@ -1,6 +1,7 @@
 package proof
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -98,7 +99,8 @@ func cannot(s *step, f *fault, in situation) string {
 	return ""
 }
 
-// plans are all cells that can occur, of the functions with short times.
+// plans are all cells that can occur, of the functions with short times. Those that
+// idle, and so take longest, come first.
 func plans() []plan {
 	var all []plan
 	for _, s := range steps {
@@ -110,6 +112,7 @@ func plans() []plan {
 			}
 		}
 	}
+	slices.SortStableFunc(all, func(a, b plan) int { return cmp.Compare(b.times.take, a.times.take) })
 	return all
 }
 
