@@ -14,7 +14,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
-	"github.com/geminihook/geminihook/shared/embedded"
+	"github.com/geminihook/geminihook/shared/gcptest"
 	"github.com/geminihook/geminihook/shared/publish"
 	"github.com/geminihook/geminihook/shared/webhook"
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
@@ -32,7 +32,7 @@ var (
 )
 
 func startEverything() (stop func()) {
-	messages, database := start(embedded.NewPubSub(nil, batches, all)), start(embedded.NewFirestore())
+	messages, database := start(gcptest.NewPubSub(nil, batches, all)), start(gcptest.NewFirestore())
 	pubsubOptions, firestoreOptions = to(messages), to(database)
 	subscribe(batches, "batch-worker", "")
 	batchAPI.Start()
@@ -43,15 +43,15 @@ func startEverything() (stop func()) {
 	}
 }
 
-func start(s embedded.Service) *embedded.Server {
-	server, err := embedded.Start("127.0.0.1:0", s)
+func start(s gcptest.Service) *gcptest.Server {
+	server, err := gcptest.Start("127.0.0.1:0", s)
 	if err != nil {
 		panic(err)
 	}
 	return server
 }
 
-func to(server *embedded.Server) []option.ClientOption {
+func to(server *gcptest.Server) []option.ClientOption {
 	return []option.ClientOption{option.WithEndpoint(server.Addr()), option.WithoutAuthentication(),
 		option.WithGRPCDialOption(grpc.WithTransportCredentials(insecure.NewCredentials()))}
 }

@@ -24,7 +24,7 @@ step vet
 go vet ./...
 
 step staticcheck
-staticcheck=$(go tool -n -modfile=scripts/tools.mod staticcheck)
+staticcheck=$(go tool -n -modfile=scripts/dev/tools.mod staticcheck)
 "$staticcheck" ./...
 
 # The examples are a module of their own: what they import is not to be deployed.
@@ -36,11 +36,11 @@ terraform/check.sh
 
 # A test that waits for something has a bound of its own; these bounds end what hangs.
 step tests
-go run ./scripts/emulators -if-found -- go test -race -timeout 40m $(go list ./... | grep -v /scripts/proof)
+go run ./scripts/dev/emulators -if-found -- go test -race -timeout 40m $(go list ./... | grep -v /scripts/dev/proof)
 
 # Faults in time need a machine that does nothing else, as far as that can be had.
 step proof
-go run ./scripts/emulators -if-found -- go test -race -timeout 40m ./scripts/proof
+go run ./scripts/dev/emulators -if-found -- go test -race -timeout 40m ./scripts/dev/proof
 
 step fuzz
-scripts/fuzz.sh
+scripts/dev/fuzz.sh

@@ -63,9 +63,12 @@ var rules = []rule{
 	{"shared/cloudlog", nil, "every package may log, so it must cost none of them anything"},
 	{"shared/instance", []string{framework},
 		"the life of an instance is the same whatever it serves"},
-	{"shared/embedded/...", append(google, "shared/embedded/...", secretManager, firestore, pubsub,
+	{"shared/gcptest/...", append(google, "shared/gcptest/...", secretManager, firestore, pubsub,
 		"cloud.google.com/go/iam/...", "google.golang.org/protobuf/..."),
 		"it stands in for the products: what it knew of ours it would only agree with"},
+
+	{"shared/geminitest", []string{"shared/webhook", "shared/webhook/webhooktest", "google.golang.org/genai"},
+		"it stands where Google stands"},
 
 	{"functions/static", wiring(), "it is deployed: nothing for tests, tools, or the other function"},
 	{"functions/dynamic", wiring("shared/jwks"), "it is deployed: nothing for tests, tools, or the other function"},
@@ -90,9 +93,9 @@ var bans = []struct {
 }{
 	{jwx, []string{"shared/jwks", "shared/webhook", "shared/webhook/webhooktest"},
 		"its next major version must be a change in one place"},
-	{"shared/embedded/...", []string{"shared/embedded/...", "functions/functiontest", "scripts/..."},
+	{"shared/gcptest/...", []string{"shared/gcptest/...", "functions/functiontest", "scripts/..."},
 		"no deployed function may hold a stand-in for a product"},
-	{"shared/webhook/webhooktest", []string{"functions/functiontest", "scripts/..."},
+	{"shared/webhook/webhooktest", []string{"functions/functiontest", "shared/geminitest", "scripts/..."},
 		"no deployed function may be able to sign"},
 	{"functions/functiontest", []string{"scripts/..."},
 		"it is for tests"},
@@ -209,7 +212,7 @@ func TestRulesRefuse(t *testing.T) {
 		{"shared/instance", "shared/receiver"},
 		{"functions/static", "functions/dynamic"},
 		{"functions/static", "shared/jwks"},
-		{"functions/static", "shared/embedded"},
+		{"functions/static", "shared/gcptest"},
 		{"functions/dynamic", "shared/webhook/webhooktest"},
 		{"functions/dynamic", "functions/functiontest"},
 		{"functions/dynamic", "scripts/serve"},
@@ -262,7 +265,7 @@ var unreleased = []string{
 // A pseudo-version names a commit. If the module has releases, a pseudo-version is
 // a commit without a release: require the release after it. Go selects for an
 // indirect requirement the newest version that any dependency requires, so an
-// upgrade can bring such a commit in unnoticed. The test leaves scripts/tools.mod
+// upgrade can bring such a commit in unnoticed. The test leaves scripts/dev/tools.mod
 // out, because it is never deployed.
 func TestOnlyReleases(t *testing.T) {
 	pseudo := regexp.MustCompile(`(\S+) (v\d\S*[-.]\d{14}-[0-9a-f]{12}\S*)`)

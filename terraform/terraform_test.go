@@ -281,7 +281,7 @@ func TestArchives(t *testing.T) {
 		for at, file := range sources[function] {
 			root := !strings.Contains(at, "/")
 			switch {
-			case strings.HasSuffix(at, "_test.go"), strings.Contains(at, "/embedded/"), strings.Contains(at, "/webhooktest/"):
+			case strings.HasSuffix(at, "_test.go"), strings.Contains(at, "test/"):
 				t.Errorf("%s: %s is not to be deployed", function, at)
 			case root && strings.HasSuffix(at, ".go") && path.Dir(file) != "functions/"+function:
 				t.Errorf("%s: %s comes from %s", function, at, file)

@@ -17,9 +17,9 @@ import (
 	"cloud.google.com/go/secretmanager/apiv1/secretmanagerpb"
 	"google.golang.org/grpc/peer"
 
-	"github.com/geminihook/geminihook/shared/embedded"
-	"github.com/geminihook/geminihook/shared/embedded/emulator/emulatortest"
-	"github.com/geminihook/geminihook/shared/embedded/proxy"
+	"github.com/geminihook/geminihook/shared/gcptest"
+	"github.com/geminihook/geminihook/shared/gcptest/emulator/emulatortest"
+	"github.com/geminihook/geminihook/shared/gcptest/proxy"
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
@@ -47,7 +47,7 @@ const (
 // calls are recorded and can be interfered with.
 type Project struct {
 	ID        string
-	Secrets   *embedded.SecretManager
+	Secrets   *gcptest.SecretManager
 	Keys      *webhooktest.KeySet
 	KeysURL   string
 	Firestore string   // its address, past the wire
@@ -109,7 +109,7 @@ func NewEmbedded(t *testing.T) *Project {
 	p := &Project{ID: "test-project"}
 	topics := newWatchedTopics(p.ID)
 	p.topics = topics
-	p.setUp(t, serve(t, embedded.NewFirestore()), serve(t, topics.server))
+	p.setUp(t, serve(t, gcptest.NewFirestore()), serve(t, topics.server))
 	return p
 }
 
@@ -126,7 +126,7 @@ func NewOfficial(t *testing.T) *Project {
 
 func (p *Project) setUp(t *testing.T, firestore, pubsub string) {
 	t.Helper()
-	p.Secrets = embedded.NewSecretManager()
+	p.Secrets = gcptest.NewSecretManager()
 	p.Keys = webhooktest.NewKeySet()
 	keys := httptest.NewUnstartedServer(p.keyWire())
 	wire := proxy.NewListener(keys.Listener)
@@ -163,9 +163,9 @@ func (p *Project) keyWire() http.Handler {
 	})
 }
 
-func serve(t *testing.T, s embedded.Service) (addr string) {
+func serve(t *testing.T, s gcptest.Service) (addr string) {
 	t.Helper()
-	server, err := embedded.Start("127.0.0.1:0", s)
+	server, err := gcptest.Start("127.0.0.1:0", s)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/geminihook/geminihook/shared/embedded/child"
+	"github.com/geminihook/geminihook/shared/gcptest/child"
 )
 
 // A Process is one instance of a function, run as the platform runs it, which may

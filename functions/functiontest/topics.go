@@ -12,7 +12,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
-	"github.com/geminihook/geminihook/shared/embedded"
+	"github.com/geminihook/geminihook/shared/gcptest"
 )
 
 // topicNames returns the topics of the setting, in full.
@@ -27,7 +27,7 @@ func topicNames(project string) []string {
 
 // watchedTopics are those of an embedded Pub/Sub.
 type watchedTopics struct {
-	server *embedded.PubSub
+	server *gcptest.PubSub
 
 	mu   sync.Mutex
 	seen []Message
@@ -35,7 +35,7 @@ type watchedTopics struct {
 
 func newWatchedTopics(project string) *watchedTopics {
 	w := new(watchedTopics)
-	w.server = embedded.NewPubSub(func(topic string, m *pubsubpb.PubsubMessage) {
+	w.server = gcptest.NewPubSub(func(topic string, m *pubsubpb.PubsubMessage) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.seen = append(w.seen, Message{path.Base(topic), m})

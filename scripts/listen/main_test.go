@@ -24,8 +24,8 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/geminihook/geminihook/scripts/internal/commandtest"
-	"github.com/geminihook/geminihook/shared/embedded"
-	"github.com/geminihook/geminihook/shared/embedded/emulator/emulatortest"
+	"github.com/geminihook/geminihook/shared/gcptest"
+	"github.com/geminihook/geminihook/shared/gcptest/emulator/emulatortest"
 )
 
 func TestMain(m *testing.M) { commandtest.Main(m) }
@@ -156,7 +156,7 @@ type lab struct {
 // everywhere runs a test on the embedded Pub/Sub and on the official emulator.
 func everywhere(t *testing.T, test func(*lab)) {
 	t.Run("embedded", func(t *testing.T) {
-		server, err := embedded.Start("127.0.0.1:0", embedded.NewPubSub(nil))
+		server, err := gcptest.Start("127.0.0.1:0", gcptest.NewPubSub(nil))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -307,7 +307,7 @@ func TestText(t *testing.T) {
 }
 
 func TestFaultsAreOneLine(t *testing.T) {
-	server, err := embedded.Start("127.0.0.1:0", embedded.NewPubSub(nil))
+	server, err := gcptest.Start("127.0.0.1:0", gcptest.NewPubSub(nil))
 	if err != nil {
 		t.Fatal(err)
 	}

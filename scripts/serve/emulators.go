@@ -15,7 +15,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
-	"github.com/geminihook/geminihook/shared/embedded/emulator"
+	"github.com/geminihook/geminihook/shared/gcptest/emulator"
 )
 
 const (

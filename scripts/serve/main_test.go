@@ -25,7 +25,7 @@ import (
 	"github.com/geminihook/geminihook/scripts/internal/commandtest"
 	"github.com/geminihook/geminihook/scripts/internal/running"
 	"github.com/geminihook/geminihook/scripts/serve/before"
-	"github.com/geminihook/geminihook/shared/embedded/emulator/emulatortest"
+	"github.com/geminihook/geminihook/shared/gcptest/emulator/emulatortest"
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 

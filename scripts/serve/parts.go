@@ -13,7 +13,7 @@ import (
 
 	"cloud.google.com/go/secretmanager/apiv1/secretmanagerpb"
 
-	"github.com/geminihook/geminihook/shared/embedded"
+	"github.com/geminihook/geminihook/shared/gcptest"
 	"github.com/geminihook/geminihook/shared/publish"
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
@@ -80,14 +80,14 @@ func topicNames() []string {
 }
 
 func (p *parts) startEmbedded(_ context.Context, topics []string, c *console) (err error) {
-	if p.firestore, err = p.start(embedded.NewFirestore()); err == nil {
-		p.pubsub, err = p.start(embedded.NewPubSub(c.message, topics...))
+	if p.firestore, err = p.start(gcptest.NewFirestore()); err == nil {
+		p.pubsub, err = p.start(gcptest.NewPubSub(c.message, topics...))
 	}
 	return err
 }
 
-func (p *parts) start(s embedded.Service) (addr string, err error) {
-	server, err := embedded.Start(anyPort, s)
+func (p *parts) start(s gcptest.Service) (addr string, err error) {
+	server, err := gcptest.Start(anyPort, s)
 	if err != nil {
 		return "", err
 	}
@@ -97,7 +97,7 @@ func (p *parts) start(s embedded.Service) (addr string, err error) {
 
 // startSecretManager starts it with the two secrets. There is no official emulator.
 func (p *parts) startSecretManager(ctx context.Context, o *options) error {
-	m := embedded.NewSecretManager()
+	m := gcptest.NewSecretManager()
 	for id, values := range map[string][]string{signingSecret: o.secrets, urlTokenSecret: o.tokens} {
 		if err := addSecret(ctx, m, id, values); err != nil {
 			return fmt.Errorf("secret %s: %w", id, err)
@@ -109,7 +109,7 @@ func (p *parts) startSecretManager(ctx context.Context, o *options) error {
 }
 
 // addSecret adds a secret with a version for each value, the first value newest.
-func addSecret(ctx context.Context, m *embedded.SecretManager, id string, values []string) error {
+func addSecret(ctx context.Context, m *gcptest.SecretManager, id string, values []string) error {
 	secret, err := m.CreateSecret(ctx, &secretmanagerpb.CreateSecretRequest{
 		Parent:   "projects/" + project,
 		SecretId: id,

@@ -23,7 +23,7 @@ import (
 	_ "github.com/geminihook/geminihook/functions/dynamic"
 	"github.com/geminihook/geminihook/functions/functiontest"
 	_ "github.com/geminihook/geminihook/functions/static"
-	"github.com/geminihook/geminihook/scripts/webhooks/geminitest"
+	"github.com/geminihook/geminihook/shared/geminitest"
 )
 
 func TestMain(m *testing.M) { functiontest.Main(m) }

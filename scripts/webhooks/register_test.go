@@ -16,8 +16,8 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/geminihook/geminihook/functions/functiontest"
-	"github.com/geminihook/geminihook/scripts/webhooks/geminitest"
-	"github.com/geminihook/geminihook/shared/embedded"
+	"github.com/geminihook/geminihook/shared/geminitest"
+	"github.com/geminihook/geminihook/shared/gcptest"
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
@@ -215,7 +215,7 @@ func TestOvertaken(t *testing.T) {
 }
 
 // A damaged is a Secret Manager that gives back something else than it was given.
-type damaged struct{ *embedded.SecretManager }
+type damaged struct{ *gcptest.SecretManager }
 
 func (d damaged) Register(s grpc.ServiceRegistrar) {
 	secretmanagerpb.RegisterSecretManagerServiceServer(s, d)
@@ -231,7 +231,7 @@ func (d damaged) AccessSecretVersion(ctx context.Context, req *secretmanagerpb.A
 
 func TestReadBack(t *testing.T) {
 	l := newLab(t)
-	server, err := embedded.Start("127.0.0.1:0", damaged{l.Secrets})
+	server, err := gcptest.Start("127.0.0.1:0", damaged{l.Secrets})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/geminihook/geminihook/scripts/webhooks/geminitest"
+	"github.com/geminihook/geminihook/shared/geminitest"
 	"github.com/geminihook/geminihook/shared/webhook"
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/geminihook/geminihook/functions/functiontest"
-	"github.com/geminihook/geminihook/scripts/webhooks/geminitest"
+	"github.com/geminihook/geminihook/shared/geminitest"
 	"github.com/geminihook/geminihook/shared/webhook"
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )

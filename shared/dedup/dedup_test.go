@@ -21,9 +21,9 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 
-	"github.com/geminihook/geminihook/shared/embedded"
-	"github.com/geminihook/geminihook/shared/embedded/emulator/emulatortest"
-	"github.com/geminihook/geminihook/shared/embedded/proxy"
+	"github.com/geminihook/geminihook/shared/gcptest"
+	"github.com/geminihook/geminihook/shared/gcptest/emulator/emulatortest"
+	"github.com/geminihook/geminihook/shared/gcptest/proxy"
 	"github.com/geminihook/geminihook/shared/webhook"
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
@@ -38,7 +38,7 @@ const (
 // onBoth runs a test on the embedded Firestore and on the official emulator.
 func onBoth(t *testing.T, test func(t *testing.T, s *store)) {
 	t.Run("embedded", func(t *testing.T) {
-		server, err := embedded.Start("127.0.0.1:0", embedded.NewFirestore())
+		server, err := gcptest.Start("127.0.0.1:0", gcptest.NewFirestore())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -546,7 +546,7 @@ func TestLostReplies(t *testing.T) {
 
 // What each step makes of each answer of Firestore's.
 func TestAnswers(t *testing.T) {
-	server, err := embedded.Start("127.0.0.1:0", embedded.NewFirestore())
+	server, err := gcptest.Start("127.0.0.1:0", gcptest.NewFirestore())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -920,7 +920,7 @@ func TestDefaultLease(t *testing.T) {
 func bubbleLedger(t *testing.T) *Ledger {
 	listener := bufconn.Listen(1 << 16)
 	server := grpc.NewServer()
-	embedded.NewFirestore().Register(server)
+	gcptest.NewFirestore().Register(server)
 	go server.Serve(listener)
 	conn, err := grpc.NewClient("passthrough:///bubble",
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }),

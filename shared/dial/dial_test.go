@@ -25,8 +25,8 @@ import (
 
 	"github.com/geminihook/geminihook/shared/dedup"
 	"github.com/geminihook/geminihook/shared/dial"
-	"github.com/geminihook/geminihook/shared/embedded"
-	"github.com/geminihook/geminihook/shared/embedded/proxy"
+	"github.com/geminihook/geminihook/shared/gcptest"
+	"github.com/geminihook/geminihook/shared/gcptest/proxy"
 	"github.com/geminihook/geminihook/shared/publish"
 	"github.com/geminihook/geminihook/shared/secret"
 	"github.com/geminihook/geminihook/shared/webhook"
@@ -109,7 +109,7 @@ func TestForgottenConnection(t *testing.T) {
 }
 
 func openLedger(t *testing.T) (wire, func(context.Context) error) {
-	w := newWire(t, embedded.NewFirestore().Register)
+	w := newWire(t, gcptest.NewFirestore().Register)
 	ledger, err := dedup.Open(t.Context(), "p", "(default)", "deliveries", w.options()...)
 	if err != nil {
 		t.Fatal(err)
@@ -145,7 +145,7 @@ func (acknowledging) Publish(context.Context, *pubsubpb.PublishRequest) (*pubsub
 }
 
 func openSecret(t *testing.T) (wire, func(context.Context) error) {
-	manager := embedded.NewSecretManager()
+	manager := gcptest.NewSecretManager()
 	w := newWire(t, manager.Register)
 	if _, err := manager.CreateSecret(t.Context(), &secretmanagerpb.CreateSecretRequest{
 		Parent: "projects/p", SecretId: "s", Secret: &secretmanagerpb.Secret{Replication: &secretmanagerpb.Replication{}},

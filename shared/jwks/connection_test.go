@@ -5,7 +5,7 @@ import (
 	"net/http/httptest"
 	"testing"
 
-	"github.com/geminihook/geminihook/shared/embedded/proxy"
+	"github.com/geminihook/geminihook/shared/gcptest/proxy"
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 

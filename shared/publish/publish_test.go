@@ -17,7 +17,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
-	"github.com/geminihook/geminihook/shared/embedded"
+	"github.com/geminihook/geminihook/shared/gcptest"
 	"github.com/geminihook/geminihook/shared/publish"
 	"github.com/geminihook/geminihook/shared/webhook"
 )
@@ -63,7 +63,7 @@ type message struct {
 func open(t *testing.T) *wire {
 	t.Helper()
 	w := new(wire)
-	server, err := embedded.Start("127.0.0.1:0", embedded.NewPubSub(func(topic string, m *pubsubpb.PubsubMessage) {
+	server, err := gcptest.Start("127.0.0.1:0", gcptest.NewPubSub(func(topic string, m *pubsubpb.PubsubMessage) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.messages = append(w.messages, message{topic, m})

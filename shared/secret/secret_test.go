@@ -22,7 +22,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/geminihook/geminihook/shared/embedded"
+	"github.com/geminihook/geminihook/shared/gcptest"
 	"github.com/geminihook/geminihook/shared/refresh"
 	"github.com/geminihook/geminihook/shared/secret"
 	"github.com/geminihook/geminihook/shared/webhook"
@@ -39,7 +39,7 @@ const (
 
 // manager is a Secret Manager with one secret, spoken to over gRPC.
 type manager struct {
-	*embedded.SecretManager
+	*gcptest.SecretManager
 	t *testing.T
 
 	// answer stands between every call and its answer, where it is set.
@@ -53,7 +53,7 @@ type manager struct {
 // start serves a secret with these versions, and leads the client to it.
 func start(t *testing.T, versions ...string) *manager {
 	t.Helper()
-	m := &manager{SecretManager: embedded.NewSecretManager(), t: t, calls: make(map[string]int)}
+	m := &manager{SecretManager: gcptest.NewSecretManager(), t: t, calls: make(map[string]int)}
 	if _, err := m.CreateSecret(t.Context(), &secretmanagerpb.CreateSecretRequest{
 		Parent: "projects/" + project, SecretId: id,
 		Secret: &secretmanagerpb.Secret{Replication: &secretmanagerpb.Replication{}},
@@ -63,7 +63,7 @@ func start(t *testing.T, versions ...string) *manager {
 	for _, version := range versions {
 		m.add(version)
 	}
-	server, err := embedded.Start("127.0.0.1:0", m, grpc.UnaryInterceptor(m.intercept))
+	server, err := gcptest.Start("127.0.0.1:0", m, grpc.UnaryInterceptor(m.intercept))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -553,7 +553,7 @@ func TestUnavailable(t *testing.T) {
 
 func TestNobodyListens(t *testing.T) {
 	m := start(t, "good-canary-1")
-	server, err := embedded.Start("127.0.0.1:0", m)
+	server, err := gcptest.Start("127.0.0.1:0", m)
 	if err != nil {
 		t.Fatal(err)
 	}

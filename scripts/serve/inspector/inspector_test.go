@@ -23,7 +23,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/geminihook/geminihook/shared/embedded"
+	"github.com/geminihook/geminihook/shared/gcptest"
 	"github.com/geminihook/geminihook/shared/webhook"
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
@@ -90,7 +90,7 @@ func publicKeys(k *webhooktest.KeySet) fixed[webhook.PublicKey] {
 // ledger is an empty one.
 func ledger(t *testing.T) *firestore.CollectionRef {
 	t.Helper()
-	server, err := embedded.Start("127.0.0.1:0", embedded.NewFirestore())
+	server, err := gcptest.Start("127.0.0.1:0", gcptest.NewFirestore())
 	if err != nil {
 		t.Fatal(err)
 	}

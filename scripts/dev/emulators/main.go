@@ -1,0 +1,126 @@
+// Command emulators runs a command with Google's official Firestore and Pub/Sub emulators up, so that all the tests of one
+// `go test ./...` share one pair.
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"os/signal"
+	"sync"
+	"syscall"
+
+	"github.com/geminihook/geminihook/shared/gcptest/emulator"
+)
+
+const usage = `Usage: go run ./scripts/dev/emulators [-if-found] [--] COMMAND [ARGS...]
+
+Runs COMMAND with Google's official Firestore and Pub/Sub emulators up and FIRESTORE_EMULATOR_HOST and
+PUBSUB_EMULATOR_HOST set, stops them afterwards, and exits with COMMAND's status (126 or 127 if it cannot be run, 128 and
+the signal's number if a signal ended it, 1 if the emulators cannot be had). Where a variable is set already, the emulator it
+names is used and left running. SIGINT, SIGTERM and SIGHUP are passed on to COMMAND; to send one, build this program first,
+since go run passes none on.
+
+The emulators need Java 17 or later and
+    gcloud components install cloud-firestore-emulator pubsub-emulator
+or GEMINIHOOK_EMULATORS, a folder with their jar files.
+
+    go run ./scripts/dev/emulators -- go test ./...
+    go run ./scripts/dev/emulators -if-found -- go test ./...
+
+Flags:
+`
+
+func main() {
+	flag.Usage = func() {
+		fmt.Fprint(flag.CommandLine.Output(), usage)
+		flag.PrintDefaults()
+	}
+	ifFound := flag.Bool("if-found", false, "where an emulator is not installed, say so and run COMMAND without either")
+	flag.Parse()
+	if flag.NArg() == 0 {
+		flag.Usage()
+		os.Exit(2)
+	}
+	os.Exit(run(*ifFound, flag.Args()))
+}
+
+var passedOn = []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP}
+
+// run returns the exit status.
+func run(ifFound bool, command []string) int {
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, passedOn...)
+	defer signal.Stop(signals)
+
+	env, stop, err := start()
+	defer stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "emulators:", err)
+		if missing := new(emulator.NotFoundError); !ifFound || !errors.As(err, &missing) {
+			return 1
+		}
+	}
+	cmd := exec.Command(command[0], command[1:]...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.Env = append(os.Environ(), env...)
+	return wait(cmd, signals)
+}
+
+// start starts both emulators, or neither, and returns the environment that names them. A signal ends the attempt.
+func start() (env []string, stop func(), err error) {
+	ctx, cancel := signal.NotifyContext(context.Background(), passedOn...)
+	defer cancel()
+	var addrs [2]string
+	var stops [2]func()
+	var errs [2]error
+	var wg sync.WaitGroup
+	wg.Go(func() { addrs[0], stops[0], errs[0] = emulator.Firestore(ctx) })
+	wg.Go(func() { addrs[1], stops[1], errs[1] = emulator.PubSub(ctx) })
+	wg.Wait()
+	stop = func() {
+		stops[0]()
+		stops[1]()
+	}
+	if errs != [2]error{} {
+		stop()
+		return nil, func() {}, cmp.Or(errs[:]...)
+	}
+	return []string{"FIRESTORE_EMULATOR_HOST=" + addrs[0], "PUBSUB_EMULATOR_HOST=" + addrs[1]}, stop, nil
+}
+
+// wait runs cmd, passing signals on to it, and returns its exit status as a shell does. A terminal's Ctrl-C thus comes twice.
+func wait(cmd *exec.Cmd, signals <-chan os.Signal) int {
+	if err := cmd.Start(); err != nil {
+		fmt.Fprintln(os.Stderr, "emulators:", err)
+		if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
+			return 127
+		}
+		return 126
+	}
+	done := make(chan struct{})
+	go func() {
+		cmd.Wait()
+		close(done)
+	}()
+	for {
+		select {
+		case s := <-signals:
+			cmd.Process.Signal(s)
+		case <-done:
+			return status(cmd.ProcessState)
+		}
+	}
+}
+
+func status(state *os.ProcessState) int {
+	if ws, ok := state.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
+		return 128 + int(ws.Signal())
+	}
+	return state.ExitCode()
+}

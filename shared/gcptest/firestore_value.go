@@ -1,0 +1,120 @@
+package gcptest
+
+import (
+	"strings"
+	"time"
+
+	"cloud.google.com/go/firestore/apiv1/firestorepb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+const maxDocument = 1 << 20 // Firestore's limit on a document, in bytes
+
+func checkFields(fields map[string]*firestorepb.Value) error {
+	for name, v := range fields {
+		if err := checkFieldName(name); err != nil {
+			return err
+		}
+		if err := checkValue(v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkValue(v *firestorepb.Value) error {
+	switch v := v.GetValueType().(type) {
+	case nil:
+		return invalid("a value without a type")
+	case *firestorepb.Value_TimestampValue:
+		if err := v.TimestampValue.CheckValid(); err != nil {
+			return invalid("%v", err)
+		}
+	case *firestorepb.Value_MapValue:
+		return checkFields(v.MapValue.GetFields())
+	case *firestorepb.Value_ArrayValue:
+		for _, e := range v.ArrayValue.GetValues() {
+			if e.GetArrayValue() != nil {
+				return invalid("an array in an array")
+			}
+			if err := checkValue(e); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// truncateTimes cuts timestamps to microseconds, as they are stored.
+func truncateTimes(fields map[string]*firestorepb.Value) {
+	for _, v := range fields {
+		truncateTime(v)
+	}
+}
+
+func truncateTime(v *firestorepb.Value) {
+	if t := v.GetTimestampValue(); t != nil {
+		v.ValueType = &firestorepb.Value_TimestampValue{TimestampValue: timestamppb.New(t.AsTime().Truncate(time.Microsecond))}
+	}
+	truncateTimes(v.GetMapValue().GetFields())
+	for _, e := range v.GetArrayValue().GetValues() {
+		truncateTime(e)
+	}
+}
+
+// documentSize follows https://firebase.google.com/docs/firestore/storage-size.
+func documentSize(doc *firestorepb.Document) int {
+	return nameSize(doc.Name) + fieldsSize(doc.Fields) + 32
+}
+
+func nameSize(name string) int {
+	_, path, _ := strings.Cut(name, "/documents/")
+	return 16 + len(path) + 1 // a slash or the end after each id
+}
+
+func fieldsSize(fields map[string]*firestorepb.Value) (n int) {
+	for name, v := range fields {
+		n += len(name) + 1 + valueSize(v)
+	}
+	return n
+}
+
+func valueSize(v *firestorepb.Value) (n int) {
+	switch v := v.ValueType.(type) {
+	case *firestorepb.Value_NullValue, *firestorepb.Value_BooleanValue:
+		return 1
+	case *firestorepb.Value_StringValue:
+		return len(v.StringValue) + 1
+	case *firestorepb.Value_BytesValue:
+		return len(v.BytesValue)
+	case *firestorepb.Value_ReferenceValue:
+		return nameSize(v.ReferenceValue)
+	case *firestorepb.Value_GeoPointValue:
+		return 16
+	case *firestorepb.Value_MapValue:
+		return fieldsSize(v.MapValue.GetFields())
+	case *firestorepb.Value_ArrayValue:
+		for _, e := range v.ArrayValue.GetValues() {
+			n += valueSize(e)
+		}
+		return n
+	}
+	return 8 // integer, double, timestamp
+}
+
+func isInteger(v *firestorepb.Value) bool {
+	_, ok := v.GetValueType().(*firestorepb.Value_IntegerValue)
+	return ok
+}
+
+func isNumber(v *firestorepb.Value) bool {
+	_, ok := v.GetValueType().(*firestorepb.Value_DoubleValue)
+	return ok || isInteger(v)
+}
+
+func float(v *firestorepb.Value) float64 {
+	if isInteger(v) {
+		return float64(v.GetIntegerValue())
+	}
+	return v.GetDoubleValue()
+}

@@ -1,0 +1,224 @@
+package gcptest
+
+import (
+	"maps"
+	"math"
+	"time"
+
+	"cloud.google.com/go/firestore/apiv1/firestorepb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+// checkCommit refuses a commit for what can be told from the request alone.
+func checkCommit(req *firestorepb.CommitRequest) error {
+	if err := checkDatabase(req.Database); err != nil {
+		return err
+	}
+	seen := map[string]bool{}
+	for _, w := range req.Writes {
+		if err := checkWrite(req.Database, w); err != nil {
+			return err
+		}
+		if name := written(w); seen[name] {
+			return unmodelled("two writes to one document in one commit")
+		} else {
+			seen[name] = true
+		}
+	}
+	return nil
+}
+
+func checkWrite(database string, w *firestorepb.Write) error {
+	if t := w.CurrentDocument.GetUpdateTime(); t.GetNanos()%1000 != 0 {
+		return invalid("an update time has no more than microseconds")
+	}
+	switch w.Operation.(type) {
+	case *firestorepb.Write_Update:
+		if err := checkUpdate(w); err != nil {
+			return err
+		}
+	case *firestorepb.Write_Delete:
+		if w.UpdateMask != nil || w.UpdateTransforms != nil {
+			return invalid("a delete has neither mask nor transforms")
+		}
+	case nil:
+		return invalid("a write without an operation")
+	default:
+		return unmodelled("a write that is neither an update nor a delete")
+	}
+	return checkDocument(database, written(w))
+}
+
+func checkUpdate(w *firestorepb.Write) error {
+	for _, p := range w.UpdateMask.GetFieldPaths() {
+		if _, err := parsePath(p); err != nil {
+			return err
+		}
+	}
+	for _, t := range w.UpdateTransforms {
+		if err := checkTransform(t); err != nil {
+			return err
+		}
+	}
+	return checkFields(w.GetUpdate().Fields)
+}
+
+func checkTransform(t *firestorepb.DocumentTransform_FieldTransform) error {
+	if _, err := parsePath(t.FieldPath); err != nil {
+		return err
+	}
+	switch by := t.GetIncrement(); {
+	case t.GetSetToServerValue() == firestorepb.DocumentTransform_FieldTransform_REQUEST_TIME, isNumber(by):
+		return nil
+	case by != nil:
+		return invalid("an increment by something that is not a number")
+	}
+	return unmodelled("a transform other than the server's time and an increment")
+}
+
+// written names the document of a write.
+func written(w *firestorepb.Write) string {
+	if u := w.GetUpdate(); u != nil {
+		return u.Name
+	}
+	return w.GetDelete()
+}
+
+// applyWrite returns what a checked write makes of a document, nil standing for a missing one, and the values of its
+// transforms. A write that changes nothing returns the document it was given, update time included.
+func applyWrite(w *firestorepb.Write, old *firestorepb.Document, now *timestamppb.Timestamp) (*firestorepb.Document, []*firestorepb.Value, error) {
+	if err := checkPrecondition(w.CurrentDocument, old); err != nil {
+		return nil, nil, err
+	}
+	update := w.GetUpdate()
+	if update == nil {
+		return nil, nil, nil
+	}
+	doc := &firestorepb.Document{Name: update.Name, Fields: merge(old.GetFields(), update.Fields, w.UpdateMask)}
+	doc = proto.CloneOf(doc)
+	truncateTimes(doc.Fields)
+	values := transform(doc, w.UpdateTransforms, now)
+	if size := documentSize(doc); size > maxDocument {
+		return nil, nil, invalid("a document of %d bytes, more than %d", size, maxDocument)
+	}
+	if old == nil {
+		doc.CreateTime, doc.UpdateTime = now, now
+		return doc, values, nil
+	}
+	doc.CreateTime, doc.UpdateTime = old.CreateTime, old.UpdateTime
+	if proto.Equal(doc, old) {
+		return old, values, nil
+	}
+	doc.UpdateTime = now
+	return doc, values, nil
+}
+
+func checkPrecondition(p *firestorepb.Precondition, doc *firestorepb.Document) error {
+	switch c := p.GetConditionType().(type) {
+	case *firestorepb.Precondition_Exists:
+		if c.Exists && doc == nil {
+			return status.Error(codes.NotFound, "no document to update")
+		}
+		if !c.Exists && doc != nil {
+			return status.Errorf(codes.AlreadyExists, "document already exists: %s", doc.Name)
+		}
+	case *firestorepb.Precondition_UpdateTime:
+		is, want := doc.GetUpdateTime().AsTime(), c.UpdateTime.AsTime()
+		if doc != nil && want.After(is) {
+			return invalid("the required update time %v is later than the document's %v", want, is)
+		}
+		if doc == nil || !want.Equal(is) {
+			return status.Errorf(codes.FailedPrecondition, "the update time is %v, not the required %v", is, want)
+		}
+	}
+	return nil
+}
+
+// merge returns the fields after an update: all of them where no mask says which. A path that the mask names and the update
+// lacks is removed.
+func merge(old, update map[string]*firestorepb.Value, mask *firestorepb.DocumentMask) map[string]*firestorepb.Value {
+	if mask == nil {
+		return update
+	}
+	fields := old
+	for _, p := range mask.FieldPaths {
+		path, _ := parsePath(p) // checkUpdate has
+		fields = with(fields, path, lookup(update, path))
+	}
+	return fields
+}
+
+// lookup returns the value at path, nil if there is none.
+func lookup(fields map[string]*firestorepb.Value, path []string) *firestorepb.Value {
+	v := fields[path[0]]
+	if len(path) == 1 {
+		return v
+	}
+	return lookup(v.GetMapValue().GetFields(), path[1:])
+}
+
+// with returns a copy of fields that has v at path; a nil v removes what is there. Maps on the way are made where needed.
+func with(fields map[string]*firestorepb.Value, path []string, v *firestorepb.Value) map[string]*firestorepb.Value {
+	out := maps.Clone(fields)
+	if out == nil {
+		out = map[string]*firestorepb.Value{}
+	}
+	key := path[0]
+	if len(path) > 1 {
+		inner := fields[key].GetMapValue()
+		if inner == nil && v == nil {
+			return out // nothing there to remove
+		}
+		v = &firestorepb.Value{ValueType: &firestorepb.Value_MapValue{
+			MapValue: &firestorepb.MapValue{Fields: with(inner.GetFields(), path[1:], v)}}}
+	}
+	if v == nil {
+		delete(out, key)
+	} else {
+		out[key] = v
+	}
+	return out
+}
+
+// transform sets the fields that the server computes, and returns them in order.
+func transform(doc *firestorepb.Document, ts []*firestorepb.DocumentTransform_FieldTransform, now *timestamppb.Timestamp) (values []*firestorepb.Value) {
+	for _, t := range ts {
+		path, _ := parsePath(t.FieldPath) // checkTransform has
+		var v *firestorepb.Value
+		if by := t.GetIncrement(); by != nil {
+			v = add(lookup(doc.Fields, path), by)
+		} else {
+			// The server's time has milliseconds where update times have microseconds.
+			at := timestamppb.New(now.AsTime().Truncate(time.Millisecond))
+			v = &firestorepb.Value{ValueType: &firestorepb.Value_TimestampValue{TimestampValue: at}}
+		}
+		doc.Fields = with(doc.Fields, path, v)
+		values = append(values, v)
+	}
+	return values
+}
+
+// add increments a: what is not a number counts as zero, integers stop at their limits, one double makes a double.
+func add(a, by *firestorepb.Value) *firestorepb.Value {
+	if !isNumber(a) {
+		return by
+	}
+	if isInteger(a) && isInteger(by) {
+		return &firestorepb.Value{ValueType: &firestorepb.Value_IntegerValue{
+			IntegerValue: addSaturating(a.GetIntegerValue(), by.GetIntegerValue())}}
+	}
+	return &firestorepb.Value{ValueType: &firestorepb.Value_DoubleValue{DoubleValue: float(a) + float(by)}}
+}
+
+func addSaturating(a, b int64) int64 {
+	switch {
+	case b > 0 && a > math.MaxInt64-b:
+		return math.MaxInt64
+	case b < 0 && a < math.MinInt64-b:
+		return math.MinInt64
+	}
+	return a + b
+}
