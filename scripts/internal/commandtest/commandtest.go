@@ -1,5 +1,5 @@
-// Package commandtest builds the commands under scripts and runs them as a user
-// would, each test in a home of its own.
+// Package commandtest builds the geminihook command and runs it as a user would, each
+// test in a home of its own.
 package commandtest
 
 import (
@@ -40,40 +40,31 @@ func Main(m *testing.M) {
 	os.Exit(status)
 }
 
-var (
-	built    string   // where the binaries are
-	building sync.Map // by command, func() error
-)
+// built is the folder of the binary.
+var built string
 
-// binary builds a command, under the race detector if the test runs under it, and
-// returns its path.
-func binary(t *testing.T, command string) string {
-	t.Helper()
-	path := filepath.Join(built, command)
-	build, _ := building.LoadOrStore(command, sync.OnceValue(func() error {
-		args := []string{"build", "-o", path}
-		if race() {
-			args = append(args, "-race")
-		}
-		out, err := exec.Command("go", append(args, module+"/scripts/"+command)...).CombinedOutput()
-		if err != nil {
-			return fmt.Errorf("%w: %s", err, out)
-		}
-		return nil
-	}))
-	if err := build.(func() error)(); err != nil {
-		t.Fatalf("build %s: %v", command, err)
+// build builds the command, under the race detector if the test runs under it, and
+// returns the binary's path.
+var build = sync.OnceValues(func() (path string, err error) {
+	path = filepath.Join(built, "geminihook")
+	args := []string{"build", "-o", path}
+	if race() {
+		args = append(args, "-race")
 	}
-	return path
-}
+	out, err := exec.Command("go", append(args, module+"/scripts/geminihook")...).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("%w: %s", err, out)
+	}
+	return path, nil
+})
 
 func race() bool {
 	info, ok := debug.ReadBuildInfo()
 	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }
 
-// A Home is where a user of the commands works. The commands find one another only
-// within it.
+// A Home is where a user of the command works. Its runs find one another only within
+// it.
 type Home struct {
 	Env []string // beside the home itself; may be added to
 
@@ -83,8 +74,12 @@ type Home struct {
 // NewHome returns an empty home.
 func NewHome(t *testing.T) *Home { return &Home{dir: t.TempDir()} }
 
-func (h *Home) command(t *testing.T, name string, args []string) *exec.Cmd {
-	path := binary(t, name)
+func (h *Home) command(t *testing.T, args []string) *exec.Cmd {
+	t.Helper()
+	path, err := build()
+	if err != nil {
+		t.Fatalf("build geminihook: %v", err)
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, path, args...)
@@ -94,28 +89,44 @@ func (h *Home) command(t *testing.T, name string, args []string) *exec.Cmd {
 	return cmd
 }
 
-// Command returns a command to be started, which ends with the test.
-func (h *Home) Command(t *testing.T, name string, args ...string) *exec.Cmd {
+// Command returns geminihook with args, to be started. It ends with the test.
+func (h *Home) Command(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
-	return h.command(t, name, args)
+	return h.command(t, args)
 }
 
-// A Result is what a command left.
+// A Result is the exit status of a run, and its output.
 type Result struct {
 	Status         int
 	Stdout, Stderr string
 }
 
-// Run runs a command to its end, with stdin as its standard input.
-func (h *Home) Run(t *testing.T, stdin, name string, args ...string) Result {
+// Run runs geminihook with args to its end, with stdin as its standard input.
+func (h *Home) Run(t *testing.T, stdin string, args ...string) Result {
 	t.Helper()
-	cmd := h.command(t, name, args)
+	cmd := h.command(t, args)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &stdout, &stderr
 	if err := cmd.Run(); err != nil && !errors.As(err, new(*exec.ExitError)) {
-		t.Fatalf("%s: %v", name, err)
+		t.Fatalf("%q: %v", args, err)
 	}
 	return Result{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+}
+
+// Check checks the exit status, and that the output holds some texts.
+func (r Result) Check(t *testing.T, status int, texts ...string) {
+	t.Helper()
+	if r.Status != status {
+		t.Errorf("status %d, want %d", r.Status, status)
+	}
+	for _, text := range texts {
+		if !strings.Contains(r.Stdout+r.Stderr, text) {
+			t.Errorf("%q is not in the output", text)
+		}
+	}
+	if t.Failed() {
+		t.Fatalf("standard output:\n%sstandard error:\n%s", r.Stdout, r.Stderr)
+	}
 }
 
 // A Serve is a running serve.
@@ -129,7 +140,7 @@ type Serve struct {
 	stderr bytes.Buffer // to be read when it has ended
 }
 
-// An Event is one of those that serve writes with -json.
+// An Event is one of those that serve writes with --json.
 type Event struct {
 	Event         string
 	StaticURL     string   `json:"static_url"`
@@ -146,7 +157,7 @@ type Event struct {
 // the test.
 func (h *Home) Serve(t *testing.T, args ...string) *Serve {
 	t.Helper()
-	s := h.StartServe(t, append([]string{"-json"}, args...)...)
+	s := h.StartServe(t, append([]string{"--json"}, args...)...)
 	if s.Ready = s.Next(); s.Ready.Event != "ready" {
 		t.Fatalf("the first event is %q, want ready", s.Ready.Event)
 	}
@@ -156,7 +167,7 @@ func (h *Home) Serve(t *testing.T, args ...string) *Serve {
 // StartServe starts serve on a free port, and waits for nothing.
 func (h *Home) StartServe(t *testing.T, args ...string) *Serve {
 	t.Helper()
-	s := &Serve{t: t, cmd: h.command(t, "serve", append([]string{"-addr", "127.0.0.1:0"}, args...))}
+	s := &Serve{t: t, cmd: h.command(t, append([]string{"serve", "--addr", "127.0.0.1:0"}, args...))}
 	s.cmd.Stderr = &s.stderr
 	stdout, err := s.cmd.StdoutPipe()
 	if err != nil {
@@ -218,7 +229,7 @@ func (s *Serve) Stop() (rest []Event, stderr string) {
 	return rest, s.stderr.String()
 }
 
-// Stdout is serve's standard output, for whoever starts it without -json.
+// Stdout is serve's standard output, for tests that start it without --json.
 func (s *Serve) Stdout() io.Reader { return s.stdout }
 
 // Stderr is serve's standard error, once it has ended.

@@ -11,18 +11,18 @@ import (
 
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 
-	"github.com/geminihook/geminihook/scripts/internal/command"
+	"github.com/geminihook/geminihook/scripts/internal/terminal"
 )
 
 // sourcePrefix is what every ce-source begins with, and needs no showing.
 const sourcePrefix = "//generativelanguage.googleapis.com/webhooks/"
 
 // NewRow is a message in columns. Rest is its job.
-func NewRow(paint command.Paint, from string, m *pubsubpb.PubsubMessage) Row {
+func NewRow(paint terminal.Paint, from string, m *pubsubpb.PubsubMessage) Row {
 	a := m.Attributes
 	return Row{
 		Time:   m.PublishTime.AsTime(),
-		What:   paint.In(command.Cyan, Pad(path.Base(from), WhatWidth)),
+		What:   paint.In(terminal.Cyan, Pad(path.Base(from), WhatWidth)),
 		About:  a["ce-type"],
 		ID:     a["ce-id"],
 		Where:  strings.TrimPrefix(a["ce-source"], sourcePrefix),
@@ -32,8 +32,8 @@ func NewRow(paint command.Paint, from string, m *pubsubpb.PubsubMessage) Row {
 }
 
 // Text is a message in columns, its body on a line below.
-func Text(paint command.Paint, from string, m *pubsubpb.PubsubMessage) string {
-	return NewRow(paint, from, m).String() + "\n" + Indent + paint.In(command.Dim, Body(m.Data)) + "\n"
+func Text(paint terminal.Paint, from string, m *pubsubpb.PubsubMessage) string {
+	return NewRow(paint, from, m).String() + "\n" + Indent + paint.In(terminal.Dim, Body(m.Data)) + "\n"
 }
 
 // JSON is a message on a line.

@@ -1,0 +1,98 @@
+// Package delivery is the sender's side of one delivery: where it goes, what it is
+// signed with, and the answer to it.
+package delivery
+
+import (
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/geminihook/geminihook/shared/webhook"
+	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
+)
+
+// An Attempt is one attempt at a delivery, before it is signed.
+type Attempt struct {
+	Scheme webhook.Scheme
+	URL    string
+	Keys   *Keys
+
+	ID        string
+	Timestamp string
+	Body      []byte
+	Claims    func(map[string]any)             // changes those of a token; may be nil
+	Sign      func(a *Attempt) (string, error) // of its scheme, unless changed
+}
+
+// Request signs the attempt.
+func (a *Attempt) Request() (*Request, error) {
+	signature, err := a.Sign(a)
+	if err != nil {
+		return nil, err
+	}
+	header := webhooktest.Header(a.ID, time.Time{}, signature)
+	header.Set("Webhook-Timestamp", a.Timestamp)
+	return &Request{Method: http.MethodPost, URL: a.URL, Header: header, Body: a.Body}, nil
+}
+
+// SignV1 signs as the sender of a static webhook does.
+func SignV1(a *Attempt) (string, error) {
+	return webhook.SignV1(a.Keys.Secret, a.ID, a.Timestamp, a.Body), nil
+}
+
+// SignV1a signs as Gemini signs the webhook of a single request.
+func SignV1a(a *Attempt) (string, error) {
+	return webhook.SignV1a(a.Keys.Ed25519, a.ID, a.Timestamp, a.Body), nil
+}
+
+// SignJWT signs as the documentation describes the webhook of a single request.
+func SignJWT(a *Attempt) (string, error) {
+	return webhook.SignJWT(a.Keys.Token, a.Keys.TokenID, a.TokenClaims())
+}
+
+// TokenClaims returns claims that carry the body's event. A body that is no event
+// has none to carry.
+func (a *Attempt) TokenClaims() map[string]any {
+	event := a.Body
+	if !isObject(event) {
+		event = []byte("{}")
+	}
+	claims := webhooktest.Claims(a.Keys.Audience, time.Now(), event)
+	if a.Claims != nil {
+		a.Claims(claims)
+	}
+	return claims
+}
+
+// signer returns how a scheme signs.
+func signer(scheme webhook.Scheme) func(*Attempt) (string, error) {
+	switch scheme {
+	case webhook.V1a:
+		return SignV1a
+	case webhook.JWT:
+		return SignJWT
+	}
+	return SignV1
+}
+
+// Endpoint returns the kind of endpoint that a scheme is for.
+func Endpoint(scheme webhook.Scheme) string {
+	if scheme == webhook.V1 {
+		return webhook.StaticEndpoint
+	}
+	return webhook.DynamicEndpoint
+}
+
+// EventType returns the type that a body states, "-" if it states none.
+func EventType(body []byte) string {
+	d := webhook.Delivery{Body: body}
+	if t := d.Event().Type; t != "" {
+		return t
+	}
+	return "-"
+}
+
+func isObject(body []byte) bool {
+	var object map[string]json.RawMessage
+	return json.Unmarshal(body, &object) == nil && object != nil
+}

@@ -1,0 +1,93 @@
+package delivery
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+
+	"github.com/geminihook/geminihook/scripts/internal/running"
+	"github.com/geminihook/geminihook/shared/webhook"
+	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
+)
+
+// Keys are what a sender signs with. All are set: those that were not given are
+// random, so that a receiver must refuse what they sign.
+type Keys struct {
+	Secret   webhook.SigningKey
+	Ed25519  ed25519.PrivateKey
+	Token    crypto.Signer // of tokens
+	TokenID  string        // its kid
+	Audience string
+
+	given map[webhook.Scheme]bool
+}
+
+// Strangers returns keys that no receiver knows.
+func Strangers(audience string) *Keys {
+	secret, err := webhook.ParseSigningKey([]byte(webhooktest.NewSecret()))
+	if err != nil {
+		panic(err) // NewSecret's are sound
+	}
+	_, private, _ := ed25519.GenerateKey(rand.Reader) // crypto/rand does not fail
+	token, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		panic(err)
+	}
+	return &Keys{
+		Secret:   secret,
+		Ed25519:  private,
+		Token:    token,
+		TokenID:  webhooktest.RSAKeyID,
+		Audience: audience,
+		given:    make(map[webhook.Scheme]bool),
+	}
+}
+
+// takeServe takes the keys of a serve.
+func (k *Keys) takeServe(s *running.Serve) error {
+	if err := k.takeSecret(s.Secrets[0]); err != nil || s.RSA == "" {
+		return err
+	}
+	err := errors.Join(k.takeKey([]byte(s.RSA)), k.takeKey([]byte(s.Ed25519)))
+	k.TokenID = webhooktest.RSAKeyID
+	return err
+}
+
+func (k *Keys) takeSecret(text string) error {
+	secret, err := webhook.ParseSigningKey([]byte(text))
+	if err != nil {
+		return fmt.Errorf("signing secret: %w", err)
+	}
+	k.Secret, k.given[webhook.V1] = secret, true
+	return nil
+}
+
+// takeKey takes a private key in PEM. An Ed25519 key signs v1a, and tokens where no
+// other key does.
+func (k *Keys) takeKey(text []byte) error {
+	block, _ := pem.Decode(bytes.TrimSpace(text))
+	if block == nil {
+		return errors.New("private key: not in PEM")
+	}
+	private, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return errors.New("private key: not a private key in PKCS #8, as `openssl genpkey -algorithm ed25519` writes it")
+	}
+	signer, ok := private.(crypto.Signer)
+	if !ok {
+		return fmt.Errorf("private key: a %T signs nothing", private)
+	}
+	if e, ok := private.(ed25519.PrivateKey); ok {
+		k.Ed25519, k.given[webhook.V1a] = e, true
+	}
+	if !k.given[webhook.JWT] {
+		k.Token, k.TokenID, k.given[webhook.JWT] = signer, "", true
+	}
+	return nil
+}

@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/geminihook/geminihook/functions/functiontest"
+	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
+)
+
+// healthy returns a lab in which everything is as it should be, with stand-ins for
+// the functions that answer as those do to what is not genuine.
+func healthy(t *testing.T) *lab {
+	l := newLab(t)
+	function := l.function(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == "/dynamic" && r.URL.Query().Get("token") != l.enabled(urlToken)[0], r.Header.Get("Webhook-Id") != "":
+			w.WriteHeader(http.StatusUnauthorized)
+		default:
+			w.WriteHeader(http.StatusBadRequest)
+		}
+	})
+	l.outputs["static_url"], l.outputs["dynamic_url"] = function+"/static", function+"/dynamic"
+	l.want(l.run("register"), 0)
+	l.want(l.run("dynamic-url"), 0)
+	return l
+}
+
+// function serves what stands in for one, and returns its URL.
+func (l *lab) function(serve http.HandlerFunc) string {
+	server := httptest.NewServer(serve)
+	l.t.Cleanup(server.Close)
+	return server.URL
+}
+
+// answers serves what answers everything with a status.
+func (l *lab) answers(code int) string {
+	return l.function(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) })
+}
+
+// Whatever is wrong, that line says so, what to do, and only that line, or those that
+// depend on it.
+func TestDoctor(t *testing.T) {
+	const root = "/v1/projects/test-project"
+	const forbidden = `{"error":{"code":403,"message":"Permission denied on the resource."}}`
+	tests := []struct {
+		name  string
+		spoil func(*lab)
+		bad   []string // beginnings of lines
+	}{
+		{"nothing", func(*lab) {}, nil},
+		{"a service off", func(l *lab) {
+			l.google.set(root+"/services:batchGet", 200, `{"services":[{"name":"projects/1/services/run.googleapis.com","state":"ENABLED"},{"name":"projects/1/services/pubsub.googleapis.com","state":"DISABLED"}]}`)
+		}, []string{"services           off: pubsub.googleapis.com → terraform apply"}},
+		{"services not shown", func(l *lab) { l.google.set(root+"/services:batchGet", 403, forbidden) },
+			[]string{"services           answered 403: Permission denied on the resource. → to look at it, you need roles/serviceusage.serviceUsageViewer"}},
+		{"no webhook", func(l *lab) { l.run("delete", "--yes") }, []string{
+			"webhook            no webhook is registered for this URL", "signing secret     version 1 enabled; whether", "rotation           the webhook is not known → mend that first"}},
+		{"webhook disabled", func(l *lab) { l.api.Disable(l.api.IDs()[0]) },
+			[]string{"webhook            "}},
+		{"no key", func(l *lab) { l.t.Setenv("GEMINI_API_KEY", "") }, []string{
+			"webhook            no Gemini API key: set GEMINI_API_KEY", "signing secret     ", "rotation           "}},
+		{"a rotation that was lost", func(l *lab) { l.run("delete", "--yes"); l.api.Add(l.url("static_url")) }, []string{
+			"signing secret     no enabled version is the current secret of webhook", "rotation           the current secret is not stored"}},
+		{"a rotation not finished", func(l *lab) { l.AddSecret(l.t, signingSecret, webhooktest.NewSecret()); l.pass(25 * time.Hour) }, []string{
+			"rotation           version 2 still enabled, and no longer needed → go run ./scripts/geminihook rotate --finish", "clock              fast by 25h0m"}},
+		{"no signing secret", func(l *lab) { l.outputs["signing_secret"] = "empty"; l.emptySecret("empty") }, []string{
+			"signing secret     no enabled version: everything is answered 503 → go run ./scripts/geminihook register", "rotation           the current secret is not stored"}},
+		{"a signing secret that is none", func(l *lab) { l.AddSecret(l.t, signingSecret, "change me!") },
+			[]string{"signing secret     version 2 is not a signing secret"}},
+		{"secrets not shown", func(l *lab) {
+			l.Interfere(func(_ context.Context, method string, forward func() error) error {
+				if method == functiontest.AccessVersion {
+					return status.Error(codes.PermissionDenied, "no")
+				}
+				return forward()
+			})
+		}, []string{"signing secret     ", "rotation           ", "URL token          ", "dynamic function   "}},
+		{"no token", func(l *lab) { l.outputs["url_token_secret"] = "empty"; l.emptySecret("empty") }, []string{
+			"URL token          no enabled version: everything is answered 503 → go run ./scripts/geminihook dynamic-url", "dynamic function   there is no token"}},
+		{"tokens not finished", func(l *lab) { l.run("dynamic-url", "--rotate"); l.pass(73 * time.Hour) }, []string{
+			"URL token          version 1 still enabled, and no longer needed → go run ./scripts/geminihook dynamic-url --finish", "clock              fast"}},
+		{"a function not open", func(l *lab) {
+			l.outputs["dynamic_url"] = l.answers(http.StatusForbidden)
+		}, []string{"dynamic function   it answers 403 to an empty POST without the token, not 401 → the function must be open to all callers"}},
+		{"a function that takes anything", func(l *lab) { l.outputs["dynamic_url"] = l.answers(http.StatusNoContent) },
+			[]string{"dynamic function   it answers 204"}},
+		{"a function not there", func(l *lab) { l.outputs["dynamic_url"] = "http://127.0.0.1:1/nobody" },
+			[]string{"dynamic function   it cannot be reached: "}},
+		{"a function that hangs up", func(l *lab) {
+			l.outputs["dynamic_url"] = l.function(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.RawQuery != "" { // its error must not tell the token
+					panic(http.ErrAbortHandler)
+				}
+				w.WriteHeader(http.StatusUnauthorized)
+			})
+		}, []string{"dynamic function   it cannot be reached: EOF"}},
+		{"no TTL", func(l *lab) { l.google.set(root+ttlPath, 200, `{}`) }, []string{"ledger's TTL       no policy on expire_at"}},
+		{"TTL to come", func(l *lab) { l.google.set(root+ttlPath, 200, `{"ttlConfig":{"state":"CREATING"}}`) }, []string{"ledger's TTL       the policy is being made"}},
+		{"TTL broken", func(l *lab) { l.google.set(root+ttlPath, 200, `{"ttlConfig":{"state":"NEEDS_REPAIR"}}`) }, []string{"ledger's TTL       the policy is NEEDS_REPAIR"}},
+		{"a topic gone", func(l *lab) { l.google.set(root+"/topics/gemini-video", 404, `{"error":{"code":404}}`) },
+			[]string{"topics             there is no projects/test-project/topics/gemini-video → terraform apply"}},
+		{"no route for the rest", func(l *lab) { l.outputs["topics"] = map[string]string{"batch": "gemini-batch"} },
+			[]string{`topics             no topic for "*"`}},
+		{"a subscription gone", func(l *lab) { l.google.set(root+"/subscriptions/gemini-batch-pull", 404, `{"error":{"code":404}}`) },
+			[]string{"subscriptions      there is no gemini-batch-pull"}},
+		{"a subscription detached", func(l *lab) {
+			l.google.set(root+"/subscriptions/gemini-batch-pull", 200, `{"topic":"_deleted-topic_"}`)
+		}, []string{"subscriptions      gemini-batch-pull is on _deleted-topic_, not on gemini-batch"}},
+		{"a subscription without dead letters", func(l *lab) {
+			l.google.set(root+"/subscriptions/gemini-batch-pull", 200, `{"topic":"projects/test-project/topics/gemini-batch"}`)
+		}, []string{"subscriptions      gemini-batch-pull has nowhere for dead letters to go"}},
+		{"dead letters", func(l *lab) {
+			l.google.set(deadLetterPath(l), 200, `{"timeSeries":[{"points":[{"value":{"int64Value":"3"}}]}]}`)
+		}, []string{"dead letters       3 on geminihook-dead-letter → terraform/runbooks/dead-letters.md"}},
+		{"the clock slow", func(l *lab) { l.pass(-time.Minute) }, []string{"clock              slow by "}},
+		{"the clock off by little", func(l *lab) { l.pass(500 * time.Millisecond) }, nil},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			l := healthy(t)
+			test.spoil(l)
+			r := l.run("doctor")
+			l.want(r, min(len(test.bad), 1))
+			var bad []string
+			for text := range strings.Lines(r.out) {
+				if text, ok := strings.CutPrefix(text, "✗ "); ok {
+					bad = append(bad, text)
+				}
+			}
+			if len(bad) != len(test.bad) {
+				t.Fatalf("%d ✗, want %d:\n%s", len(bad), len(test.bad), r.out)
+			}
+			for i, text := range bad {
+				if !strings.HasPrefix(text, test.bad[i]) || len(strings.TrimSpace(text)) < 25 {
+					t.Errorf("says %q, want %q", text, test.bad[i])
+				}
+			}
+		})
+	}
+}
+
+// Where the URL needs no token, doctor asks for none.
+func TestDoctorWithoutToken(t *testing.T) {
+	l := healthy(t)
+	l.outputs["url_token_required"] = false
+	l.outputs["dynamic_url"] = l.outputs["static_url"]
+	l.want(l.run("doctor"), 0, "URL token          none demanded", "dynamic function   400 to an empty POST, 401")
+}

@@ -1,0 +1,30 @@
+package explain
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/geminihook/geminihook/scripts/internal/terminal"
+)
+
+var marks = map[Mark]struct{ sign, colour string }{
+	Pass: {"✓", terminal.Green},
+	Fail: {"✗", terminal.Red},
+	Note: {"–", terminal.Dim},
+}
+
+// Write writes a line a check, then the verdict and what to do.
+func (r *Report) Write(w io.Writer, paint terminal.Paint) {
+	for _, c := range r.Checks {
+		mark := marks[c.Mark]
+		fmt.Fprintf(w, "%s %-17s  %s\n", paint.In(mark.colour, mark.sign), c.What, c.Says)
+	}
+	colour := terminal.Green
+	if !r.Genuine {
+		colour = terminal.Red
+	}
+	fmt.Fprintf(w, "\n%s\n", paint.In(colour, r.Verdict))
+	for _, do := range r.Do {
+		fmt.Fprintf(w, "To do: %s.\n", do)
+	}
+}

@@ -1,0 +1,129 @@
+package hostile
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+
+	"github.com/geminihook/geminihook/scripts/geminihook/delivery"
+	"github.com/geminihook/geminihook/scripts/internal/commandtest"
+	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
+)
+
+func TestMain(m *testing.M) { commandtest.Main(m) }
+
+// The receiver as it is answers every trial as it should, and whatever is taken is
+// published once.
+func TestHostile(t *testing.T) {
+	home := commandtest.NewHome(t)
+	s := home.Serve(t)
+	got := home.Run(t, "", "hostile", "--json")
+	got.Check(t, 0)
+	taken := 0
+	for _, v := range verdicts(t, got.Stdout) {
+		if slices.Contains(v.Got, http.StatusNoContent) {
+			taken++
+		}
+	}
+	published := make(map[string]bool)
+	rest, _ := s.Stop()
+	for _, e := range rest {
+		key := e.Attributes["ce-source"] + " " + e.Attributes["ce-id"]
+		if published[key] {
+			t.Errorf("%s was published twice", key)
+		}
+		published[key] = true
+	}
+	if len(published) != taken {
+		t.Errorf("%d published, of %d trials that were taken", len(published), taken)
+	}
+}
+
+type verdictLine struct {
+	Trial     string
+	Want, Got []int
+	OK        bool
+}
+
+func verdicts(t *testing.T, output string) (all []verdictLine) {
+	t.Helper()
+	for line := range strings.Lines(output) {
+		var v verdictLine
+		if err := json.Unmarshal([]byte(line), &v); err != nil || v.Trial == "" || len(v.Got) == 0 {
+			t.Fatalf("%v: %s", err, line)
+		}
+		all = append(all, v)
+	}
+	return all
+}
+
+// A receiver that takes everything is found out.
+func TestHostileToAReceiverThatChecksNothing(t *testing.T) {
+	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		w.WriteHeader(http.StatusNoContent)
+	}))
+	defer receiver.Close()
+	home := commandtest.NewHome(t)
+	got := home.Run(t, webhooktest.NewSecret(), "hostile", "--exact", "--url", receiver.URL, "--secret-file", "-")
+	got.Check(t, 1, "were not answered as they should be:\n", "  v1: GET\n", "  v1: 6 minutes old\n", "  v1: one bit of the body\n",
+		"the answer should have been 401", "ok     static   v1   genuine")
+
+	got = home.Run(t, webhooktest.NewSecret(), "hostile", "--exact", "--json", "--url", receiver.URL, "--secret-file", "-")
+	got.Check(t, 1)
+	for _, v := range verdicts(t, got.Stdout) {
+		if want := v.Want[0] == http.StatusNoContent; v.OK != want {
+			t.Errorf("%s: ok %v, want %v", v.Trial, v.OK, want)
+		}
+	}
+}
+
+// A receiver made with the reference library passes: without --exact, no rule of
+// geminihook's own counts against it. With --exact some do.
+func TestHostileToAnyReceiver(t *testing.T) {
+	secret := webhooktest.NewSecret()
+	verifier, err := standardwebhooks.NewWebhook(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err == nil {
+			err = verifier.Verify(body, r.Header)
+		}
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusForbidden)
+		}
+	}))
+	defer receiver.Close()
+	home := commandtest.NewHome(t)
+	home.Run(t, secret, "hostile", "--url", receiver.URL, "--secret-file", "-").Check(t, 0, "trials were answered as they should be", "another body")
+	home.Run(t, secret, "hostile", "--exact", "--url", receiver.URL, "--secret-file", "-").Check(t, 1, "v1: GET", "should have been 204")
+}
+
+// One that accepts everything does not pass.
+func TestHostileToAnyReceiverThatChecksNothing(t *testing.T) {
+	receiver := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer receiver.Close()
+	got := commandtest.NewHome(t).Run(t, webhooktest.NewSecret(), "hostile", "--url", receiver.URL, "--secret-file", "-")
+	got.Check(t, 1, "  v1: one bit of the body\n", "the answer should have been 4xx", "ok     static   v1   genuine")
+}
+
+// Every trial has a name of its own within its scheme: the summary tells them by it.
+func TestTrialsAreNamed(t *testing.T) {
+	for _, scheme := range delivery.Schemes {
+		names := make(map[string]bool)
+		for _, tr := range trialsOf(scheme) {
+			if names[tr.name] || tr.name == "" || tr.why == "" || len(tr.want) == 0 {
+				t.Errorf("%s: %q: named twice, or something is missing", scheme, tr.name)
+			}
+			names[tr.name] = true
+		}
+	}
+}

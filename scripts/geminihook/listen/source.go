@@ -1,0 +1,198 @@
+package listen
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"google.golang.org/api/iterator"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
+)
+
+const (
+	maxPulled = 100
+
+	// pullTimeout bounds one Pull, and pullPause follows one that brought nothing, so
+	// that a Pub/Sub that does not wait for messages is not asked without end.
+	pullTimeout = 50 * time.Second
+	pullPause   = 50 * time.Millisecond
+
+	// unusedFor is after how long without use Pub/Sub deletes a subscription of ours
+	// by itself: a day is the least that it takes.
+	unusedFor = 24 * time.Hour
+
+	// keptFor is the least for which it keeps messages that nobody pulled.
+	keptFor = 10 * time.Minute
+
+	// finishTimeout bounds what there is to do at the end.
+	finishTimeout = 5 * time.Second
+
+	// maxReturned is how many messages one ModifyAckDeadline hands back.
+	maxReturned = 1000
+)
+
+// A source is a subscription that is read.
+type source struct {
+	name string // of what is shown: the topic where the subscription is ours
+	sub  string
+	ours bool
+
+	peek bool
+	held map[string]string // with peek: the last ack id of each message that was shown
+}
+
+// sources returns what is to be read. Those that were made before an error come
+// with it.
+func (p *place) sources(ctx context.Context, o *Options) ([]*source, error) {
+	if o.Subscription != "" {
+		return []*source{{name: p.full("subscriptions", o.Subscription), sub: p.full("subscriptions", o.Subscription), peek: o.Peek, held: make(map[string]string)}}, nil
+	}
+	topics := o.Topics
+	if len(topics) == 0 {
+		var err error
+		if topics, err = p.allTopics(ctx); err != nil {
+			return nil, err
+		}
+	}
+	var all []*source
+	for _, topic := range topics {
+		s, err := p.subscribe(ctx, p.full("topics", topic), o.Filter)
+		if err != nil {
+			return all, fmt.Errorf("topic %s: %w", topic, err)
+		}
+		all = append(all, s)
+	}
+	return all, nil
+}
+
+// full is a name in full.
+func (p *place) full(kind, name string) string {
+	if strings.HasPrefix(name, "projects/") {
+		return name
+	}
+	return "projects/" + p.project + "/" + kind + "/" + name
+}
+
+func (p *place) allTopics(ctx context.Context) (names []string, err error) {
+	topics := p.topics.ListTopics(ctx, &pubsubpb.ListTopicsRequest{Project: "projects/" + p.project})
+	for {
+		topic, err := topics.Next()
+		switch {
+		case err == iterator.Done && len(names) == 0:
+			return nil, fmt.Errorf("%s has no topics in project %s", p.name, p.project)
+		case err == iterator.Done:
+			return names, nil
+		case err != nil:
+			return nil, err
+		}
+		names = append(names, topic.Name)
+	}
+}
+
+// subscribe makes a subscription of ours.
+func (p *place) subscribe(ctx context.Context, topic, filter string) (*source, error) {
+	id := fmt.Sprintf("listen-%.200s-%s", path.Base(topic), strings.ToLower(rand.Text()))
+	s := &source{name: topic, sub: "projects/" + p.project + "/subscriptions/" + id, ours: true}
+	_, err := p.subs.CreateSubscription(ctx, &pubsubpb.Subscription{
+		Name:                     s.sub,
+		Topic:                    topic,
+		Filter:                   filter,
+		MessageRetentionDuration: durationpb.New(keptFor),
+		ExpirationPolicy:         &pubsubpb.ExpirationPolicy{Ttl: durationpb.New(unusedFor)},
+	})
+	return s, err
+}
+
+// read shows what arrives until ctx is done or Pub/Sub refuses.
+func (s *source) read(ctx context.Context, p *place, c *console) error {
+	for {
+		n, err := s.pull(ctx, p, c)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			return fmt.Errorf("%s: %w", path.Base(s.name), err)
+		case n > 0:
+			continue
+		}
+		select {
+		case <-time.After(pullPause):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// pull shows the messages that there are, and returns how many were new.
+func (s *source) pull(ctx context.Context, p *place, c *console) (shown int, err error) {
+	limited, cancel := context.WithTimeout(ctx, pullTimeout)
+	defer cancel()
+	got, err := p.subs.Pull(limited, &pubsubpb.PullRequest{Subscription: s.sub, MaxMessages: maxPulled})
+	if status.Code(err) == codes.DeadlineExceeded || errors.Is(err, context.DeadlineExceeded) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	ids := s.show(got.ReceivedMessages, c)
+	if s.peek || len(ids) == 0 {
+		return len(ids), nil
+	}
+	// What is shown is acknowledged, the end having come or not.
+	acking, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
+	defer cancel()
+	return len(ids), p.subs.Acknowledge(acking, &pubsubpb.AcknowledgeRequest{Subscription: s.sub, AckIds: ids})
+}
+
+// show shows messages in the order in which they were published, those that were
+// only looked at before left out, and returns the ack ids of what it showed.
+func (s *source) show(all []*pubsubpb.ReceivedMessage, c *console) (ids []string) {
+	slices.SortFunc(all, func(a, b *pubsubpb.ReceivedMessage) int {
+		return a.Message.PublishTime.AsTime().Compare(b.Message.PublishTime.AsTime())
+	})
+	for _, m := range all {
+		if s.peek {
+			_, before := s.held[m.Message.MessageId]
+			if s.held[m.Message.MessageId] = m.AckId; before {
+				continue
+			}
+		}
+		c.message(s.name, m.Message)
+		ids = append(ids, m.AckId)
+	}
+	return ids
+}
+
+// finish leaves nothing behind: subscriptions of ours go, and what was only looked
+// at is handed back.
+func (p *place) finish(sources []*source) {
+	ctx, cancel := context.WithTimeout(context.Background(), finishTimeout)
+	defer cancel()
+	for _, s := range sources {
+		if s.ours {
+			_ = p.subs.DeleteSubscription(ctx, &pubsubpb.DeleteSubscriptionRequest{Subscription: s.sub}) // or it expires
+		}
+		s.handBack(ctx, p)
+	}
+}
+
+// handBack has Pub/Sub deliver anew what was only looked at. Else its deadline
+// would pass first.
+func (s *source) handBack(ctx context.Context, p *place) {
+	var ids []string
+	for _, id := range s.held {
+		ids = append(ids, id)
+	}
+	for len(ids) > 0 {
+		n := min(len(ids), maxReturned)
+		_ = p.subs.ModifyAckDeadline(ctx, &pubsubpb.ModifyAckDeadlineRequest{Subscription: s.sub, AckIds: ids[:n]})
+		ids = ids[n:]
+	}
+}

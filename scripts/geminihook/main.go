@@ -1,0 +1,125 @@
+// Command geminihook is the command for users of this repository: it runs the
+// functions on this machine, sends deliveries to them or to any receiver, explains
+// refusals, and manages the webhook that is registered in the Gemini API.
+//
+// This package holds flags and wiring. Each package below it does one of these things.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/geminihook/geminihook/scripts/geminihook/manage"
+	"github.com/geminihook/geminihook/scripts/internal/terminal"
+)
+
+func init() { cobra.EnableCommandSorting = false } // help lists commands in the order of use
+
+func main() {
+	ends := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // nohup ignores it
+		ends = append(ends, syscall.SIGHUP)
+	}
+	ctx, release := signal.NotifyContext(context.Background(), ends...)
+	context.AfterFunc(ctx, release) // a second signal ends the process at once
+	os.Exit(run(ctx, manage.System(), os.Args[1:]))
+}
+
+// run runs the command that args name and returns its exit status: 0 if all went
+// well, 1 if something did not, 2 if args are wrong.
+func run(ctx context.Context, t *manage.Terminal, args []string) int {
+	root := newRoot(t)
+	root.SetArgs(args)
+	root.SetOut(t.Out)
+	root.SetErr(t.Err)
+	return exitStatus(t.Err, root.ExecuteContext(ctx))
+}
+
+// exitStatus returns the exit status for err, and writes err on a line of w unless its
+// command has reported it.
+func exitStatus(w io.Writer, err error) int {
+	var usage usageError
+	line := func(more string) {
+		fmt.Fprintf(w, "%s: %s%s\n", terminal.Name, strings.ReplaceAll(err.Error(), "\n", "; "), more)
+	}
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &usage):
+		line(" (see --help)")
+		return 2
+	case !errors.Is(err, terminal.ErrReported):
+		line("")
+	}
+	return 1
+}
+
+const (
+	groupLocal    = "local"
+	groupDeployed = "deployed"
+)
+
+func newRoot(t *manage.Terminal) *cobra.Command {
+	root := &cobra.Command{
+		Use:   terminal.Name,
+		Short: "Receives Gemini API webhooks: try it here, manage a deployment, debug any receiver",
+		Long: `geminihook receives Gemini API webhooks in your own Google Cloud project.
+
+This command runs the receiver on this machine, sends deliveries to it or to any other
+receiver, explains why a delivery is rejected, and manages the webhook of a deployment.
+The exit status is 0 if all went well, 1 if something did not, 2 if the command was
+typed wrongly.`,
+		Example: `  geminihook serve            run both functions here; then, in another terminal:
+  geminihook send             one event of each type
+  geminihook doctor           check a deployment`,
+		Version:       version(debug.ReadBuildInfo()),
+		Args:          knownCommand,
+		RunE:          help,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+
+		SuggestionsMinimumDistance: 2,
+	}
+	root.SetFlagErrorFunc(flagError)
+	root.AddGroup(
+		&cobra.Group{ID: groupLocal, Title: "On this machine, or with any receiver:"},
+		&cobra.Group{ID: groupDeployed, Title: "With a deployment:"},
+	)
+	root.AddCommand(newServe(), newSend(), newHostile(), newExplain(), newListen())
+	root.AddCommand(newManage(t)...)
+	return root
+}
+
+// help shows the commands. It fails, so that a script with no command does not go on.
+func help(cmd *cobra.Command, _ []string) error {
+	return errors.Join(cmd.Help(), usagef("no command"))
+}
+
+// knownCommand fails: only an unknown command reaches it with arguments.
+func knownCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	if like := cmd.SuggestionsFor(args[0]); len(like) > 0 {
+		return usagef("no command %q; did you mean %s?", args[0], strings.Join(like, " or "))
+	}
+	return usagef("no command %q", args[0])
+}
+
+// version returns the module's version, as go install records it. A build from a
+// checkout has the commit's pseudo-version, one without version control has none.
+func version(info *debug.BuildInfo, ok bool) string {
+	if !ok || info.Main.Version == "" || info.Main.Version == "(devel)" {
+		return "development build"
+	}
+	return info.Main.Version
+}

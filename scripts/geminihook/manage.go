@@ -1,0 +1,271 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/geminihook/geminihook/scripts/geminihook/manage"
+	"github.com/geminihook/geminihook/shared/refresh"
+)
+
+// A managing is a command about a deployment: what the user sees of it, what it needs
+// to know, and what it does.
+type managing struct {
+	cobra.Command
+	outputs []string // of Terraform, which flags may give instead
+	gemini  bool     // it calls the Gemini API
+	flags   func(*cobra.Command, *manage.Options)
+	check   func(*pflag.FlagSet) error // of flags that exclude each other; may be nil
+	run     func(*manage.Errand, context.Context) error
+}
+
+func newManage(t *manage.Terminal) (all []*cobra.Command) {
+	for _, m := range managings() {
+		all = append(all, m.command(t))
+	}
+	return all
+}
+
+// command returns m, to be run at t.
+func (m *managing) command(t *manage.Terminal) *cobra.Command {
+	e := &manage.Errand{Terminal: t, Values: manage.Values{}}
+	cmd := &m.Command
+	cmd.GroupID = groupDeployed
+	cmd.Args = noArgs
+	cmd.Long += deploymentHelp
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if m.check != nil {
+			if err := m.check(cmd.Flags()); err != nil {
+				return err
+			}
+		}
+		return e.Run(cmd.Context(), m.outputs, m.run)
+	}
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	if m.flags != nil {
+		m.flags(cmd, &e.Options)
+	}
+	jsonFlag(flags, &e.JSON, "one for each result")
+	if m.gemini {
+		flags.StringVar(&e.APIKeySecret, "api-key-secret-name", "", "take the Gemini API key from the secret of this `NAME` (default: GEMINI_API_KEY in the environment)")
+	}
+	flags.StringVar(&e.Terraform, "terraform", "terraform", "the `FOLDER` whose outputs are read")
+	for _, name := range m.outputs {
+		output := manage.Outputs[name]
+		flags.Func(output.Flag, output.Usage+" (default: Terraform's output "+name+")", func(text string) error {
+			e.Values.Set(name, text)
+			return nil
+		})
+	}
+	return cmd
+}
+
+const deploymentHelp = `
+
+What it needs to know of the deployment it reads from Terraform's outputs; each is also
+a flag. The Gemini API key comes from GEMINI_API_KEY, or out of Secret Manager with
+--api-key-secret-name, never from the command line. Google Cloud is reached with the
+application default credentials (gcloud auth application-default login).`
+
+func managings() []*managing {
+	return []*managing{register(), rotate(), dynamicURL(), list(), ping(), enable(), remove(), doctor()}
+}
+
+func idFlag(cmd *cobra.Command, o *manage.Options) {
+	cmd.Flags().StringVar(&o.ID, "id", "", "the webhook with this `ID` (default: the one for the static function's URL)")
+}
+
+func register() *managing {
+	return &managing{
+		Command: cobra.Command{
+			Use:        "register",
+			SuggestFor: []string{"create", "add"},
+			Short:      "Make the webhook, and store its signing secret",
+			Long: `Makes a webhook for the static function's URL. The API shows its signing secret once:
+it goes straight into a new version of the secret in Secret Manager, is read back, and
+is nowhere else. If it cannot be stored, the webhook is deleted again.
+
+It may be run again. A webhook that exists, with its secret stored, is left alone; one
+whose secret is not stored, because a run ended in between, is given a new one. One
+secret is for one webhook.`,
+			Example: `  geminihook register
+  geminihook register --event batch.succeeded --event batch.failed
+  geminihook register --api-key-secret-name gemini-api-key`,
+		},
+		outputs: []string{"project", "static_url", "signing_secret"},
+		gemini:  true,
+		flags: func(cmd *cobra.Command, o *manage.Options) {
+			cmd.Flags().StringArrayVar(&o.Events, "event", manage.Subscribable, "subscribe to this `EVENT` only; may be repeated")
+			complete(cmd, "event", manage.Subscribable)
+		},
+		run: (*manage.Errand).Register,
+	}
+}
+
+func rotate() *managing {
+	return &managing{
+		Command: cobra.Command{
+			Use:   "rotate",
+			Short: "Give the webhook a new signing secret",
+			Long: `Has the API make a new signing secret, and stores it as a new version beside the old
+one. For 24 hours both are in force, at the API and in the functions, which accept all
+enabled versions: nothing is deployed again, and nothing is lost. After that,
+rotate --finish disables the old version; before, it refuses to.
+
+--immediately is for a secret that has leaked: the API revokes it now, and the old
+versions are disabled now. Instances that hold them in memory accept them for up to
+` + refresh.FreshFor.String() + ` more. Deliveries under way may be rejected, and are sent again.`,
+			Example: `  geminihook rotate
+  geminihook rotate --finish
+  geminihook rotate --immediately`,
+		},
+		outputs: []string{"project", "static_url", "signing_secret"},
+		gemini:  true,
+		flags: func(cmd *cobra.Command, o *manage.Options) {
+			cmd.Flags().BoolVar(&o.Finish, "finish", false, "disable the old versions, once the overlap is over")
+			cmd.Flags().BoolVar(&o.Immediately, "immediately", false, "revoke and disable the old versions at once")
+			idFlag(cmd, o)
+		},
+		check: func(flags *pflag.FlagSet) error { return exclusive(flags, "finish", "immediately") },
+		run:   (*manage.Errand).Rotate,
+	}
+}
+
+func dynamicURL() *managing {
+	return &managing{
+		Command: cobra.Command{
+			Use:   "dynamic-url",
+			Short: "Print the URL for webhook_config.uris, token included",
+			Long: `Prints the dynamic function's URL with its token, which is made if there is none, for
+webhook_config.uris of single requests. The URL is a secret: anyone who knows it can
+make Google deliver genuine events about their own jobs to it. Standard output holds
+nothing else.
+
+--rotate makes a new token. The old one stays good, for jobs that were started with it:
+up to 48 hours for a batch, and a day of retries. After that, --finish disables it.
+--immediately, for a token that has leaked, disables it now; events of jobs that were
+started with it are then rejected, and lost.`,
+			Example: `  geminihook dynamic-url
+  GEMINI_WEBHOOK_URL=$(geminihook dynamic-url)
+  geminihook dynamic-url --rotate
+  geminihook dynamic-url --finish
+  geminihook dynamic-url --rotate --immediately`,
+		},
+		outputs: []string{"project", "dynamic_url", "url_token_secret", "url_token_required"},
+		flags: func(cmd *cobra.Command, o *manage.Options) {
+			cmd.Flags().BoolVar(&o.Rotate, "rotate", false, "make a new token")
+			cmd.Flags().BoolVar(&o.Finish, "finish", false, "disable the old tokens, once no job carries them")
+			cmd.Flags().BoolVar(&o.Immediately, "immediately", false, "disable the old tokens now")
+		},
+		check: func(flags *pflag.FlagSet) error {
+			if flags.Changed("finish") && flags.Changed("rotate") {
+				return usagef("--finish is for later: a new token has jobs to come, the old one jobs under way")
+			}
+			return nil
+		},
+		run: (*manage.Errand).DynamicURL,
+	}
+}
+
+func list() *managing {
+	return &managing{
+		Command: cobra.Command{
+			Use:        "list",
+			SuggestFor: []string{"ls", "show"},
+			Short:      "Show all webhooks of the API key's project",
+			Long: `Shows the webhooks of the project that the API key belongs to: id, state, URL, events,
+and how long a rotated secret still signs. * marks the static function's.`,
+			Example: `  geminihook list`,
+		},
+		outputs: []string{"project", "static_url"},
+		gemini:  true,
+		run:     (*manage.Errand).List,
+	}
+}
+
+func ping() *managing {
+	return &managing{
+		Command: cobra.Command{
+			Use:   "ping",
+			Short: "Ask for an event, and wait until it has arrived",
+			Long: `Asks the API for a ping, and waits until the function's log shows that it arrived. The
+API alone answers success even if nothing can be reached. Reading the log needs
+roles/logging.viewer.`,
+			Example: `  geminihook ping
+  geminihook ping --wait 5m`,
+		},
+		outputs: []string{"project", "static_url", "static_function"},
+		gemini:  true,
+		flags: func(cmd *cobra.Command, o *manage.Options) {
+			idFlag(cmd, o)
+			cmd.Flags().DurationVar(&o.Wait, "wait", manage.PingWait, "wait for this `DURATION`")
+		},
+		run: (*manage.Errand).Ping,
+	}
+}
+
+func enable() *managing {
+	return &managing{
+		Command: cobra.Command{
+			Use:   "enable",
+			Short: "Have the API deliver again",
+			Long: `Puts the webhook back in the state enabled. The API disables a webhook by itself when
+too many deliveries fail, so first see to it that they succeed: doctor says why not.
+Events that happened while it was disabled are not delivered later.`,
+			Example: `  geminihook enable
+  geminihook enable --id 95fy7kv40bvx7t0rm7p12jdciinp7f4bfhzz`,
+		},
+		outputs: []string{"project", "static_url"},
+		gemini:  true,
+		flags:   idFlag,
+		run:     (*manage.Errand).Enable,
+	}
+}
+
+func remove() *managing {
+	return &managing{
+		Command: cobra.Command{
+			Use:        "delete",
+			SuggestFor: []string{"remove", "unregister", "rm"},
+			Short:      "Delete the webhook",
+			Long: `Deletes the webhook at the API: nothing is delivered any more, and its signing secret
+is void. The versions in Secret Manager stay; deliveries under way still verify.`,
+			Example: `  geminihook delete            says what would be deleted
+  geminihook delete --yes
+  geminihook delete --yes --id 95fy7kv40bvx7t0rm7p12jdciinp7f4bfhzz`,
+		},
+		outputs: []string{"project", "static_url"},
+		gemini:  true,
+		flags: func(cmd *cobra.Command, o *manage.Options) {
+			idFlag(cmd, o)
+			cmd.Flags().BoolVar(&o.Yes, "yes", false, "really delete it")
+		},
+		run: (*manage.Errand).Delete,
+	}
+}
+
+func doctor() *managing {
+	return &managing{
+		Command: cobra.Command{
+			Use:        "doctor",
+			SuggestFor: []string{"check", "status", "diagnose"},
+			Short:      "Check the whole way, from the API to the topics",
+			Long: `Checks everything between the Gemini API and the topics: a line each, ✓, or ✗ with the
+next step. It changes nothing, and leaves a handful of rejected deliveries in the
+functions' logs. It exits with 1 if there is any ✗, also if something could not be
+looked at. For that it needs roles/viewer on the project, and
+roles/secretmanager.secretAccessor on the two secrets.`,
+			Example: `  geminihook doctor
+  geminihook doctor --api-key-secret-name gemini-api-key`,
+		},
+		outputs: []string{
+			"project", "static_url", "dynamic_url", "signing_secret", "url_token_secret", "url_token_required", "topics",
+			"subscriptions", "dead_letter_subscription", "firestore_database", "firestore_collection", "services",
+		},
+		gemini: true,
+		run:    (*manage.Errand).Doctor,
+	}
+}

@@ -1,0 +1,251 @@
+package manage
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/api/firestore/v1"
+	"google.golang.org/api/monitoring/v3"
+	"google.golang.org/api/pubsub/v1"
+	"google.golang.org/api/serviceusage/v1"
+
+	"github.com/geminihook/geminihook/scripts/internal/terminal"
+	"github.com/geminihook/geminihook/shared/publish"
+	"github.com/geminihook/geminihook/shared/webhook"
+)
+
+// checks are in the order in which a delivery goes.
+func (e *Errand) checks(ctx context.Context) []check {
+	p := e.patient(ctx)
+	const accessor = "roles/secretmanager.viewer and roles/secretmanager.secretAccessor on the secret"
+	return []check{
+		{"services", "roles/serviceusage.serviceUsageViewer", p.services},
+		{"webhook", "", p.registered},
+		{"signing secret", accessor, p.signingSecret},
+		{"rotation", accessor, p.rotation},
+		{"static function", "", p.static},
+		{"URL token", accessor, p.urlToken},
+		{"dynamic function", accessor, p.dynamic},
+		{"ledger's TTL", "roles/datastore.viewer", p.ttl},
+		{"topics", "roles/pubsub.viewer", p.topics},
+		{"subscriptions", "roles/pubsub.viewer", p.subscriptions},
+		{"dead letters", "roles/monitoring.viewer", p.deadLetters},
+		{"clock", "", p.clock},
+	}
+}
+
+func (p *patient) services(ctx context.Context) (string, error) {
+	client, err := serviceusage.NewService(ctx, p.Google...)
+	if err != nil {
+		return "", err
+	}
+	parent := "projects/" + p.Values["project"]
+	names := p.Values.list("services")
+	for i, name := range names {
+		names[i] = parent + "/services/" + name
+	}
+	res, err := client.Services.BatchGet(parent).Names(names...).Context(ctx).Do()
+	if err != nil {
+		return "", err
+	}
+	on := map[string]bool{}
+	for _, service := range res.Services {
+		on[path.Base(service.Name)] = service.State == "ENABLED"
+	}
+	off := slices.DeleteFunc(p.Values.list("services"), func(name string) bool { return on[name] })
+	if len(off) > 0 {
+		return "", errTodo("terraform apply", "off: %s", strings.Join(off, ", "))
+	}
+	return fmt.Sprintf("%d on", len(on)), nil
+}
+
+func (p *patient) registered(context.Context) (string, error) {
+	h, err := p.webhook()
+	switch {
+	case err != nil:
+		return "", err
+	case h.state != enabled:
+		return "", errTodo(terminal.Command("enable")+", once the rest is ✓", "%s is %s", h.id, h.state)
+	}
+	finding := fmt.Sprintf("%s, enabled, %d events", h.id, len(h.events))
+	for _, event := range Subscribable {
+		if !slices.Contains(h.events, event) {
+			finding += ", not " + event
+		}
+	}
+	return finding, nil
+}
+
+func (p *patient) signingSecret(context.Context) (string, error) {
+	stored, err := p.signing()
+	switch {
+	case err != nil:
+		return "", err
+	case len(stored) == 0:
+		return "", errTodo(terminal.Command("register"), "no enabled version: everything is answered 503")
+	}
+	for _, v := range stored {
+		if _, err := webhook.ParseSigningKey([]byte(v.text)); err != nil {
+			return "", errTodo("disable it", "%s is %v", v, err)
+		}
+	}
+	h, err := p.webhook()
+	if err != nil {
+		return "", errTodo("mend that first", "%s enabled; whether the webhook signs with it is not known", numbers(stored))
+	}
+	current, _ := split(h, stored)
+	if len(current) == 0 {
+		return "", errTodo(terminal.Command("rotate"), "%v: its deliveries are refused", errNotStored(h))
+	}
+	return fmt.Sprintf("%s is what the webhook signs with", numbers(current)), nil
+}
+
+func (p *patient) rotation(context.Context) (string, error) {
+	stored, err := p.signing()
+	if err != nil {
+		return "", err
+	}
+	h, err := p.webhook()
+	if err != nil {
+		return "", errTodo("mend that first", "the webhook is not known")
+	}
+	current, old := split(h, stored)
+	switch {
+	case len(current) == 0:
+		return "", errTodo("mend that first", "the current secret is not stored")
+	case len(old) == 0:
+		return "none under way", nil
+	}
+	if over := overlapEnd(h, current); p.Now().Before(over) {
+		return fmt.Sprintf("%s in force until %s; then %s", numbers(old), p.when(over), terminal.Command("rotate --finish")), nil
+	}
+	return "", errTodo(terminal.Command("rotate --finish"), "%s still enabled, and no longer needed", numbers(old))
+}
+
+func (p *patient) urlToken(context.Context) (string, error) {
+	if p.Values["url_token_required"] == "false" {
+		return "none demanded", nil
+	}
+	tokens, err := p.tokens()
+	switch {
+	case err != nil:
+		return "", err
+	case len(tokens) == 0:
+		return "", errTodo(terminal.Command("dynamic-url"), "no enabled version: everything is answered 503")
+	}
+	for _, v := range tokens {
+		if _, err := webhook.ParseURLToken([]byte(v.text)); err != nil {
+			return "", errTodo("disable it", "%s is %v", v, err)
+		}
+	}
+	over := tokens[0].created.Add(urlUsedFor)
+	switch {
+	case len(tokens) == 1:
+		return numbers(tokens) + " is enabled", nil
+	case p.Now().Before(over):
+		return fmt.Sprintf("%s is carried by jobs until %s; then %s", numbers(tokens[1:]), p.when(over), terminal.Command("dynamic-url --finish")), nil
+	}
+	return "", errTodo(terminal.Command("dynamic-url --finish"), "%s still enabled, and no longer needed", numbers(tokens[1:]))
+}
+
+func (p *patient) ttl(ctx context.Context) (string, error) {
+	client, err := firestore.NewService(ctx, p.Google...)
+	if err != nil {
+		return "", err
+	}
+	field := fmt.Sprintf("projects/%s/databases/%s/collectionGroups/%s/fields/expire_at",
+		p.Values["project"], p.Values["firestore_database"], p.Values["firestore_collection"])
+	res, err := client.Projects.Databases.CollectionGroups.Fields.Get(field).Context(ctx).Do()
+	switch {
+	case err != nil:
+		return "", err
+	case res.TtlConfig == nil:
+		return "", errTodo("terraform apply", "no policy on expire_at: records are kept for ever")
+	case res.TtlConfig.State == "CREATING":
+		return "", errTodo("look again in some minutes", "the policy is being made")
+	case res.TtlConfig.State != "ACTIVE":
+		return "", errTodo("terraform apply", "the policy is %s", res.TtlConfig.State)
+	}
+	return "active", nil
+}
+
+func (p *patient) topics(ctx context.Context) (string, error) {
+	client, err := pubsub.NewService(ctx, p.Google...)
+	if err != nil {
+		return "", err
+	}
+	routes, err := publish.RoutesIn(p.Values["project"])(p.Values["topics"])
+	if err != nil {
+		return "", err
+	}
+	names := slices.Compact(slices.Sorted(maps.Values(routes)))
+	for _, name := range names {
+		if _, err := client.Projects.Topics.Get(name).Context(ctx).Do(); err != nil {
+			return "", missing(name, err)
+		}
+	}
+	return fmt.Sprintf("%d there", len(names)), nil
+}
+
+func (p *patient) subscriptions(ctx context.Context) (string, error) {
+	client, err := pubsub.NewService(ctx, p.Google...)
+	if err != nil {
+		return "", err
+	}
+	project := "projects/" + p.Values["project"]
+	pairs := p.Values.list("subscriptions")
+	for _, pair := range pairs {
+		topic, name, _ := strings.Cut(pair, "=")
+		res, err := client.Projects.Subscriptions.Get(project + "/subscriptions/" + name).Context(ctx).Do()
+		switch {
+		case err != nil:
+			return "", missing(name, err)
+		case res.Topic != project+"/topics/"+topic:
+			return "", errTodo("terraform apply", "%s is on %s, not on %s", name, res.Topic, topic)
+		case res.DeadLetterPolicy == nil:
+			return "", errTodo("terraform apply", "%s has nowhere for dead letters to go", name)
+		}
+	}
+	return fmt.Sprintf("%d there, dead-lettered", len(pairs)), nil
+}
+
+// deadLetters counts them without taking any: a pull would hide them from others for
+// a while.
+func (p *patient) deadLetters(ctx context.Context) (string, error) {
+	client, err := monitoring.NewService(ctx, p.Google...)
+	if err != nil {
+		return "", err
+	}
+	subscription := p.Values["dead_letter_subscription"]
+	res, err := client.Projects.TimeSeries.List("projects/" + p.Values["project"]).
+		Filter(fmt.Sprintf(`metric.type="pubsub.googleapis.com/subscription/num_undelivered_messages" AND resource.labels.subscription_id=%q`, subscription)).
+		IntervalStartTime(p.Now().Add(-10 * time.Minute).UTC().Format(time.RFC3339)).
+		IntervalEndTime(p.Now().UTC().Format(time.RFC3339)).
+		Context(ctx).Do()
+	if err != nil {
+		return "", err
+	}
+	n := int64(0)
+	for _, series := range res.TimeSeries {
+		if len(series.Points) > 0 { // the newest first
+			n += value(series.Points[0].Value.Int64Value)
+		}
+	}
+	if n > 0 {
+		return "", errTodo("terraform/runbooks/dead-letters.md", "%d on %s", n, subscription)
+	}
+	return "none", nil
+}
+
+// missing says that something is not there, where err does.
+func missing(name string, err error) error {
+	if notFound(err) {
+		return errTodo("terraform apply", "there is no %s", name)
+	}
+	return err
+}

@@ -1,0 +1,146 @@
+package manage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"google.golang.org/api/googleapi"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/geminihook/geminihook/scripts/internal/terminal"
+)
+
+// checkTimeout bounds each check, all of which run at once.
+const checkTimeout = 30 * time.Second
+
+// A check looks at one thing.
+type check struct {
+	name string
+	role string // what it takes to look
+	look func(context.Context) (finding string, err error)
+}
+
+// errTodo is an ✗ that says what to do.
+func errTodo(next, format string, args ...any) error {
+	return &failure{err: fmt.Errorf(format, args...), next: next}
+}
+
+// Doctor checks everything between the Gemini API and the topics, and changes nothing.
+// It returns terminal.ErrReported if a check failed.
+func (e *Errand) Doctor(ctx context.Context) error {
+	checks := e.checks(ctx)
+	outcomes := make([]chan outcome, len(checks))
+	for i, c := range checks {
+		outcomes[i] = make(chan outcome, 1)
+		go func() { outcomes[i] <- c.run(ctx) }()
+	}
+	bad := 0
+	for i, c := range checks {
+		o := <-outcomes[i]
+		if !o.ok {
+			bad++
+		}
+		e.report(c, o)
+	}
+	if bad == 0 {
+		return nil
+	}
+	if !e.JSON {
+		fmt.Fprintf(e.Out, "\n%d of %d are not as they should be\n", bad, len(checks))
+	}
+	return terminal.ErrReported
+}
+
+func (e *Errand) report(c check, o outcome) {
+	if e.JSON {
+		e.line(struct {
+			Check string `json:"check"`
+			OK    bool   `json:"ok"`
+			Text  string `json:"text"`
+		}{c.name, o.ok, o.text})
+		return
+	}
+	fmt.Fprintf(e.Out, "%s %-18s %s\n", e.mark(o.ok), c.name, o.text)
+}
+
+func (e *Errand) mark(ok bool) string {
+	if ok {
+		return e.Paint.In(terminal.Green, "✓")
+	}
+	return e.Paint.In(terminal.Red, "✗")
+}
+
+type outcome struct {
+	ok   bool
+	text string
+}
+
+func (c check) run(ctx context.Context) outcome {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	finding, err := c.look(ctx)
+	var f *failure
+	switch {
+	case err == nil:
+		return outcome{true, finding}
+	case errors.As(err, &f):
+		return outcome{false, fmt.Sprintf("%v → %s", err, f.next)}
+	case forbidden(err):
+		return outcome{false, fmt.Sprintf("%v → to look at it, you need %s", short(err), c.role)}
+	case errors.Is(err, context.DeadlineExceeded):
+		return outcome{false, fmt.Sprintf("no answer within %v", checkTimeout)}
+	}
+	return outcome{false, short(err).Error()}
+}
+
+// forbidden reports whether err says that the caller may not look.
+func forbidden(err error) bool {
+	var answer *googleapi.Error
+	return errors.As(err, &answer) && answer.Code == http.StatusForbidden || status.Code(err) == codes.PermissionDenied
+}
+
+// A patient is what several checks look at, fetched once.
+type patient struct {
+	*Errand
+	webhook func() (*hook, error)
+	signing func() ([]version, error)
+	tokens  func() ([]version, error)
+}
+
+func (e *Errand) patient(ctx context.Context) *patient {
+	return &patient{
+		Errand: e,
+		webhook: once(ctx, func(ctx context.Context) (*hook, error) {
+			api, err := e.gemini(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return e.find(ctx, api)
+		}),
+		signing: once(ctx, e.enabledVersions("signing_secret")),
+		tokens:  once(ctx, e.enabledVersions("url_token_secret")),
+	}
+}
+
+func once[T any](ctx context.Context, fetch func(context.Context) (T, error)) func() (T, error) {
+	return sync.OnceValues(func() (T, error) {
+		ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+		defer cancel()
+		return fetch(ctx)
+	})
+}
+
+func (e *Errand) enabledVersions(secret string) func(context.Context) ([]version, error) {
+	return func(ctx context.Context) ([]version, error) {
+		v, err := e.vault(ctx, e.Values[secret])
+		if err != nil {
+			return nil, err
+		}
+		return v.versions(ctx)
+	}
+}

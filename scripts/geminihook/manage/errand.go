@@ -1,0 +1,68 @@
+package manage
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/geminihook/geminihook/scripts/internal/terminal"
+)
+
+// Options are the settings of an errand that are not about the deployment.
+type Options struct {
+	Terraform    string        // the folder whose outputs are read
+	APIKeySecret string        // the name of the secret that holds the Gemini API key; empty: GEMINI_API_KEY
+	ID           string        // of the webhook; empty: the one for the static function's URL
+	Events       []string      // to subscribe to
+	Rotate       bool          // make a new URL token
+	Finish       bool          // disable old versions, if their time is over; not with Rotate or Immediately
+	Immediately  bool          // disable old versions now
+	Yes          bool          // really delete
+	Wait         time.Duration // for a ping
+	JSON         bool          // write JSON lines on standard output
+}
+
+// An Errand is one run of a management command.
+type Errand struct {
+	*Terminal
+	Options
+	Values Values
+}
+
+// Run takes from Terraform's outputs those of the needed values that are not given,
+// and does what do does. If that fails and something is left to do, it writes so and
+// returns terminal.ErrReported.
+func (e *Errand) Run(ctx context.Context, needed []string, do func(*Errand, context.Context) error) error {
+	err := e.Values.complete(ctx, needed, e.Terraform)
+	if err == nil {
+		err = do(e, ctx)
+	}
+	var f *failure
+	if errors.As(err, &f) {
+		f.write(e.Err)
+		return terminal.ErrReported
+	}
+	return err
+}
+
+// say writes a line about something that was done: a word, and the details.
+func (e *Errand) say(word, format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	if e.JSON {
+		e.line(struct {
+			Event string `json:"event"`
+			Text  string `json:"text"`
+		}{word, text})
+		return
+	}
+	fmt.Fprintf(e.Out, "%-11s %s\n", word, text)
+}
+
+// line writes a JSON line.
+func (e *Errand) line(value any) {
+	enc := json.NewEncoder(e.Out)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(value) // texts, times and truths always marshal
+}

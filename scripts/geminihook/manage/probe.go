@@ -1,0 +1,155 @@
+package manage
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"google.golang.org/api/googleapi"
+
+	"github.com/geminihook/geminihook/shared/webhook"
+	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
+)
+
+// maxSkew is how wrong this machine's clock may be.
+const maxSkew = time.Second
+
+// A knock is a request to a function, and the answer that shows it well.
+type knock struct {
+	what   string
+	url    string
+	header http.Header
+	want   int
+}
+
+// static knocks without a delivery, and with one that somebody else signed.
+func (p *patient) static(ctx context.Context) (string, error) {
+	key, err := webhook.ParseSigningKey([]byte(webhooktest.NewSecret()))
+	if err != nil {
+		return "", err
+	}
+	forged := sign(func(id, at string) string { return webhook.SignV1(key, id, at, nil) })
+	return knockAll(ctx,
+		knock{"an empty POST", p.Values["static_url"], nil, http.StatusBadRequest},
+		knock{"a forged delivery", p.Values["static_url"], forged, http.StatusUnauthorized},
+	)
+}
+
+// dynamic does the same, with the token and without.
+func (p *patient) dynamic(ctx context.Context) (string, error) {
+	_, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		return "", err
+	}
+	forged := sign(func(id, at string) string { return webhook.SignV1a(key, id, at, nil) })
+	bare := p.Values["dynamic_url"]
+	if p.Values["url_token_required"] == "false" {
+		return knockAll(ctx,
+			knock{"an empty POST", bare, nil, http.StatusBadRequest},
+			knock{"a forged delivery", bare, forged, http.StatusUnauthorized},
+		)
+	}
+	tokens, err := p.tokens()
+	switch {
+	case err != nil:
+		return "", err
+	case len(tokens) == 0:
+		return "", errTodo("mend that first", "there is no token to call it with")
+	}
+	full := withToken(bare, tokens[0])
+	return knockAll(ctx,
+		knock{"an empty POST without the token", bare, nil, http.StatusUnauthorized},
+		knock{"an empty POST", full, nil, http.StatusBadRequest},
+		knock{"a forged delivery", full, forged, http.StatusUnauthorized},
+	)
+}
+
+func sign(signature func(id, at string) string) http.Header {
+	id, now := webhooktest.NewID(), time.Now()
+	return webhooktest.Header(id, now, signature(id, webhooktest.Timestamp(now)))
+}
+
+func knockAll(ctx context.Context, knocks ...knock) (string, error) {
+	finding := ""
+	for i, k := range knocks {
+		resp, err := ask(ctx, http.MethodPost, k.url, k.header)
+		switch {
+		case err != nil:
+			return "", errTodo("terraform apply, if it is not deployed", "it cannot be reached: %v", err)
+		case resp.StatusCode != k.want:
+			return "", errTodo(advice(resp.StatusCode), "it answers %d to %s, not %d", resp.StatusCode, k.what, k.want)
+		}
+		if i > 0 {
+			finding += ", "
+		}
+		finding += fmt.Sprintf("%d to %s", k.want, k.what)
+	}
+	return finding, nil
+}
+
+// advice is what an answer that should have been another points at.
+func advice(status int) string {
+	switch status {
+	case http.StatusForbidden:
+		return "the function must be open to all callers: terraform apply"
+	case http.StatusNotFound:
+		return "nothing is deployed at this URL: terraform apply"
+	case http.StatusServiceUnavailable:
+		return "terraform/runbooks/unavailable.md"
+	}
+	return "something else answers at this URL"
+}
+
+// ask sends a request without a body, and follows no redirect. Its errors are without
+// the URL, which may hold a token.
+func ask(ctx context.Context, method, to string, header http.Header) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, to, nil)
+	if err != nil {
+		return nil, errors.New("not a URL")
+	}
+	if header != nil {
+		req.Header = header
+	}
+	client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	resp, err := client.Do(req)
+	var at *url.Error
+	if errors.As(err, &at) {
+		return nil, at.Err
+	}
+	if err != nil {
+		return nil, err
+	}
+	resp.Body.Close()
+	return resp, nil
+}
+
+// clock compares this machine's time with Google's, which is given in whole seconds.
+func (p *patient) clock(ctx context.Context) (string, error) {
+	before := p.Now()
+	resp, err := ask(ctx, http.MethodHead, p.GeminiURL, nil)
+	if err != nil {
+		return "", err
+	}
+	after := p.Now()
+	date, err := http.ParseTime(resp.Header.Get("Date"))
+	if err != nil {
+		return "", errors.New("no date in the answer")
+	}
+	const next = "set this machine's clock: what it signs is refused as stale where it is off by minutes"
+	switch {
+	case after.Before(date.Add(-maxSkew)):
+		return "", errTodo(next, "slow by %v", date.Sub(after).Round(time.Second))
+	case before.After(date.Add(time.Second + maxSkew)):
+		return "", errTodo(next, "fast by %v", before.Sub(date).Round(time.Second))
+	}
+	return "within a second of Google's", nil
+}
+
+func notFound(err error) bool {
+	var answer *googleapi.Error
+	return errors.As(err, &answer) && answer.Code == http.StatusNotFound
+}

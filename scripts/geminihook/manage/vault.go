@@ -1,0 +1,226 @@
+package manage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"cloud.google.com/go/iam/apiv1/iampb"
+	secretmanager "cloud.google.com/go/secretmanager/apiv1"
+	"cloud.google.com/go/secretmanager/apiv1/secretmanagerpb"
+	"google.golang.org/api/iterator"
+
+	"github.com/geminihook/geminihook/shared/secret"
+)
+
+const (
+	// maxVersions is how many versions are looked at: those that the functions do.
+	maxVersions = secret.MaxVersions
+
+	// storeAttempts are those at a secret that would be lost otherwise.
+	storeAttempts = 4
+	storePause    = time.Second // after the first, doubling
+
+	// storeTimeout bounds them all.
+	storeTimeout = 30 * time.Second
+)
+
+// What a command may have to be allowed on a secret.
+const (
+	mayAdd     = "secretmanager.versions.add"
+	mayList    = "secretmanager.versions.list"
+	mayAccess  = "secretmanager.versions.access"
+	mayDisable = "secretmanager.versions.disable"
+)
+
+// A vault is a secret in Secret Manager.
+type vault struct {
+	client *secretmanager.Client
+	name   string // in full
+	pause  func(context.Context, time.Duration) error
+}
+
+// vault returns a secret. Nothing is asked of Secret Manager yet.
+func (e *Errand) vault(ctx context.Context, name string) (*vault, error) {
+	if err := e.refuseEmulator(); err != nil {
+		return nil, err
+	}
+	name, err := secret.Name(e.Values["project"], name)
+	if err != nil {
+		return nil, err
+	}
+	client, err := secret.NewClient(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &vault{client, name, e.Pause}, nil
+}
+
+// refuseEmulator fails if a variable, left over from a test, leads to an emulator of
+// Secret Manager while the Gemini API is the real one. Its one-time secret would be
+// stored in the emulator, and be gone with it.
+func (e *Errand) refuseEmulator() error {
+	host := os.Getenv(secret.EmulatorHost)
+	if host == "" || local(e.GeminiURL) {
+		return nil
+	}
+	return &failure{
+		err:   fmt.Errorf("%s is set (%s): Secret Manager would be an emulator, and the Gemini API the real one", secret.EmulatorHost, host),
+		state: "nothing was changed",
+		next:  "unset " + secret.EmulatorHost + ", and type the command again",
+	}
+}
+
+// local reports whether a URL leads to this machine.
+func local(rawURL string) bool {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(u.Hostname())
+	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// String returns the secret's short name.
+func (v *vault) String() string { return "secret " + path.Base(v.name) }
+
+// A version is one value of a secret.
+type version struct {
+	name    string // in full
+	created time.Time
+	text    string
+}
+
+// String returns the version's number, and keeps the text out of the output.
+func (v version) String() string { return "version " + path.Base(v.name) }
+
+// GoString does the same for %#v.
+func (v version) GoString() string { return v.String() }
+
+// numbers names versions.
+func numbers(versions []version) string {
+	var names []string
+	for _, v := range versions {
+		names = append(names, path.Base(v.name))
+	}
+	return "version " + strings.Join(names, ", ")
+}
+
+// check asks, before anything is done, whether it will be allowed.
+func (v *vault) check(ctx context.Context, permissions ...string) error {
+	res, err := v.client.TestIamPermissions(ctx, &iampb.TestIamPermissionsRequest{Resource: v.name, Permissions: permissions})
+	if err != nil {
+		return fmt.Errorf("%s: permissions: %w", v, err)
+	}
+	missing := slices.DeleteFunc(permissions, func(p string) bool { return slices.Contains(res.Permissions, p) })
+	if len(missing) == 0 {
+		return nil
+	}
+	return &failure{
+		err:   fmt.Errorf("%s: it does not exist, or you lack %s on it", v, strings.Join(missing, ", ")),
+		state: "nothing was changed",
+		next: fmt.Sprintf("terraform apply makes the secret; roles/secretmanager.secretVersionManager and roles/secretmanager.secretAccessor on %s allow it all",
+			v.name),
+	}
+}
+
+// versions returns the enabled versions, newest first, as the functions see them.
+func (v *vault) versions(ctx context.Context) ([]version, error) {
+	var all []version
+	found := v.client.ListSecretVersions(ctx, &secretmanagerpb.ListSecretVersionsRequest{
+		Parent: v.name, Filter: "state:ENABLED", PageSize: maxVersions,
+	})
+	for len(all) < maxVersions {
+		about, err := found.Next()
+		if errors.Is(err, iterator.Done) {
+			break
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: list its versions: %w", v, err)
+		}
+		text, err := v.read(ctx, about.Name)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, version{about.Name, about.CreateTime.AsTime(), strings.TrimSpace(strings.TrimPrefix(text, "\ufeff"))})
+	}
+	return all, nil
+}
+
+func (v *vault) read(ctx context.Context, name string) (string, error) {
+	res, err := v.client.AccessSecretVersion(ctx, &secretmanagerpb.AccessSecretVersionRequest{Name: name})
+	if err != nil {
+		return "", fmt.Errorf("%s: read version %s: %w", v, path.Base(name), err)
+	}
+	return string(res.GetPayload().GetData()), nil
+}
+
+// store adds a version and reads it back. It tries hard, and on after an interrupt:
+// whoever has the text has nothing else that holds it.
+func (v *vault) store(ctx context.Context, text string) (version, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	defer cancel()
+	stored := version{text: text}
+	err := v.insist(ctx, func() error {
+		res, err := v.client.AddSecretVersion(ctx, &secretmanagerpb.AddSecretVersionRequest{
+			Parent: v.name, Payload: &secretmanagerpb.SecretPayload{Data: []byte(text)},
+		})
+		if err != nil {
+			return fmt.Errorf("%s: add a version: %w", v, err)
+		}
+		stored.name, stored.created = res.Name, res.CreateTime.AsTime()
+		return nil
+	})
+	if err != nil {
+		return version{}, err
+	}
+	err = v.insist(ctx, func() error {
+		read, err := v.read(ctx, stored.name)
+		if err == nil && read != text {
+			err = fmt.Errorf("%s: %s does not read as it was written", v, stored)
+		}
+		return err
+	})
+	if err != nil {
+		v.discard(ctx, stored)
+		return version{}, err
+	}
+	return stored, nil
+}
+
+// discard disables a version that cannot be relied on. Where it fails, the version is
+// one that no delivery is signed with.
+func (v *vault) discard(ctx context.Context, bad version) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	defer cancel()
+	_ = v.disable(ctx, bad)
+}
+
+// insist repeats do until it succeeds, a few times.
+func (v *vault) insist(ctx context.Context, do func() error) error {
+	wait := storePause
+	for attempt := 1; ; attempt++ {
+		err := do()
+		if err == nil || attempt == storeAttempts || v.pause(ctx, wait) != nil {
+			return err
+		}
+		wait *= 2
+	}
+}
+
+func (v *vault) disable(ctx context.Context, versions ...version) error {
+	for _, old := range versions {
+		_, err := v.client.DisableSecretVersion(ctx, &secretmanagerpb.DisableSecretVersionRequest{Name: old.name})
+		if err != nil {
+			return fmt.Errorf("%s: disable %s: %w", v, old, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,178 @@
+package send
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/geminihook/geminihook/scripts/geminihook/delivery"
+	"github.com/geminihook/geminihook/scripts/internal/terminal"
+	"github.com/geminihook/geminihook/shared/webhook"
+)
+
+const (
+	// maxListed is up to how many deliveries each gets a line. Of more, only those
+	// that were not taken do.
+	maxListed = 100
+
+	progressEvery = 200 * time.Millisecond
+)
+
+// clearLine takes back a progress line.
+const clearLine = "\r\x1b[K"
+
+// A report tells what became of deliveries, on standard output, and how far they
+// are, on a terminal at standard error. It may be used concurrently.
+type report struct {
+	out      io.Writer
+	progress io.Writer // nil where nobody watches
+	paint    terminal.Paint
+	json     bool
+	total    int
+	started  time.Time
+
+	mu        sync.Mutex
+	taken     int
+	failed    int
+	latencies []time.Duration // of those answered
+}
+
+func newReport(json bool, total int) *report {
+	r := &report{out: os.Stdout, paint: terminal.PaintFor(os.Stdout), json: json, total: total, started: time.Now()}
+	if total > maxListed && terminal.Is(os.Stderr) {
+		r.progress = os.Stderr
+	}
+	return r
+}
+
+// begin shows the progress from now on, until end is called.
+func (r *report) begin() (end func()) {
+	if r.progress == nil {
+		return func() {}
+	}
+	done := make(chan struct{})
+	go func() {
+		tick := time.NewTicker(progressEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				r.showProgress()
+			case <-done:
+				return
+			}
+		}
+	}()
+	return sync.OnceFunc(func() { close(done) })
+}
+
+func (r *report) showProgress() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := r.taken + r.failed
+	if r.progress == nil || n == r.total {
+		return
+	}
+	fmt.Fprintf(r.progress, "%s%d of %d, %d failed, %.0f/s", clearLine, n, r.total, r.failed, r.rate())
+}
+
+func (r *report) rate() float64 {
+	return float64(r.taken+r.failed) / time.Since(r.started).Seconds()
+}
+
+// result reports an attempt, which is the last one where again is zero.
+func (r *report) result(a *delivery.Attempt, got delivery.Answer, again time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if got.Err == nil {
+		r.latencies = append(r.latencies, got.Latency)
+	}
+	switch {
+	case again != 0:
+	case got.OK():
+		r.taken++
+	default:
+		r.failed++
+	}
+	if r.json {
+		r.writeJSON(a, got, again)
+	} else if r.total <= maxListed || !got.OK() {
+		r.writeLine(a, got, again)
+	}
+}
+
+func (r *report) writeJSON(a *delivery.Attempt, got delivery.Answer, again time.Duration) {
+	line := struct {
+		Endpoint  string         `json:"endpoint"`
+		Scheme    webhook.Scheme `json:"scheme"`
+		Type      string         `json:"type"`
+		ID        string         `json:"id"`
+		Status    int            `json:"status"`
+		LatencyMS float64        `json:"latency_ms"`
+		OK        bool           `json:"ok"`
+		Error     string         `json:"error,omitempty"`
+		AgainInMS float64        `json:"again_in_ms,omitempty"`
+	}{delivery.Endpoint(a.Scheme), a.Scheme, delivery.EventType(a.Body), a.ID, got.Status, milliseconds(got.Latency), got.OK(), "", milliseconds(again)}
+	if got.Err != nil {
+		line.Error = delivery.Reason(got.Err)
+	}
+	_ = json.NewEncoder(r.out).Encode(line)
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+func (r *report) writeLine(a *delivery.Attempt, got delivery.Answer, again time.Duration) {
+	if r.progress != nil {
+		fmt.Fprint(r.progress, clearLine)
+	}
+	colour, status, rest := terminal.Green, strconv.Itoa(got.Status), ""
+	latency := fmt.Sprintf("%8.1f ms", milliseconds(got.Latency))
+	switch {
+	case got.Err != nil:
+		colour, status, rest, latency = terminal.Red, "---", "  "+delivery.Reason(got.Err), "          -"
+	case !got.OK():
+		colour = terminal.Red
+	}
+	if again != 0 {
+		rest += "  again in " + again.Round(10*time.Millisecond).String()
+	}
+	fmt.Fprintf(r.out, "%-7s  %-3s  %-27s  %-40s  %s  %s%s\n", delivery.Endpoint(a.Scheme), a.Scheme,
+		delivery.EventType(a.Body), a.ID, r.paint.In(colour, status), latency, rest)
+}
+
+// summary sums up, and reports whether all was taken.
+func (r *report) summary() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	ok := r.taken == r.total
+	if r.progress != nil {
+		fmt.Fprint(r.progress, clearLine)
+		r.progress = nil // it is over
+	}
+	if r.json {
+		return ok
+	}
+	colour := terminal.Green
+	if !ok {
+		colour = terminal.Red
+	}
+	fmt.Fprintf(r.out, "\n%s", r.paint.In(colour, fmt.Sprintf("%d of %d taken (2xx)", r.taken, r.total)))
+	if len(r.latencies) > 0 {
+		slices.Sort(r.latencies)
+		fmt.Fprintf(r.out, "; latency: median %.1f ms, 99%% within %.1f ms, at most %.1f ms; %.0f a second",
+			r.quantile(0.5), r.quantile(0.99), r.quantile(1), r.rate())
+	}
+	fmt.Fprintln(r.out)
+	return ok
+}
+
+// quantile is one of the sorted latencies.
+func (r *report) quantile(q float64) float64 {
+	return milliseconds(r.latencies[int(math.Ceil(q*float64(len(r.latencies))))-1])
+}

@@ -1,0 +1,56 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/geminihook/geminihook/scripts/geminihook/serve"
+)
+
+func newServe() *cobra.Command {
+	var (
+		o                       serve.Options
+		secretFiles, tokenFiles []string
+	)
+	cmd := &cobra.Command{
+		GroupID:    groupLocal,
+		Use:        "serve",
+		SuggestFor: []string{"run", "start", "server"},
+		Short:      "Run both functions, as they are deployed, on this machine",
+		Long: `Runs both functions, as they are deployed, at /StaticWebhook and /DynamicWebhook.
+Firestore, Secret Manager and Pub/Sub are embedded in this process, or, with
+--emulators, the official emulators if there are any. State is in memory only. serve
+contacts no host except --jwks-url and ignores your environment's settings. Ctrl-C
+finishes the deliveries in flight and ends it; a second one ends it at once.
+
+The root of its address is a page: deliveries live as they arrive, each check that one
+went through, its record and its message, and buttons that send samples. It is shown
+to this machine only, unless --addr is an address that others reach.`,
+		Example: `  geminihook serve                             then, beside it: geminihook send
+  geminihook serve --addr 127.0.0.1:0          on a free port
+  geminihook serve --static-secret-file new.txt --static-secret-file old.txt
+                                               as during a rotation: both are in force
+  geminihook serve --jwks-url https://…/.well-known/jwks.json
+                                               behind a tunnel, for Google's deliveries
+  geminihook serve --json | jq .               JSON lines, logs on standard error`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			in := new(input)
+			if o.Secrets, err = in.texts("--static-secret-file", secretFiles); err != nil {
+				return err
+			}
+			if o.Tokens, err = in.texts("--url-token-file", tokenFiles); err != nil {
+				return err
+			}
+			return serve.Run(cmd.Context(), o)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&o.Addr, "addr", "127.0.0.1:8080", "listen on this `HOST:PORT`; port 0 is a free one")
+	flags.StringArrayVar(&secretFiles, "static-secret-file", nil, "a `FILE` with a signing secret of static webhooks, whsec_…; - is standard input; may be repeated (default: a new secret)")
+	flags.StringArrayVar(&tokenFiles, "url-token-file", nil, "a `FILE` with a token of the dynamic URL, 16 to 256 characters; - is standard input; may be repeated (default: a new token)")
+	flags.StringVar(&o.JWKSURL, "jwks-url", "", "take the public keys of dynamic webhooks from this `URL` (default: keys of serve's own, which send signs with)")
+	flags.StringArrayVar(&o.Audiences, "audience", nil, "an `AUDIENCE` accepted in tokens; may be repeated (default: the dynamic URL)")
+	flags.BoolVar(&o.Emulators, "emulators", false, "use the official Firestore and Pub/Sub emulators: those that FIRESTORE_EMULATOR_HOST and PUBSUB_EMULATOR_HOST name, else started")
+	jsonFlag(flags, &o.JSON, "a ready event, then one for each message published")
+	return cmd
+}

@@ -1,0 +1,141 @@
+package serve
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"strings"
+	"sync/atomic"
+
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+
+	"github.com/geminihook/geminihook/scripts/geminihook/serve/before"
+	"github.com/geminihook/geminihook/scripts/geminihook/serve/inspector"
+	"github.com/geminihook/geminihook/scripts/internal/messages"
+	"github.com/geminihook/geminihook/scripts/internal/running"
+	"github.com/geminihook/geminihook/scripts/internal/terminal"
+)
+
+// A console shows what happens: on standard output what was asked for, the rest on
+// standard error. It may be used concurrently.
+type console struct {
+	screen   *screen
+	out, err io.Writer
+	json     bool
+	paint    terminal.Paint // on out
+	logPaint terminal.Paint // on err
+
+	deliveries *inspector.Deliveries // what the page shows
+
+	published atomic.Int64
+}
+
+func newConsole(json bool) *console {
+	return &console{
+		screen:   newScreen(),
+		out:      before.Stdout,
+		err:      before.Stderr,
+		json:     json,
+		paint:    terminal.PaintFor(before.Stdout),
+		logPaint: terminal.PaintFor(before.Stderr),
+
+		deliveries: inspector.NewDeliveries(),
+	}
+}
+
+// The events of --json, a line each.
+type (
+	ready struct {
+		Event         string   `json:"event"`
+		StaticURL     string   `json:"static_url"`
+		DynamicURL    string   `json:"dynamic_url"` // with its token
+		StaticSecrets []string `json:"static_secrets"`
+		JWKSURL       string   `json:"jwks_url"`
+		Audience      string   `json:"audience"`
+	}
+	published struct {
+		Event      string            `json:"event"`
+		Topic      string            `json:"topic"` // in full: projects/P/topics/T
+		Attributes map[string]string `json:"attributes"`
+		Data       []byte            `json:"data"` // in base64
+	}
+)
+
+// event shows a JSON line.
+func (c *console) event(e any) { c.screen.put(c.out, messages.Line(e)) }
+
+// ready says that the functions serve, and all that it takes to use them.
+func (c *console) ready(s *running.Serve, p *parts) {
+	if c.json {
+		c.event(ready{"ready", s.StaticURL, s.DynamicURL, s.Secrets, p.jwksURL, s.Audience})
+		return
+	}
+	var b strings.Builder
+	row := func(name, value string) {
+		fmt.Fprintf(&b, "  %-15s %s\n", name, value)
+	}
+	fmt.Fprintf(&b, "%s\n\n", c.paint.In(terminal.Bold, "geminihook serves both functions, as deployed, on this machine"))
+	row("page", strings.TrimSuffix(s.StaticURL, staticPath)+"/")
+	row("static", s.StaticURL)
+	for _, secret := range s.Secrets {
+		row("  secret", secret)
+	}
+	row("dynamic", s.DynamicURL)
+	row("  public keys", p.jwksURL)
+	row("  JWT audience", s.Audience)
+	p.describeProducts(row)
+	fmt.Fprintf(&b, "\n%s\n\n", next())
+	c.screen.put(c.out, b.String())
+}
+
+func (p *parts) describeProducts(row func(name, value string)) {
+	const embedded = "embedded, not the official emulators; nothing is kept"
+	if !p.official {
+		row("Firestore", embedded)
+		row("Secret Manager", embedded)
+		row("Pub/Sub", embedded)
+		return
+	}
+	row("Firestore", "official emulator at "+p.firestore)
+	row("Secret Manager", "embedded: there is no official emulator")
+	row("Pub/Sub", "official emulator at "+p.pubsub)
+}
+
+// next is the advice below all that ready shows.
+func next() string {
+	return fmt.Sprintf(`Open the page to watch deliveries and to send samples. Or, in another terminal:
+
+  %-40s one event of each type, to both endpoints
+  %-40s everything that must be rejected, and why
+
+Every message that reaches a topic is shown below. Ctrl-C ends it.`,
+		terminal.Command("send"), terminal.Command("hostile"))
+}
+
+// message shows a message that reached a topic.
+func (c *console) message(topic string, m *pubsubpb.PubsubMessage) {
+	c.published.Add(1)
+	c.deliveries.Published(topic, m)
+	if c.json {
+		attributes, data := messages.Parts(m)
+		c.event(published{"published", topic, attributes, data})
+		return
+	}
+	row := messages.NewRow(c.paint, topic, m)
+	row.Rest = cmp.Or(row.Rest, messages.Body(m.Data))
+	c.screen.put(c.out, row.String()+"\n")
+}
+
+// note says something on standard error.
+func (c *console) note(text string) {
+	c.screen.put(c.err, c.logPaint.In(terminal.Yellow, text)+"\n")
+}
+
+// stopped is the last line. With --json standard output has events only.
+func (c *console) stopped() {
+	to := c.out
+	if c.json {
+		to = c.err
+	}
+	c.screen.put(to, fmt.Sprintf("stopped; deliveries in flight were finished; messages published: %d\n", c.published.Load()))
+}

@@ -1,0 +1,70 @@
+package serve
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+
+	"cloud.google.com/go/firestore"
+
+	"github.com/geminihook/geminihook/scripts/geminihook/serve/inspector"
+	"github.com/geminihook/geminihook/scripts/internal/running"
+	"github.com/geminihook/geminihook/shared/jwks"
+	"github.com/geminihook/geminihook/shared/webhook"
+)
+
+// collection is where the functions keep their records, unless told otherwise.
+const collection = "deliveries"
+
+// inspect returns the page, which holds deliveries against the same keys as the
+// functions do. The environment is to be the functions' already: Firestore's client
+// goes where it says.
+func inspect(ctx context.Context, o *Options, p *parts, me *running.Serve, deliveries *inspector.Deliveries) (*inspector.Inspector, error) {
+	client, err := firestore.NewClient(ctx, project)
+	if err != nil {
+		return nil, err
+	}
+	p.stops = append(p.stops, func() { client.Close() })
+	audiences := strings.FieldsFunc(me.Audience, func(r rune) bool { return r == ',' || r == ' ' })
+	checks, err := newChecks(o, p.jwksURL, audiences)
+	if err != nil {
+		return nil, err
+	}
+	host, _, _ := net.SplitHostPort(o.Addr) // it was listened on
+	return &inspector.Inspector{
+		Deliveries: deliveries,
+		Checks:     checks,
+		Records:    &inspector.Records{Collection: client.Collection(collection)},
+		Sender: &inspector.Sender{
+			StaticURL: me.StaticURL, DynamicURL: me.DynamicURL,
+			Secret: o.Secrets[0], Audience: first(audiences), Keys: p.keys,
+		},
+		Host: host,
+	}, nil
+}
+
+func newChecks(o *Options, jwksURL string, audiences []string) (c *inspector.Checks, err error) {
+	c = &inspector.Checks{Audiences: audiences}
+	if c.Static, err = inspector.Versions("signing secret", o.Secrets, webhook.ParseSigningKey); err != nil {
+		return nil, err
+	}
+	if c.Tokens, err = inspector.Versions("URL token", o.Tokens, webhook.ParseURLToken); err != nil {
+		return nil, err
+	}
+	keys, err := jwks.Open(jwksURL, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	if err != nil {
+		return nil, err
+	}
+	c.Dynamic = inspector.PublicKeys(keys)
+	return c, nil
+}
+
+// first returns the first text, empty if there is none: every token is rejected then.
+func first(texts []string) string {
+	if len(texts) == 0 {
+		return ""
+	}
+	return texts[0]
+}

@@ -1,0 +1,58 @@
+package serve
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+
+	"github.com/geminihook/geminihook/shared/jwks"
+	"github.com/geminihook/geminihook/shared/secret"
+	"github.com/geminihook/geminihook/shared/webhook"
+	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
+)
+
+// maxVersions is how many values of a secret the functions look at.
+const maxVersions = secret.MaxVersions
+
+// Options say how to serve.
+type Options struct {
+	Addr      string   // host:port; port 0 is a free one
+	Secrets   []string // of static webhooks, whsec_…; none: a new one
+	Tokens    []string // of the dynamic URL; none: a new one
+	JWKSURL   string   // of the public keys of dynamic webhooks; empty: keys of serve's own
+	Audiences []string // of tokens; none: the dynamic URL
+	Emulators bool     // use the official emulators
+	JSON      bool     // write JSON lines on standard output
+}
+
+// complete generates what was left out and checks the rest. The errors hold no secret.
+func (o *Options) complete() error {
+	if o.Secrets == nil {
+		o.Secrets = []string{webhooktest.NewSecret()}
+	}
+	if o.Tokens == nil {
+		o.Tokens = []string{rand.Text()}
+	}
+	if len(o.Secrets) > maxVersions || len(o.Tokens) > maxVersions {
+		return fmt.Errorf("--static-secret-file, --url-token-file: at most %d of each are in force", maxVersions)
+	}
+	for _, s := range o.Secrets {
+		if _, err := webhook.ParseSigningKey([]byte(s)); err != nil {
+			return fmt.Errorf("--static-secret-file: %w", err)
+		}
+	}
+	for _, t := range o.Tokens {
+		if _, err := webhook.ParseURLToken([]byte(t)); err != nil {
+			return fmt.Errorf("--url-token-file: %w", err)
+		}
+	}
+	if o.JWKSURL != "" {
+		if _, err := jwks.ParseURL(o.JWKSURL); err != nil {
+			return fmt.Errorf("--jwks-url: %w", err)
+		}
+	}
+	if o.Addr == "" {
+		return errors.New("--addr: no address")
+	}
+	return nil
+}

@@ -1,0 +1,160 @@
+package serve
+
+import (
+	"context"
+	"crypto"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"slices"
+
+	"cloud.google.com/go/secretmanager/apiv1/secretmanagerpb"
+
+	"github.com/geminihook/geminihook/shared/gcptest"
+	"github.com/geminihook/geminihook/shared/publish"
+	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
+)
+
+// The names that stand for what Terraform makes.
+const (
+	project        = "geminihook-local"
+	topics         = "batch=gemini-batch,interaction=gemini-interaction,video=gemini-video,*=gemini-other"
+	signingSecret  = "geminihook-signing-secret"
+	urlTokenSecret = "geminihook-url-token"
+)
+
+// anyPort is where parts listen.
+const anyPort = "127.0.0.1:0"
+
+// parts are what the functions use of Google: three products, and the public keys.
+type parts struct {
+	firestore     string // addresses, host:port
+	pubsub        string
+	secretManager string
+	jwksURL       string
+
+	official bool                // Firestore and Pub/Sub are the official emulators
+	keys     *webhooktest.KeySet // nil where the public keys come from elsewhere
+
+	stops []func()
+}
+
+// startParts starts all parts. Every message that reaches a topic goes to c.
+func startParts(ctx context.Context, o *Options, c *console) (*parts, error) {
+	p := &parts{jwksURL: o.JWKSURL, official: o.Emulators}
+	start := p.startEmbedded
+	if o.Emulators {
+		start = p.startEmulators
+	}
+	err := start(ctx, topicNames(), c)
+	if err == nil {
+		err = p.startSecretManager(ctx, o)
+	}
+	if err == nil && o.JWKSURL == "" {
+		err = p.startKeySet()
+	}
+	if err != nil {
+		p.stop()
+		return nil, err
+	}
+	return p, nil
+}
+
+// stop ends the parts, the last one first.
+func (p *parts) stop() {
+	for _, stop := range slices.Backward(p.stops) {
+		stop()
+	}
+}
+
+// topicNames returns the full names of all topics that there are routes to.
+func topicNames() []string {
+	routes, err := publish.RoutesIn(project)(topics)
+	if err != nil {
+		panic(err) // they are a constant
+	}
+	return slices.Sorted(maps.Values(routes))
+}
+
+func (p *parts) startEmbedded(_ context.Context, topics []string, c *console) (err error) {
+	if p.firestore, err = p.start(gcptest.NewFirestore()); err == nil {
+		p.pubsub, err = p.start(gcptest.NewPubSub(c.message, topics...))
+	}
+	return err
+}
+
+func (p *parts) start(s gcptest.Service) (addr string, err error) {
+	server, err := gcptest.Start(anyPort, s)
+	if err != nil {
+		return "", err
+	}
+	p.stops = append(p.stops, server.Close)
+	return server.Addr(), nil
+}
+
+// startSecretManager starts it with the two secrets. There is no official emulator.
+func (p *parts) startSecretManager(ctx context.Context, o *Options) error {
+	m := gcptest.NewSecretManager()
+	for id, values := range map[string][]string{signingSecret: o.Secrets, urlTokenSecret: o.Tokens} {
+		if err := addSecret(ctx, m, id, values); err != nil {
+			return fmt.Errorf("secret %s: %w", id, err)
+		}
+	}
+	var err error
+	p.secretManager, err = p.start(m)
+	return err
+}
+
+// addSecret adds a secret with a version for each value, the first value newest.
+func addSecret(ctx context.Context, m *gcptest.SecretManager, id string, values []string) error {
+	secret, err := m.CreateSecret(ctx, &secretmanagerpb.CreateSecretRequest{
+		Parent:   "projects/" + project,
+		SecretId: id,
+		Secret: &secretmanagerpb.Secret{Replication: &secretmanagerpb.Replication{
+			Replication: &secretmanagerpb.Replication_Automatic_{Automatic: &secretmanagerpb.Replication_Automatic{}},
+		}},
+	})
+	if err != nil {
+		return err
+	}
+	for _, value := range slices.Backward(values) {
+		_, err := m.AddSecretVersion(ctx, &secretmanagerpb.AddSecretVersionRequest{
+			Parent:  secret.Name,
+			Payload: &secretmanagerpb.SecretPayload{Data: []byte(value)},
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// startKeySet serves new public keys where Google would serve its own. They have a
+// listener to themselves: over plain http the functions take keys from loopback
+// only, and --addr may be another address.
+func (p *parts) startKeySet() error {
+	listener, err := net.Listen("tcp", anyPort)
+	if err != nil {
+		return err
+	}
+	p.stops = append(p.stops, func() { listener.Close() })
+	p.keys = webhooktest.NewKeySet()
+	const path = "/.well-known/jwks.json"
+	mux := http.NewServeMux()
+	mux.Handle("GET "+path, p.keys)
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: headerTimeout}
+	go server.Serve(listener)
+	p.jwksURL = "http://" + listener.Addr().String() + path
+	return nil
+}
+
+func private(key crypto.PrivateKey) string {
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		panic(err) // both kinds of key are known to it
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+}

@@ -1,0 +1,145 @@
+// Package serve runs both functions, as they are deployed, on this machine. What
+// they use of Google Cloud runs in the same process, or on the official emulators.
+// Every message that reaches a topic is shown.
+package serve
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/geminihook/geminihook/scripts/internal/running"
+	"github.com/geminihook/geminihook/shared/cloudlog"
+)
+
+const (
+	// finishTimeout bounds the wait for deliveries in flight: what the platform
+	// leaves between SIGTERM and SIGKILL.
+	finishTimeout = 10 * time.Second
+
+	// headerTimeout bounds how long a request may take to send its headers.
+	headerTimeout = 10 * time.Second
+)
+
+// Run serves until ctx is done, which is no error, and then finishes what is under way.
+func Run(ctx context.Context, o Options) error {
+	if err := o.complete(); err != nil {
+		return err
+	}
+	c := newConsole(o.JSON)
+	defer c.screen.close()
+	finishLogs := c.copyLogs()
+	err := serve(ctx, &o, c)
+	finishLogs()
+	if err == nil || ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		c.stopped()
+		return nil
+	}
+	return err
+}
+
+// serve serves until stop is done, and then finishes what is under way.
+func serve(stop context.Context, o *Options, c *console) error {
+	listener, err := listen(o.Addr)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	parts, err := startParts(stop, o, c)
+	if err != nil {
+		return err
+	}
+	defer parts.stop()
+
+	dir, dirErr := running.Dir() // by the environment that is about to go
+	me := parts.describe(o, listener.Addr().(*net.TCPAddr))
+	setEnvironment(parts.settings(me.Audience))
+	functions, err := startFunctions(stop)
+	if err != nil {
+		return err
+	}
+	page, err := inspect(stop, o, parts, me, c.deliveries)
+	if err != nil {
+		return err
+	}
+	server := &http.Server{Handler: front(functions, me.Instance, page, cloudlog.New(os.Stderr)), ReadHeaderTimeout: headerTimeout}
+	server.RegisterOnShutdown(c.deliveries.Close)
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+
+	defer announce(dir, dirErr, me, c)()
+	c.ready(me, parts)
+	select {
+	case err := <-failed:
+		return err
+	case <-stop.Done():
+		return finish(server)
+	}
+}
+
+// listen listens on addr. That its port is taken is what goes wrong most.
+func listen(addr string) (net.Listener, error) {
+	listener, err := net.Listen("tcp", addr)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("--addr %s: the port is in use, perhaps by another serve; --addr 127.0.0.1:0 takes a free one", addr)
+	case err != nil:
+		return nil, fmt.Errorf("--addr %s: %w", addr, err)
+	}
+	return listener, nil
+}
+
+// announce lets send and listen find this serve until withdraw is called. If it cannot,
+// it only says so: serve is of use without them.
+func announce(dir string, err error, me *running.Serve, c *console) (withdraw func()) {
+	if err == nil {
+		err = running.Announce(dir, me)
+	}
+	if err != nil {
+		c.note("send and listen will not find this serve by themselves: " + err.Error())
+		return func() {}
+	}
+	return func() { running.Withdraw(dir, me) }
+}
+
+// finish takes no more requests, and waits for the answers to those it has.
+func finish(server *http.Server) error {
+	ctx, cancel := context.WithTimeout(context.Background(), finishTimeout)
+	defer cancel()
+	if err := server.Shutdown(ctx); err != nil {
+		return fmt.Errorf("deliveries in flight were not finished within %v", finishTimeout)
+	}
+	return nil
+}
+
+// describe describes this serve, to send and listen and in the ready event.
+func (p *parts) describe(o *Options, addr *net.TCPAddr) *running.Serve {
+	if addr.IP.IsUnspecified() {
+		addr.IP = net.IPv4(127, 0, 0, 1)
+	}
+	base := "http://" + addr.String()
+	s := &running.Serve{
+		Instance:   rand.Text(),
+		Started:    time.Now(),
+		StaticURL:  base + staticPath,
+		DynamicURL: base + dynamicPath + "?token=" + o.Tokens[0],
+		Secrets:    o.Secrets,
+		Audience:   strings.Join(o.Audiences, ","),
+		Project:    project,
+		PubSub:     p.pubsub,
+	}
+	if p.keys != nil {
+		s.Ed25519, s.RSA = private(p.keys.Ed25519(0)), private(p.keys.RSA())
+	}
+	if s.Audience == "" {
+		s.Audience = base + dynamicPath
+	}
+	return s
+}
