@@ -215,7 +215,7 @@ func TestRulesRefuse(t *testing.T) {
 		{"functions/static", "shared/gcptest"},
 		{"functions/dynamic", "shared/webhook/webhooktest"},
 		{"functions/dynamic", "functions/functiontest"},
-		{"functions/dynamic", "scripts/serve"},
+		{"functions/dynamic", "scripts/geminihook/serve"},
 	} {
 		if r, ok := ruleFor(fault[0]); !ok || covers(fault[1], r.may) {
 			t.Errorf("%s may import %s", fault[0], fault[1])

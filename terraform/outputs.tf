@@ -1,4 +1,4 @@
-# scripts/webhooks reads these: `terraform output -json`.
+# scripts/geminihook reads these: `terraform output -json`.
 
 output "project" {
   description = "The project's id."
@@ -26,7 +26,7 @@ output "static_url" {
 }
 
 output "dynamic_url" {
-  description = "The URL for webhook_config.uris, without its token: `go run ./scripts/webhooks dynamic-url` prints it whole."
+  description = "The URL for webhook_config.uris, without its token: `go run ./scripts/geminihook dynamic-url` prints it whole."
   value       = local.urls.dynamic
 }
 
@@ -89,10 +89,10 @@ output "sources" {
 output "next_steps" {
   description = "What to do now, in the repository's root."
   value       = <<-TEXT
-    go run ./scripts/webhooks register       # registers ${local.urls.static}, stores its secret
-    go run ./scripts/webhooks ping           # asks for an event, waits until it has arrived
-    go run ./scripts/webhooks dynamic-url    # prints the URL for webhook_config.uris, token included
-    go run ./scripts/webhooks doctor         # checks the whole way
+    go run ./scripts/geminihook register       # registers ${local.urls.static}, stores its secret
+    go run ./scripts/geminihook ping           # asks for an event, waits until it has arrived
+    go run ./scripts/geminihook dynamic-url    # prints the URL for webhook_config.uris, token included
+    go run ./scripts/geminihook doctor         # checks the whole way
     gcloud pubsub subscriptions pull ${google_pubsub_subscription.route[var.routes["*"]].name} --project=${var.project_id}
   TEXT
 }

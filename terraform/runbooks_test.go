@@ -123,13 +123,13 @@ func TestRunbooksNameWhatThereIs(t *testing.T) {
 			case strings.HasPrefix(code, "jsonPayload."):
 				logFilter(t, page, ofService+`"delivery" AND `+code)
 			case strings.HasPrefix(code, "gcloud "), strings.HasPrefix(code, "curl "), strings.HasPrefix(code, "terraform "):
-			case strings.HasPrefix(code, "go run ./scripts/webhooks "):
-				webhooksCommand(t, page, strings.TrimPrefix(code, "go run ./scripts/webhooks "))
+			case strings.HasPrefix(code, "go run ./scripts/geminihook "):
+				knownCommand(t, page, strings.TrimPrefix(code, "go run ./scripts/geminihook "))
 			default:
 				name, rest, _ := strings.Cut(code, " ")
 				switch {
 				case slices.Contains(known["command"], name) && !slices.Contains(known["other"], name):
-					webhooksCommand(t, page, code)
+					knownCommand(t, page, code)
 				case rest != "" && !strings.HasPrefix(rest, "= "),
 					!slices.ContainsFunc(slices.Collect(maps.Values(known)), func(words []string) bool { return slices.Contains(words, name) }):
 					t.Errorf("%s: nothing is called %q", page, code)
@@ -148,35 +148,40 @@ func vocabulary(t *testing.T) map[string][]string {
 		"attribute": found(t, "../shared/publish/message.go", `"((?:ce-|content-)\w+)"`),
 		"variable":  found(t, "variables.tf", `(?m)^variable "(\w+)"`),
 		"threshold": {"alert_thresholds.silence_hours", "silence_hours"},
-		"command":   found(t, "../scripts/webhooks/*.go", `\tname: +"([\w-]+)",`),
+		"command":   commands(t),
 		// What others have named.
 		"other": {"aud", "webhook-timestamp", "enabled", "allUsers", "roles/run.invoker", `logName:"uptime_checks"`, "--auto-ack"},
 	}
 }
 
-// webhooksCommand checks that a command is one of scripts/webhooks, with its flags.
-func webhooksCommand(t *testing.T, where, line string) {
+// commands returns the names of geminihook's commands.
+func commands(t *testing.T) []string {
+	return found(t, "../scripts/geminihook/*.go", `\tUse: +"([\w-]+)[" ]`)
+}
+
+// knownCommand checks that a command is one of geminihook, with its flags.
+func knownCommand(t *testing.T, where, line string) {
 	t.Helper()
 	words := strings.Fields(line)
-	if !slices.Contains(found(t, "../scripts/webhooks/*.go", `\tname: +"([\w-]+)",`), words[0]) {
-		t.Errorf("%s: webhooks has no command %s", where, words[0])
+	if !slices.Contains(commands(t), words[0]) {
+		t.Errorf("%s: geminihook has no command %s", where, words[0])
 	}
 	for _, flag := range words[1:] {
-		if !slices.Contains(found(t, "../scripts/webhooks/*.go", `Var\(&\w+\.\w+, "([\w-]+)"`), strings.TrimPrefix(flag, "-")) {
-			t.Errorf("%s: webhooks %s has no flag %s", where, words[0], flag)
+		if !slices.Contains(found(t, "../scripts/geminihook/*.go", `Var\([^,]+, "([\w-]+)"`), strings.TrimPrefix(flag, "--")) {
+			t.Errorf("%s: geminihook %s has no flag %s", where, words[0], flag)
 		}
 	}
-	if words[0] == "delete" && !slices.Contains(words, "-yes") {
-		t.Errorf("%s: webhooks delete changes nothing without -yes", where)
+	if words[0] == "delete" && !slices.Contains(words, "--yes") {
+		t.Errorf("%s: geminihook delete changes nothing without --yes", where)
 	}
 }
 
 func TestReadmeNamesCommandsThatDoWhatItSays(t *testing.T) {
-	commands := regexp.MustCompile(`go run \./scripts/webhooks ([a-z-]+(?: -[a-z-]+)*)`).FindAllStringSubmatch(read(t, "../README.md"), -1)
+	commands := regexp.MustCompile(`go run \./scripts/geminihook ([a-z-]+(?: --[a-z-]+)*)`).FindAllStringSubmatch(read(t, "../README.md"), -1)
 	if len(commands) < 5 {
 		t.Errorf("%d commands", len(commands))
 	}
 	for _, command := range commands {
-		webhooksCommand(t, "README.md", command[1])
+		knownCommand(t, "README.md", command[1])
 	}
 }

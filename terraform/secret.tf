@@ -1,5 +1,5 @@
 # The secrets, without their values: those never pass through Terraform, nor its
-# state. scripts/webhooks stores the signing secret when it registers the webhook,
+# state. scripts/geminihook stores the signing secret when it registers the webhook,
 # and makes the URL token. Until then the functions answer 503, and the sender
 # tries again.
 

@@ -8,7 +8,7 @@ cd "$(dirname "$0")/../.."
 views=${1:-$(mktemp -d)}
 mkdir -p "$views" docs
 views=$(cd "$views" && pwd)
-SCREENSHOTS=$views REQUIRE_BROWSER=1 go test -count=1 -run '^TestPage$' ./scripts/serve
+SCREENSHOTS=$views REQUIRE_BROWSER=1 go test -count=1 -run '^TestPage$' ./scripts/geminihook/serve
 cp "$views/inspector.png" docs/inspector.png
 [ $# -gt 0 ] || rm -r "$views"
 ls -l docs/inspector.png

@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/geminihook/geminihook/scripts/geminihook/manage"
+	"github.com/geminihook/geminihook/scripts/geminihook/serve/before"
 	"github.com/geminihook/geminihook/scripts/internal/terminal"
 )
 
@@ -31,7 +32,9 @@ func main() {
 	}
 	ctx, release := signal.NotifyContext(context.Background(), ends...)
 	context.AfterFunc(ctx, release) // a second signal ends the process at once
-	os.Exit(run(ctx, manage.System(), os.Args[1:]))
+	t := manage.System()
+	t.Out, t.Err = before.Stdout, before.Stderr // with serve, os.Stdout is for the functions
+	os.Exit(run(ctx, t, os.Args[1:]))
 }
 
 // run runs the command that args name and returns its exit status: 0 if all went

@@ -38,10 +38,10 @@ run "apply" {
       output.subscriptions == { for topic in values(output.topics) : topic => "${topic}-pull" } &&
       contains(output.services, "pubsub.googleapis.com")
     )
-    error_message = "The outputs are what scripts/webhooks reads."
+    error_message = "The outputs are what scripts/geminihook reads."
   }
   assert {
-    condition     = strcontains(output.next_steps, "go run ./scripts/webhooks register") && !strcontains(output.next_steps, "token=")
+    condition     = strcontains(output.next_steps, "go run ./scripts/geminihook register") && !strcontains(output.next_steps, "token=")
     error_message = "The next steps are printed, no token with them."
   }
 }

@@ -118,8 +118,8 @@ func TestServe(t *testing.T) {
 	if len(subscriptions) != 4 {
 		t.Errorf("%d subscriptions, want one for each of the 4 topics", len(subscriptions))
 	}
-	if got := home.Run(t, "", "deliver"); got.Status != 0 {
-		t.Fatalf("deliver: %v", got)
+	if got := home.Run(t, "", "send"); got.Status != 0 {
+		t.Fatalf("send: %v", got)
 	}
 	want, got := make(map[string]string), make(map[string]string)
 	for range 18 {

@@ -1,4 +1,4 @@
-// Package running lets deliver and listen find the serve that runs on this machine,
+// Package running lets send, hostile and listen find the serve that runs on this machine,
 // with the secrets and keys to sign for it and the Pub/Sub that it publishes to.
 //
 // serve leaves a file, readable by its user alone, and removes it when it ends. It

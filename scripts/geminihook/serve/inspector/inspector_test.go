@@ -450,7 +450,7 @@ func TestEvents(t *testing.T) {
 // functions use html/template for pages of their own; nothing of ours may.
 func TestDeploysWithoutPage(t *testing.T) {
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", `{{.ImportPath}} {{join .Imports " "}}`,
-		"../../../functions/static", "../../../functions/dynamic").Output()
+		module+"functions/static", module+"functions/dynamic").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
