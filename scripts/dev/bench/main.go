@@ -5,13 +5,12 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"syscall"
 	"time"
-
-	"github.com/geminihook/geminihook/scripts/internal/command"
 )
 
 const usage = `Usage: go run ./scripts/dev/bench [flags]
@@ -82,7 +81,10 @@ const (
 func main() {
 	ctx, release := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, release) // a second signal ends the process at once
-	os.Exit(command.Status(os.Stderr, "bench", run(ctx, os.Args[1:], os.Stdout, os.Stderr)))
+	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
 }
 
 func parse(args []string, out io.Writer) (*options, error) {
@@ -95,8 +97,16 @@ func parse(args []string, out io.Writer) (*options, error) {
 	flags.StringVar(&o.picture, "picture", "", "draw latency by concurrency into this `FILE`, as SVG")
 	flags.BoolVar(&o.json, "json", false, "write all that was measured as JSON, instead of tables")
 	flags.BoolVar(&o.quick, "quick", false, "run through everything in short: one round of turns of 20 ms")
-	if err := command.Parse(flags, usage, args, out); err != nil {
+	flags.SetOutput(out)
+	flags.Usage = func() {
+		fmt.Fprint(out, usage, "\nFlags:\n")
+		flags.PrintDefaults()
+	}
+	if err := flags.Parse(args); err != nil {
 		return nil, err
+	}
+	if flags.NArg() > 0 {
+		return nil, fmt.Errorf("unexpected argument %q: everything is a flag", flags.Arg(0))
 	}
 	if o.quick {
 		o.rounds, o.turn = quickRounds, quickTurn
