@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/geminihook/geminihook/scripts/geminihook/delivery"
@@ -214,6 +215,32 @@ func TestNobodyListens(t *testing.T) {
 	got.Check(t, 1, "connection refused", "0 of 1 taken")
 	if strings.Contains(got.Stdout+got.Stderr, "private") {
 		t.Error("the output tells the URL token")
+	}
+}
+
+// A FUNCTION_TARGET in a developer's shell makes no function of the command: on SIGTERM
+// it would end at once, as a function does that has no request.
+func TestFunctionTargetIsIgnored(t *testing.T) {
+	tried := make(chan bool, 1)
+	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		tried <- true
+	}))
+	defer receiver.Close()
+	home := commandtest.NewHome(t)
+	home.Env = []string{"FUNCTION_TARGET=StaticWebhook", delivery.SecretVariable + "=" + webhooktest.NewSecret()}
+	cmd := home.Command(t, "send", "--url", receiver.URL, "--type", "x", "--retry")
+	var out strings.Builder
+	cmd.Stdout = &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	<-tried
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if _ = cmd.Wait(); cmd.ProcessState.ExitCode() != 1 || !strings.Contains(out.String(), "0 of 1 taken") {
+		t.Errorf("%v: %s", cmd.ProcessState, &out)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -55,8 +56,33 @@ var build = sync.OnceValues(func() (path string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("%w: %s", err, out)
 	}
-	return path, nil
+	return path, readSources()
 })
+
+// readSources reads the folders of all that the binary is built from. go test keeps a
+// result until a file or a folder changes that the test has read, and does not see
+// those that the build reads.
+func readSources() error {
+	root, err := filepath.Abs(".")
+	if err != nil {
+		return err
+	}
+	for ; ; root = filepath.Dir(root) {
+		if _, err := os.Stat(filepath.Join(root, "go.mod")); err == nil {
+			break
+		}
+		if root == filepath.Dir(root) {
+			return errors.New("the tests are not in the module")
+		}
+	}
+	for _, dir := range []string{"functions", "shared", "scripts"} {
+		err := filepath.WalkDir(filepath.Join(root, dir), func(_ string, _ fs.DirEntry, err error) error { return err })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 func race() bool {
 	info, ok := debug.ReadBuildInfo()
