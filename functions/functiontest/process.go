@@ -86,7 +86,7 @@ func (p *Process) running() *cloudrun.Instance {
 // URL is where the process listens: another after each start, none before the first.
 func (p *Process) URL() string {
 	if i := p.running(); i != nil {
-		return i.URL + "/"
+		return "http://" + i.Addr + "/"
 	}
 	return ""
 }

@@ -78,7 +78,7 @@ func endWithParent(stdin *os.File) {
 // An Instance is a running instance of a function. Its methods may be called
 // concurrently.
 type Instance struct {
-	URL string // http://HOST:PORT, without a path: the function serves all paths
+	Addr string // HOST:PORT, where it serves the function on all paths
 
 	cmd     *exec.Cmd
 	process *child.Process
@@ -108,7 +108,7 @@ func Start(name string, env []string, log io.Writer) (*Instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Instance{URL: "http://" + addr, cmd: cmd, process: process}, nil
+	return &Instance{Addr: addr, cmd: cmd, process: process}, nil
 }
 
 // Environment returns env and the variables that make a process an instance of the
@@ -149,7 +149,7 @@ func (i *Instance) Listens(ctx context.Context) error {
 			return i.err()
 		case <-tick.C:
 		}
-		conn, err := net.Dial("tcp", i.URL[len("http://"):])
+		conn, err := net.Dial("tcp", i.Addr)
 		if err == nil {
 			conn.Close()
 			return nil
@@ -159,11 +159,18 @@ func (i *Instance) Listens(ctx context.Context) error {
 
 // err is the reason why an instance that has ended was not to be used.
 func (i *Instance) err() error {
-	_ = i.Wait()
+	status := i.Status()
 	if i.cmd.ProcessState.ExitCode() == portTaken {
 		return ErrPortTaken
 	}
-	return fmt.Errorf("ended with %v", i.cmd.ProcessState)
+	return fmt.Errorf("ended: %s", status)
+}
+
+// Status waits until the instance has ended, and returns how: "exit status 1",
+// "signal: killed".
+func (i *Instance) Status() string {
+	_ = i.Wait()
+	return i.cmd.ProcessState.String()
 }
 
 // PID returns the number of its process.

@@ -69,7 +69,7 @@ func TestInstance(t *testing.T) {
 	t.Setenv("OF_THE_SHELL", "1")
 	var log strings.Builder
 	i := run(t, &log, "DRAINS=1")
-	resp, err := http.Get(i.URL + "/any/path")
+	resp, err := http.Get("http://" + i.Addr + "/any/path")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +79,7 @@ func TestInstance(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := strings.Fields(string(text))
-	want := []string{"DRAINS=1", "FUNCTION_TARGET=Tell", target.Listen + "=" + strings.TrimPrefix(i.URL, "http://")}
+	want := []string{"DRAINS=1", "FUNCTION_TARGET=Tell", target.Listen + "=" + i.Addr}
 	if slices.Sort(got); !slices.Equal(got, want) {
 		t.Errorf("environment %q, want %q", got, want)
 	}
@@ -116,7 +116,7 @@ func TestStopKills(t *testing.T) {
 
 func TestRunFails(t *testing.T) {
 	var log strings.Builder
-	if _, err := Run(t.Context(), "Unknown", nil, &log); err == nil || err.Error() != "ended with exit status 1" {
+	if _, err := Run(t.Context(), "Unknown", nil, &log); err == nil || err.Error() != "ended: exit status 1" {
 		t.Errorf("unknown function: %v", err)
 	}
 	if !strings.Contains(log.String(), `no matching function found with name: "Unknown"`) {
