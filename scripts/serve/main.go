@@ -83,6 +83,7 @@ func serve(stop context.Context, o *options, c *console) error {
 		return err
 	}
 	defer functions.kill()
+	me.Ed25519, me.RSA = parts.privateKeys()
 	page, err := inspect(stop, o, parts, me, c.deliveries)
 	if err != nil {
 		return err
@@ -149,7 +150,7 @@ func finish(server *http.Server, functions functions) error {
 	return functions.stop(ctx)
 }
 
-// describe says what this serve is, to deliver and in the ready event.
+// describe says what this serve is, to deliver and in the ready event; its keys apart.
 func (p *parts) describe(o *options, addr *net.TCPAddr) *running.Serve {
 	if addr.IP.IsUnspecified() {
 		addr.IP = net.IPv4(127, 0, 0, 1)
@@ -164,9 +165,6 @@ func (p *parts) describe(o *options, addr *net.TCPAddr) *running.Serve {
 		Audience:   o.audience,
 		Project:    project,
 		PubSub:     p.pubsub,
-	}
-	if p.keys != nil {
-		s.Ed25519, s.RSA = private(p.keys.Ed25519(0)), private(p.keys.RSA())
 	}
 	if s.Audience == "" {
 		s.Audience = base + dynamicPath
