@@ -147,9 +147,9 @@ func quoted(word string) string {
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
-// ended shows the last lines of a function that ended by itself, and returns an error
-// that says so. serve does not start the function again, as the platform would: a
-// function that crashes is what a developer, or a script, must notice.
+// ended shows the last lines of a function that ended by itself, and returns the error
+// with which serve ends. serve does not start the function again, as the platform would:
+// a restart would hide a crash from the developer or from the script that uses serve.
 func (c *console) ended(f *function) error {
 	if last := f.output.end(); len(last) > 0 {
 		c.note(fmt.Sprintf("%s ended by itself, after these lines:", f.name))

@@ -57,14 +57,24 @@ func noFunction(log *slog.Logger) http.Handler {
 // function does.
 const maxLost = 1 << 20
 
-// proxy passes requests on to the function as they came: path, query, headers and
-// body. The sender's hanging up ends none, as it ends none in the function.
-func (f *function) proxy(log *log.Logger) http.Handler {
+// forwarded are headers that Go's proxy leaves out, and that a tunnel in front of serve
+// may have set.
+var forwarded = []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"}
+
+// proxy passes requests on to the function as they came: path, query, headers (those of
+// the connection apart) and body. The sender's hanging up ends none, as it ends none in
+// the function.
+func (f *function) proxy(faults *log.Logger) http.Handler {
 	proxy := httputil.ReverseProxy{
-		ErrorLog: log,
+		ErrorLog: faults,
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.Out.URL.Scheme, r.Out.URL.Host = "http", f.instance.Addr
 			r.Out.URL.RawQuery = r.In.URL.RawQuery // Go would drop what it cannot parse
+			for _, name := range forwarded {
+				if values, ok := r.In.Header[name]; ok {
+					r.Out.Header[name] = values
+				}
+			}
 		},
 		Transport: &http.Transport{
 			DisableCompression:  true, // it would ask for gzip

@@ -22,7 +22,7 @@ const collection = "deliveries"
 // inspect returns the page, which holds deliveries against the same keys as the
 // functions do, and reads the ledger that they write.
 func inspect(ctx context.Context, o *options, p *parts, me *running.Serve, deliveries *inspector.Deliveries) (*inspector.Inspector, error) {
-	os.Setenv("FIRESTORE_EMULATOR_HOST", p.firestore) // the client heeds no option beside the shell's
+	os.Setenv("FIRESTORE_EMULATOR_HOST", p.firestore) // if the shell has set it, the client ignores its options
 	client, err := firestore.NewClient(ctx, project)
 	if err != nil {
 		return nil, err

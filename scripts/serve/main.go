@@ -107,10 +107,14 @@ func serve(stop context.Context, o *options, c *console) error {
 	case err := <-failed:
 		return err
 	case f := <-functions.ended():
-		return c.ended(f)
+		if stop.Err() == nil { // the signal may have gone to all processes of a container
+			err := c.ended(f)
+			_ = finish(server, functions) // one of them has failed already
+			return err
+		}
 	case <-stop.Done():
-		return finish(server, functions)
 	}
+	return finish(server, functions)
 }
 
 // listen listens on addr. That its port is taken is what goes wrong most.
