@@ -19,22 +19,21 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/geminihook/geminihook/scripts/geminihook/manage"
-	"github.com/geminihook/geminihook/scripts/geminihook/serve/before"
 	"github.com/geminihook/geminihook/scripts/internal/terminal"
+	"github.com/geminihook/geminihook/shared/gcptest/cloudrun"
 )
 
 func init() { cobra.EnableCommandSorting = false } // help lists commands in the order of use
 
 func main() {
+	cloudrun.Main() // a function, if serve started this process as one
 	ends := []os.Signal{os.Interrupt, syscall.SIGTERM}
 	if !signal.Ignored(syscall.SIGHUP) { // nohup ignores it
 		ends = append(ends, syscall.SIGHUP)
 	}
 	ctx, release := signal.NotifyContext(context.Background(), ends...)
 	context.AfterFunc(ctx, release) // a second signal ends the process at once
-	t := manage.System()
-	t.Out, t.Err = before.Stdout, before.Stderr // with serve, os.Stdout is for the functions
-	os.Exit(run(ctx, t, os.Args[1:]))
+	os.Exit(run(ctx, manage.System(), os.Args[1:]))
 }
 
 // run runs the command that args name and returns its exit status: 0 if all went

@@ -16,11 +16,13 @@ func newServe() *cobra.Command {
 		Use:        "serve",
 		SuggestFor: []string{"run", "start", "server"},
 		Short:      "Run both functions, as they are deployed, on this machine",
-		Long: `Runs both functions, as they are deployed, at /StaticWebhook and /DynamicWebhook.
-Firestore, Secret Manager and Pub/Sub are embedded in this process, or, with
---emulators, the official emulators if there are any. State is in memory only. serve
-contacts no host except --jwks-url and ignores your environment's settings. Ctrl-C
-finishes the deliveries in flight and ends it; a second one ends it at once.
+		Long: `Runs both functions, as they are deployed, at /StaticWebhook and /DynamicWebhook: each
+in a process of its own, which warms up, drains and ends as in production. If one ends
+by itself, serve ends with status 1. Firestore, Secret Manager and Pub/Sub are embedded
+in serve's process, or, with --emulators, the official emulators if there are any.
+State is in memory only. serve contacts no host except --jwks-url and ignores your
+environment's settings. Ctrl-C finishes the deliveries in flight and ends it; a second
+one ends it at once.
 
 The root of its address is a page: deliveries live as they arrive, each check that one
 went through, its record and its message, and buttons that send samples. It is shown
@@ -51,6 +53,7 @@ to this machine only, unless --addr is an address that others reach.`,
 	flags.StringVar(&o.JWKSURL, "jwks-url", "", "take the public keys of dynamic webhooks from this `URL` (default: keys of serve's own, which send signs with)")
 	flags.StringArrayVar(&o.Audiences, "audience", nil, "an `AUDIENCE` accepted in tokens; may be repeated (default: the dynamic URL)")
 	flags.BoolVar(&o.Emulators, "emulators", false, "use the official Firestore and Pub/Sub emulators: those that FIRESTORE_EMULATOR_HOST and PUBSUB_EMULATOR_HOST name, else started")
+	flags.BoolVar(&o.PrintEnv, "print-env", false, "print on standard error how to start each function by hand, for a debugger")
 	jsonFlag(flags, &o.JSON, "a ready event, then one for each message published")
 	return cmd
 }

@@ -23,6 +23,7 @@ type Options struct {
 	Audiences []string // of tokens; none: the dynamic URL
 	Emulators bool     // use the official emulators
 	JSON      bool     // write JSON lines on standard output
+	PrintEnv  bool     // tell how to start each function by hand
 }
 
 // complete generates what was left out and checks the rest. The errors hold no secret.

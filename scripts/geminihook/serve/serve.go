@@ -1,5 +1,6 @@
-// Package serve runs both functions, as they are deployed, on this machine. What
-// they use of Google Cloud runs in the same process, or on the official emulators.
+// Package serve runs both functions, as they are deployed, on this machine: each in a
+// process of its own, which this one starts, watches and ends. What they use of Google
+// Cloud runs in this process, or on the official emulators.
 // Every message that reaches a topic is shown.
 package serve
 
@@ -8,15 +9,14 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"log"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/geminihook/geminihook/scripts/internal/running"
-	"github.com/geminihook/geminihook/shared/cloudlog"
 )
 
 const (
@@ -29,16 +29,15 @@ const (
 )
 
 // Run serves until ctx is done, which is no error, and then finishes what is under way.
+// The binary must call cloudrun.Main first: the functions are processes of it.
 func Run(ctx context.Context, o Options) error {
 	if err := o.complete(); err != nil {
 		return err
 	}
 	c := newConsole(o.JSON)
 	defer c.screen.close()
-	finishLogs := c.copyLogs()
 	err := serve(ctx, &o, c)
-	finishLogs()
-	if err == nil || ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+	if err == nil || ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx))) {
 		c.stopped()
 		return nil
 	}
@@ -58,30 +57,44 @@ func serve(stop context.Context, o *Options, c *console) error {
 	}
 	defer parts.stop()
 
-	dir, dirErr := running.Dir() // by the environment that is about to go
 	me := parts.describe(o, listener.Addr().(*net.TCPAddr))
-	setEnvironment(parts.settings(me.Audience))
-	functions, err := startFunctions(stop)
-	if err != nil {
+	functions := parts.functions(me.Audience, c)
+	if err := functions.start(stop); err != nil {
 		return err
 	}
+	defer functions.kill()
+	me.Ed25519, me.RSA = parts.privateKeys()
 	page, err := inspect(stop, o, parts, me, c.deliveries)
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: front(functions, me.Instance, page, cloudlog.New(os.Stderr)), ReadHeaderTimeout: headerTimeout}
+	out := &output{show: c.log}
+	server := &http.Server{
+		Handler:           front(functions, me.Instance, page, out),
+		ReadHeaderTimeout: headerTimeout,
+		ErrorLog:          log.New(out, "", 0),
+	}
 	server.RegisterOnShutdown(c.deliveries.Close)
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
 
-	defer announce(dir, dirErr, me, c)()
+	defer announce(me, c)()
 	c.ready(me, parts)
+	if o.PrintEnv {
+		c.byHand(functions)
+	}
 	select {
 	case err := <-failed:
 		return err
+	case f := <-functions.ended():
+		if stop.Err() == nil { // the signal may have gone to all processes of a container
+			err := c.ended(f)
+			_ = finish(server, functions) // one of them has failed already
+			return err
+		}
 	case <-stop.Done():
-		return finish(server)
 	}
+	return finish(server, functions)
 }
 
 // listen listens on addr. That its port is taken is what goes wrong most.
@@ -98,7 +111,8 @@ func listen(addr string) (net.Listener, error) {
 
 // announce lets send and listen find this serve until withdraw is called. If it cannot,
 // it only says so: serve is of use without them.
-func announce(dir string, err error, me *running.Serve, c *console) (withdraw func()) {
+func announce(me *running.Serve, c *console) (withdraw func()) {
+	dir, err := running.Dir()
 	if err == nil {
 		err = running.Announce(dir, me)
 	}
@@ -109,17 +123,19 @@ func announce(dir string, err error, me *running.Serve, c *console) (withdraw fu
 	return func() { running.Withdraw(dir, me) }
 }
 
-// finish takes no more requests, and waits for the answers to those it has.
-func finish(server *http.Server) error {
+// finish takes no more requests, waits for the answers to those it has, and then ends
+// the functions: as on the platform, which sends no requests after SIGTERM.
+func finish(server *http.Server, functions functions) error {
 	ctx, cancel := context.WithTimeout(context.Background(), finishTimeout)
 	defer cancel()
 	if err := server.Shutdown(ctx); err != nil {
 		return fmt.Errorf("deliveries in flight were not finished within %v", finishTimeout)
 	}
-	return nil
+	return functions.stop(ctx)
 }
 
-// describe describes this serve, to send and listen and in the ready event.
+// describe describes this serve, to send and listen and in the ready event; its keys
+// apart.
 func (p *parts) describe(o *Options, addr *net.TCPAddr) *running.Serve {
 	if addr.IP.IsUnspecified() {
 		addr.IP = net.IPv4(127, 0, 0, 1)
@@ -134,9 +150,6 @@ func (p *parts) describe(o *Options, addr *net.TCPAddr) *running.Serve {
 		Audience:   strings.Join(o.Audiences, ","),
 		Project:    project,
 		PubSub:     p.pubsub,
-	}
-	if p.keys != nil {
-		s.Ed25519, s.RSA = private(p.keys.Ed25519(0)), private(p.keys.RSA())
 	}
 	if s.Audience == "" {
 		s.Audience = base + dynamicPath
