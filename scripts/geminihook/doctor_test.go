@@ -62,7 +62,7 @@ func TestDoctor(t *testing.T) {
 		{"services not shown", func(l *lab) { l.google.set(root+"/services:batchGet", 403, forbidden) },
 			[]string{"services           answered 403: Permission denied on the resource. → to look at it, you need roles/serviceusage.serviceUsageViewer"}},
 		{"no webhook", func(l *lab) { l.run("delete", "--yes") }, []string{
-			"webhook            no webhook is registered for this URL", "signing secret     version 1 enabled; whether", "rotation           the webhook is not known → mend that first"}},
+			"webhook            no webhook is registered for this URL", "signing secret     version 1 enabled; whether", "rotation           the webhook is not known → fix that first"}},
 		{"webhook disabled", func(l *lab) { l.api.Disable(l.api.IDs()[0]) },
 			[]string{"webhook            "}},
 		{"no key", func(l *lab) { l.t.Setenv("GEMINI_API_KEY", "") }, []string{

@@ -84,10 +84,16 @@ func (in *input) read(flag, file string) ([]byte, error) {
 	return append([]byte{}, content...), nil // never nil
 }
 
-// text returns the content of a file without the space around it.
+// text returns the content of a file without the space around it, empty if the flag
+// names none. It fails if there is only space: a secret that is missing must not stand
+// for the default.
 func (in *input) text(flag, file string) (string, error) {
 	content, err := in.read(flag, file)
-	return strings.TrimSpace(string(content)), err
+	text := strings.TrimSpace(string(content))
+	if err == nil && file != "" && text == "" {
+		err = fmt.Errorf("%s: %s is empty", flag, file)
+	}
+	return text, err
 }
 
 // texts returns the text of each file.

@@ -98,6 +98,11 @@ typed wrongly.`,
 	)
 	root.AddCommand(newServe(), newSend(), newHostile(), newExplain(), newListen())
 	root.AddCommand(newManage(t)...)
+	for _, cmd := range root.Commands() {
+		if cmd.Use == cmd.Name() { // it takes no file
+			cmd.ValidArgsFunction = cobra.NoFileCompletions
+		}
+	}
 	return root
 }
 

@@ -101,6 +101,7 @@ func TestCompletion(t *testing.T) {
 	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
 		l.want(l.run("completion", shell), 0, "geminihook")
 	}
+	l.want(l.run("__complete", "send", ""), 0, "ShellCompDirectiveNoFileComp")
 	l.want(l.run("__complete", "send", "--scheme", ""), 0, "v1\nv1a\njwt\n")
 	l.want(l.run("__complete", "register", "--event", "video"), 0, "video.generated\n")
 }

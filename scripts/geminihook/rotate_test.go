@@ -71,7 +71,7 @@ func TestRotateFaults(t *testing.T) {
 		{"busy", func(l *lab) { l.api.Fail(geminitest.Rotate, geminitest.Fault{Status: 429}) }, nil, 0, []string{"version 2 of"}},
 		{"API gone", func(l *lab) { l.api.Fail(geminitest.List, broken, broken, broken, broken, broken) }, nil, 1, []string{"list the webhooks: answered 500"}},
 		{"store down", func(l *lab) { l.down(addVersion, 4) }, nil, 1,
-			[]string{"the new secret could not be stored", "beside the old one until", "mend that, and go run ./scripts/geminihook rotate\n"}},
+			[]string{"the new secret could not be stored", "beside the old one until", "fix that, then go run ./scripts/geminihook rotate\n"}},
 		{"store down, immediately", func(l *lab) { l.down(addVersion, 4) }, []string{"--immediately"}, 1,
 			[]string{"the new secret could not be stored", "a secret that nobody has", "rotate --immediately"}},
 		{"not disabled", func(l *lab) { l.down(disableVersion, 1) }, []string{"--immediately"}, 1,

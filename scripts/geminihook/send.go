@@ -8,12 +8,15 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
+// A sending is the flags of send.
+type sending struct {
+	signer
+	send.Options
+	bodyFile string
+}
+
 func newSend() *cobra.Command {
-	var (
-		from signer
-		o    send.Options
-		file string
-	)
+	s := new(sending)
 	cmd := &cobra.Command{
 		GroupID:    groupLocal,
 		Use:        "send",
@@ -34,37 +37,39 @@ variable ` + delivery.SecretVariable + `, never from the command line, which ps 
   geminihook send --url http://127.0.0.1:8081          the serve on another port
   GEMINIHOOK_SECRET=whsec_… geminihook send --url https://…/NAME`,
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if o.Count < 0 || o.Concurrency < 1 || o.FirstPause <= 0 {
-				return usagef("--count, --concurrency or --retry-pause is too small")
-			}
-			if err := exclusive(cmd.Flags(), "type", "body-file"); err != nil {
-				return err
-			}
-			in := new(input)
-			to, err := from.options(in)
-			if err != nil {
-				return err
-			}
-			if o.Body, err = in.read("--body-file", file); err != nil {
-				return err
-			}
-			target, err := delivery.Find(cmd.Context(), to)
-			if err != nil {
-				return err
-			}
-			return send.Run(cmd.Context(), target, o)
-		},
+		RunE: s.run,
 	}
-	from.add(cmd)
+	s.signer.add(cmd)
 	flags := cmd.Flags()
-	flags.StringVar(&o.Type, "type", "", "send events of this `TYPE` only, such as video.generated; any is possible")
-	flags.StringVar(&file, "body-file", "", "send the bytes of this `FILE` as the body; - is standard input")
-	flags.IntVar(&o.Count, "count", 0, "send `N` deliveries, the types in turn (default: one of each)")
-	flags.IntVar(&o.Concurrency, "concurrency", 1, "send up to `N` deliveries at a time")
-	flags.BoolVar(&o.Retry, "retry", false, "repeat each delivery until it is answered 2xx, with growing pauses, for up to 24 hours")
-	flags.DurationVar(&o.FirstPause, "retry-pause", send.FirstPause, "the first pause of --retry, a `DURATION` from which all others follow")
-	jsonFlag(flags, &o.JSON, "one for each attempt")
+	flags.StringVar(&s.Type, "type", "", "send events of this `TYPE` only, such as video.generated; any is possible")
+	flags.StringVar(&s.bodyFile, "body-file", "", "send the bytes of this `FILE` as the body; - is standard input")
+	flags.IntVar(&s.Count, "count", 0, "send `N` deliveries, the types in turn (default: one of each)")
+	flags.IntVar(&s.Concurrency, "concurrency", 1, "send up to `N` deliveries at a time")
+	flags.BoolVar(&s.Retry, "retry", false, "repeat each delivery until it is answered 2xx, with growing pauses, for up to 24 hours")
+	flags.DurationVar(&s.FirstPause, "retry-pause", send.FirstPause, "the first pause of --retry, a `DURATION` from which all others follow")
+	jsonFlag(flags, &s.JSON, "one for each attempt")
 	complete(cmd, "type", webhooktest.Types)
 	return cmd
+}
+
+func (s *sending) run(cmd *cobra.Command, _ []string) error {
+	if s.Count < 0 || s.Concurrency < 1 || s.FirstPause <= 0 {
+		return usagef("--count, --concurrency or --retry-pause is too small")
+	}
+	if err := exclusive(cmd.Flags(), "type", "body-file"); err != nil {
+		return err
+	}
+	in := new(input)
+	to, err := s.signer.options(in)
+	if err != nil {
+		return err
+	}
+	if s.Body, err = in.read("--body-file", s.bodyFile); err != nil {
+		return err
+	}
+	target, err := delivery.Find(cmd.Context(), to)
+	if err != nil {
+		return err
+	}
+	return send.Run(cmd.Context(), target, s.Options)
 }

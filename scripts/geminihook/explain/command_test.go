@@ -76,7 +76,7 @@ func TestCommand(t *testing.T) {
 		{[]string{jwks, "--secret-file", secretFile}, 1, "neither raw HTTP"},
 		{[]string{"/nonexistent", "--secret-file", secretFile}, 1, "FILE: open /nonexistent"},
 	} {
-		got := home.Run(t, "", append([]string{"explain"}, tt.args...)...)
+		got := home.Run(t, webhooktest.NewSecret(), append([]string{"explain"}, tt.args...)...)
 		got.Check(t, tt.status, tt.want)
 		if strings.Contains(got.Stdout+got.Stderr, strings.TrimPrefix(secret, "whsec_")) {
 			t.Errorf("%q: the output tells the secret", tt.args)

@@ -21,13 +21,13 @@ func (x *examination) scheme() bool {
 		return true
 	case x.dynamic() && v1:
 		x.find(finding{V1AtDynamic, "v1 is the signature of a project-level webhook, and a dynamic endpoint takes v1a or a token",
-			"point the project-level webhook at the static function's URL, or check with its secret here (-secret)"}, "scheme", "v1, at a dynamic endpoint")
+			"point the project-level webhook at the static function's URL, or check with its secret here (--secret-file)"}, "scheme", "v1, at a dynamic endpoint")
 	case v1a:
 		x.find(finding{V1aAtStatic, "v1a is the signature of a webhook that a request brought along (webhook_config), and a static endpoint takes v1",
-			"put the dynamic function's URL into the request, or check with the key set here (-jwks-url)"}, "scheme", "v1a, at a static endpoint")
+			"put the dynamic function's URL into the request, or check with the key set here (--jwks-url)"}, "scheme", "v1a, at a static endpoint")
 	case h.token():
 		x.find(finding{JWTAtStatic, "a JSON Web Token is for a dynamic endpoint, and a static one takes v1",
-			"put the dynamic function's URL into the request, or check with the key set here (-jwks-url)"}, "scheme", "a JSON Web Token, at a static endpoint")
+			"put the dynamic function's URL into the request, or check with the key set here (--jwks-url)"}, "scheme", "a JSON Web Token, at a static endpoint")
 	default:
 		x.find(finding{SignatureForm, "webhook-signature has no entry of the form v1,BASE64 or v1a,BASE64, and is no token",
 			"sign as Standard Webhooks says: the version, a comma, standard base64"}, "scheme", "none that is known")

@@ -108,7 +108,7 @@ func (l *listener) wait() int {
 	return l.cmd.ProcessState.ExitCode()
 }
 
-// What deliver sends to the running serve is shown, from all its topics, and when
+// What send sends to the running serve is shown, from all its topics, and when
 // serve ends, so does listen.
 func TestServe(t *testing.T) {
 	home := commandtest.NewHome(t)
@@ -340,7 +340,7 @@ func TestFaultsAreOneLine(t *testing.T) {
 
 func TestHelp(t *testing.T) {
 	got := commandtest.NewHome(t).Run(t, "", "listen", "--help")
-	for _, want := range []string{"--topic", "--subscription", "--peek", "--project", "--filter", "-json", "NO OTHER SUBSCRIBER"} {
+	for _, want := range []string{"--topic", "--subscription", "--peek", "--project", "--filter", "--json", "NO OTHER SUBSCRIBER"} {
 		if got.Status != 0 || got.Stderr != "" || !strings.Contains(got.Stdout, want) {
 			t.Errorf("status %d, no %s", got.Status, want)
 		}

@@ -22,7 +22,7 @@ import (
 const maxMessages = 64 << 20
 
 // emulatedProject is the project on an emulator where nobody says another: that of
-// serve -emulators.
+// serve --emulators.
 const emulatedProject = "geminihook-local"
 
 // A place is where Pub/Sub is.

@@ -96,7 +96,7 @@ func (p *patient) signingSecret(context.Context) (string, error) {
 	}
 	h, err := p.webhook()
 	if err != nil {
-		return "", errTodo("mend that first", "%s enabled; whether the webhook signs with it is not known", numbers(stored))
+		return "", errTodo("fix that first", "%s enabled; whether the webhook signs with it is not known", numbers(stored))
 	}
 	current, _ := split(h, stored)
 	if len(current) == 0 {
@@ -112,12 +112,12 @@ func (p *patient) rotation(context.Context) (string, error) {
 	}
 	h, err := p.webhook()
 	if err != nil {
-		return "", errTodo("mend that first", "the webhook is not known")
+		return "", errTodo("fix that first", "the webhook is not known")
 	}
 	current, old := split(h, stored)
 	switch {
 	case len(current) == 0:
-		return "", errTodo("mend that first", "the current secret is not stored")
+		return "", errTodo("fix that first", "the current secret is not stored")
 	case len(old) == 0:
 		return "none under way", nil
 	}

@@ -61,7 +61,7 @@ func (e *Errand) addToken(ctx context.Context, v *vault, old []version) ([]versi
 	}
 	fresh, err := v.store(ctx, rand.Text()) // 130 bits
 	if err != nil {
-		return nil, &failure{err, "the tokens are as they were", "mend that, and " + terminal.Command("dynamic-url")}
+		return nil, &failure{err, "the tokens are as they were", "fix that, then " + terminal.Command("dynamic-url")}
 	}
 	fmt.Fprintf(e.Err, "new token: %s of %s; the function knows it within a minute\n", fresh, v)
 	if len(old) > 0 && !e.Immediately {

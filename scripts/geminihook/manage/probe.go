@@ -58,7 +58,7 @@ func (p *patient) dynamic(ctx context.Context) (string, error) {
 	case err != nil:
 		return "", err
 	case len(tokens) == 0:
-		return "", errTodo("mend that first", "there is no token to call it with")
+		return "", errTodo("fix that first", "there is no token to call it with")
 	}
 	full := withToken(bare, tokens[0])
 	return knockAll(ctx,

@@ -65,7 +65,7 @@ func (k *keeper) create(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)
 	switch {
 	case refused(err):
-		return &failure{err, "nothing was registered", "mend that, and " + terminal.Command("register")}
+		return &failure{err, "nothing was registered", "fix that, then " + terminal.Command("register")}
 	case err != nil:
 		return k.afterLostReply(ctx, err)
 	}
@@ -110,7 +110,7 @@ func (k *keeper) withdraw(ctx context.Context, h *hook, why error) error {
 			next:  fmt.Sprintf("%s, which gives it a new secret, or %s", terminal.Command("register"), terminal.Command("delete --yes --id "+h.id)),
 		}
 	}
-	return &failure{why, fmt.Sprintf("webhook %s was deleted again", h.id), "mend that, and " + terminal.Command("register")}
+	return &failure{why, fmt.Sprintf("webhook %s was deleted again", h.id), "fix that, then " + terminal.Command("register")}
 }
 
 // adopt sees to it that the secret of a webhook that is there is stored. Where it

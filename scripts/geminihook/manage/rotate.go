@@ -85,13 +85,13 @@ func (k *keeper) renew(ctx context.Context, h *hook, behaviour webhooks.Revocati
 	secret, err := k.api.rotate(ctx, h.id, behaviour)
 	switch {
 	case refused(err):
-		return version{}, &failure{err, "nothing was changed", "mend that, and " + again}
+		return version{}, &failure{err, "nothing was changed", "fix that, then " + again}
 	case err != nil:
 		return version{}, &failure{err, "it may not have happened; if it has, " + state, again}
 	}
 	fresh, err := k.store(ctx, secret)
 	if err != nil {
-		return version{}, &failure{fmt.Errorf("the new secret could not be stored: %w", err), state, "mend that, and " + again}
+		return version{}, &failure{fmt.Errorf("the new secret could not be stored: %w", err), state, "fix that, then " + again}
 	}
 	return fresh, nil
 }

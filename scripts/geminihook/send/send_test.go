@@ -193,6 +193,7 @@ func TestFaultsAreOneLine(t *testing.T) {
 		{"send --url http://127.0.0.1:1 --scheme v1a --secret-file -", fault, "v1a needs a private key"},
 		{"send --url http://127.0.0.1:1 --secret-file send_test.go", fault, "signing secret: not a signing secret"},
 		{"send --url http://127.0.0.1:1 --secret-file /nonexistent", fault, "--secret-file: open /nonexistent"},
+		{"send --secret-file /dev/null", fault, "--secret-file: /dev/null is empty"},
 		{"send --url http://127.0.0.1:1 --key-file send_test.go", fault, "private key: not in PEM"},
 		{"send --body-file /nonexistent", fault, "--body-file: open /nonexistent"},
 		{"send --body-file - --secret-file -", usage, "cannot both be standard input"},

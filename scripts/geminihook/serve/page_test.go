@@ -119,7 +119,7 @@ func TestChecksAgree(t *testing.T) {
 	home := commandtest.NewHome(t)
 	s := home.Serve(t)
 	if got := home.Run(t, "", "hostile"); got.Status != 0 {
-		t.Fatalf("deliver: %s%s", got.Stdout, got.Stderr)
+		t.Fatalf("hostile: %s%s", got.Stdout, got.Stderr)
 	}
 	seen, failed := 0, 0
 	for id := 1; ; id++ {
@@ -139,7 +139,7 @@ func TestChecksAgree(t *testing.T) {
 		checkHides(t, s, shown)
 	}
 	if seen < 200 || failed < 100 {
-		t.Errorf("%d deliveries seen, %d of them refused: not what deliver sent", seen, failed)
+		t.Errorf("%d deliveries seen, %d of them refused: not what hostile sent", seen, failed)
 	}
 }
 

@@ -106,7 +106,7 @@ func TestProcessGroups(t *testing.T) {
 }
 
 // A function sees what Terraform would set for it, and of the developer's shell what it
-// takes to reach -jwks-url.
+// takes to reach --jwks-url.
 func TestEnvironmentIsItsOwn(t *testing.T) {
 	home := commandtest.NewHome(t)
 	home.Env = []string{"NO_PROXY=example.com", "OTHER=nonsense"}

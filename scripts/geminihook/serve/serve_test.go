@@ -107,7 +107,7 @@ func TestPublishesByteForByteOnce(t *testing.T) {
 	checkLog(t, stderr, 2*len(wantTopics))
 }
 
-// An empty body is published, and in -json is the base64 of nothing.
+// An empty body is published, and in --json is the base64 of nothing.
 func TestEmptyBody(t *testing.T) {
 	s := commandtest.NewHome(t).StartServe(t, "--json")
 	out := bufio.NewScanner(s.Stdout())
@@ -345,7 +345,7 @@ func TestFaultsAreOneLine(t *testing.T) {
 			if !slices.Contains(args, "--addr") {
 				args = append([]string{"--addr", "127.0.0.1:0"}, args...)
 			}
-			got := tt.home.Run(t, "", append([]string{"serve"}, args...)...)
+			got := tt.home.Run(t, webhooktest.NewSecret(), append([]string{"serve"}, args...)...)
 			lines := strings.Split(strings.TrimSuffix(got.Stderr, "\n"), "\n")
 			last := lines[len(lines)-1]
 			if got.Status != tt.status || got.Stdout != "" || !strings.HasPrefix(last, "geminihook: ") || !strings.Contains(last, tt.want) {

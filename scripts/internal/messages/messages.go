@@ -62,7 +62,7 @@ func Parts(m *pubsubpb.PubsubMessage) (attributes map[string]string, data []byte
 	return attributes, data
 }
 
-// Line is an event of -json: texts, times and bytes, which always marshal.
+// Line is an event of --json: texts, times and bytes, which always marshal.
 func Line(event any) string {
 	var line strings.Builder
 	enc := json.NewEncoder(&line)
