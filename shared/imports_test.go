@@ -229,6 +229,38 @@ func TestRulesRefuse(t *testing.T) {
 	}
 }
 
+// TestClients checks that every Google client that is not a test's has the options of
+// package dial. Receivers of the bench are other people's code.
+func TestClients(t *testing.T) {
+	client := regexp.MustCompile(`\b(firestore|pubsub|secretmanager)\.New\w*Client\w*\(`)
+	found := 0
+	for _, root := range []string{"../shared", "../functions", "../scripts"} {
+		err := filepath.WalkDir(root, func(file string, d fs.DirEntry, err error) error {
+			switch {
+			case err != nil:
+				return err
+			case d.IsDir() && (strings.HasSuffix(file, "test") || d.Name() == "receivers"):
+				return fs.SkipDir
+			case d.IsDir() || !strings.HasSuffix(file, ".go") || strings.HasSuffix(file, "_test.go"):
+				return nil
+			}
+			text, err := os.ReadFile(file)
+			if client.Match(text) {
+				if found++; !strings.Contains(string(text), "dial.Options()") {
+					t.Errorf("%s opens a client without dial.Options()", file)
+				}
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if found == 0 {
+		t.Error("found no client at all")
+	}
+}
+
 func TestGoMod(t *testing.T) {
 	text, err := os.ReadFile("../go.mod")
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/geminihook/geminihook/scripts/internal/running"
 	"github.com/geminihook/geminihook/scripts/serve/inspector"
+	"github.com/geminihook/geminihook/shared/dial"
 	"github.com/geminihook/geminihook/shared/jwks"
 	"github.com/geminihook/geminihook/shared/webhook"
 )
@@ -22,7 +23,7 @@ const collection = "deliveries"
 // functions do. The environment is to be the functions' already: Firestore's client
 // goes where it says.
 func inspect(ctx context.Context, o *options, p *parts, me *running.Serve, deliveries *inspector.Deliveries) (*inspector.Inspector, error) {
-	client, err := firestore.NewClient(ctx, project)
+	client, err := firestore.NewClient(ctx, project, dial.Options()...)
 	if err != nil {
 		return nil, err
 	}
