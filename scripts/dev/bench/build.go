@@ -32,7 +32,7 @@ func build(ctx context.Context, dir string) error {
 	if err := goBuild(ctx, "-o", dir+"/", here+"/"+this, here+"/"+floor, here+"/"+empty); err != nil {
 		return err
 	}
-	path := filepath.Join(strings.TrimSpace(string(root)), "scripts", "bench", "receivers", textbook)
+	path := filepath.Join(strings.TrimSpace(string(root)), "scripts", "dev", "bench", "receivers", textbook)
 	if err := goBuild(ctx, "-C", path, "-o", filepath.Join(dir, textbook)); err != nil {
 		return err
 	}
