@@ -43,8 +43,8 @@ type rule struct {
 var rules = []rule{
 	{"shared/webhook", []string{jwx},
 		"it is the centre: what a delivery is, and whether it is genuine, depends on no product and on nothing of ours"},
-	{"shared/webhook/webhooktest", []string{jwx, uuid},
-		"it stands where Google stands: the sender knows nothing of ours"},
+	{"shared/webhook/webhooktest", []string{"shared/webhook", jwx, uuid},
+		"it stands where Google stands: all that the sender has in common with us is how a delivery is signed"},
 	{"shared/refresh", nil,
 		"it is one rule for values of any kind from any source"},
 	{"shared/jwks", []string{"shared/refresh", "shared/webhook", jwx},
