@@ -16,8 +16,8 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/geminihook/geminihook/functions/functiontest"
-	"github.com/geminihook/geminihook/shared/geminitest"
 	"github.com/geminihook/geminihook/shared/gcptest"
+	"github.com/geminihook/geminihook/shared/geminitest"
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
