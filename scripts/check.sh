@@ -5,6 +5,7 @@
 #                                 Pub/Sub (REQUIRE_EMULATORS=1: fail without)
 #   terraform                     the configuration (REQUIRE_TERRAFORM=1: likewise)
 #   chromium                      serve's page in a browser (REQUIRE_BROWSER=1: likewise)
+#   golangci-lint 2               .golangci.yml (REQUIRE_GOLANGCI_LINT=1: likewise)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -26,6 +27,18 @@ go vet ./...
 step staticcheck
 staticcheck=$(go tool -n -modfile=scripts/dev/tools.mod staticcheck)
 "$staticcheck" ./...
+
+# Not a tool of tools.mod: building it takes longer than all tests.
+step golangci-lint
+if command -v golangci-lint >/dev/null; then
+	golangci-lint run ./...
+	(cd examples && golangci-lint run ./...)
+elif [ "${REQUIRE_GOLANGCI_LINT:-}" = 1 ]; then
+	echo "golangci-lint is not installed (https://golangci-lint.run/docs/welcome/install/)"
+	exit 1
+else
+	echo "skipped: golangci-lint is not installed"
+fi
 
 # The examples are a module of their own: what they import is not to be deployed.
 step examples

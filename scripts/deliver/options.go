@@ -119,7 +119,7 @@ func (o *options) complete(flags *flag.FlagSet) (err error) {
 	}
 	if err == nil && o.secretFile != "" {
 		var text []byte
-		text, err = readFile("-secret-file", o.secretFile)
+		text, err = readSecret(o.secretFile)
 		o.secret = strings.TrimSpace(string(text))
 	}
 	return err
@@ -148,6 +148,18 @@ func (o *options) together(flags *flag.FlagSet) (err error) {
 		err = errors.New("-explain and -secret-file cannot both be standard input")
 	}
 	return err
+}
+
+// readSecret reads the file of -secret-file. A terminal does not show what is typed.
+func readSecret(file string) ([]byte, error) {
+	if file != "-" {
+		return readFile("-secret-file", file)
+	}
+	text, err := command.ReadSecret(os.Stdin, "Signing secret: ")
+	if err != nil {
+		return nil, fmt.Errorf("-secret-file: %w", err)
+	}
+	return text, nil
 }
 
 func readFile(name, file string) ([]byte, error) {

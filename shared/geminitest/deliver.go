@@ -27,6 +27,7 @@ const (
 // while a rotation lasts is not known: a receiver must do with any of these.
 type Signing int
 
+// The choices of secrets.
 const (
 	All Signing = iota // as Standard Webhooks asks
 	Newest

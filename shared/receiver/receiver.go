@@ -23,11 +23,14 @@ const (
 	// Webhooks recommends less than 20 kB.
 	maxBody = 1 << 20
 
-	// The platform leaves a request ten seconds between SIGTERM and SIGKILL. All of
-	// its time lies within: this much for the body and the keys, this much for claim
-	// and publish, and the two seconds that the ledger has for its mark.
+	// DefaultArriveTimeout bounds reading the body and verifying it, which may wait for
+	// keys or secrets. The platform leaves a request ten seconds between SIGTERM and
+	// SIGKILL: this bound, the next one and the two seconds that the ledger has for its
+	// mark are less than that together.
 	DefaultArriveTimeout = 2500 * time.Millisecond
-	DefaultTakeTimeout   = 5 * time.Second
+
+	// DefaultTakeTimeout bounds claim and publish.
+	DefaultTakeTimeout = 5 * time.Second
 
 	// DefaultLimit is how many requests are served at a time: as many as the platform
 	// sends to one instance. Whoever sends more, where no platform is in between, would

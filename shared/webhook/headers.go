@@ -155,8 +155,8 @@ func signatures(list string, version Scheme, most int) ([]string, error) {
 }
 
 // content appends what v1 and v1a sign in front of the body.
-func (p *headers) content(to []byte) []byte {
-	return appendContent(to, p.id, p.timestamp)
+func (h *headers) content(to []byte) []byte {
+	return appendContent(to, h.id, h.timestamp)
 }
 
 func appendContent(to []byte, id, timestamp string) []byte {

@@ -21,6 +21,7 @@ import (
 // A Scheme is the way in which a delivery proved itself.
 type Scheme string
 
+// The schemes.
 const (
 	V1  Scheme = "v1"  // HMAC-SHA256 with a secret of this webhook
 	V1a Scheme = "v1a" // Ed25519 with one of Google's keys

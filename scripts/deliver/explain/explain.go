@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -19,6 +20,8 @@ import (
 // A Cause is why a request is refused.
 type Cause string
 
+// The causes, by the part of the request that shows them: headers and method, the kind
+// of signature, the secret or the body, the token.
 const (
 	HeaderMissing    Cause = "header-missing"
 	HeaderRenamed    Cause = "header-renamed"
@@ -77,6 +80,7 @@ type Check struct {
 // A Mark is how a check ended.
 type Mark string
 
+// The marks.
 const (
 	Pass Mark = "pass"
 	Fail Mark = "fail"
@@ -138,7 +142,7 @@ func (x *examination) request() {
 	switch {
 	case where == "":
 		return
-	case x.capture.Method != "" && x.capture.Method != "POST":
+	case x.capture.Method != "" && x.capture.Method != http.MethodPost:
 		x.find(finding{Method, "deliveries are POST requests", "post it"}, "request", "%s: not a POST", printable(where))
 	default:
 		x.say(Pass, "request", "%s", printable(where))

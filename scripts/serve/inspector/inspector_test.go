@@ -311,7 +311,7 @@ func TestGuard(t *testing.T) {
 		{"", "192.0.2.1:8080", true}, {"", "rebound.example.com", false}, {"0.0.0.0", "127.0.0.1", true},
 		{"box.lan", "box.lan:8080", true}, {"box.lan", "rebound.example.com", false}, {"::1", "192.0.2.1", false},
 	} {
-		r := httptest.NewRequest("GET", "/", nil)
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Host = tt.host
 		if got := (&Inspector{Host: tt.listen}).allowed(r); got != tt.want {
 			t.Errorf("on %q, asked as %s: %v, want %v", tt.listen, tt.host, got, tt.want)
