@@ -40,7 +40,7 @@ type settings struct {
 	retention     time.Duration
 	keysURL       string
 	audiences     []string
-	eventRequired bool
+	withoutEvent  bool
 	tokenRequired bool
 	tokenSecret   string
 }
@@ -51,14 +51,14 @@ func readSettings() (s settings, err error) {
 	s.project = e.Project("GOOGLE_CLOUD_PROJECT")
 	s.database = env.Parse(&e, "FIRESTORE_DATABASE", dedup.ParseDatabase)
 	s.collection = env.Parse(&e, "FIRESTORE_COLLECTION", dedup.ParseCollection)
-	s.routes = env.Parse(&e, "TOPICS", publish.RoutesIn(s.project))
+	s.routes = env.Parse(&e, "ROUTES", publish.RoutesIn(s.project))
 	s.tolerance = e.Duration("TIMESTAMP_TOLERANCE", webhook.DefaultTolerance, time.Minute, time.Hour)
 	s.retention = e.Duration("RECORD_RETENTION", dedup.DefaultRetention, webhook.RetriedFor+s.tolerance, 365*24*time.Hour)
 	s.keysURL = env.Parse(&e, "JWKS_URL", func(url string) (string, error) { return jwks.ParseURL(cmp.Or(url, jwks.GoogleURL)) })
-	s.audiences = e.List("JWT_AUDIENCE")
-	s.eventRequired = e.Bool("JWT_EVENT_REQUIRED", false)
+	s.audiences = e.List("JWT_AUDIENCES")
+	s.withoutEvent = e.Bool("JWT_WITHOUT_EVENT", true)
 	if s.tokenRequired = e.Bool("URL_TOKEN_REQUIRED", true); s.tokenRequired {
-		s.tokenSecret = env.Parse(&e, "URL_TOKEN_SECRET", secret.NameIn(s.project))
+		s.tokenSecret = env.Parse(&e, "URL_TOKEN_SECRET_NAME", secret.NameIn(s.project))
 	}
 	return s, e.Err()
 }
@@ -89,10 +89,10 @@ func build(ctx context.Context) (f *instance.Function, err error) {
 	r := &receiver.Receiver{
 		Endpoint: webhook.DynamicEndpoint,
 		Verifier: &webhook.Dynamic{
-			Keys:       keys,
-			Audiences:  s.audiences,
-			UnboundJWT: s.tokenRequired && !s.eventRequired,
-			Tolerance:  s.tolerance,
+			Keys:            keys,
+			Audiences:       s.audiences,
+			JWTWithoutEvent: s.tokenRequired && s.withoutEvent,
+			Tolerance:       s.tolerance,
 		},
 		Ledger:    ledger,
 		Publisher: publisher,

@@ -45,10 +45,10 @@ func readSettings() (s settings, err error) {
 	s.project = e.Project("GOOGLE_CLOUD_PROJECT")
 	s.database = env.Parse(&e, "FIRESTORE_DATABASE", dedup.ParseDatabase)
 	s.collection = env.Parse(&e, "FIRESTORE_COLLECTION", dedup.ParseCollection)
-	s.routes = env.Parse(&e, "TOPICS", publish.RoutesIn(s.project))
+	s.routes = env.Parse(&e, "ROUTES", publish.RoutesIn(s.project))
 	s.tolerance = e.Duration("TIMESTAMP_TOLERANCE", webhook.DefaultTolerance, time.Minute, time.Hour)
 	s.retention = e.Duration("RECORD_RETENTION", dedup.DefaultRetention, webhook.RetriedFor+s.tolerance, 365*24*time.Hour)
-	s.signingSecret = env.Parse(&e, "SIGNING_SECRET", secret.NameIn(s.project))
+	s.signingSecret = env.Parse(&e, "SIGNING_SECRET_NAME", secret.NameIn(s.project))
 	return s, e.Err()
 }
 
