@@ -347,7 +347,7 @@ func FuzzSettings(f *testing.F) {
 			}
 			t.Setenv(names[i], value)
 		}
-		s, err := readSettings()
+		s, err := readOptions()
 		if err != nil {
 			for line := range strings.Lines(err.Error()) {
 				if name, _, _ := strings.Cut(line, ": "); !slices.Contains(names, name) {
@@ -356,11 +356,11 @@ func FuzzSettings(f *testing.F) {
 			}
 			return
 		}
-		if s.project == "" || s.routes["*"] == "" || s.keysURL == "" {
+		if s.Project == "" || s.Routes["*"] == "" || s.keysURL == nil {
 			t.Errorf("%+v", s)
 		}
-		if s.tolerance < time.Minute || s.tolerance > time.Hour || s.retention < 24*time.Hour+s.tolerance {
-			t.Errorf("a tolerance of %v and a retention of %v", s.tolerance, s.retention)
+		if s.Tolerance < time.Minute || s.Tolerance > time.Hour || s.Retention < 24*time.Hour+s.Tolerance {
+			t.Errorf("a tolerance of %v and a retention of %v", s.Tolerance, s.Retention)
 		}
 		if said, err := strconv.ParseBool(strings.TrimSpace(required)); s.tokenRequired != (err != nil || said) {
 			t.Errorf("%q: a token is required: %v", required, s.tokenRequired)

@@ -420,9 +420,10 @@ func TestSettings(t *testing.T) {
 // A function that cannot be built leaves nothing behind, whichever step fails.
 func TestFailedBuildLeavesNothing(t *testing.T) {
 	for variable, value := range map[string]string{
-		"FIRESTORE_COLLECTION": "deliveries/static",
-		"FIRESTORE_DATABASE":   "a/b",
-		"PUBSUB_EMULATOR_HOST": "%zz",
+		"FIRESTORE_COLLECTION":         "deliveries/static",
+		"FIRESTORE_DATABASE":           "a/b",
+		"PUBSUB_EMULATOR_HOST":         "%zz",
+		"SECRET_MANAGER_EMULATOR_HOST": "192.0.2.1:1",
 	} {
 		t.Run(variable, func(t *testing.T) {
 			functiontest.Embedded(t)

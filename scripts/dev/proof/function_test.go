@@ -130,10 +130,11 @@ func buildDynamic(ctx context.Context) (*instance.Function, error) {
 	if err != nil {
 		return nil, err
 	}
-	keys, err := jwks.Open(os.Getenv("JWKS_URL"), log)
+	keysURL, err := jwks.ParseURL(os.Getenv("JWKS_URL"))
 	if err != nil {
 		return nil, err
 	}
+	keys := jwks.Open(keysURL, log)
 	return build(ctx, &receiver.Receiver{
 		Endpoint: webhook.DynamicEndpoint,
 		Gate:     &webhook.Token{Tokens: tokens},
