@@ -21,7 +21,7 @@ import (
 )
 
 const (
-	batches = "projects/my-project/topics/gemini-batch"
+	batches = "projects/my-project/topics/geminihook-batch"
 	all     = "projects/my-project/topics/all"
 )
 

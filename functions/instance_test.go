@@ -51,8 +51,8 @@ func setSecrets(t *testing.T, p *functiontest.Project) string {
 	secret := webhooktest.NewSecret()
 	p.AddSecret(t, "signing", secret)
 	p.AddSecret(t, "token", urlToken)
-	t.Setenv("SIGNING_SECRET", "signing")
-	t.Setenv("URL_TOKEN_SECRET", "token")
+	t.Setenv("SIGNING_SECRET_NAME", "signing")
+	t.Setenv("URL_TOKEN_SECRET_NAME", "token")
 	return secret
 }
 

@@ -59,7 +59,8 @@ var rules = []rule{
 		"it is the one place that speaks to Pub/Sub, and to Pub/Sub alone"},
 	{"shared/receiver", []string{"shared/webhook"},
 		"it declares what it needs as interfaces: neither their products nor their packages are its business"},
-	{"shared/env", nil, "settings are texts"},
+	{"shared/settings", []string{"shared/dedup", "shared/publish", "shared/webhook"},
+		"it reads and opens what all functions share, and nothing that one of them has for itself"},
 	{"shared/cloudlog", nil, "every package may log, so it must cost none of them anything"},
 	{"shared/instance", []string{framework},
 		"the life of an instance is the same whatever it serves"},
@@ -81,8 +82,8 @@ var rules = []rule{
 
 // wiring is what both functions put together.
 func wiring(more ...string) []string {
-	return append(more, framework, "shared/cloudlog", "shared/dedup", "shared/env", "shared/instance",
-		"shared/publish", "shared/receiver", "shared/secret", "shared/webhook")
+	return append(more, framework, "shared/cloudlog", "shared/instance", "shared/receiver",
+		"shared/secret", "shared/settings", "shared/webhook")
 }
 
 // bans hold where rules allow anything: who else may not import a path, and why.
@@ -207,7 +208,8 @@ func TestRulesRefuse(t *testing.T) {
 		{"shared/publish", "cloud.google.com/go/pubsub"},
 		{"shared/receiver", "shared/publish"},
 		{"shared/receiver", "cloud.google.com/go/firestore"},
-		{"shared/env", "shared/webhook"},
+		{"shared/settings", "shared/jwks"},
+		{"functions/static", "shared/dedup"},
 		{"shared/cloudlog", "google.golang.org/grpc"},
 		{"shared/instance", "shared/receiver"},
 		{"functions/static", "functions/dynamic"},

@@ -76,10 +76,10 @@ func (o *options) receiver(ctx context.Context) (to explain.Receiver, err error)
 }
 
 // keySet returns the keys at a URL, those that the functions would take.
-func keySet(ctx context.Context, name, url string) (keys []webhook.PublicKey, err error) {
-	set, err := jwks.Open(url, slog.New(slog.DiscardHandler))
+func keySet(ctx context.Context, name, text string) (keys []webhook.PublicKey, err error) {
+	url, err := jwks.ParseURL(text)
 	if err == nil {
-		_, err = set.Find(ctx, func(k webhook.PublicKey) bool {
+		_, err = jwks.Open(url, slog.New(slog.DiscardHandler)).Find(ctx, func(k webhook.PublicKey) bool {
 			keys = append(keys, k)
 			return false
 		})

@@ -35,8 +35,8 @@ all topics are listened to unless -topic says which.
 
 Examples:
   go run ./scripts/listen                                 all that the running serve publishes
-  go run ./scripts/listen -topic gemini-batch -filter 'attributes.ce-type = "batch.failed"'
-  go run ./scripts/listen -project my-project -topic gemini-batch -topic gemini-other
+  go run ./scripts/listen -topic geminihook-batch -filter 'attributes.ce-type = "batch.failed"'
+  go run ./scripts/listen -project my-project -topic geminihook-batch -topic geminihook-other
   go run ./scripts/listen -project my-project -subscription my-worker -peek
   go run ./scripts/listen -json | jq -r 'select(.data).data | @base64d'
 `

@@ -9,11 +9,11 @@ func (p *parts) settings(audience string) map[string]string {
 		"FIRESTORE_EMULATOR_HOST":      p.firestore,
 		"PUBSUB_EMULATOR_HOST":         p.pubsub,
 		"SECRET_MANAGER_EMULATOR_HOST": p.secretManager,
-		"TOPICS":                       topics,
-		"SIGNING_SECRET":               signingSecret,
-		"URL_TOKEN_SECRET":             urlTokenSecret,
+		"ROUTES":                       routes,
+		"SIGNING_SECRET_NAME":          signingSecret,
+		"URL_TOKEN_SECRET_NAME":        urlTokenSecret,
 		"JWKS_URL":                     p.jwksURL,
-		"JWT_AUDIENCE":                 audience,
+		"JWT_AUDIENCES":                audience,
 	}
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"net"
 	"strings"
@@ -54,11 +53,11 @@ func newChecks(o *options, jwksURL string, audiences []string) (c *inspector.Che
 	if c.Tokens, err = inspector.Versions("URL token", o.tokens, webhook.ParseURLToken); err != nil {
 		return nil, err
 	}
-	keys, err := jwks.Open(jwksURL, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	url, err := jwks.ParseURL(jwksURL)
 	if err != nil {
 		return nil, err
 	}
-	c.Dynamic = inspector.PublicKeys(keys)
+	c.Dynamic = inspector.PublicKeys(jwks.Open(url, slog.New(slog.DiscardHandler)))
 	return c, nil
 }
 

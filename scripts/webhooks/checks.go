@@ -178,7 +178,7 @@ func (p *patient) topics(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	routes, err := publish.RoutesIn(p.values["project"])(p.values["topics"])
+	routes, err := publish.RoutesIn(p.values["project"])(p.values["routes"])
 	if err != nil {
 		return "", err
 	}

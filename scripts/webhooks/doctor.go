@@ -34,7 +34,7 @@ Examples:
   go run ./scripts/webhooks doctor -api-key-secret gemini-api-key
 `,
 	values: []string{
-		"project", "static_url", "dynamic_url", "signing_secret", "url_token_secret", "url_token_required", "topics",
+		"project", "static_url", "dynamic_url", "signing_secret_name", "url_token_secret_name", "url_token_required", "routes",
 		"subscriptions", "dead_letter_subscription", "firestore_database", "firestore_collection", "services",
 	},
 	gemini: true,
@@ -129,8 +129,8 @@ func (e *errand) patient(ctx context.Context) *patient {
 			}
 			return e.find(ctx, api)
 		}),
-		signing: once(ctx, e.enabledVersions("signing_secret")),
-		tokens:  once(ctx, e.enabledVersions("url_token_secret")),
+		signing: once(ctx, e.enabledVersions("signing_secret_name")),
+		tokens:  once(ctx, e.enabledVersions("url_token_secret_name")),
 	}
 }
 

@@ -37,7 +37,7 @@ Examples:
   go run ./scripts/webhooks dynamic-url -finish
   go run ./scripts/webhooks dynamic-url -rotate -immediately
 `,
-	values: []string{"project", "dynamic_url", "url_token_secret", "url_token_required"},
+	values: []string{"project", "dynamic_url", "url_token_secret_name", "url_token_required"},
 	flags: func(flags *flag.FlagSet, o *options) {
 		flags.BoolVar(&o.rotate, "rotate", false, "make a new token")
 		flags.BoolVar(&o.finish, "finish", false, "disable the old tokens, once no job carries them")
@@ -55,7 +55,7 @@ func (e *errand) dynamicURL(ctx context.Context) error {
 	if e.finish && e.options.rotate {
 		return errors.New("-finish is for later: a new token has jobs to come, the old one jobs under way")
 	}
-	v, err := e.vault(ctx, e.values["url_token_secret"])
+	v, err := e.vault(ctx, e.values["url_token_secret_name"])
 	if err != nil {
 		return err
 	}

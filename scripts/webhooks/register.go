@@ -34,7 +34,7 @@ Examples:
   go run ./scripts/webhooks register -events batch.succeeded,batch.failed
   go run ./scripts/webhooks register -api-key-secret gemini-api-key
 `,
-	values: []string{"project", "static_url", "signing_secret"},
+	values: []string{"project", "static_url", "signing_secret_name"},
 	gemini: true,
 	flags: func(flags *flag.FlagSet, o *options) {
 		flags.StringVar(&o.events, "events", subscribable, "subscribe to these `EVENTS`")
@@ -69,7 +69,7 @@ type keeper struct {
 }
 
 func (e *errand) keeper(ctx context.Context) (*keeper, error) {
-	v, err := e.vault(ctx, e.values["signing_secret"])
+	v, err := e.vault(ctx, e.values["signing_secret_name"])
 	if err != nil {
 		return nil, err
 	}

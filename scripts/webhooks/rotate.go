@@ -34,7 +34,7 @@ Examples:
   go run ./scripts/webhooks rotate -finish
   go run ./scripts/webhooks rotate -immediately
 `,
-	values: []string{"project", "static_url", "signing_secret"},
+	values: []string{"project", "static_url", "signing_secret_name"},
 	gemini: true,
 	flags: func(flags *flag.FlagSet, o *options) {
 		flags.BoolVar(&o.finish, "finish", false, "disable the old versions, once the overlap is over")

@@ -32,9 +32,9 @@ type Dynamic struct {
 	// without their queries. While there are none every token is refused.
 	Audiences []string
 
-	// UnboundJWT takes tokens whose claims carry no event. Nothing in such a token
+	// JWTWithoutEvent takes tokens whose claims carry no event. Nothing in such a token
 	// binds the body, so set it only where a URL token is required.
-	UnboundJWT bool
+	JWTWithoutEvent bool
 
 	// Tolerance is how far a timestamp may be from now; zero means
 	// DefaultTolerance.

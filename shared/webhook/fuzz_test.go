@@ -197,7 +197,7 @@ func FuzzJWT(f *testing.F) {
 			Audiences: []string{"a"},
 		}
 		for _, unbound := range []bool{false, true} {
-			dynamic.UnboundJWT = unbound
+			dynamic.JWTWithoutEvent = unbound
 			d, err := dynamic.Verify(t.Context(), webhooktest.Header(someID, now, genuine), body)
 			if err == nil {
 				checkTaken(t, d, header, payload, unbound)
@@ -332,7 +332,7 @@ func FuzzHeaders(f *testing.F) {
 	static := &webhook.Static{Keys: ring[webhook.SigningKey]{signingKey(f, secretA)}}
 	dynamic := &webhook.Dynamic{Keys: ring[webhook.PublicKey]{
 		{Key: edKey.Public().(ed25519.PublicKey)}, publicKey("", ecKey()),
-	}, Audiences: []string{audience}, UnboundJWT: true}
+	}, Audiences: []string{audience}, JWTWithoutEvent: true}
 	f.Fuzz(func(t *testing.T, id, timestamp, signature string, body []byte) {
 		h := http.Header{"Webhook-Id": {id}, "Webhook-Timestamp": {timestamp}, "Webhook-Signature": {signature}}
 		for _, v := range []verifier{static, dynamic} {

@@ -45,7 +45,7 @@ func (d *Dynamic) verifyJWT(ctx context.Context, h *headers, body []byte) error 
 	if err := claims.checkTime(time.Now(), d.Tolerance); err != nil {
 		return err
 	}
-	return claims.checkEvent(body, d.UnboundJWT)
+	return claims.checkEvent(body, d.JWTWithoutEvent)
 }
 
 // tokenEncoding takes only the one form that a signer writes.

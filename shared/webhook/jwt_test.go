@@ -472,7 +472,7 @@ func TestJWTEvent(t *testing.T) {
 			d.body = []byte(text)
 		}
 	}
-	unbound := func(d *tokenDelivery) { d.verifier.UnboundJWT = true }
+	unbound := func(d *tokenDelivery) { d.verifier.JWTWithoutEvent = true }
 	none := without("type", "data")
 	const data = `"data":{"id":"1"}`
 	rows := []tokenRow{

@@ -260,7 +260,7 @@ func (x *examination) verify(h map[string][]string, tolerance time.Duration) (r 
 
 func (x *examination) verifyBody(h map[string][]string, body []byte, tolerance time.Duration) (r result) {
 	if x.dynamic() {
-		v := webhook.Dynamic{Keys: keyring[webhook.PublicKey]{x.to.Keys, &r.asked, &r.key}, Audiences: x.to.Audiences, UnboundJWT: true, Tolerance: tolerance}
+		v := webhook.Dynamic{Keys: keyring[webhook.PublicKey]{x.to.Keys, &r.asked, &r.key}, Audiences: x.to.Audiences, JWTWithoutEvent: true, Tolerance: tolerance}
 		_, r.err = v.Verify(context.Background(), h, body)
 		return r
 	}

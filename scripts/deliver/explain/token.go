@@ -71,9 +71,9 @@ func (x *examination) kid(id string) string {
 // verifier's, whatever the time.
 func (x *examination) claims(t token, err error) {
 	if errors.Is(err, webhook.ErrAudience) {
-		f := finding{Audience, "the token is for another audience: " + t.audience(), "say the right one (-audience; JWT_AUDIENCE of the function), if it is yours"}
+		f := finding{Audience, "the token is for another audience: " + t.audience(), "say the right one (-audience; JWT_AUDIENCES of the function), if it is yours"}
 		if len(x.to.Audiences) == 0 {
-			f.why, f.do = "no audience is configured, so every token is refused; this one is for "+t.audience(), "say -audience, what JWT_AUDIENCE of the function is"
+			f.why, f.do = "no audience is configured, so every token is refused; this one is for "+t.audience(), "say -audience, what JWT_AUDIENCES of the function is"
 		}
 		x.find(f, "aud", "%s", t.audience())
 		return

@@ -52,20 +52,20 @@ func (b *bench) newProject(ctx context.Context, between between) (p *project, er
 	p = &project{Where: calls.Where{
 		Project:    fmt.Sprintf("bench-%.12s", strings.ToLower(rand.Text())),
 		Collection: "deliveries",
-		Topic:      "gemini-webhooks",
+		Topic:      "geminihook-other",
 	}}
 	defer func() {
 		if err != nil {
 			p.close()
 		}
 	}()
-	const secretID = "gemini-webhook-secret"
+	const secretID = "geminihook-signing-secret"
 	p.env = []string{
 		"GOOGLE_CLOUD_PROJECT=" + p.Project,
 		"FIRESTORE_COLLECTION=" + p.Collection,
 		"TOPIC=" + p.Topic,
-		"TOPICS=*=" + p.Topic,
-		"SIGNING_SECRET=" + secretID,
+		"ROUTES=*=" + p.Topic,
+		"SIGNING_SECRET_NAME=" + secretID,
 		"WEBHOOK_SECRET=" + b.sender.secret,
 	}
 	p.firestore, err = p.open("FIRESTORE_EMULATOR_HOST", between, func() (string, func(), error) { return emulator.Firestore(ctx) })

@@ -91,7 +91,7 @@ func newCell(t *testing.T, m *machine, what plan, p *functiontest.Project) *cell
 		what.times = what.times.slower(m.slowness)
 		p.Env = environment(p, what.times)
 	} else {
-		p.Env = append(p.Env, "SIGNING_SECRET="+signingSecret)
+		p.Env = append(p.Env, "SIGNING_SECRET_NAME="+signingSecret)
 	}
 	return &cell{
 		plan: what, t: t, machine: m, project: p,

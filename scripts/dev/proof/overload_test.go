@@ -103,7 +103,7 @@ type load struct {
 // newLoad deploys a function as it is, in an embedded project.
 func newLoad(t *testing.T, function string) (*load, *functiontest.Project) {
 	p := functiontest.NewEmbedded(t)
-	env := append(p.Env, "SIGNING_SECRET="+signingSecret, "URL_TOKEN_SECRET="+tokenSecret)
+	env := append(p.Env, "SIGNING_SECRET_NAME="+signingSecret, "URL_TOKEN_SECRET_NAME="+tokenSecret)
 	l := &load{
 		t: t, sign: newSigner(t, p, function),
 		client:   newClient(),

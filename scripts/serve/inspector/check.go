@@ -136,7 +136,7 @@ func (c *Checks) signed(ctx context.Context, d *delivery, r *report) error {
 		return r.verified(d, &keys.attempt, err)
 	}
 	keys := c.Dynamic.asked()
-	verifier := webhook.Dynamic{Keys: keys, Audiences: c.Audiences, UnboundJWT: true} // as serve sets it
+	verifier := webhook.Dynamic{Keys: keys, Audiences: c.Audiences, JWTWithoutEvent: true} // as serve sets it
 	_, err := verifier.Verify(ctx, d.header, d.body)
 	return r.verified(d, &keys.attempt, err)
 }

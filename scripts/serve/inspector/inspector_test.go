@@ -322,7 +322,7 @@ func TestGuard(t *testing.T) {
 // What is shown holds no token, no whole signature, and nothing that a browser runs.
 func TestView(t *testing.T) {
 	l := newLab(t)
-	l.log = logLine{Outcome: "published", Scheme: "v1a", Type: "<script>", Topic: "projects/p/topics/gemini-batch", MessageID: "7"}
+	l.log = logLine{Outcome: "published", Scheme: "v1a", Type: "<script>", Topic: "projects/p/topics/geminihook-batch", MessageID: "7"}
 	a := l.outgoing(webhook.V1a)
 	a.body = []byte(`{"type": "<script>alert(1)</script>", "data": {}}`)
 	signature, _ := a.sign()
@@ -344,7 +344,7 @@ func TestView(t *testing.T) {
 	}
 	l.latest(1)
 	status, text := l.ask("/inspector/deliveries/1", "")
-	for _, want := range []string{"attempt 2", "5.0 ms later", "gemini-batch", "ce-id", "Copy as JSON", "token=(hidden)&amp;token=(hidden)", "v1a,", "<dt>Host</dt>"} {
+	for _, want := range []string{"attempt 2", "5.0 ms later", "geminihook-batch", "ce-id", "Copy as JSON", "token=(hidden)&amp;token=(hidden)", "v1a,", "<dt>Host</dt>"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not shown", want)
 		}
