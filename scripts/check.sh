@@ -27,9 +27,11 @@ step staticcheck
 staticcheck=$(go tool -n -modfile=scripts/dev/tools.mod staticcheck)
 "$staticcheck" ./...
 
-# The examples are a module of their own: what they import is not to be deployed.
-step examples
-(cd examples && go mod tidy -diff && go vet ./... && "$staticcheck" ./... && go test -race ./...)
+# Modules of their own: what they import is not to be deployed.
+for module in examples scripts/dev/bench; do
+	step "$module"
+	(cd "$module" && go mod tidy -diff && go vet ./... && "$staticcheck" ./...)
+done
 
 step terraform
 terraform/check.sh
@@ -37,6 +39,8 @@ terraform/check.sh
 # A test that waits for something has a bound of its own; these bounds end what hangs.
 step tests
 go run ./scripts/dev/emulators -if-found -- go test -race -timeout 40m $(go list ./... | grep -v /scripts/dev/proof)
+(cd examples && go test -race ./...)
+go run ./scripts/dev/emulators -if-found -- go test -C scripts/dev/bench -race ./...
 
 # Faults in time need a machine that does nothing else, as far as that can be had.
 step proof

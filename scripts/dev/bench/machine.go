@@ -1,90 +1,104 @@
 package main
 
 import (
-	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"runtime"
-	"strings"
-	"time"
+
+	"github.com/prometheus/procfs"
 )
 
-// A Machine is what the figures belong to.
-type Machine struct {
-	Time       time.Time         `json:"time"`
-	Cores      int               `json:"cores"`
-	Processor  string            `json:"processor"`
-	System     string            `json:"system"`
-	Go         string            `json:"go"`
-	Emulators  string            `json:"emulators"`
-	Modules    map[string]string `json:"modules"`     // versions of what is measured
-	LoadBefore string            `json:"load_before"` // averages of 1, 5 and 15 minutes
-	LoadAfter  string            `json:"load_after"`
+// busyShare is the share of the processors' time from which on other programs disturb a
+// measurement.
+const busyShare = 0.1
 
-	Disturbance Disturbance `json:"disturbance"`
+// A machine tells whether other programs disturbed measurements.
+type machine struct {
+	measurements, disturbed int
+	unknown                 error // the reason for which it cannot tell
 }
 
-func (b *bench) describeMachine(ctx context.Context) (Machine, error) {
-	found, err := versions(filepath.Join(b.programs, this))
-	if err != nil {
-		return Machine{}, err
+// watch measures, and counts the measurement as disturbed if other programs used too much
+// of the processors' time meanwhile.
+func (m *machine) watch(measure func() error) error {
+	before, beforeErr := readProcessors()
+	if err := measure(); err != nil {
+		return err
 	}
-	m := Machine{
-		Time:       time.Now().UTC().Truncate(time.Second),
-		Cores:      runtime.NumCPU(),
-		Processor:  processor(),
-		System:     runtime.GOOS + "/" + runtime.GOARCH,
-		Go:         runtime.Version(),
-		Emulators:  emulatorVersions(ctx),
-		Modules:    make(map[string]string),
-		LoadBefore: loadAverage(),
+	after, afterErr := readProcessors()
+	if err := errors.Join(beforeErr, afterErr); err != nil {
+		m.unknown = err
+		return nil
 	}
-	for _, module := range measured {
-		m.Modules[module] = found[module]
-	}
-	return m, nil
+	others := (after.busy - after.ours) - (before.busy - before.ours)
+	m.add(others / (after.all - before.all))
+	return nil
 }
 
-const unknown = "unknown"
-
-// emulatorVersions asks gcloud, which has installed them, usually.
-func emulatorVersions(ctx context.Context) string {
-	if emulatorsRun() {
-		return "ran already"
+func (m *machine) add(othersShare float64) {
+	m.measurements++
+	if othersShare >= busyShare {
+		m.disturbed++
 	}
-	out, err := exec.CommandContext(ctx, "gcloud", "version", "--format=json").Output()
-	if err != nil {
-		return unknown
-	}
-	var versions map[string]string
-	if err := json.Unmarshal(out, &versions); err != nil {
-		return unknown
-	}
-	return fmt.Sprintf("Firestore %s, Pub/Sub %s", versions["cloud-firestore-emulator"], versions["pubsub-emulator"])
 }
 
-// emulatorsRun says whether emulators are used that this process has not started.
+// warning returns "" if no measurement was disturbed.
+func (m *machine) warning() string {
+	switch {
+	case emulatorsRun():
+		return "it is unknown whether the machine was busy: the emulators were running already and look like other programs"
+	case m.unknown != nil:
+		return fmt.Sprintf("it is unknown whether the machine was busy: %v", m.unknown)
+	case m.disturbed > 0:
+		return fmt.Sprintf("the machine was busy: other programs disturbed %d of %d measurements; repeat on an idle machine", m.disturbed, m.measurements)
+	}
+	return ""
+}
+
+// emulatorsRun reports whether emulators are used that this process does not start.
 func emulatorsRun() bool {
 	return os.Getenv("FIRESTORE_EMULATOR_HOST")+os.Getenv("PUBSUB_EMULATOR_HOST") != ""
 }
 
-func processor() string {
-	text, _ := os.ReadFile("/proc/cpuinfo")
-	for line := range strings.Lines(string(text)) {
-		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-			return strings.TrimSpace(value)
-		}
-	}
-	return unknown
+// processors are seconds of processor time since the machine was started.
+type processors struct {
+	all  float64 // idle time included
+	busy float64
+	ours float64 // used by this process and its children
 }
 
-func loadAverage() string {
-	text, err := os.ReadFile("/proc/loadavg")
+// ticksPerSecond is the unit of processor time in /proc: USER_HZ is 100 on all systems
+// that Go supports.
+const ticksPerSecond = 100
+
+// readProcessors fails on systems without /proc.
+func readProcessors() (p processors, err error) {
+	fs, err := procfs.NewDefaultFS()
 	if err != nil {
-		return unknown
+		return p, err
 	}
-	return strings.Join(strings.Fields(string(text))[:3], " ")
+	stat, err := fs.Stat()
+	if err != nil {
+		return p, err
+	}
+	t := stat.CPUTotal
+	p.busy = t.User + t.Nice + t.System + t.IRQ + t.SoftIRQ + t.Steal
+	p.all = p.busy + t.Idle + t.Iowait
+	all, err := fs.AllProcs()
+	if err != nil {
+		return p, err
+	}
+	for _, proc := range all {
+		stat, err := proc.Stat()
+		if err != nil {
+			continue // it has ended
+		}
+		switch os.Getpid() {
+		case stat.PID:
+			p.ours += stat.CPUTime() + float64(stat.CUTime+stat.CSTime)/ticksPerSecond
+		case stat.PPID:
+			p.ours += stat.CPUTime()
+		}
+	}
+	return p, nil
 }

@@ -2,15 +2,16 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
-	"encoding/xml"
 	"errors"
 	"io"
-	"math"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
-	"path/filepath"
-	"slices"
+	"os/exec"
+	"regexp"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -18,11 +19,10 @@ import (
 	"github.com/geminihook/geminihook/shared/gcptest/emulator"
 )
 
-// A quick run measures everything, and what it counts is right. Its times mean nothing.
-func TestQuick(t *testing.T) {
-	picture := filepath.Join(t.TempDir(), "bench.svg")
+// A short run measures everything, and its counts are right. Its times mean nothing.
+func TestShortRun(t *testing.T) {
 	var stdout, stderr bytes.Buffer
-	err := run(t.Context(), []string{"-quick", "-json", "-records", "1000", "-picture", picture}, &stdout, &stderr)
+	err := run(t.Context(), []string{"-count", "1", "-turn", "20ms", "-records", "1000"}, &stdout, &stderr)
 	var missing *emulator.NotFoundError
 	if errors.As(err, &missing) && os.Getenv("REQUIRE_EMULATORS") != "1" {
 		t.Skip(err)
@@ -30,131 +30,174 @@ func TestQuick(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, stderr.String())
 	}
-	var r Report
-	if err := json.Unmarshal(stdout.Bytes(), &r); err != nil {
-		t.Fatal(err)
-	}
-	checkCalls(t, &r)
-	for name, l := range map[string]Load{"near": r.Near, "far": r.Far, "among records": r.Among} {
-		if len(l.Figures) != quickRounds*len(receivers)*len(concurrencies) || len(l.Bursts) != quickRounds*2 {
-			t.Errorf("%s: %d figures and %d bursts", name, len(l.Figures), len(l.Bursts))
+	r := parseResults(t, stdout.String())
+	checkCalls(t, r)
+	for _, part := range []string{"distance=0s", "distance=5ms", "records=1000"} {
+		for _, receiver := range receivers {
+			for _, at := range []string{"1", "16", "80"} {
+				r.metric(t, "Load/"+part+"/at="+at+"/receiver="+receiver, "p50-latency-sec")
+			}
 		}
-		checkAnswers(t, name, l)
+		checkCopies(t, r, part)
 	}
-	// Whatever the machine does, three round trips take 15 ms and five 25.
-	if got := median(r.Far.of(this, 1), p50); got < 15 {
-		t.Errorf("5 ms away this takes %v ms", got)
+	// On any machine, three round trips take 15 ms and five 25.
+	if got := r.metric(t, "Load/distance=5ms/at=1/receiver=this", "p50-latency-sec"); got < 0.015 {
+		t.Errorf("at 5 ms, this takes %v s", got)
 	}
-	if got := median(r.Far.of(textbook, 1), p50); got < 25 {
-		t.Errorf("5 ms away the textbook takes %v ms", got)
+	if got := r.metric(t, "Load/distance=5ms/at=1/receiver=textbook", "p50-latency-sec"); got < 0.025 {
+		t.Errorf("at 5 ms, the textbook takes %v s", got)
 	}
-	if len(r.Targets) != 11 {
-		t.Errorf("%d targets, want 11", len(r.Targets))
-	}
-	// For each load, all turns and the copies; and the starts.
-	want := quickRounds * (3*(len(concurrencies)*turnsPerRound+1) + startsPerRound)
-	if got := r.Machine.Disturbance.Measurements; got != want {
-		t.Errorf("%d measurements, want %d", got, want)
-	}
-	checkPicture(t, picture)
-}
-
-// checkAnswers wants an answer to each copy, and of this receiver nothing but "taken" and "come again".
-func checkAnswers(t *testing.T, name string, l Load) {
-	t.Helper()
-	for _, b := range l.Bursts {
-		all := 0
-		for _, n := range b.Answers {
-			all += n
-		}
-		if taken, again := b.Answers[204], b.Answers[503]; all != copies || b.Receiver == this && (taken == 0 || taken+again != copies) {
-			t.Errorf("%s: %s answers %d copies %v", name, b.Receiver, copies, b.Answers)
+	for _, receiver := range append(receivers, empty) {
+		r.metric(t, "Start/receiver="+receiver, "first-answer-sec")
+		if runtime.GOOS == "linux" {
+			r.metric(t, "Start/receiver="+receiver, "idle-RSS-bytes")
 		}
 	}
 }
 
-// checkCalls holds this receiver to the price that the design names, and the others to what they stand for.
-func checkCalls(t *testing.T, r *Report) {
+// results are metrics by benchmark and unit. Units in ns are in seconds.
+type results map[string]map[string]float64
+
+func (r results) metric(t *testing.T, benchmark, unit string) float64 {
 	t.Helper()
-	for _, c := range concurrencies {
-		if got := r.calls(this, c); got != 3 {
-			t.Errorf("%d at once: %v calls a delivery, want 3", c, got)
-		}
-		if got := r.calls(floor, c); got != 3 {
-			t.Errorf("%d at once: the floor makes %v calls a delivery, want 3", c, got)
-		}
+	value, ok := r[benchmark][unit]
+	if !ok {
+		t.Errorf("%s: no %s", benchmark, unit)
 	}
-	if got := r.calls(textbook, 1); got != 5 {
-		t.Errorf("the textbook makes %v calls a delivery, want 5", got)
+	return value
+}
+
+// parseResults accepts only lines of Go's benchmark format.
+func parseResults(t *testing.T, text string) results {
+	t.Helper()
+	other := regexp.MustCompile(`^(# .*|[a-z]+: .*|Unit \S+ (better|assume)=\w+)$`)
+	r := make(results)
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		name, ok := strings.CutPrefix(line, "Benchmark")
+		if !ok {
+			if !other.MatchString(line) {
+				t.Errorf("not in the benchmark format: %q", line)
+			}
+			continue
+		}
+		fields := strings.Fields(name)
+		if len(fields) < 4 || len(fields)%2 != 0 {
+			t.Fatalf("not a result: %q", line)
+		}
+		metrics := make(map[string]float64)
+		for i := 2; i < len(fields); i += 2 {
+			value, err := strconv.ParseFloat(fields[i], 64)
+			if err != nil {
+				t.Fatalf("%q: %v", line, err)
+			}
+			unit := fields[i+1]
+			if strings.HasSuffix(unit, "-ns") {
+				value, unit = value/1e9, strings.TrimSuffix(unit, "ns")+"sec"
+			}
+			metrics[unit] = value
+		}
+		r[fields[0]] = metrics
+	}
+	return r
+}
+
+// checkCalls compares with the design's figures: an accepted delivery costs 3 RPCs, a
+// duplicate 2.
+func checkCalls(t *testing.T, r results) {
+	t.Helper()
+	want := map[string]float64{
+		"delivery=new/at=1/receiver=textbook":       5,
+		"delivery=duplicate/at=1/receiver=textbook": 3,
+	}
+	for _, at := range []string{"1", "16", "80"} {
+		want["delivery=new/at="+at+"/receiver=floor"] = 3
+		want["delivery=new/at="+at+"/receiver=this"] = 3
+		want["delivery=duplicate/at="+at+"/receiver=this"] = 2
+	}
+	for name, calls := range want {
+		if got := r.metric(t, "Calls/"+name, "calls/op"); got != calls {
+			t.Errorf("%s: %v RPCs, want %v", name, got, calls)
+		}
 	}
 }
 
-// checkPicture reads the picture as XML, and looks for a curve of each receiver.
-func checkPicture(t *testing.T, file string) {
+// checkCopies wants 204 and 503 only from this receiver, and 204 at least once.
+func checkCopies(t *testing.T, r results, part string) {
 	t.Helper()
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
+	name := "Copies/" + part + "/receiver=this"
+	accepted, later := r.metric(t, name, "answers-204"), r.metric(t, name, "answers-503")
+	if accepted == 0 || accepted+later != copies || r.metric(t, name, "answers-other") != 0 {
+		t.Errorf("%s: %v", name, r[name])
 	}
-	var curves []string
-	d := xml.NewDecoder(bytes.NewReader(text))
-	for {
-		token, err := d.Token()
-		if errors.Is(err, io.EOF) {
-			break
-		}
+	r.metric(t, "Copies/"+part+"/receiver=textbook", "last-answer-sec")
+}
+
+// The bench measures the function with the versions that are deployed, although its own
+// module could select later ones.
+func TestDeployedVersions(t *testing.T) {
+	versions := func(dir string) string {
+		cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f",
+			"{{with .Module}}{{if .Version}}{{.Path}} {{.Version}}{{end}}{{end}}",
+			"github.com/geminihook/geminihook/functions/static")
+		cmd.Dir = dir
+		out, err := cmd.Output()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if start, ok := token.(xml.StartElement); ok && start.Name.Local == "polyline" {
-			curves = append(curves, start.Name.Local)
-		}
+		return strings.ReplaceAll(string(out), "github.com/geminihook/geminihook v0.0.0\n", "")
 	}
-	if len(curves) != len(receivers) || strings.Contains(string(text), "NaN") {
-		t.Errorf("%d curves, want %d; or not a number:\n%s", len(curves), len(receivers), text)
+	if here, deployed := versions("."), versions("../../.."); here != deployed || deployed == "" {
+		t.Errorf("the bench selects other versions than go.mod at the top: run go get in scripts/dev/bench\nhere:\n%s\ndeployed:\n%s", here, deployed)
 	}
 }
 
 func TestFlags(t *testing.T) {
-	for _, args := range [][]string{{"-rounds", "0"}, {"-turn", "0s"}, {"-records", "-1"}, {"now"}} {
-		if _, err := parse(args, io.Discard); err == nil {
+	for _, args := range [][]string{{"-count", "0"}, {"-turn", "0s"}, {"-records", "-1"}, {"now"}} {
+		if err := new(bench).parse(args); err == nil {
 			t.Errorf("%v: no error", args)
 		}
 	}
 }
 
-func TestAnswers(t *testing.T) {
-	bursts := []Burst{{Answers: map[int]int{503: 49, 204: 1}}, {Answers: map[int]int{204: 2, 503: 48}}}
-	if got, want := answers(bursts), "3× 204, 97× 503"; got != want {
-		t.Errorf("%q, want %q", got, want)
-	}
-}
-
-func TestDisturbance(t *testing.T) {
-	var d Disturbance
+func TestWarning(t *testing.T) {
+	t.Setenv("FIRESTORE_EMULATOR_HOST", "")
+	t.Setenv("PUBSUB_EMULATOR_HOST", "")
+	var m machine
 	for _, test := range []struct {
-		others float64
-		want   string
+		share float64
+		want  string
 	}{
-		{0.09, "0 of 1 measurements disturbed by other work"},
-		{quietShare, "1 of 2 measurements disturbed by other work"},
-		{math.NaN(), "measurements disturbed by other work: unknown"},
-		{0.5, "measurements disturbed by other work: unknown"},
+		{0.09, ""},
+		{busyShare, "1 of 2 measurements"},
+		{0.5, "2 of 3 measurements"},
 	} {
-		if d.add(test.others); d.String() != test.want {
-			t.Errorf("after %v: %q, want %q", test.others, d, test.want)
+		if m.add(test.share); !strings.Contains(m.warning(), test.want) || (test.want == "") != (m.warning() == "") {
+			t.Errorf("after a share of %v: %q, want %q", test.share, m.warning(), test.want)
 		}
 	}
+	t.Setenv("PUBSUB_EMULATOR_HOST", "127.0.0.1:1")
+	if !strings.Contains(m.warning(), "unknown") {
+		t.Errorf("with emulators that run already: %q", m.warning())
+	}
 }
 
-func TestMedian(t *testing.T) {
-	for _, test := range []struct {
-		values []float64
-		want   float64
-	}{{[]float64{3, 1, 2}, 2}, {[]float64{4, 1}, 2.5}, {[]float64{7}, 7}} {
-		given := slices.Clone(test.values)
-		if got := middle(test.values); got != test.want || !slices.Equal(given, test.values) {
-			t.Errorf("median of %v: %v, want %v, and they are %v now", given, got, test.want, test.values)
+// The processor time of this process is its own, not that of other programs.
+func TestOwnProcessorTime(t *testing.T) {
+	before, err := readProcessors()
+	if err != nil {
+		t.Skip(err)
+	}
+	for begin := time.Now(); ; {
+		now, err := readProcessors()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if now.ours-before.ours > 0.1 {
+			return
+		}
+		if time.Since(begin) > 30*time.Second {
+			t.Fatalf("before: %+v, 30 s later: %+v", before, now)
 		}
 	}
 }
@@ -162,7 +205,7 @@ func TestMedian(t *testing.T) {
 func TestPercentile(t *testing.T) {
 	var hundred []time.Duration
 	for i := range 100 {
-		hundred = append(hundred, time.Duration(i+1)*time.Millisecond)
+		hundred = append(hundred, time.Duration(i+1))
 	}
 	for p, want := range map[float64]float64{50: 50, 95: 95, 99: 99, 100: 100} {
 		if got := percentile(hundred, p); got != want {
@@ -174,7 +217,41 @@ func TestPercentile(t *testing.T) {
 	}
 }
 
-// Bytes come late and in their order, the first ones by a round trip more, which the connection takes.
+// Metrics follow their definitions in -help.
+func TestMetrics(t *testing.T) {
+	s := sample{latencies: []time.Duration{3 * time.Second, time.Second}, cpuSeconds: 0.5}
+	got := s.metrics(4)
+	if got["deliveries/s"] != 2 || got["cpu-ns/op"] != 0.25e9 || got["p50-latency-ns"] != 1e9 {
+		t.Errorf("%v", got)
+	}
+}
+
+// Only 204 is an accepted delivery.
+func TestLoadNeeds204(t *testing.T) {
+	f := fakeReceiver(t, http.StatusServiceUnavailable)
+	if _, err := newSender().load(t.Context(), f, 1, each(newIDs(1))); err == nil || !strings.Contains(err.Error(), "status 503") {
+		t.Errorf("503: error %v", err)
+	}
+	f = fakeReceiver(t, http.StatusNoContent)
+	latencies, err := newSender().load(t.Context(), f, 2, each(newIDs(5)))
+	if err != nil || len(latencies) != 5 {
+		t.Errorf("204: %d latencies of 5, error %v", len(latencies), err)
+	}
+}
+
+func fakeReceiver(t *testing.T, status int) *process {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+	t.Cleanup(server.Close)
+	log, err := os.CreateTemp(t.TempDir(), "log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { log.Close() })
+	return &process{name: this, url: server.URL, log: log}
+}
+
+// Bytes arrive late and in order; the first ones by a round trip more, which the
+// connection takes.
 func TestDelayed(t *testing.T) {
 	echo, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

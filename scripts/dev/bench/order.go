@@ -1,7 +1,8 @@
 package main
 
-// orders are those in which two, three or four take turns, by how many they are. Each is first equally often, and follows
-// each other one equally often. Of three that holds from one turn to the next as well.
+// orders are the orders in which two, three or four take turns, by their number. Each is
+// first equally often and follows each other one equally often. For three, the latter
+// also holds from one turn to the next.
 var orders = map[int][][]int{
 	2: {{0, 1}, {1, 0}},
 	3: {{0, 2, 1}, {2, 1, 0}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {0, 1, 2}},

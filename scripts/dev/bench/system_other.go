@@ -5,3 +5,5 @@ package main
 import "time"
 
 func sleepUntil(t time.Time) { time.Sleep(time.Until(t)) }
+
+func processor() string { return "unknown" }
