@@ -6,31 +6,28 @@ import (
 	"sync/atomic"
 
 	"github.com/geminihook/geminihook/shared/gcptest/proxy"
+	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
-// A counter counts RPCs.
-type counter struct{ atomic.Int64 }
-
-// between puts a counting proxy in front of a server.
-func (c *counter) between(addr string) (instead string, stop func(), err error) {
-	p, err := proxy.Start(addr, func(_ context.Context, _ string, forward func() error) error {
-		c.Add(1)
-		return forward()
-	})
-	if err != nil {
-		return "", nil, err
-	}
-	return p.Addr, func() { p.Close() }, nil
-}
-
-// measureCalls counts the RPCs of deliveries and of duplicates on the wire.
+// measureCalls counts the RPCs of deliveries and of duplicates with a proxy in front of
+// each server. It measures no time.
 func (b *bench) measureCalls(ctx context.Context) error {
 	b.progress("calls")
-	c := new(counter)
-	return b.deploy(ctx, c.between, 0, func(_ *project, f fleet) error {
+	var calls atomic.Int64
+	counted := func(addr string) (instead string, stop func(), err error) {
+		p, err := proxy.Start(addr, func(_ context.Context, _ string, forward func() error) error {
+			calls.Add(1)
+			return forward()
+		})
+		if err != nil {
+			return "", nil, err
+		}
+		return p.Addr, func() { p.Close() }, nil
+	}
+	return b.deploy(ctx, counted, 0, func(_ *project, f fleet) error {
 		for _, at := range concurrencies {
 			for _, r := range f {
-				if err := b.countCalls(ctx, c, r, at); err != nil {
+				if err := b.countCalls(ctx, &calls, r, at); err != nil {
 					return err
 				}
 			}
@@ -41,21 +38,21 @@ func (b *bench) measureCalls(ctx context.Context) error {
 
 // countCalls counts after a first pass, in which the receiver opens its connections and
 // reads its secret.
-func (b *bench) countCalls(ctx context.Context, c *counter, r *process, at int) error {
-	if _, err := b.sender.load(ctx, r, at, each(newIDs(at))); err != nil {
+func (b *bench) countCalls(ctx context.Context, calls *atomic.Int64, r *process, at int) error {
+	if _, err := b.sender.load(ctx, r, at, numbered(webhooktest.NewID(), at)); err != nil {
 		return err
 	}
-	ids := newIDs(10 * at)
+	id, n := webhooktest.NewID(), 10*at
 	for _, delivery := range []string{"new", "duplicate"} {
 		if delivery == "duplicate" && r.name == floor {
-			return nil
+			return nil // it does not detect them
 		}
-		c.Store(0)
-		if _, err := b.sender.load(ctx, r, at, each(ids)); err != nil {
+		calls.Store(0)
+		if _, err := b.sender.load(ctx, r, at, numbered(id, n)); err != nil {
 			return fmt.Errorf("%s: %w", delivery, err)
 		}
-		perDelivery := float64(c.Load()) / float64(len(ids))
-		b.result(fmt.Sprintf("Calls/delivery=%s/at=%d", delivery, at), r.name, len(ids), map[string]float64{"calls/op": perDelivery})
+		perDelivery := float64(calls.Load()) / float64(n)
+		b.result(fmt.Sprintf("Calls/delivery=%s/at=%d", delivery, at), r.name, n, map[string]float64{"calls/op": perDelivery})
 	}
 	return nil
 }

@@ -6,16 +6,16 @@ import (
 	"time"
 )
 
-const (
-	// chunks is how many reads of one direction may be under way before the sender has
-	// to wait.
-	chunks = 4096
+// sleepers is how many goroutines may sleep in the kernel until a chunk is due without
+// holding up others of this process. Each keeps one of Go's processors until the runtime
+// notices, for up to 10 ms.
+const sleepers = 64
 
-	// sleepers is how many goroutines may sleep in the kernel until a chunk is due
-	// without holding up others of this process. Each keeps one of Go's processors
-	// until the runtime notices, for up to 10 ms.
-	sleepers = 64
-)
+// A wire leads to a server at a distance.
+type wire struct {
+	server string
+	oneWay time.Duration
+}
 
 // delayed puts servers at a distance: every byte arrives half a round trip after it was
 // sent, and a connection is open one round trip after it was requested. A chunk waits for
@@ -27,28 +27,16 @@ func delayed(roundTrip time.Duration) between {
 			return "", nil, err
 		}
 		before := runtime.GOMAXPROCS(sleepers)
-		w := &wire{target: addr, oneWay: roundTrip / 2}
-		go w.serve(l)
+		w := wire{addr, roundTrip / 2}
+		go func() {
+			for client, err := l.Accept(); err == nil; client, err = l.Accept() {
+				go w.carry(client, time.Now())
+			}
+		}()
 		return l.Addr().String(), func() {
 			l.Close()
 			runtime.GOMAXPROCS(before)
 		}, nil
-	}
-}
-
-// A wire leads to a server.
-type wire struct {
-	target string
-	oneWay time.Duration
-}
-
-func (w *wire) serve(l net.Listener) {
-	for {
-		client, err := l.Accept()
-		if err != nil {
-			return // closed
-		}
-		go w.carry(client, time.Now())
 	}
 }
 
@@ -57,8 +45,8 @@ func (w *wire) serve(l net.Listener) {
 // The client's connection is open at once. Over a real wire the client would know that
 // after a round trip, and the server after half a round trip more: bytes that either side
 // sends earlier are delayed as if they were sent then.
-func (w *wire) carry(client net.Conn, requested time.Time) {
-	server, err := net.Dial("tcp", w.target)
+func (w wire) carry(client net.Conn, requested time.Time) {
+	server, err := net.Dial("tcp", w.server)
 	if err != nil {
 		client.Close()
 		return
@@ -74,20 +62,18 @@ type chunk struct {
 }
 
 // pump carries one direction of a connection that opens at a given time.
-func (w *wire) pump(dst, src net.Conn, open time.Time) {
-	underWay := make(chan chunk, chunks)
+func (w wire) pump(dst, src net.Conn, open time.Time) {
+	underWay := make(chan chunk, 4096) // with more, the sender would have to wait
 	go arrive(dst, src, underWay)
 	defer close(underWay)
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := src.Read(buf)
-		if n > 0 {
-			sent := time.Now()
-			if sent.Before(open) {
-				sent = open
-			}
-			underWay <- chunk{sent.Add(w.oneWay), append([]byte(nil), buf[:n]...)}
+		sent := time.Now()
+		if sent.Before(open) {
+			sent = open
 		}
+		underWay <- chunk{sent.Add(w.oneWay), append([]byte(nil), buf[:n]...)}
 		if err != nil {
 			return
 		}

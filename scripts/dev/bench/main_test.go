@@ -3,14 +3,12 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"net"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"regexp"
-	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -30,107 +28,72 @@ func TestShortRun(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, stderr.String())
 	}
-	r := parseResults(t, stdout.String())
-	checkCalls(t, r)
+	metric := parseResults(t, stdout.String())
+	checkCalls(t, metric)
 	for _, part := range []string{"distance=0s", "distance=5ms", "records=1000"} {
-		for _, receiver := range receivers {
-			for _, at := range []string{"1", "16", "80"} {
-				r.metric(t, "Load/"+part+"/at="+at+"/receiver="+receiver, "p50-latency-sec")
+		for _, at := range concurrencies {
+			for _, receiver := range receivers {
+				metric(fmt.Sprintf("Load/%s/at=%d/receiver=%s", part, at, receiver), "p50-latency-ns")
 			}
 		}
-		checkCopies(t, r, part)
+		copied := "Copies/" + part + "/receiver="
+		accepted, later := metric(copied+this, "answers-204"), metric(copied+this, "answers-503")
+		if accepted == 0 || accepted+later != copies {
+			t.Errorf("%s: %v answers are 204 and %v are 503, of %d", copied+this, accepted, later, copies)
+		}
+		metric(copied+textbook, "last-answer-ns")
 	}
-	// On any machine, three round trips take 15 ms and five 25.
-	if got := r.metric(t, "Load/distance=5ms/at=1/receiver=this", "p50-latency-sec"); got < 0.015 {
-		t.Errorf("at 5 ms, this takes %v s", got)
-	}
-	if got := r.metric(t, "Load/distance=5ms/at=1/receiver=textbook", "p50-latency-sec"); got < 0.025 {
-		t.Errorf("at 5 ms, the textbook takes %v s", got)
+	// On any machine, three round trips of 5 ms take 15 ms and five 25.
+	for receiver, least := range map[string]float64{this: 15e6, textbook: 25e6} {
+		if got := metric("Load/distance=5ms/at=1/receiver="+receiver, "p50-latency-ns"); got < least {
+			t.Errorf("at 5 ms, %s takes %v ns, want %v at least", receiver, got, least)
+		}
 	}
 	for _, receiver := range append(receivers, empty) {
-		r.metric(t, "Start/receiver="+receiver, "first-answer-sec")
-		if runtime.GOOS == "linux" {
-			r.metric(t, "Start/receiver="+receiver, "idle-RSS-bytes")
-		}
+		metric("Start/receiver="+receiver, "first-answer-ns")
 	}
 }
 
-// results are metrics by benchmark and unit. Units in ns are in seconds.
-type results map[string]map[string]float64
-
-func (r results) metric(t *testing.T, benchmark, unit string) float64 {
-	t.Helper()
-	value, ok := r[benchmark][unit]
-	if !ok {
-		t.Errorf("%s: no %s", benchmark, unit)
-	}
-	return value
-}
-
-// parseResults accepts only lines of Go's benchmark format.
-func parseResults(t *testing.T, text string) results {
-	t.Helper()
-	other := regexp.MustCompile(`^(# .*|[a-z]+: .*|Unit \S+ (better|assume)=\w+)$`)
-	r := make(results)
-	for line := range strings.Lines(text) {
-		line = strings.TrimSpace(line)
-		name, ok := strings.CutPrefix(line, "Benchmark")
-		if !ok {
-			if !other.MatchString(line) {
-				t.Errorf("not in the benchmark format: %q", line)
-			}
+// parseResults accepts only lines of Go's benchmark format. metric returns a value by
+// benchmark and unit, and fails the test if there is none.
+func parseResults(t *testing.T, text string) (metric func(benchmark, unit string) float64) {
+	line := regexp.MustCompile(`^(?:# .*|[a-z]+: .*|Unit \S+ (?:better|assume)=\w+|Benchmark(\S+)\s+\d+((?:\s+[\d.]+ \S+)+))$`)
+	values := make(map[string]float64)
+	for l := range strings.Lines(text) {
+		found := line.FindStringSubmatch(strings.TrimSpace(l))
+		if found == nil {
+			t.Errorf("not in the benchmark format: %q", l)
 			continue
 		}
-		fields := strings.Fields(name)
-		if len(fields) < 4 || len(fields)%2 != 0 {
-			t.Fatalf("not a result: %q", line)
+		fields := strings.Fields(found[2])
+		for i := 0; i < len(fields); i += 2 {
+			values[found[1]+" "+fields[i+1]], _ = strconv.ParseFloat(fields[i], 64)
 		}
-		metrics := make(map[string]float64)
-		for i := 2; i < len(fields); i += 2 {
-			value, err := strconv.ParseFloat(fields[i], 64)
-			if err != nil {
-				t.Fatalf("%q: %v", line, err)
-			}
-			unit := fields[i+1]
-			if strings.HasSuffix(unit, "-ns") {
-				value, unit = value/1e9, strings.TrimSuffix(unit, "ns")+"sec"
-			}
-			metrics[unit] = value
-		}
-		r[fields[0]] = metrics
 	}
-	return r
+	return func(benchmark, unit string) float64 {
+		t.Helper()
+		value, ok := values[benchmark+" "+unit]
+		if !ok {
+			t.Errorf("%s: no %s", benchmark, unit)
+		}
+		return value
+	}
 }
 
-// checkCalls compares with the design's figures: an accepted delivery costs 3 RPCs, a
-// duplicate 2.
-func checkCalls(t *testing.T, r results) {
+// checkCalls compares with the design: an accepted delivery costs 3 RPCs, a duplicate 2.
+func checkCalls(t *testing.T, metric func(benchmark, unit string) float64) {
 	t.Helper()
-	want := map[string]float64{
-		"delivery=new/at=1/receiver=textbook":       5,
-		"delivery=duplicate/at=1/receiver=textbook": 3,
-	}
-	for _, at := range []string{"1", "16", "80"} {
-		want["delivery=new/at="+at+"/receiver=floor"] = 3
-		want["delivery=new/at="+at+"/receiver=this"] = 3
-		want["delivery=duplicate/at="+at+"/receiver=this"] = 2
+	want := map[string]float64{"new/at=1/receiver=textbook": 5, "duplicate/at=1/receiver=textbook": 3}
+	for _, at := range concurrencies {
+		want[fmt.Sprintf("new/at=%d/receiver=floor", at)] = 3
+		want[fmt.Sprintf("new/at=%d/receiver=this", at)] = 3
+		want[fmt.Sprintf("duplicate/at=%d/receiver=this", at)] = 2
 	}
 	for name, calls := range want {
-		if got := r.metric(t, "Calls/"+name, "calls/op"); got != calls {
+		if got := metric("Calls/delivery="+name, "calls/op"); got != calls {
 			t.Errorf("%s: %v RPCs, want %v", name, got, calls)
 		}
 	}
-}
-
-// checkCopies wants 204 and 503 only from this receiver, and 204 at least once.
-func checkCopies(t *testing.T, r results, part string) {
-	t.Helper()
-	name := "Copies/" + part + "/receiver=this"
-	accepted, later := r.metric(t, name, "answers-204"), r.metric(t, name, "answers-503")
-	if accepted == 0 || accepted+later != copies || r.metric(t, name, "answers-other") != 0 {
-		t.Errorf("%s: %v", name, r[name])
-	}
-	r.metric(t, "Copies/"+part+"/receiver=textbook", "last-answer-sec")
 }
 
 // The bench measures the function with the versions that are deployed, although its own
@@ -138,17 +101,17 @@ func checkCopies(t *testing.T, r results, part string) {
 func TestDeployedVersions(t *testing.T) {
 	versions := func(dir string) string {
 		cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f",
-			"{{with .Module}}{{if .Version}}{{.Path}} {{.Version}}{{end}}{{end}}",
+			"{{with .Module}}{{if not .Replace}}{{if .Version}}{{.Path}} {{.Version}}{{end}}{{end}}{{end}}",
 			"github.com/geminihook/geminihook/functions/static")
 		cmd.Dir = dir
 		out, err := cmd.Output()
 		if err != nil {
 			t.Fatal(err)
 		}
-		return strings.ReplaceAll(string(out), "github.com/geminihook/geminihook v0.0.0\n", "")
+		return string(out)
 	}
 	if here, deployed := versions("."), versions("../../.."); here != deployed || deployed == "" {
-		t.Errorf("the bench selects other versions than go.mod at the top: run go get in scripts/dev/bench\nhere:\n%s\ndeployed:\n%s", here, deployed)
+		t.Errorf("the bench selects other versions than go.mod at the top: change its go.mod\nhere:\n%s\ndeployed:\n%s", here, deployed)
 	}
 }
 
@@ -160,42 +123,35 @@ func TestFlags(t *testing.T) {
 	}
 }
 
-func TestWarning(t *testing.T) {
+func TestWarn(t *testing.T) {
 	t.Setenv("FIRESTORE_EMULATOR_HOST", "")
 	t.Setenv("PUBSUB_EMULATOR_HOST", "")
-	var m machine
+	before := processors{all: 100, busy: 50, ours: 10}
 	for _, test := range []struct {
-		share float64
-		want  string
+		after processors
+		want  string // "": no warning
 	}{
-		{0.09, ""},
-		{busyShare, "1 of 2 measurements"},
-		{0.5, "2 of 3 measurements"},
+		{processors{all: 200, busy: 150, ours: 101}, ""},
+		{processors{all: 200, busy: 150, ours: 90}, "20%"},
+		{processors{err: errors.New("no /proc")}, "no /proc"},
 	} {
-		if m.add(test.share); !strings.Contains(m.warning(), test.want) || (test.want == "") != (m.warning() == "") {
-			t.Errorf("after a share of %v: %q, want %q", test.share, m.warning(), test.want)
+		if got := warn(before, test.after); !strings.Contains(got, test.want) || (got == "") != (test.want == "") {
+			t.Errorf("%+v: %q, want %q", test.after, got, test.want)
 		}
 	}
 	t.Setenv("PUBSUB_EMULATOR_HOST", "127.0.0.1:1")
-	if !strings.Contains(m.warning(), "unknown") {
-		t.Errorf("with emulators that run already: %q", m.warning())
+	if got := warn(before, before); !strings.Contains(got, "unknown") {
+		t.Errorf("with emulators that were running: %q", got)
 	}
 }
 
 // The processor time of this process is its own, not that of other programs.
 func TestOwnProcessorTime(t *testing.T) {
-	before, err := readProcessors()
-	if err != nil {
-		t.Skip(err)
+	before := readProcessors()
+	if before.err != nil {
+		t.Skip(before.err)
 	}
-	for begin := time.Now(); ; {
-		now, err := readProcessors()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if now.ours-before.ours > 0.1 {
-			return
-		}
+	for begin, now := time.Now(), before; now.ours-before.ours < 0.1; now = readProcessors() {
 		if time.Since(begin) > 30*time.Second {
 			t.Fatalf("before: %+v, 30 s later: %+v", before, now)
 		}
@@ -215,39 +171,6 @@ func TestPercentile(t *testing.T) {
 	if got := percentile(hundred[:1], 50); got != 1 {
 		t.Errorf("p50 of 1 is %v", got)
 	}
-}
-
-// Metrics follow their definitions in -help.
-func TestMetrics(t *testing.T) {
-	s := sample{latencies: []time.Duration{3 * time.Second, time.Second}, cpuSeconds: 0.5}
-	got := s.metrics(4)
-	if got["deliveries/s"] != 2 || got["cpu-ns/op"] != 0.25e9 || got["p50-latency-ns"] != 1e9 {
-		t.Errorf("%v", got)
-	}
-}
-
-// Only 204 is an accepted delivery.
-func TestLoadNeeds204(t *testing.T) {
-	f := fakeReceiver(t, http.StatusServiceUnavailable)
-	if _, err := newSender().load(t.Context(), f, 1, each(newIDs(1))); err == nil || !strings.Contains(err.Error(), "status 503") {
-		t.Errorf("503: error %v", err)
-	}
-	f = fakeReceiver(t, http.StatusNoContent)
-	latencies, err := newSender().load(t.Context(), f, 2, each(newIDs(5)))
-	if err != nil || len(latencies) != 5 {
-		t.Errorf("204: %d latencies of 5, error %v", len(latencies), err)
-	}
-}
-
-func fakeReceiver(t *testing.T, status int) *process {
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
-	t.Cleanup(server.Close)
-	log, err := os.CreateTemp(t.TempDir(), "log")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { log.Close() })
-	return &process{name: this, url: server.URL, log: log}
 }
 
 // Bytes arrive late and in order; the first ones by a round trip more, which the

@@ -57,92 +57,77 @@ func (b *bench) build(ctx context.Context) error {
 type process struct {
 	name    string
 	url     string
+	log     string // file
 	started time.Time
-
-	cmd  *exec.Cmd
-	log  *os.File
-	proc procfs.Proc // without /proc, its methods fail
+	cmd     *exec.Cmd
+	proc    procfs.Proc // without /proc, its methods fail
 }
 
 // start starts a receiver with the environment of a project and no other. It does not
 // wait until the receiver listens.
 func (b *bench) start(ctx context.Context, name string, p *project) (*process, error) {
-	port, err := freePort()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	log, err := os.CreateTemp(b.programs, name+"-*.log")
+	addr := l.Addr().(*net.TCPAddr)
+	l.Close() // the port stays free, most likely
+	log, err := os.Create(filepath.Join(b.programs, name+".log"))
 	if err != nil {
 		return nil, err
 	}
+	defer log.Close()
 	cmd := exec.CommandContext(ctx, filepath.Join(b.programs, name))
-	cmd.Env = slices.Concat(p.env, []string{"FUNCTION_TARGET=" + functionNames[name], "PORT=" + port})
+	cmd.Env = slices.Concat(p.env, []string{"FUNCTION_TARGET=" + functionNames[name], fmt.Sprint("PORT=", addr.Port)})
 	cmd.Stdout, cmd.Stderr = log, log
-	r := &process{name: name, url: "http://127.0.0.1:" + port + "/", started: time.Now(), cmd: cmd, log: log}
+	r := &process{name: name, url: "http://" + addr.String() + "/", log: log.Name(), started: time.Now(), cmd: cmd}
 	if err := cmd.Start(); err != nil {
-		log.Close()
 		return nil, err
 	}
 	r.proc, _ = procfs.NewProc(cmd.Process.Pid)
 	return r, nil
 }
 
-func freePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	return port, err
-}
-
 // stop kills the process and waits until it has ended. It may be called again.
 func (r *process) stop() {
 	r.cmd.Process.Kill()
 	r.cmd.Wait()
-	r.log.Close()
-	os.Remove(r.log.Name())
 }
 
 // fail adds the end of the receiver's log to an error.
 func (r *process) fail(err error) error {
-	const tail = 2000
-	log, _ := os.ReadFile(r.log.Name())
-	return fmt.Errorf("%s: %w; its log ends: %s", r.name, err, log[max(0, len(log)-tail):])
+	log, _ := os.ReadFile(r.log)
+	return fmt.Errorf("%s: %w; its log ends: %s", r.name, err, log[max(0, len(log)-2000):])
 }
 
-// answered repeats a request until the port is open. It returns the status and the
-// latency of the attempt that was answered.
-func (r *process) answered(ctx context.Context, request func(context.Context) (int, time.Duration, error)) (status int, latency time.Duration, err error) {
+// answered repeats a request until the receiver's port is open.
+func (r *process) answered(ctx context.Context, request func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	for {
-		status, latency, err := request(ctx)
+		err := request(ctx)
 		if err == nil {
-			return status, latency, nil
+			return nil
 		}
 		if !errors.Is(err, syscall.ECONNREFUSED) {
-			return 0, 0, r.fail(err)
+			return r.fail(err)
 		}
 		time.Sleep(pollEvery)
 	}
 }
 
-// get sends a GET request over a connection of its own.
-func (r *process) get(ctx context.Context) (status int, latency time.Duration, err error) {
+// get sends a GET request over a connection of its own, and accepts any answer.
+func (r *process) get(ctx context.Context) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.url, nil)
 	if err != nil {
-		return 0, 0, err
+		return err
 	}
 	req.Close = true
-	begin := time.Now()
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return 0, 0, err
+		return err
 	}
-	resp.Body.Close()
-	return resp.StatusCode, time.Since(begin), nil
+	return resp.Body.Close()
 }
 
 // cpuSeconds returns the processor time that the process has used, NaN without /proc.
@@ -154,24 +139,17 @@ func (r *process) cpuSeconds() float64 {
 	return stat.CPUTime()
 }
 
-// residentBytes returns the resident memory, NaN without /proc.
-func (r *process) residentBytes() float64 {
-	return r.memory(func(s procfs.ProcStatus) uint64 { return s.VmRSS })
-}
-
-// peakBytes returns the highest resident memory since resetPeak, NaN without /proc.
-func (r *process) peakBytes() float64 {
-	return r.memory(func(s procfs.ProcStatus) uint64 { return s.VmHWM })
-}
-
-func (r *process) memory(of func(procfs.ProcStatus) uint64) float64 {
+// memory returns the resident bytes now and at their peak since resetPeak, NaN without
+// /proc.
+func (r *process) memory() (resident, peak float64) {
 	status, err := r.proc.NewStatus()
 	if err != nil {
-		return math.NaN()
+		return math.NaN(), math.NaN()
 	}
-	return float64(of(status))
+	return float64(status.VmRSS), float64(status.VmHWM)
 }
 
+// resetPeak makes the peak start anew. It does nothing without /proc.
 func (r *process) resetPeak() {
 	_ = os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", r.cmd.Process.Pid), []byte("5"), 0)
 }
@@ -189,12 +167,12 @@ func (f fleet) stop() {
 // the emulators up, and calls use. Everything has ended when it returns.
 func (b *bench) deploy(ctx context.Context, between between, records int, use func(*project, fleet) error) error {
 	p, err := b.newProject(ctx, between)
+	defer p.close()
 	if err != nil {
 		return err
 	}
-	defer p.close()
 	if err := p.fill(ctx, records); err != nil {
-		return err
+		return fmt.Errorf("write %d records: %w", records, err)
 	}
 	var f fleet
 	defer func() { f.stop() }()
@@ -204,12 +182,12 @@ func (b *bench) deploy(ctx context.Context, between between, records int, use fu
 			return err
 		}
 		f = append(f, r)
-		if _, _, err := r.answered(ctx, r.get); err != nil {
+		if err := r.answered(ctx, r.get); err != nil {
 			return err
 		}
 	}
 	for turn := range warmTurns {
-		if err := b.takeTurns(ctx, inOrder(f, turn), warmConcurrency, make(samples)); err != nil {
+		if err := b.takeTurns(ctx, inOrder(f, turn), warmConcurrency, make(latencies)); err != nil {
 			return err
 		}
 	}

@@ -25,8 +25,7 @@ type project struct {
 	calls.Where
 	firestore string   // address of the emulator
 	env       []string // of receivers
-
-	closers []func()
+	closers   []func()
 }
 
 // A between puts something between receivers and a server. It returns the address that
@@ -43,19 +42,14 @@ func setJavaOptions() error {
 	return os.Setenv(variable, "-Xmx4g -XX:TieredStopAtLevel=4 "+os.Getenv(variable))
 }
 
-// newProject starts a project. The caller closes it after its receivers have ended.
+// newProject starts a project. The caller closes it after its receivers have ended, also
+// after an error.
 func (b *bench) newProject(ctx context.Context, between between) (p *project, err error) {
 	p = &project{Where: calls.Where{
 		Project:    fmt.Sprintf("bench-%.12s", strings.ToLower(rand.Text())),
 		Collection: "deliveries",
 		Topic:      "geminihook",
 	}}
-	defer func() {
-		if err != nil {
-			p.close()
-		}
-	}()
-	const secretID = "geminihook-signing-secret"
 	p.env = []string{
 		"GOOGLE_CLOUD_PROJECT=" + p.Project,
 		"FIRESTORE_COLLECTION=" + p.Collection,
@@ -65,18 +59,18 @@ func (b *bench) newProject(ctx context.Context, between between) (p *project, er
 		"WEBHOOK_SECRET=" + b.sender.secret,
 	}
 	p.firestore, err = p.open("FIRESTORE_EMULATOR_HOST", between, func() (string, func(), error) { return emulator.Firestore(ctx) })
-	if err != nil {
-		return nil, err
+	pubsub, err2 := p.open("PUBSUB_EMULATOR_HOST", between, func() (string, func(), error) { return emulator.PubSub(ctx) })
+	_, err3 := p.open("SECRET_MANAGER_EMULATOR_HOST", between, func() (string, func(), error) { return p.serveSecret(ctx, b.sender.secret) })
+	if err := errors.Join(err, err2, err3); err != nil {
+		return p, err
 	}
-	pubsub, err := p.open("PUBSUB_EMULATOR_HOST", between, func() (string, func(), error) { return emulator.PubSub(ctx) })
+	conn, err := calls.Dial(pubsub)
 	if err != nil {
-		return nil, err
+		return p, err
 	}
-	_, err = p.open("SECRET_MANAGER_EMULATOR_HOST", between, func() (string, func(), error) { return p.serveSecret(ctx, secretID, b.sender.secret) })
-	if err != nil {
-		return nil, err
-	}
-	return p, p.createTopic(ctx, pubsub)
+	defer conn.Close()
+	_, err = pubsubpb.NewPublisherClient(conn).CreateTopic(ctx, &pubsubpb.Topic{Name: "projects/" + p.Project + "/topics/" + p.Topic})
+	return p, err
 }
 
 func (p *project) close() {
@@ -102,45 +96,31 @@ func (p *project) open(variable string, between between, start func() (string, f
 	return addr, nil
 }
 
+const secretID = "geminihook-signing-secret"
+
 // serveSecret serves a secret from this process, because there is no official emulator.
-func (p *project) serveSecret(ctx context.Context, id, value string) (addr string, stop func(), err error) {
-	secrets := gcptest.NewSecretManager()
-	_, err = secrets.CreateSecret(ctx, &secretmanagerpb.CreateSecretRequest{
-		Parent: "projects/" + p.Project, SecretId: id,
+func (p *project) serveSecret(ctx context.Context, value string) (addr string, stop func(), err error) {
+	secrets, parent := gcptest.NewSecretManager(), "projects/"+p.Project
+	_, err1 := secrets.CreateSecret(ctx, &secretmanagerpb.CreateSecretRequest{
+		Parent: parent, SecretId: secretID,
 		Secret: &secretmanagerpb.Secret{Replication: &secretmanagerpb.Replication{
 			Replication: &secretmanagerpb.Replication_Automatic_{Automatic: &secretmanagerpb.Replication_Automatic{}},
 		}},
 	})
 	_, err2 := secrets.AddSecretVersion(ctx, &secretmanagerpb.AddSecretVersionRequest{
-		Parent:  "projects/" + p.Project + "/secrets/" + id,
+		Parent:  parent + "/secrets/" + secretID,
 		Payload: &secretmanagerpb.SecretPayload{Data: []byte(value)},
 	})
-	if err := errors.Join(err, err2); err != nil {
-		return "", nil, err
-	}
-	server, err := gcptest.Start("127.0.0.1:0", secrets)
-	if err != nil {
+	server, err3 := gcptest.Start("127.0.0.1:0", secrets)
+	if err := errors.Join(err1, err2, err3); err != nil {
 		return "", nil, err
 	}
 	return server.Addr(), server.Close, nil
 }
 
-func (p *project) createTopic(ctx context.Context, addr string) error {
-	conn, err := calls.Dial(addr)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	_, err = pubsubpb.NewPublisherClient(conn).CreateTopic(ctx, &pubsubpb.Topic{Name: "projects/" + p.Project + "/topics/" + p.Topic})
-	return err
-}
-
 // fill writes n records like those that the receiver leaves.
 func (p *project) fill(ctx context.Context, n int) error {
-	const (
-		writesPerCommit = 500
-		workers         = 4
-	)
+	const writesPerCommit = 500
 	conn, err := calls.Dial(p.firestore)
 	if err != nil {
 		return err
@@ -148,7 +128,7 @@ func (p *project) fill(ctx context.Context, n int) error {
 	defer conn.Close()
 	client := firestorepb.NewFirestoreClient(conn)
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(workers)
+	group.SetLimit(4)
 	for done := 0; done < n; done += writesPerCommit {
 		group.Go(func() error {
 			var writes []*firestorepb.Write
@@ -159,8 +139,5 @@ func (p *project) fill(ctx context.Context, n int) error {
 			return err
 		})
 	}
-	if err := group.Wait(); err != nil {
-		return fmt.Errorf("write %d records: %w", n, err)
-	}
-	return nil
+	return group.Wait()
 }

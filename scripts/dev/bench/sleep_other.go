@@ -5,5 +5,3 @@ package main
 import "time"
 
 func sleepUntil(t time.Time) { time.Sleep(time.Until(t)) }
-
-func processor() string { return "unknown" }
