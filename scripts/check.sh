@@ -40,9 +40,11 @@ else
 	echo "skipped: golangci-lint is not installed"
 fi
 
-# The examples are a module of their own: what they import is not to be deployed.
-step examples
-(cd examples && go mod tidy -diff && go vet ./... && "$staticcheck" ./... && go test -race ./...)
+# Modules of their own: what they import is not to be deployed.
+for module in examples scripts/dev/bench; do
+	step "$module"
+	(cd "$module" && go mod tidy -diff && go vet ./... && "$staticcheck" ./...)
+done
 
 step terraform
 terraform/check.sh
@@ -50,6 +52,8 @@ terraform/check.sh
 # A test that waits for something has a bound of its own; these bounds end what hangs.
 step tests
 go run ./scripts/dev/emulators -if-found -- go test -race -timeout 40m $(go list ./... | grep -v /scripts/dev/proof)
+(cd examples && go test -race ./...)
+go run ./scripts/dev/emulators -if-found -- go test -C scripts/dev/bench -race ./...
 
 # Faults in time need a machine that does nothing else, as far as that can be had.
 step proof
