@@ -64,6 +64,8 @@ var rules = []rule{
 	{"shared/cloudlog", nil, "every package may log, so it must cost none of them anything"},
 	{"shared/instance", []string{framework},
 		"the life of an instance is the same whatever it serves"},
+	{"shared/gcptest/cloudrun", []string{"shared/gcptest/child", "shared/gcptest/cloudrun/target", framework},
+		"it runs any function, whatever that uses"},
 	{"shared/gcptest/...", append(google, "shared/gcptest/...", secretManager, firestore, pubsub,
 		"cloud.google.com/go/iam/...", "google.golang.org/protobuf/..."),
 		"it stands in for the products: what it knew of ours it would only agree with"},

@@ -1,41 +1,22 @@
 package functiontest
 
 import (
-	"errors"
-	"fmt"
-	"io"
-	"net"
 	"os"
-	"syscall"
 	"testing"
 	"time"
 
-	"github.com/GoogleCloudPlatform/functions-framework-go/funcframework"
+	"github.com/geminihook/geminihook/shared/gcptest/child"
+	"github.com/geminihook/geminihook/shared/gcptest/cloudrun"
 )
 
-const (
-	servePort = "GEMINIHOOK_TEST_PORT"
+// patience is how long something in another process may take on a machine that has
+// much else to do.
+const patience = 2 * time.Minute
 
-	// patience is how long something in another process may take on a machine that has
-	// much else to do.
-	patience = 2 * time.Minute
-)
-
-// Main is a TestMain that is the buildpack's main where a [Process] runs the test's
-// binary again. The binary must import the functions.
+// Main is a TestMain of tests that start a [Process]: in the process that is started, it
+// serves the function. The binary must import the functions.
 func Main(m *testing.M) {
-	if port := os.Getenv(servePort); port != "" {
-		go func() {
-			_, _ = io.Copy(io.Discard, os.Stdin) // ends with the test, however that ends
-			os.Exit(1)
-		}()
-		// Where the port was taken in between, Start takes another, and the log is the
-		// function's alone.
-		if err := funcframework.StartHostPort("127.0.0.1", port); !errors.Is(err, syscall.EADDRINUSE) {
-			fmt.Fprintln(os.Stderr, err)
-		}
-		os.Exit(1)
-	}
+	cloudrun.Main()
 	os.Exit(m.Run())
 }
 
@@ -50,12 +31,10 @@ func Deploy(t *testing.T, target string) (*Process, *Endpoint) {
 // FreePort returns a port that nobody listens on at the moment.
 func FreePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := child.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
 	return port
 }
 

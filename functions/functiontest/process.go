@@ -1,16 +1,15 @@
 package functiontest
 
 import (
+	"context"
 	"net/http"
 	"os"
-	"os/exec"
 	"slices"
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
-	"github.com/geminihook/geminihook/shared/gcptest/child"
+	"github.com/geminihook/geminihook/shared/gcptest/cloudrun"
 )
 
 // A Process is one instance of a function, run as the platform runs it, which may
@@ -24,10 +23,8 @@ type Process struct {
 
 	starting sync.Mutex
 
-	mu    sync.Mutex
-	cmd   *exec.Cmd // nil before the first start
-	child *child.Process
-	url   string
+	mu       sync.Mutex
+	instance *cloudrun.Instance // nil before the first start
 }
 
 // NewProcess returns an instance of the function registered as target, not started
@@ -43,87 +40,73 @@ func NewProcess(t *testing.T, target string, env ...string) *Process {
 func (p *Process) Start() {
 	p.starting.Lock()
 	defer p.starting.Unlock()
-	deadline := time.Now().Add(patience)
-	for !p.listens(deadline) { // where it did, its port may have been taken in between
-		if time.Now().After(deadline) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for !p.listens(ctx) { // if it did, its port may have been taken in between
+		if ctx.Err() != nil {
 			p.t.Errorf("%s does not listen within %v", p.target, patience)
 			return
 		}
 		p.Kill()
-		p.start(FreePort(p.t))
+		p.start()
 	}
 }
 
-func (p *Process) start(port string) {
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = slices.Concat(os.Environ(), p.env, []string{"FUNCTION_TARGET=" + p.target, servePort + "=" + port})
-	cmd.Stderr = p.Log
-	if _, err := cmd.StdinPipe(); err != nil { // closed by the end of either process
-		p.t.Error(err)
-		return
-	}
+func (p *Process) start() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	started, err := child.Start(cmd)
+	instance, err := cloudrun.Start(p.target, slices.Concat(os.Environ(), p.env), p.Log)
 	if err != nil {
 		p.t.Error(err)
 		return
 	}
-	p.cmd, p.child, p.url = cmd, started, "http://127.0.0.1:"+port+"/"
+	p.instance = instance
 }
 
-// listens waits until the process listens; it does not where it has ended.
-func (p *Process) listens(deadline time.Time) bool {
-	cmd, started := p.running()
-	for cmd != nil && time.Now().Before(deadline) {
-		select {
-		case <-started.Ended():
-			return false
-		default:
-		}
-		resp, err := http.Get(p.URL())
-		if err == nil {
-			resp.Body.Close()
-			return true
-		}
-		time.Sleep(5 * time.Millisecond)
+// listens waits until the process listens, and sends it a first request. It is false if
+// the process has ended.
+func (p *Process) listens(ctx context.Context) bool {
+	i := p.running()
+	if i == nil || i.Listens(ctx) != nil {
+		return false
 	}
-	return false
+	resp, err := http.Get(p.URL())
+	if err == nil {
+		resp.Body.Close()
+	}
+	return err == nil
 }
 
-func (p *Process) running() (*exec.Cmd, *child.Process) {
+func (p *Process) running() *cloudrun.Instance {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.cmd, p.child
+	return p.instance
 }
 
 // URL is where the process listens: another after each start, none before the first.
 func (p *Process) URL() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.url
+	if i := p.running(); i != nil {
+		return "http://" + i.Addr + "/"
+	}
+	return ""
 }
 
 // PID is its number.
-func (p *Process) PID() int {
-	cmd, _ := p.running()
-	return cmd.Process.Pid
-}
+func (p *Process) PID() int { return p.running().PID() }
 
 // Signal sends it a signal. One that does not run needs none.
 func (p *Process) Signal(s syscall.Signal) {
-	if cmd, _ := p.running(); cmd != nil {
-		_ = cmd.Process.Signal(s)
+	if i := p.running(); i != nil {
+		_ = i.Signal(s)
 	}
 }
 
 // Wait waits until it has ended, and returns what with.
 func (p *Process) Wait() error {
-	cmd, started := p.running()
-	if cmd == nil {
-		return nil
+	if i := p.running(); i != nil {
+		return i.Wait()
 	}
-	return started.Wait()
+	return nil
 }
 
 // Kill ends it as the platform does when it has lost patience: nothing more is

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"sync/atomic"
 
@@ -12,8 +13,8 @@ import (
 	"github.com/geminihook/geminihook/scripts/internal/command"
 	"github.com/geminihook/geminihook/scripts/internal/messages"
 	"github.com/geminihook/geminihook/scripts/internal/running"
-	"github.com/geminihook/geminihook/scripts/serve/before"
 	"github.com/geminihook/geminihook/scripts/serve/inspector"
+	"github.com/geminihook/geminihook/shared/gcptest/cloudrun"
 )
 
 // A console shows what happens: on standard output what was asked for, the rest on
@@ -33,11 +34,11 @@ type console struct {
 func newConsole(json bool) *console {
 	return &console{
 		screen:   newScreen(),
-		out:      before.Stdout,
-		err:      before.Stderr,
+		out:      os.Stdout,
+		err:      os.Stderr,
 		json:     json,
-		paint:    command.PaintFor(before.Stdout),
-		logPaint: command.PaintFor(before.Stderr),
+		paint:    command.PaintFor(os.Stdout),
+		logPaint: command.PaintFor(os.Stderr),
 
 		deliveries: inspector.NewDeliveries(),
 	}
@@ -120,6 +121,43 @@ func (c *console) message(topic string, m *pubsubpb.PubsubMessage) {
 	row := messages.NewRow(c.paint, topic, m)
 	row.Rest = cmp.Or(row.Rest, messages.Body(m.Data))
 	c.screen.put(c.out, row.String()+"\n")
+}
+
+// byHand tells how to start each function once more, beside this serve, for a debugger.
+func (c *console) byHand(fs functions) {
+	self, err := os.Executable()
+	if err != nil {
+		self = os.Args[0]
+	}
+	for i, f := range fs {
+		var b strings.Builder
+		fmt.Fprintf(&b, "%s is process %d. While serve runs, this starts another, as for a debugger:\n  env -i", f.name, f.instance.PID())
+		for _, variable := range cloudrun.Environment(f.name, fmt.Sprint("127.0.0.1:", firstByHand+i), f.env) {
+			b.WriteString(" " + quoted(variable))
+		}
+		c.screen.put(c.err, b.String()+" "+quoted(self)+"\n")
+	}
+}
+
+// firstByHand is the port that byHand proposes for the first function.
+const firstByHand = 8081
+
+// quoted returns a word as a shell takes it.
+func quoted(word string) string {
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
+
+// ended shows the last lines of a function that ended by itself, and returns the error
+// with which serve ends. serve does not start the function again, as the platform would:
+// a restart would hide a crash from the developer or from the script that uses serve.
+func (c *console) ended(f *function) error {
+	if last := f.output.end(); len(last) > 0 {
+		c.note(fmt.Sprintf("%s ended by itself, after these lines:", f.name))
+		for _, line := range last {
+			c.screen.put(c.err, c.logLine(line))
+		}
+	}
+	return fmt.Errorf("%s ended by itself: %s", f.name, f.instance.Status())
 }
 
 // note says something on standard error.

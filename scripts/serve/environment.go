@@ -1,39 +1,58 @@
 package main
 
-import "os"
+import (
+	"maps"
+	"os"
+	"slices"
 
-// settings returns the functions' whole environment, as Terraform would set it.
-func (p *parts) settings(audience string) map[string]string {
-	return map[string]string{
+	"github.com/geminihook/geminihook/shared/webhook"
+)
+
+// functions returns the functions, not started yet. Each has the environment that
+// Terraform would give it.
+func (p *parts) functions(audience string, c *console) functions {
+	return functions{
+		newFunction("StaticWebhook", webhook.StaticEndpoint, c, p.environment(map[string]string{
+			"SIGNING_SECRET_NAME": signingSecret,
+		})),
+		newFunction("DynamicWebhook", webhook.DynamicEndpoint, c, p.environment(map[string]string{
+			"URL_TOKEN_SECRET_NAME": urlTokenSecret,
+			"JWKS_URL":              p.jwksURL,
+			"JWT_AUDIENCES":         audience,
+		})),
+	}
+}
+
+// environment returns the whole environment of a function with settings of its own:
+// those, the settings of all functions, and the variables kept. Nothing else of a
+// developer's shell is in it, which may name a real project, credentials, or settings
+// of the functions.
+func (p *parts) environment(own map[string]string) []string {
+	all := map[string]string{
 		"GOOGLE_CLOUD_PROJECT":         project,
 		"FIRESTORE_EMULATOR_HOST":      p.firestore,
 		"PUBSUB_EMULATOR_HOST":         p.pubsub,
 		"SECRET_MANAGER_EMULATOR_HOST": p.secretManager,
 		"ROUTES":                       routes,
-		"SIGNING_SECRET_NAME":          signingSecret,
-		"URL_TOKEN_SECRET_NAME":        urlTokenSecret,
-		"JWKS_URL":                     p.jwksURL,
-		"JWT_AUDIENCES":                audience,
 	}
-}
-
-// kept are the variables of the developer's that stay: what it takes to reach the
-// keys at -jwks-url. Proxies are never asked for loopback addresses.
-var kept = []string{
-	"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy",
-	"SSL_CERT_FILE", "SSL_CERT_DIR", "SYSTEMROOT",
-}
-
-// setEnvironment makes settings the whole environment: a developer's shell may
-// name a real project, credentials, or settings of the functions.
-func setEnvironment(settings map[string]string) {
 	for _, name := range kept {
 		if value, ok := os.LookupEnv(name); ok {
-			settings[name] = value
+			all[name] = value
 		}
 	}
-	os.Clearenv()
-	for name, value := range settings {
-		os.Setenv(name, value)
+	maps.Copy(all, own)
+	var env []string
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		env = append(env, name+"="+all[name])
 	}
+	return env
+}
+
+// kept are the developer's variables that a function sees: those that it takes to
+// reach the keys at -jwks-url, which proxies are never asked for on loopback
+// addresses; one that Windows needs to start a process; and those of a binary that is
+// built with -race or -cover.
+var kept = []string{
+	"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy",
+	"SSL_CERT_FILE", "SSL_CERT_DIR", "SYSTEMROOT", "GORACE", "GOCOVERDIR",
 }

@@ -4,33 +4,32 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"net/http"
 	"net/http/httputil"
-	"net/url"
 	"sync/atomic"
 	"time"
 
 	"github.com/geminihook/geminihook/scripts/internal/running"
 	"github.com/geminihook/geminihook/scripts/serve/inspector"
 	"github.com/geminihook/geminihook/shared/cloudlog"
-	"github.com/geminihook/geminihook/shared/webhook"
 )
 
 // front is what serve listens with: the functions, and the page that shows what
 // goes to them. A POST to any other path is logged, and shown beside them.
-func front(functions *url.URL, instance string, page *inspector.Inspector, log *slog.Logger) http.Handler {
-	proxy := proxyTo(functions)
+func front(fs functions, instance string, page *inspector.Inspector, out io.Writer) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle(staticPath, page.Watch(webhook.StaticEndpoint, proxy))
-	mux.Handle(dynamicPath, page.Watch(webhook.DynamicEndpoint, proxy))
+	for _, f := range fs {
+		mux.Handle("/"+f.name, page.Watch(f.endpoint, f.proxy(log.New(out, "", 0))))
+	}
 	shown := page.Handler()
 	mux.Handle("/inspector/", shown)
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set(running.Header, instance)
 		shown.ServeHTTP(w, r)
 	})
-	lost := page.Watch(inspector.NoFunction, cloudlog.Trace(project, noFunction(log)))
+	lost := page.Watch(inspector.NoFunction, cloudlog.Trace(project, noFunction(cloudlog.New(out))))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPost {
 			lost.ServeHTTP(w, r)
@@ -58,13 +57,24 @@ func noFunction(log *slog.Logger) http.Handler {
 // function does.
 const maxLost = 1 << 20
 
-// proxyTo passes requests on as they came: path, query, headers and body. The
-// sender's hanging up ends none, as it ends none in the functions.
-func proxyTo(functions *url.URL) http.Handler {
+// forwarded are headers that Go's proxy leaves out, and that a tunnel in front of serve
+// may have set.
+var forwarded = []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"}
+
+// proxy passes requests on to the function as they came: path, query, headers (those of
+// the connection apart) and body. The sender's hanging up ends none, as it ends none in
+// the function.
+func (f *function) proxy(faults *log.Logger) http.Handler {
 	proxy := httputil.ReverseProxy{
+		ErrorLog: faults,
 		Rewrite: func(r *httputil.ProxyRequest) {
-			r.Out.URL.Scheme, r.Out.URL.Host = functions.Scheme, functions.Host
+			r.Out.URL.Scheme, r.Out.URL.Host = "http", f.instance.Addr
 			r.Out.URL.RawQuery = r.In.URL.RawQuery // Go would drop what it cannot parse
+			for _, name := range forwarded {
+				if values, ok := r.In.Header[name]; ok {
+					r.Out.Header[name] = values
+				}
+			}
 		},
 		Transport: &http.Transport{
 			DisableCompression:  true, // it would ask for gzip

@@ -3,19 +3,19 @@ package main
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/http"
-	"net/url"
 	"time"
 
-	"github.com/GoogleCloudPlatform/functions-framework-go/funcframework"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/geminihook/geminihook/shared/gcptest/cloudrun"
 
 	// The functions register themselves.
 	_ "github.com/geminihook/geminihook/functions/dynamic"
 	_ "github.com/geminihook/geminihook/functions/static"
 )
 
-// Where the framework serves the functions.
+// The paths of the functions, on serve's address.
 const (
 	staticPath  = "/StaticWebhook"
 	dynamicPath = "/DynamicWebhook"
@@ -23,76 +23,102 @@ const (
 
 const (
 	startTimeout = 10 * time.Second
-	pollEvery    = 5 * time.Millisecond
 
 	// probeID marks our own requests in the functions' log, where they are left out.
 	probeID = "serve-probe"
 )
 
-// startFunctions serves the functions under the framework, which shows neither its
-// handler nor its port, and returns where they are once both are built and answer.
-func startFunctions(ctx context.Context) (*url.URL, error) {
-	host, port, err := freePort()
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("the functions do not answer after %v", startTimeout))
+// A function is one of those that are deployed. It runs as it is deployed: in a
+// process of its own, with an environment of its own.
+type function struct {
+	name     string // FUNCTION_TARGET, and its path
+	endpoint string
+	env      []string
+	output   *output
+	instance *cloudrun.Instance // nil before the start
+}
+
+func newFunction(name, endpoint string, c *console, env []string) *function {
+	return &function{name: name, endpoint: endpoint, env: env, output: &output{show: c.log}}
+}
+
+// functions are all of them.
+type functions []*function
+
+// start starts the functions side by side and returns when all are built and answer.
+// If one does not, start ends all of them and fails.
+func (fs functions) start(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("no answer within %v", startTimeout))
 	defer cancel()
-	failed := make(chan error, 1)
-	go func() { failed <- funcframework.StartHostPort(host, port) }()
-
-	base := &url.URL{Scheme: "http", Host: net.JoinHostPort(host, port)}
-	for _, path := range []string{staticPath, dynamicPath} {
-		if err := waitFor(ctx, base.JoinPath(path).String(), failed); err != nil {
-			return nil, err
-		}
-	}
-	return base, nil
-}
-
-// freePort returns a port that nobody listens on at the moment.
-func freePort() (host, port string, err error) {
-	listener, err := net.Listen("tcp", anyPort)
-	if err != nil {
-		return "", "", err
-	}
-	defer listener.Close()
-	return net.SplitHostPort(listener.Addr().String())
-}
-
-// waitFor returns when the function at url is built, which its first request does.
-func waitFor(ctx context.Context, url string, failed <-chan error) error {
-	tick := time.NewTicker(pollEvery)
-	defer tick.Stop()
-	for {
-		status, err := probe(ctx, url)
-		switch {
-		case err == nil && status == http.StatusMethodNotAllowed:
+	all, ctx := errgroup.WithContext(ctx)
+	for _, f := range fs {
+		all.Go(func() error {
+			if err := f.start(ctx); err != nil {
+				return fmt.Errorf("%s: %w", f.name, err)
+			}
 			return nil
-		case err == nil:
-			return fmt.Errorf("%s answers %d to a GET, not 405: see its log", url, status)
-		}
-		select {
-		case <-tick.C:
-		case err := <-failed:
-			return fmt.Errorf("functions framework: %w", err)
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
+		})
 	}
+	err := all.Wait()
+	if err != nil {
+		fs.kill()
+	}
+	return err
 }
 
-// probe asks a function in a way that it refuses.
-func probe(ctx context.Context, url string) (status int, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+func (f *function) start(ctx context.Context) (err error) {
+	if f.instance, err = cloudrun.Run(ctx, f.name, f.env, f.output); err != nil {
+		return err
+	}
+	// The first request waits until the function is built.
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+f.instance.Addr, nil)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	req.Header.Set("Function-Execution-Id", probeID)
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	resp.Body.Close()
-	return resp.StatusCode, nil
+	if resp.StatusCode != http.StatusMethodNotAllowed {
+		return fmt.Errorf("answers %d to a GET, not 405: see its log", resp.StatusCode)
+	}
+	return nil
+}
+
+// ended returns a channel that brings each function that has ended.
+func (fs functions) ended() <-chan *function {
+	ended := make(chan *function, len(fs))
+	for _, f := range fs {
+		go func() {
+			<-f.instance.Ended()
+			ended <- f
+		}()
+	}
+	return ended
+}
+
+// stop ends the functions as the platform does: each finishes the requests that it
+// has. Those that have not ended when ctx is done are killed, which is an error.
+func (fs functions) stop(ctx context.Context) error {
+	var all errgroup.Group
+	for _, f := range fs {
+		all.Go(func() error {
+			if err := f.instance.Stop(ctx); err != nil {
+				return fmt.Errorf("%s: %w", f.name, err)
+			}
+			return nil
+		})
+	}
+	return all.Wait()
+}
+
+// kill ends the functions that run at once.
+func (fs functions) kill() {
+	for _, f := range fs {
+		if f.instance != nil {
+			f.instance.Kill()
+		}
+	}
 }

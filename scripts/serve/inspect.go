@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"os"
 	"strings"
 
 	"cloud.google.com/go/firestore"
@@ -19,9 +20,9 @@ import (
 const collection = "deliveries"
 
 // inspect returns the page, which holds deliveries against the same keys as the
-// functions do. The environment is to be the functions' already: Firestore's client
-// goes where it says.
+// functions do, and reads the ledger that they write.
 func inspect(ctx context.Context, o *options, p *parts, me *running.Serve, deliveries *inspector.Deliveries) (*inspector.Inspector, error) {
+	os.Setenv("FIRESTORE_EMULATOR_HOST", p.firestore) // if the shell has set it, the client ignores its options
 	client, err := firestore.NewClient(ctx, project, dial.Options()...)
 	if err != nil {
 		return nil, err

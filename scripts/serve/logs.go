@@ -1,41 +1,16 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/geminihook/geminihook/scripts/internal/command"
 	"github.com/geminihook/geminihook/scripts/internal/messages"
-	"github.com/geminihook/geminihook/scripts/serve/before"
 )
-
-// copyLogs begins to show what the functions log. The function that it returns
-// waits until all is shown.
-func (c *console) copyLogs() (finish func()) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		in := bufio.NewReader(before.Logs)
-		for {
-			text, err := in.ReadBytes('\n')
-			if err != nil {
-				return
-			}
-			c.log(text)
-		}
-	}()
-	return func() {
-		os.Stderr.Close() // os.Stdout is the same
-		<-done
-	}
-}
 
 // A record is a line of the functions' log.
 type record struct {
@@ -52,12 +27,8 @@ type record struct {
 	Error     string    `json:"error"`
 }
 
-// log shows a line: as it is with -json, in columns otherwise. Of serve's own
-// start it shows nothing.
+// log shows a line: as it is with -json, in columns otherwise.
 func (c *console) log(text []byte) {
-	if bytes.Contains(text, []byte(`"execution_id":"`+probeID+`"`)) || bytes.HasPrefix(text, []byte("Serving function: ")) {
-		return
-	}
 	c.deliveries.Logged(text)
 	c.screen.put(c.err, c.logLine(text))
 }

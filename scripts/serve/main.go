@@ -1,5 +1,6 @@
-// Command serve runs both functions, as they are deployed, on this machine. What
-// they use of Google Cloud runs in the same process, or on the official emulators.
+// Command serve runs both functions, as they are deployed, on this machine: each in a
+// process of its own, which this one starts, watches and ends. What they use of Google
+// Cloud runs in this process, or on the official emulators.
 // Every message that reaches a topic is shown.
 package main
 
@@ -8,6 +9,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"log"
 	"net"
 	"net/http"
 	"os"
@@ -17,8 +19,7 @@ import (
 
 	"github.com/geminihook/geminihook/scripts/internal/command"
 	"github.com/geminihook/geminihook/scripts/internal/running"
-	"github.com/geminihook/geminihook/scripts/serve/before"
-	"github.com/geminihook/geminihook/shared/cloudlog"
+	"github.com/geminihook/geminihook/shared/gcptest/cloudrun"
 )
 
 const (
@@ -31,7 +32,8 @@ const (
 )
 
 func main() {
-	os.Exit(command.Status(before.Stderr, "serve", run(os.Args[1:])))
+	cloudrun.Main() // a function, if serve started this process as one
+	os.Exit(command.Status(os.Stderr, "serve", run(os.Args[1:])))
 }
 
 func run(args []string) error {
@@ -39,6 +41,11 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
+	return o.run()
+}
+
+// run serves until a signal ends it.
+func (o *options) run() error {
 	endings := []os.Signal{os.Interrupt, syscall.SIGTERM}
 	if !signal.Ignored(syscall.SIGHUP) { // nohup has it ignored
 		endings = append(endings, syscall.SIGHUP)
@@ -49,10 +56,8 @@ func run(args []string) error {
 
 	c := newConsole(o.json)
 	defer c.screen.close()
-	finishLogs := c.copyLogs()
-	err = serve(stop, o, c)
-	finishLogs()
-	if err == nil || stop.Err() != nil && errors.Is(err, stop.Err()) {
+	err := serve(stop, o, c)
+	if err == nil || stop.Err() != nil && (errors.Is(err, stop.Err()) || errors.Is(err, context.Cause(stop))) {
 		c.stopped()
 		return nil
 	}
@@ -72,30 +77,44 @@ func serve(stop context.Context, o *options, c *console) error {
 	}
 	defer parts.stop()
 
-	dir, dirErr := running.Dir() // by the environment that is about to go
 	me := parts.describe(o, listener.Addr().(*net.TCPAddr))
-	setEnvironment(parts.settings(me.Audience))
-	functions, err := startFunctions(stop)
-	if err != nil {
+	functions := parts.functions(me.Audience, c)
+	if err := functions.start(stop); err != nil {
 		return err
 	}
+	defer functions.kill()
+	me.Ed25519, me.RSA = parts.privateKeys()
 	page, err := inspect(stop, o, parts, me, c.deliveries)
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: front(functions, me.Instance, page, cloudlog.New(os.Stderr)), ReadHeaderTimeout: headerTimeout}
+	out := &output{show: c.log}
+	server := &http.Server{
+		Handler:           front(functions, me.Instance, page, out),
+		ReadHeaderTimeout: headerTimeout,
+		ErrorLog:          log.New(out, "", 0),
+	}
 	server.RegisterOnShutdown(c.deliveries.Close)
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
 
-	defer announce(dir, dirErr, me, c)()
+	defer announce(me, c)()
 	c.ready(me, parts)
+	if o.printEnv {
+		c.byHand(functions)
+	}
 	select {
 	case err := <-failed:
 		return err
+	case f := <-functions.ended():
+		if stop.Err() == nil { // the signal may have gone to all processes of a container
+			err := c.ended(f)
+			_ = finish(server, functions) // one of them has failed already
+			return err
+		}
 	case <-stop.Done():
-		return finish(server)
 	}
+	return finish(server, functions)
 }
 
 // listen listens on addr. That its port is taken is what goes wrong most.
@@ -112,7 +131,8 @@ func listen(addr string) (net.Listener, error) {
 
 // announce lets deliver find this serve until withdraw is called. Where it cannot,
 // that is said, and no more: serve is of use without deliver.
-func announce(dir string, err error, me *running.Serve, c *console) (withdraw func()) {
+func announce(me *running.Serve, c *console) (withdraw func()) {
+	dir, err := running.Dir()
 	if err == nil {
 		err = running.Announce(dir, me)
 	}
@@ -123,17 +143,18 @@ func announce(dir string, err error, me *running.Serve, c *console) (withdraw fu
 	return func() { running.Withdraw(dir, me) }
 }
 
-// finish takes no more requests, and waits for the answers to those it has.
-func finish(server *http.Server) error {
+// finish takes no more requests, waits for the answers to those it has, and then ends
+// the functions: as on the platform, which sends no requests after SIGTERM.
+func finish(server *http.Server, functions functions) error {
 	ctx, cancel := context.WithTimeout(context.Background(), finishTimeout)
 	defer cancel()
 	if err := server.Shutdown(ctx); err != nil {
 		return fmt.Errorf("deliveries in flight were not finished within %v", finishTimeout)
 	}
-	return nil
+	return functions.stop(ctx)
 }
 
-// describe says what this serve is, to deliver and in the ready event.
+// describe says what this serve is, to deliver and in the ready event; its keys apart.
 func (p *parts) describe(o *options, addr *net.TCPAddr) *running.Serve {
 	if addr.IP.IsUnspecified() {
 		addr.IP = net.IPv4(127, 0, 0, 1)
@@ -148,9 +169,6 @@ func (p *parts) describe(o *options, addr *net.TCPAddr) *running.Serve {
 		Audience:   o.audience,
 		Project:    project,
 		PubSub:     p.pubsub,
-	}
-	if p.keys != nil {
-		s.Ed25519, s.RSA = private(p.keys.Ed25519(0)), private(p.keys.RSA())
 	}
 	if s.Audience == "" {
 		s.Audience = base + dynamicPath

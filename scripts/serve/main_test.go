@@ -12,7 +12,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"path"
 	"slices"
 	"strings"
@@ -24,13 +23,13 @@ import (
 
 	"github.com/geminihook/geminihook/scripts/internal/commandtest"
 	"github.com/geminihook/geminihook/scripts/internal/running"
-	"github.com/geminihook/geminihook/scripts/serve/before"
+	"github.com/geminihook/geminihook/shared/gcptest/cloudrun"
 	"github.com/geminihook/geminihook/shared/gcptest/emulator/emulatortest"
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
 func TestMain(m *testing.M) {
-	os.Stdout, os.Stderr = before.Stdout, before.Stderr // the tests' own output
+	cloudrun.Main()
 	commandtest.Main(m)
 }
 
@@ -212,15 +211,19 @@ func TestEnvironmentDoesNotLeak(t *testing.T) {
 	if got := send(t, signed(t, withoutToken, s.Ready.StaticSecrets[0], "x", nil)); got != http.StatusUnauthorized {
 		t.Errorf("without the URL token: %d, want 401", got)
 	}
-	finishesInFlight(t, s)
+	finishesInFlight(t, s, syscall.SIGTERM)
 }
 
 func TestFinishesDeliveriesInFlight(t *testing.T) {
-	finishesInFlight(t, commandtest.NewHome(t).Serve(t))
+	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+		t.Run(sig.String(), func(t *testing.T) {
+			finishesInFlight(t, commandtest.NewHome(t).Serve(t), sig)
+		})
+	}
 }
 
-// finishesInFlight ends serve in the middle of a delivery's body.
-func finishesInFlight(t *testing.T, s *commandtest.Serve) {
+// finishesInFlight ends serve by a signal in the middle of a delivery's body.
+func finishesInFlight(t *testing.T, s *commandtest.Serve, sig syscall.Signal) {
 	t.Helper()
 	id, body := webhooktest.NewID(), webhooktest.NewEvent("batch.succeeded")
 	req := signed(t, s.Ready.StaticURL, s.Ready.StaticSecrets[0], id, body)
@@ -242,7 +245,7 @@ func finishesInFlight(t *testing.T, s *commandtest.Serve) {
 	answers := bufio.NewReader(conn)
 	answer(t, answers, req, http.StatusContinue) // it is being read
 
-	s.Signal(syscall.SIGTERM)
+	s.Signal(sig)
 	waitUntilClosed(t, req.URL.Host)
 	if _, err := conn.Write(text.Bytes()[half:]); err != nil {
 		t.Fatal(err)
@@ -345,7 +348,7 @@ func TestHelp(t *testing.T) {
 	if got.Status != 0 || got.Stderr != "" {
 		t.Errorf("status %d, standard error %q; want 0 and nothing", got.Status, got.Stderr)
 	}
-	for _, flag := range []string{"-addr", "-static-secret", "-url-token", "-jwks-url", "-audience", "-emulators", "-json"} {
+	for _, flag := range []string{"-addr", "-static-secret", "-url-token", "-jwks-url", "-audience", "-emulators", "-json", "-print-env"} {
 		if !strings.Contains(got.Stdout, "\n  "+flag) {
 			t.Errorf("%s is not explained", flag)
 		}
@@ -486,7 +489,19 @@ func TestStartFunctionsEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cause := errors.New("enough")
 	cancel(cause)
-	if err := waitFor(ctx, "http://127.0.0.1:1/", nil); !errors.Is(err, cause) {
+	if err := new(parts).functions("", newConsole(true)).start(ctx); !errors.Is(err, cause) {
 		t.Errorf("%v, want %v", err, cause)
+	}
+}
+
+// A function that cannot be built is no reason to wait.
+func TestStartFunctionsFails(t *testing.T) {
+	c := newConsole(true)
+	shown := new(bytes.Buffer)
+	c.out, c.err = shown, shown
+	err := new(parts).functions("", c).start(t.Context())
+	c.screen.close()
+	if err == nil || !strings.Contains(err.Error(), "answers 503 to a GET") {
+		t.Errorf("%v, want that a function answers 503; shown:\n%s", err, shown)
 	}
 }

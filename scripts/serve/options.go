@@ -5,9 +5,9 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"os"
 
 	"github.com/geminihook/geminihook/scripts/internal/command"
-	"github.com/geminihook/geminihook/scripts/serve/before"
 	"github.com/geminihook/geminihook/shared/jwks"
 	"github.com/geminihook/geminihook/shared/secret"
 	"github.com/geminihook/geminihook/shared/webhook"
@@ -16,11 +16,13 @@ import (
 
 const usage = `Usage: go run ./scripts/serve [flags]
 
-Runs both functions, as they are deployed, at /StaticWebhook and /DynamicWebhook.
-Firestore, Secret Manager and Pub/Sub are embedded in this process, or, with
--emulators, the official emulators where there are any. Nothing is kept, nothing is
-contacted but what -jwks-url names, and no setting is taken from your environment.
-Ctrl-C finishes the deliveries in flight and ends it; a second one ends it at once.
+Runs both functions, as they are deployed, at /StaticWebhook and /DynamicWebhook:
+each in a process of its own, which warms up, drains and ends as in production. If
+one ends by itself, serve ends with status 1. Firestore, Secret Manager and Pub/Sub
+are embedded in serve's process, or, with -emulators, the official emulators where
+there are any. Nothing is kept, nothing is contacted but what -jwks-url names, and no
+setting is taken from your environment. Ctrl-C finishes the deliveries in flight and
+ends it; a second one ends it at once.
 
 The root of its address is a page: deliveries live as they come, each check that one
 went through, its record and its message, and buttons that send samples. It is shown
@@ -47,6 +49,7 @@ type options struct {
 	audience  string
 	emulators bool
 	json      bool
+	printEnv  bool // tell how to start each function by hand
 }
 
 // parse returns what args ask for, checked, with what they leave out generated.
@@ -60,7 +63,8 @@ func parse(args []string) (*options, error) {
 	flags.StringVar(&o.audience, "audience", "", "the audiences of tokens, a `LIST` with commas (default: the dynamic URL)")
 	flags.BoolVar(&o.emulators, "emulators", false, "use the official Firestore and Pub/Sub emulators: those that FIRESTORE_EMULATOR_HOST and PUBSUB_EMULATOR_HOST name, else started")
 	flags.BoolVar(&o.json, "json", false, "write JSON lines: a ready event, then one for each message published")
-	if err := command.Parse(flags, usage, args, before.Stdout); err != nil {
+	flags.BoolVar(&o.printEnv, "print-env", false, "print on standard error how to start each function by hand, for a debugger")
+	if err := command.Parse(flags, usage, args, os.Stdout); err != nil {
 		return nil, err
 	}
 	return o, o.complete()

@@ -142,6 +142,7 @@ func (p *parts) startKeySet() error {
 	}
 	p.stops = append(p.stops, func() { listener.Close() })
 	p.keys = webhooktest.NewKeySet()
+	go p.keys.RSA() // makes the key, which takes long, while the functions start
 	const path = "/.well-known/jwks.json"
 	mux := http.NewServeMux()
 	mux.Handle("GET "+path, p.keys)
@@ -149,6 +150,15 @@ func (p *parts) startKeySet() error {
 	go server.Serve(listener)
 	p.jwksURL = "http://" + listener.Addr().String() + path
 	return nil
+}
+
+// privateKeys returns those that deliver signs with, in PEM: none where the public keys
+// come from elsewhere.
+func (p *parts) privateKeys() (ed25519, rsa string) {
+	if p.keys == nil {
+		return "", ""
+	}
+	return private(p.keys.Ed25519(0)), private(p.keys.RSA())
 }
 
 func private(key crypto.PrivateKey) string {

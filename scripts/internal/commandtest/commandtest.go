@@ -188,6 +188,9 @@ func (s *Serve) Next() Event {
 	return e
 }
 
+// PID returns the number of serve's process.
+func (s *Serve) PID() int { return s.cmd.Process.Pid }
+
 // Signal sends serve a signal.
 func (s *Serve) Signal(sig syscall.Signal) {
 	s.t.Helper()

@@ -14,8 +14,10 @@ type Process struct {
 }
 
 // Start starts cmd. On Linux the kernel kills the child when this process ends, even if
-// this process is killed and even if the child is stopped; on other systems a child
-// outlives a parent that is killed.
+// this process is killed and even if the child is stopped. On other systems a child
+// outlives a parent that is killed, unless it watches a standard input of its own: give
+// cmd a StdinPipe, and have the child end when it reads the end of it. On Unix the child
+// is in a process group of its own, so a terminal's Ctrl-C reaches only this process.
 func Start(cmd *exec.Cmd) (*Process, error) {
 	p := &Process{cmd: cmd, ended: make(chan struct{})}
 	endWithParent(cmd)

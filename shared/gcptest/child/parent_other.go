@@ -1,8 +1,8 @@
-//go:build !linux
+//go:build !unix
 
 package child
 
 import "os/exec"
 
-// endWithParent does nothing: other systems have no such request.
+// endWithParent does nothing: these systems have neither of the two requests.
 func endWithParent(*exec.Cmd) {}
