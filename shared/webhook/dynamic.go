@@ -8,7 +8,6 @@ import (
 	"crypto/rsa"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -61,9 +60,10 @@ func (k PublicKey) Algorithm() string {
 	return ""
 }
 
-// Verify returns the delivery that header and body make, or ErrMalformed (which
-// includes more than 4 v1a signatures), ErrForged, ErrAudience or ErrStale. Any other error is a fault of ours. It
-// keeps body, and copies it once for v1a, which signs it in one piece.
+// Verify returns the delivery that header and body make, or a *Refusal of kind
+// ErrMalformed (which includes more than 4 v1a signatures), ErrForged, ErrAudience or
+// ErrStale. Any other error is a fault of ours. It keeps body, and copies it once for
+// v1a, which signs it in one piece.
 func (d *Dynamic) Verify(ctx context.Context, header http.Header, body []byte) (*Delivery, error) {
 	h, err := parseHeaders(header)
 	if err != nil {
@@ -77,7 +77,7 @@ func (d *Dynamic) Verify(ctx context.Context, header http.Header, body []byte) (
 		return nil, err
 	}
 	now := time.Now()
-	if err := checkAge("webhook-timestamp", h.sent, now, d.Tolerance); err != nil {
+	if err := checkAge(h.sent, now, d.Tolerance); err != nil {
 		return nil, err
 	}
 	return &Delivery{
@@ -88,6 +88,7 @@ func (d *Dynamic) Verify(ctx context.Context, header http.Header, body []byte) (
 		ContentType:     header.Get("Content-Type"),
 		ContentEncoding: contentEncoding(header),
 		Body:            body,
+		Event:           ParseEvent(body),
 	}, nil
 }
 
@@ -113,7 +114,7 @@ func (d *Dynamic) verifyV1a(ctx context.Context, h *headers, body []byte) error 
 		return err
 	}
 	if len(signatures) == 0 {
-		return fmt.Errorf("%w: no v1a signature and no token", ErrForged)
+		return Refuse(NoSignature, "no v1a signature and no token")
 	}
 	content := h.content(make([]byte, 0, len(h.id)+len(h.timestamp)+len(body)+2))
 	content = append(content, body...)
@@ -130,7 +131,7 @@ func (d *Dynamic) verifyV1a(ctx context.Context, h *headers, body []byte) error 
 		return false
 	})
 	if err == nil && !ok {
-		err = fmt.Errorf("%w: no v1a signature by one of the sender's keys", ErrForged)
+		err = Refuse(NoKeyMatches, "no v1a signature by one of the sender's keys")
 	}
 	return err
 }

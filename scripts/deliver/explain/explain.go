@@ -151,7 +151,7 @@ func (x *examination) request() {
 }
 
 func (x *examination) body() {
-	n, event := len(x.capture.Body), (&webhook.Delivery{Body: x.capture.Body}).Event()
+	n, event := len(x.capture.Body), webhook.ParseEvent(x.capture.Body)
 	text := fmt.Sprintf("%d bytes", n)
 	if event.Type != "" {
 		text += ", " + printable(event.Type)
