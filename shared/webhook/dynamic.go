@@ -70,7 +70,7 @@ func (d *Dynamic) Verify(ctx context.Context, header http.Header, body []byte) (
 		return nil, err
 	}
 	scheme, verify := V1a, d.verifyV1a
-	if looksLikeJWT(h.signature) {
+	if IsJWT(h.signature) {
 		scheme, verify = JWT, d.verifyJWT
 	}
 	if err := verify(ctx, &h, body); err != nil {
@@ -102,9 +102,10 @@ func (d *Dynamic) find(ctx context.Context, algorithm string, match func(PublicK
 	return ok, err
 }
 
-// looksLikeJWT tells a compact token, three parts between dots, from a list of
-// "version,signature", which has no dot in it.
-func looksLikeJWT(signature string) bool {
+// IsJWT reports whether a webhook-signature header is a compact JWT, three parts between
+// dots, rather than a list of "version,signature", which has no dot in it. It may be one
+// that no verifier accepts.
+func IsJWT(signature string) bool {
 	return strings.Count(signature, ".") == 2 && !strings.ContainsAny(signature, ", ")
 }
 
