@@ -526,6 +526,39 @@ func TestSlowBody(t *testing.T) {
 	}
 }
 
+// A body that arrives just in time leaves no time for the keys. That is no outage of the
+// keys, which strangers could fake; it is one if the body took little of the time.
+func TestBodyThatLeavesNoTimeForTheKeys(t *testing.T) {
+	for took, want := range map[time.Duration]string{2400 * time.Millisecond: "slow_body", time.Second: "unavailable"} {
+		synctest.Test(t, func(t *testing.T) {
+			p := newParts()
+			p.verify = func(ctx context.Context, _ http.Header, _ []byte) (*webhook.Delivery, error) {
+				<-ctx.Done()
+				return nil, fmt.Errorf("signing keys: %w", ctx.Err())
+			}
+			r := request("{}")
+			r.Body = slowBody{r.Body, took}
+			var logged bytes.Buffer
+			w := httptest.NewRecorder()
+			p.receiver(&logged).ServeHTTP(w, r)
+			if l := line(t, logged.String()); w.Code != http.StatusServiceUnavailable || l["outcome"] != want {
+				t.Errorf("after %v: answered %d, logged %v, want %s", took, w.Code, l, want)
+			}
+		})
+	}
+}
+
+// slowBody takes its time before it ends.
+type slowBody struct {
+	io.ReadCloser
+	takes time.Duration
+}
+
+func (b slowBody) Read(p []byte) (int, error) {
+	time.Sleep(b.takes)
+	return b.ReadCloser.Read(p)
+}
+
 // A refusal that needs no body does not wait for it longer than its time, and the log
 // has the time until the answer was really sent.
 func TestHalfSentBody(t *testing.T) {

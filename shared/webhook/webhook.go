@@ -2,8 +2,8 @@
 // genuine.
 //
 // A verifier, [Static] or [Dynamic], takes the headers and the body exactly as
-// they were received and returns a [Delivery], or an error that says why there
-// is none. Holding a Delivery is the proof that its signature matched; nothing
+// they were received and returns a [Delivery], or a [Refusal] that says why there
+// is none, and at which [Step]. Holding a Delivery is the proof that its signature matched; nothing
 // else in the project makes one out of a request.
 //
 // The scheme is chosen by the endpoint that was called, never by the caller.

@@ -56,8 +56,8 @@ func URLToken(ctx context.Context, tokens *Keys[webhook.URLToken], text string) 
 	return keys.ended((&webhook.Token{Tokens: keys}).Check(ctx, text))
 }
 
-// steps are those of Verify, in their order.
-var steps = []webhook.Step{
+// Steps are those of Verify, in their order.
+var Steps = []webhook.Step{
 	webhook.StepHeaders, webhook.StepScheme, webhook.StepSignature, webhook.StepJWT, webhook.StepTimestamp,
 }
 
@@ -68,9 +68,9 @@ func (r *Result) Passed(step webhook.Step) bool {
 	case r.Err == nil:
 		return true
 	case r.Refusal == nil:
-		return slices.Index(steps, step) < slices.Index(steps, webhook.StepSignature)
+		return slices.Index(Steps, step) < slices.Index(Steps, webhook.StepSignature)
 	}
-	return slices.Index(steps, step) < slices.Index(steps, r.Refusal.Step)
+	return slices.Index(Steps, step) < slices.Index(Steps, r.Refusal.Step)
 }
 
 // Reason returns why a request was refused, and nothing for one that was not.

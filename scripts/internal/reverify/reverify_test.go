@@ -55,13 +55,13 @@ func TestVerify(t *testing.T) {
 	} {
 		r := (&Endpoint{Static: test.keys}).Verify(t.Context(), test.header, body)
 		passed := 0
-		for _, step := range steps {
+		for _, step := range Steps {
 			if r.Passed(step) {
 				passed++
 			}
 		}
 		if passed != test.passed || r.Reason() != test.reason || !slices.Equal(r.Tried, test.tried) || r.Matched != test.matched {
-			t.Errorf("%s: %+v, passed %d of %d", name, r, passed, len(steps))
+			t.Errorf("%s: %+v, passed %d of %d", name, r, passed, len(Steps))
 		}
 	}
 }

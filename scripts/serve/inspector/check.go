@@ -52,10 +52,10 @@ func (c *Checks) of(ctx context.Context, d *delivery) ([]check, *webhook.Refusal
 	return r.checks, nil
 }
 
-// explain looks for the cause of a refusal, as geminihook's explain does; nil if the
-// refusal's own text says all there is.
+// explain looks for the cause of a refusal, as the command's explain does. It returns nil
+// if there was none, or one that needs no search: of the method, the URL token or the body.
 func (c *Checks) explain(ctx context.Context, d *delivery) *explain.Report {
-	if d.refusal == nil || !slices.Contains(explained, d.refusal.Step) {
+	if d.refusal == nil || !slices.Contains(reverify.Steps, d.refusal.Step) {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
@@ -64,8 +64,9 @@ func (c *Checks) explain(ctx context.Context, d *delivery) *explain.Report {
 		At: d.received, Method: d.method, URL: (&url.URL{Path: d.path, RawQuery: d.query}).String(), Header: d.header, Body: d.body,
 	}
 	if d.endpoint == webhook.DynamicEndpoint {
-		keys := []webhook.PublicKey{}                                    // not nil: it is a dynamic endpoint without any, too
-		_, _ = c.Dynamic.Ring.Find(ctx, func(k webhook.PublicKey) bool { // checked before: if they can no longer be had, those in memory are passed
+		keys := []webhook.PublicKey{} // nil would mean a static endpoint
+		// If the keys can no longer be had, those in memory are passed all the same.
+		_, _ = c.Dynamic.Ring.Find(ctx, func(k webhook.PublicKey) bool {
 			keys = append(keys, k)
 			return false
 		})
@@ -80,11 +81,6 @@ func (c *Checks) explain(ctx context.Context, d *delivery) *explain.Report {
 		first = cmp.Or(first, found)
 	}
 	return first
-}
-
-// explained are the steps whose refusals have causes to look for.
-var explained = []webhook.Step{
-	webhook.StepHeaders, webhook.StepScheme, webhook.StepSignature, webhook.StepJWT, webhook.StepTimestamp,
 }
 
 // order is that of all checks. A failed one is the last that is reached.
