@@ -54,25 +54,26 @@ const (
 	TooManySignatures  Reason = "too_many_signatures"
 	JWTTooLarge        Reason = "jwt_too_large"
 
-	NoSignature    Reason = "no_signature"    // of the endpoint's schemes
-	JWTMalformed   Reason = "jwt_malformed"   // not in base64url, or its header is no JSON object
-	JWTAlgorithm   Reason = "jwt_algorithm"   // none of RS256, ES256, EdDSA
-	JWTCritical    Reason = "jwt_critical"    // extensions that would have to be understood
-	NoKeyMatches   Reason = "no_key_matches"  // another key, or other bytes
-	JWTClaimsForm  Reason = "jwt_claims_form" // not as RFC 7519 has them
-	JWTExpMissing  Reason = "jwt_exp_missing"
-	EventMissing   Reason = "event_missing"     // the JWT carries none, and must
-	EventDiffers   Reason = "event_differs"     // the JWT's is not the body's
-	EventNotInBody Reason = "event_not_in_body" // the JWT carries one, the body is none
+	NoSignature  Reason = "no_signature"  // of the endpoint's schemes
+	JWTMalformed Reason = "jwt_malformed" // not in base64url, or its header is no JSON object
+	JWTAlgorithm Reason = "jwt_algorithm" // none of RS256, ES256, EdDSA
+	JWTCritical  Reason = "jwt_critical"  // extensions that would have to be understood
 
+	NoKeyMatches Reason = "no_key_matches" // another key, or other bytes
+
+	JWTClaimsForm   Reason = "jwt_claims_form"  // not as RFC 7519 has them
 	AudienceUnset   Reason = "audience_unset"   // none is configured
 	AudienceUnknown Reason = "audience_unknown" // none of those configured
+	JWTExpMissing   Reason = "jwt_exp_missing"
+	JWTExpired      Reason = "jwt_expired"
+	JWTNotYet       Reason = "jwt_not_yet"       // nbf is ahead
+	JWTOld          Reason = "jwt_old"           // by its iat
+	JWTAhead        Reason = "jwt_ahead"         // by its iat
+	JWTLivesLong    Reason = "jwt_lives_long"    // its exp is too far ahead
+	EventMissing    Reason = "event_missing"     // the JWT carries none, and must
+	EventNotInBody  Reason = "event_not_in_body" // the JWT carries one, the body is none
+	EventDiffers    Reason = "event_differs"     // the JWT's is not the body's
 
-	JWTExpired     Reason = "jwt_expired"
-	JWTNotYet      Reason = "jwt_not_yet" // nbf is ahead
-	JWTOld         Reason = "jwt_old"     // by its iat
-	JWTAhead       Reason = "jwt_ahead"   // by its iat
-	JWTLivesLong   Reason = "jwt_lives_long"
 	TimestampOld   Reason = "timestamp_old"
 	TimestampAhead Reason = "timestamp_ahead"
 )
