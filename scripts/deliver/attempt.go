@@ -79,8 +79,7 @@ func endpoint(scheme webhook.Scheme) string {
 
 // eventType is what a body says it is, "-" where it says nothing.
 func eventType(body []byte) string {
-	d := webhook.Delivery{Body: body}
-	if t := d.Event().Type; t != "" {
+	if t := webhook.ParseEvent(body).Type; t != "" {
 		return t
 	}
 	return "-"

@@ -46,7 +46,7 @@ func TestBuild(t *testing.T) {
 	if builds != 3 {
 		t.Errorf("built %d times, want 3", builds)
 	}
-	if text := logged.String(); strings.Count(text, "\n") != 2 || strings.Count(text, broken.Error()) != 2 {
+	if text := logged.String(); strings.Count(text, "\n") != 2 || strings.Count(text, broken.Error()) != 2 || strings.Count(text, " step=build ") != 2 {
 		t.Errorf("logged\n%s", text)
 	}
 }

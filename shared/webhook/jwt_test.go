@@ -623,7 +623,7 @@ func TestEventIsTheOneThatTheTokenBound(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if e := delivery.Event(); e.Type != d.claims["type"] || e.JobID != d.claims["data"].(map[string]any)["id"] {
+	if e := delivery.Event; e.Type != d.claims["type"] || e.JobID != d.claims["data"].(map[string]any)["id"] {
 		t.Errorf("Event() = %+v", e)
 	}
 }

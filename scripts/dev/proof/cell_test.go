@@ -174,7 +174,7 @@ func (c *cell) abandon() {
 		endpoint = webhook.DynamicEndpoint
 	}
 	killed := errors.New("killed")
-	_, err = ledger.Once(c.t.Context(), &webhook.Delivery{Endpoint: endpoint, ID: c.id, Body: c.body},
+	_, err = ledger.Once(c.t.Context(), &webhook.Delivery{Endpoint: endpoint, ID: c.id, Body: c.body, Event: webhook.ParseEvent(c.body)},
 		func(context.Context) (webhook.Receipt, error) { return webhook.Receipt{}, killed })
 	if err != killed {
 		c.t.Fatal(err)

@@ -23,6 +23,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/geminihook/geminihook/scripts/internal/reverify"
 	"github.com/geminihook/geminihook/shared/gcptest"
 	"github.com/geminihook/geminihook/shared/webhook"
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
@@ -81,8 +82,8 @@ func (l *lab) function(w http.ResponseWriter, r *http.Request) {
 	l.Deliveries.Logged(text)
 }
 
-func publicKeys(k *webhooktest.KeySet) fixed[webhook.PublicKey] {
-	return fixed[webhook.PublicKey]{
+func publicKeys(k *webhooktest.KeySet) reverify.Fixed[webhook.PublicKey] {
+	return reverify.Fixed[webhook.PublicKey]{
 		{Key: k.Ed25519(1).Public()}, {Key: k.Ed25519(0).Public()}, {ID: webhooktest.RSAKeyID, Key: k.RSA().Public()},
 	}
 }
@@ -163,13 +164,13 @@ func TestChecks(t *testing.T) {
 		{name: "genuine", scheme: "v1", want: "+++++ made with version 2 of the signing secret"},
 		{name: "by the older secret", scheme: "v1", spoil: func(a *outgoing) { a.Secret = l.secrets[1] }, want: "+++++ made with version 1 of the signing secret"},
 		{name: "stale", scheme: "v1", spoil: func(a *outgoing) { a.at = a.at.Add(-time.Hour) }, want: "++++- webhook-timestamp is 1h0m"},
-		{name: "forged", scheme: "v1", spoil: forge, want: "+++-. held against version 2 of the signing secret, version 1 of the signing secret"},
+		{name: "forged", scheme: "v1", spoil: forge, want: "+++-. compared with version 2 of the signing secret, version 1 of the signing secret"},
 		{name: "no id", scheme: "v1", header: [2]string{"Webhook-Id", ""}, want: "++-.. no webhook-id header"},
 		{name: "too large", scheme: "v1", spoil: func(a *outgoing) { a.body = make([]byte, maxBody+1) }, want: "+-... 1048577 bytes"},
 		{name: "v1a", scheme: "v1a", want: "++++++ made with Ed25519 key"},
 		{name: "v1 at the dynamic endpoint", scheme: "v1a", header: [2]string{"Webhook-Signature", "v1,AAAA"}, want: "++++-. no v1a signature and no token"},
 		{name: "no URL token", scheme: "v1a", spoil: func(a *outgoing) { a.url = withoutQuery(a.url) }, want: "+-.... the URL has none"},
-		{name: "wrong URL token", scheme: "v1a", spoil: func(a *outgoing) { a.url += "x" }, want: "+-.... held against version 1 of the URL token"},
+		{name: "wrong URL token", scheme: "v1a", spoil: func(a *outgoing) { a.url += "x" }, want: "+-.... compared with version 1 of the URL token"},
 		{name: "jwt", scheme: "jwt", want: "++++++++ made with RSA key rsa-1"},
 		{name: "forged token", scheme: "jwt", spoil: forge, want: "++++-... the token is signed by none"},
 		{name: "another audience", scheme: "jwt", spoil: func(a *outgoing) { a.Audience = "https://example.com/theirs" }, want: "+++++-.. aud holds none"},
