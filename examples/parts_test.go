@@ -21,7 +21,7 @@ import (
 )
 
 const (
-	batches = "projects/my-project/topics/gemini-batch"
+	batches = "projects/my-project/topics/geminihook-batch"
 	all     = "projects/my-project/topics/all"
 )
 
@@ -82,7 +82,10 @@ func sendAs(topic, endpoint string, scheme webhook.Scheme, id, body string) {
 	p, err := publish.Open(ctx, publish.Routes{"*": topic}, pubsubOptions...)
 	if err == nil {
 		defer p.Close()
-		_, err = p.Publish(ctx, &webhook.Delivery{Endpoint: endpoint, Scheme: scheme, ID: id, Received: time.Now(), Body: []byte(body)})
+		_, err = p.Publish(ctx, &webhook.Delivery{
+			Endpoint: endpoint, Scheme: scheme, ID: id, Received: time.Now(),
+			Body: []byte(body), Event: webhook.ParseEvent([]byte(body)),
+		})
 	}
 	if err != nil {
 		panic(err)

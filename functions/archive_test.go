@@ -15,10 +15,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/geminihook/geminihook/functions/functiontest"
-	"github.com/geminihook/geminihook/shared/webhook"
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
@@ -62,10 +60,10 @@ func TestArchives(t *testing.T) {
 			}
 
 			p := functiontest.Embedded(t)
-			header, query := delivery(t, p, function)
+			m, query := delivery(t, p, function)
 			deployed := run(t, binary, append(os.Environ(), "FUNCTION_TARGET="+target)...)
-			if answer := deployed.Post(t, query, header, "{}"); answer.Status != http.StatusNoContent {
-				t.Errorf("answered %d", answer.Status)
+			if resp, err := m.Post(t.Context(), http.DefaultClient, deployed.URL+query); err != nil || resp.StatusCode != http.StatusNoContent {
+				t.Errorf("answered %v, %v", resp, err)
 			}
 			if n := len(p.Messages(t)); n != 1 {
 				t.Errorf("%d messages, want 1", n)
@@ -232,15 +230,11 @@ func run(t *testing.T, binary string, environment ...string) *functiontest.Endpo
 }
 
 // delivery makes a project ready for a function, and a genuine delivery to it.
-func delivery(t *testing.T, p *functiontest.Project, function string) (header http.Header, query string) {
+func delivery(t *testing.T, p *functiontest.Project, function string) (m *webhooktest.Message, query string) {
 	t.Helper()
-	secret, id, now := setSecrets(t, p), webhooktest.NewID(), time.Now()
+	secret := setSecrets(t, p)
 	if function == "dynamic" {
-		return webhooktest.Header(id, now, webhook.SignV1a(p.Keys.Ed25519(0), id, webhooktest.Timestamp(now), []byte("{}"))), "?token=" + urlToken
+		return webhooktest.NewMessage("batch.succeeded", webhooktest.SignV1a(p.Keys.Ed25519(0))), "?token=" + urlToken
 	}
-	key, err := webhook.ParseSigningKey([]byte(secret))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return webhooktest.Header(id, now, webhook.SignV1(key, id, webhooktest.Timestamp(now), []byte("{}"))), ""
+	return webhooktest.NewMessage("batch.succeeded", webhooktest.SignV1(secret)), ""
 }

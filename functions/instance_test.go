@@ -11,12 +11,10 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 
 	_ "github.com/geminihook/geminihook/functions/dynamic"
 	"github.com/geminihook/geminihook/functions/functiontest"
 	_ "github.com/geminihook/geminihook/functions/static"
-	"github.com/geminihook/geminihook/shared/webhook"
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
@@ -53,8 +51,8 @@ func setSecrets(t *testing.T, p *functiontest.Project) string {
 	secret := webhooktest.NewSecret()
 	p.AddSecret(t, "signing", secret)
 	p.AddSecret(t, "token", urlToken)
-	t.Setenv("SIGNING_SECRET", "signing")
-	t.Setenv("URL_TOKEN_SECRET", "token")
+	t.Setenv("SIGNING_SECRET_NAME", "signing")
+	t.Setenv("URL_TOKEN_SECRET_NAME", "token")
 	return secret
 }
 
@@ -77,17 +75,13 @@ func TestDrain(t *testing.T) {
 		}
 		return forward()
 	})
-	key, err := webhook.ParseSigningKey([]byte(secret))
-	if err != nil {
-		t.Fatal(err)
-	}
+	sign := webhooktest.SignV1(secret)
 	var senders sync.WaitGroup
 	for range n {
 		senders.Go(func() {
-			id, now := webhooktest.NewID(), time.Now()
-			header := webhooktest.Header(id, now, webhook.SignV1(key, id, webhooktest.Timestamp(now), []byte("{}")))
-			if answer := endpoint.Post(t, "", header, "{}"); answer.Status != http.StatusNoContent {
-				t.Errorf("answered %d", answer.Status)
+			m := webhooktest.NewMessage("batch.succeeded", sign)
+			if resp, err := m.Post(t.Context(), http.DefaultClient, endpoint.URL); err != nil || resp.StatusCode != http.StatusNoContent {
+				t.Errorf("answered %v, %v", resp, err)
 			}
 		})
 	}

@@ -5,6 +5,7 @@
 #                                 Pub/Sub (REQUIRE_EMULATORS=1: fail without)
 #   terraform                     the configuration (REQUIRE_TERRAFORM=1: likewise)
 #   chromium                      serve's page in a browser (REQUIRE_BROWSER=1: likewise)
+#   golangci-lint 2               .golangci.yml (REQUIRE_GOLANGCI_LINT=1: likewise)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -27,9 +28,23 @@ step staticcheck
 staticcheck=$(go tool -n -modfile=scripts/dev/tools.mod staticcheck)
 "$staticcheck" ./...
 
-# The examples are a module of their own: what they import is not to be deployed.
-step examples
-(cd examples && go mod tidy -diff && go vet ./... && "$staticcheck" ./... && go test -race ./...)
+# Not a tool of tools.mod: building it takes longer than all tests.
+step golangci-lint
+if command -v golangci-lint >/dev/null; then
+	golangci-lint run ./...
+	(cd examples && golangci-lint run ./...)
+elif [ "${REQUIRE_GOLANGCI_LINT:-}" = 1 ]; then
+	echo "golangci-lint is not installed (https://golangci-lint.run/docs/welcome/install/)"
+	exit 1
+else
+	echo "skipped: golangci-lint is not installed"
+fi
+
+# Modules of their own: what they import is not to be deployed.
+for module in examples scripts/dev/bench; do
+	step "$module"
+	(cd "$module" && go mod tidy -diff && go vet ./... && "$staticcheck" ./...)
+done
 
 step terraform
 terraform/check.sh
@@ -37,6 +52,8 @@ terraform/check.sh
 # A test that waits for something has a bound of its own; these bounds end what hangs.
 step tests
 go run ./scripts/dev/emulators -if-found -- go test -race -timeout 40m $(go list ./... | grep -v /scripts/dev/proof)
+(cd examples && go test -race ./...)
+go run ./scripts/dev/emulators -if-found -- go test -C scripts/dev/bench -race ./...
 
 # Faults in time need a machine that does nothing else, as far as that can be had.
 step proof

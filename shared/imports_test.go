@@ -43,8 +43,8 @@ type rule struct {
 var rules = []rule{
 	{"shared/webhook", []string{jwx},
 		"it is the centre: what a delivery is, and whether it is genuine, depends on no product and on nothing of ours"},
-	{"shared/webhook/webhooktest", []string{jwx, uuid},
-		"it stands where Google stands: the sender knows nothing of ours"},
+	{"shared/webhook/webhooktest", []string{"shared/webhook", jwx, uuid},
+		"it stands where Google stands: all that the sender has in common with us is how a delivery is signed"},
 	{"shared/refresh", nil,
 		"it is one rule for values of any kind from any source"},
 	{"shared/jwks", []string{"shared/refresh", "shared/webhook", jwx},
@@ -59,7 +59,8 @@ var rules = []rule{
 		"it is the one place that speaks to Pub/Sub, and to Pub/Sub alone"},
 	{"shared/receiver", []string{"shared/webhook"},
 		"it declares what it needs as interfaces: neither their products nor their packages are its business"},
-	{"shared/env", nil, "settings are texts"},
+	{"shared/settings", []string{"shared/dedup", "shared/publish", "shared/webhook"},
+		"it reads and opens what all functions share, and nothing that one of them has for itself"},
 	{"shared/cloudlog", nil, "every package may log, so it must cost none of them anything"},
 	{"shared/instance", []string{framework},
 		"the life of an instance is the same whatever it serves"},
@@ -83,8 +84,8 @@ var rules = []rule{
 
 // wiring is what both functions put together.
 func wiring(more ...string) []string {
-	return append(more, framework, "shared/cloudlog", "shared/dedup", "shared/env", "shared/instance",
-		"shared/publish", "shared/receiver", "shared/secret", "shared/webhook")
+	return append(more, framework, "shared/cloudlog", "shared/instance", "shared/receiver",
+		"shared/secret", "shared/settings", "shared/webhook")
 }
 
 // bans hold where rules allow anything: who else may not import a path, and why.
@@ -209,7 +210,8 @@ func TestRulesRefuse(t *testing.T) {
 		{"shared/publish", "cloud.google.com/go/pubsub"},
 		{"shared/receiver", "shared/publish"},
 		{"shared/receiver", "cloud.google.com/go/firestore"},
-		{"shared/env", "shared/webhook"},
+		{"shared/settings", "shared/jwks"},
+		{"functions/static", "shared/dedup"},
 		{"shared/cloudlog", "google.golang.org/grpc"},
 		{"shared/instance", "shared/receiver"},
 		{"functions/static", "functions/dynamic"},
@@ -228,6 +230,38 @@ func TestRulesRefuse(t *testing.T) {
 	}
 	if r, ok := ruleFor("functions/third"); ok {
 		t.Errorf("a new function falls under the rule for %s", r.pkg)
+	}
+}
+
+// TestClients checks that every Google client that is not a test's has the options of
+// package dial. Receivers of the bench are other people's code.
+func TestClients(t *testing.T) {
+	client := regexp.MustCompile(`\b(firestore|pubsub|secretmanager)\.New\w*Client\w*\(`)
+	found := 0
+	for _, root := range []string{"../shared", "../functions", "../scripts"} {
+		err := filepath.WalkDir(root, func(file string, d fs.DirEntry, err error) error {
+			switch {
+			case err != nil:
+				return err
+			case d.IsDir() && (strings.HasSuffix(file, "test") || d.Name() == "receivers"):
+				return fs.SkipDir
+			case d.IsDir() || !strings.HasSuffix(file, ".go") || strings.HasSuffix(file, "_test.go"):
+				return nil
+			}
+			text, err := os.ReadFile(file)
+			if client.Match(text) {
+				if found++; !strings.Contains(string(text), "dial.Options()") {
+					t.Errorf("%s opens a client without dial.Options()", file)
+				}
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if found == 0 {
+		t.Error("found no client at all")
 	}
 }
 

@@ -18,6 +18,10 @@ locals {
   # uptime checks would.
   ours_to_take = ["published", "duplicate", "mismatch", "unmarked", "stale", "busy", "unavailable"]
 
+  # The outcomes that the receiver answers with 503. The last two are no faults of ours:
+  # a stranger can bring them about.
+  answered_503 = ["busy", "unavailable", "overloaded", "slow_body"]
+
   # As queries name them.
   series = { for key, metric in {
     deliveries       = google_logging_metric.deliveries
@@ -63,6 +67,14 @@ resource "google_logging_metric" "deliveries" {
       description = "What became of it"
     }
     labels {
+      key         = "step"
+      description = "Where it ended, if it was not taken: gate, signature, claim, publish …"
+    }
+    labels {
+      key         = "reason"
+      description = "Why it was refused, in one word; empty for anything else"
+    }
+    labels {
       key         = "scheme"
       description = "v1, v1a or jwt; empty where refused before that is known"
     }
@@ -74,6 +86,8 @@ resource "google_logging_metric" "deliveries" {
   label_extractors = {
     endpoint = "EXTRACT(jsonPayload.endpoint)"
     outcome  = "EXTRACT(jsonPayload.outcome)"
+    step     = "EXTRACT(jsonPayload.step)"
+    reason   = "EXTRACT(jsonPayload.reason)"
     scheme   = "EXTRACT(jsonPayload.scheme)"
     type     = "REGEXP_EXTRACT(jsonPayload.type, \"${local.event_type_pattern}\")"
   }

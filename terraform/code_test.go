@@ -14,12 +14,14 @@ import (
 func logged(t *testing.T) map[string][]string {
 	t.Helper()
 	fields := map[string][]string{
-		"delivery":       append(found(t, "../shared/receiver/*.go", `(?:slog\.\w+|\badd)\("(\w+)",`), "message"),
-		"refresh failed": {"message"},
+		"delivery": append(found(t, "../shared/receiver/*.go", `(?:slog\.\w+|\badd)\("(\w+)",`), "message"),
 	}
-	for _, pairs := range found(t, "../shared/refresh/*.go", `"refresh failed", (.*)\)\n`) {
-		for _, field := range regexp.MustCompile(`"(\w+)",`).FindAllStringSubmatch(pairs, -1) {
-			fields["refresh failed"] = append(fields["refresh failed"], field[1])
+	for _, message := range []string{"refresh failed", "refresh partial"} {
+		fields[message] = []string{"message"}
+		for _, pairs := range found(t, "../shared/refresh/*.go", `"`+message+`", (.*)\)\n`) {
+			for _, field := range regexp.MustCompile(`"(\w+)",`).FindAllStringSubmatch(pairs, -1) {
+				fields[message] = append(fields[message], field[1])
+			}
 		}
 	}
 	return fields
@@ -32,7 +34,21 @@ func values(t *testing.T) map[string][]string {
 		"endpoint": found(t, "../shared/webhook/*.go", `Endpoint += "(\w+)"`),
 		"scheme":   found(t, "../shared/webhook/*.go", ` Scheme = "(\w+)"`),
 		"outcome":  found(t, "../shared/receiver/*.go", `outcome: +"(\w+)"`),
+		"step":     found(t, "../shared/webhook/*.go", ` Step += "(\w+)"`),
+		"reason":   found(t, "../shared/webhook/*.go", ` Reason = "(\w+)"`),
 	}
+}
+
+// valuesOf is values for the line of a message: that of a refresh has other reasons.
+func valuesOf(t *testing.T, message string) map[string][]string {
+	t.Helper()
+	if message == "refresh failed" {
+		return map[string][]string{
+			"reason": found(t, "../shared/refresh/*.go", `\t+return "(\w+)"\n`),
+			"of":     append(found(t, "../functions/*/function.go", `"((?:signing|url) \w+)"`), found(t, "../shared/jwks/*.go", `Name: "([^"]+)"`)...),
+		}
+	}
+	return values(t)
 }
 
 var eventTypes = []string{"batch.succeeded", "batch.failed", "batch.expired", "batch.cancelled", "interaction.completed",

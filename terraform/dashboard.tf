@@ -21,8 +21,8 @@ locals {
       query = "label_replace(sum by (type) (increase(${local.series.deliveries}{outcome=\"published\"}${local.interval})), \"type\", \"other\", \"type\", \"\")" },
     ],
     [
-      { kind = "STACKED_BAR", title = "Refused",
-      query = "sum by (endpoint, outcome) (increase(${local.series.deliveries}{outcome=~\"unauthorized|malformed|forged|audience|stale|too_large\"}${local.interval}))" },
+      { kind = "STACKED_BAR", title = "Refused, by reason",
+      query = "sum by (endpoint, outcome, reason) (increase(${local.series.deliveries}{outcome=~\"unauthorized|malformed|forged|audience|stale|too_large|slow_body|overloaded\"}${local.interval}))" },
       { kind = "STACKED_BAR", title = "Genuine, by scheme",
       query = "sum by (scheme) (increase(${local.series.deliveries}{outcome=~\"published|duplicate|mismatch|unmarked|stale\"}${local.interval}))" },
     ],
@@ -33,6 +33,8 @@ locals {
       query = "histogram_quantile(0.99, sum by (le, endpoint) (rate(${local.series.latency}_bucket${local.interval})))" },
     ],
     [
+      { kind = "STACKED_BAR", title = "Not taken, by our fault, by step",
+      query = "sum by (endpoint, step) (increase(${local.series.deliveries}{outcome=\"unavailable\"}${local.interval}))" },
       { kind = "STACKED_BAR", title = "Secrets and keys that could not be read anew",
       query = "sum by (of) (increase(${local.series.refresh_failures}${local.interval}))" },
       { kind = "STACKED_BAR", title = "403, 404, 429 and 5xx, by us or by the platform",

@@ -53,8 +53,18 @@ locals {
         "The platform answered for the receiver" = {
           query = join("", [
             "sum(increase(${local.refused_by_platform}[30m]))",
-            " - (sum(increase(${local.series.deliveries}{outcome=~\"busy|unavailable\"}[30m])) or vector(0)) > 5",
+            " - (sum(increase(${local.series.deliveries}{outcome=~\"${join("|", local.answered_503)}\"}[30m])) or vector(0)) > 5",
           ])
+          duration = "0s"
+        }
+      }
+    }
+    overloaded = {
+      title    = "More requests at once than the functions serve"
+      severity = "WARNING"
+      queries = {
+        "More than 10 in 10 minutes" = {
+          query    = "sum by (endpoint) (increase(${local.series.deliveries}{outcome=\"overloaded\"}[10m])) > 10"
           duration = "0s"
         }
       }
@@ -118,7 +128,7 @@ locals {
     secret = {
       title    = "A secret has no enabled version"
       severity = "CRITICAL"
-      filter   = "${local.receiver_logs} AND jsonPayload.message=\"refresh failed\" AND jsonPayload.error:\"no enabled version\""
+      filter   = "${local.receiver_logs} AND jsonPayload.message=\"refresh failed\" AND jsonPayload.reason=\"none_in_force\""
     }
   }
 }

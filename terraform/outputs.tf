@@ -30,12 +30,12 @@ output "dynamic_url" {
   value       = local.urls.dynamic
 }
 
-output "signing_secret" {
+output "signing_secret_name" {
   description = "The secret whose enabled versions sign the project's webhooks."
   value       = google_secret_manager_secret.signing_secret.secret_id
 }
 
-output "url_token_secret" {
+output "url_token_secret_name" {
   description = "The secret whose enabled versions are the tokens in the dynamic URL."
   value       = google_secret_manager_secret.url_token.secret_id
 }
@@ -45,9 +45,9 @@ output "url_token_required" {
   value       = var.url_token_required
 }
 
-output "topics" {
+output "routes" {
   description = "Where events of a type go: route = topic."
-  value       = { for type, topic in var.routes : type => google_pubsub_topic.route[topic].name }
+  value       = { for type, topic in local.routes : type => google_pubsub_topic.route[topic].name }
 }
 
 output "subscriptions" {
@@ -93,6 +93,6 @@ output "next_steps" {
     go run ./scripts/geminihook ping           # asks for an event, waits until it has arrived
     go run ./scripts/geminihook dynamic-url    # prints the URL for webhook_config.uris, token included
     go run ./scripts/geminihook doctor         # checks the whole way
-    gcloud pubsub subscriptions pull ${google_pubsub_subscription.route[var.routes["*"]].name} --project=${var.project_id}
+    gcloud pubsub subscriptions pull ${google_pubsub_subscription.route[local.routes["*"]].name} --project=${var.project_id}
   TEXT
 }

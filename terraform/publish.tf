@@ -1,7 +1,13 @@
 # Where deliveries go, and who takes them from there.
 
 locals {
-  topics    = toset(concat(values(var.routes), tolist(var.retired_topics)))
+  routes = coalesce(var.routes, tomap({
+    batch       = "${var.name}-batch"
+    interaction = "${var.name}-interaction"
+    video       = "${var.name}-video"
+    "*"         = "${var.name}-other"
+  }))
+  topics    = toset(concat(values(local.routes), tolist(var.retired_topics)))
   retention = "${var.message_retention_days * 86400}s"
 
   # What is on a topic or a subscription was answered 204 and is not sent again.

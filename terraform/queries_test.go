@@ -66,7 +66,7 @@ func TestSubscriptionsAreMatchedLiterally(t *testing.T) {
 // Anybody can make the functions answer: what a stranger can bring about stands in no
 // denominator and no percentile.
 func TestNobodyCanDiluteAnAlert(t *testing.T) {
-	strangers := []string{"method", "unauthorized", "malformed", "forged", "audience", "too_large"}
+	strangers := []string{"method", "unauthorized", "malformed", "forged", "audience", "too_large", "slow_body", "overloaded"}
 	ours := []string{"published", "duplicate", "mismatch", "unmarked", "stale", "busy", "unavailable"}
 	same(t, "outcomes", append(ours, strangers...), values(t)["outcome"])
 
@@ -155,6 +155,29 @@ func TestUptimeChecks(t *testing.T) {
 			t.Errorf("%d checks set off an alert, want 2", len(watched))
 		}
 	})
+}
+
+// Every 503 of ours is taken off the platform's, whose requests we have no line of; and a
+// 503 that a stranger can bring about sets off no alert on the receiver.
+func TestOwn503sAreNoOutage(t *testing.T) {
+	own := found(t, "../shared/receiver/answer.go", `outcome: "(\w+)", status: http\.StatusServiceUnavailable`)
+	subtracted := 0
+	for _, policy := range planned(t, "defaults").of("google_monitoring_alert_policy") {
+		if !strings.Contains(policy.Address, `"unavailable"`) {
+			continue
+		}
+		eachString(policy.Change.After["conditions"], func(query string) {
+			if _, less, ok := strings.Cut(query, " - (sum"); ok {
+				subtracted++
+				same(t, "subtracted", strings.Split(matcher.FindStringSubmatch(less)[3], "|"), own)
+			} else if strings.Contains(query, "overloaded") || strings.Contains(query, "slow_body") {
+				t.Errorf("a stranger can set off %s: %s", policy.Address, query)
+			}
+		})
+	}
+	if subtracted != 1 {
+		t.Errorf("our own answers are subtracted %d times, want once", subtracted)
+	}
 }
 
 type shut struct{}

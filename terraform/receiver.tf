@@ -16,7 +16,7 @@ locals {
     GOOGLE_CLOUD_PROJECT = var.project_id
     FIRESTORE_DATABASE   = google_firestore_database.this.name
     FIRESTORE_COLLECTION = local.collection
-    TOPICS               = join(",", [for type, topic in var.routes : "${type}=${google_pubsub_topic.route[topic].name}"])
+    ROUTES               = join(",", [for type, topic in local.routes : "${type}=${google_pubsub_topic.route[topic].name}"])
     TIMESTAMP_TOLERANCE  = "${var.timestamp_tolerance_seconds}s"
     RECORD_RETENTION     = "${var.record_retention_hours}h"
   }
@@ -71,7 +71,7 @@ module "static" {
   ready       = local.ready
 
   environment = merge(local.environment, {
-    SIGNING_SECRET = google_secret_manager_secret.signing_secret.secret_id
+    SIGNING_SECRET_NAME = google_secret_manager_secret.signing_secret.secret_id
   })
 }
 
@@ -86,9 +86,9 @@ module "dynamic" {
   ready       = local.ready
 
   environment = merge(local.environment, {
-    URL_TOKEN_SECRET   = google_secret_manager_secret.url_token.secret_id
-    URL_TOKEN_REQUIRED = tostring(var.url_token_required)
-    JWT_AUDIENCE       = join(",", coalesce(var.jwt_audiences, [local.urls.dynamic]))
-    JWT_EVENT_REQUIRED = tostring(var.jwt_event_required)
+    URL_TOKEN_SECRET_NAME = google_secret_manager_secret.url_token.secret_id
+    URL_TOKEN_REQUIRED    = tostring(var.url_token_required)
+    JWT_AUDIENCES         = join(",", coalesce(var.jwt_audiences, [local.urls.dynamic]))
+    JWT_WITHOUT_EVENT     = tostring(var.jwt_without_event)
   })
 }

@@ -43,6 +43,7 @@ const (
 	refreshGo  = "../shared/refresh/refresh.go"
 	secretGo   = "../shared/secret/secret.go"
 	jwksGo     = "../shared/jwks/jwks.go"
+	receiverGo = "../shared/receiver/receiver.go"
 	monitoring = "monitoring.tf"
 )
 
@@ -59,17 +60,18 @@ var claims = []struct {
 	{"secret.md", "notice within a minute", refreshGo, `maxBackoff = time\.Minute`},
 	{"secret.md", "found no enabled version", secretGo, `has no enabled version`},
 	{"unavailable.md", "Keys once read serve for 24 hours", jwksGo, `usableFor = 24 \* time\.Hour`},
-	{"unavailable.md", "the signing secret, the URL token,", secretGo, `Cache\[T\]\{Name: label,`},
-	{"unavailable.md", "the signing secret, the URL token,", "../functions/static/function.go", `"signing secret"`},
-	{"unavailable.md", "the signing secret, the URL token,", "../functions/dynamic/function.go", `"url token"`},
-	{"unavailable.md", "the signing keys,", jwksGo, `"signing keys"`},
-	{"unavailable.md", "the claim,", "../shared/dedup/*.go", `Errorf\("claim: `},
-	{"unavailable.md", "the publish.", "../shared/publish/publish.go", `Errorf\("publish to `},
+	{"unavailable.md", "`build` (settings)", "../shared/instance/instance.go", `"step", "build"`},
+	{"unavailable.md", "`gate` (the URL token)", receiverGo, `StepGate\n\t+if err := r\.Gate\.Check`},
+	{"unavailable.md", "`signature` (the signing secret, the signing keys)", receiverGo, `StepSignature .*\n\t+res\.delivery, err = r\.Verifier`},
+	{"unavailable.md", "`claim` (Firestore)", receiverGo, `StepClaim\n\t+.* r\.Ledger\.Once`},
+	{"unavailable.md", "`publish` (Pub/Sub)", receiverGo, `StepPublish\n\t+.* r\.Publisher\.Publish`},
+	{"overloaded.md", "In ten minutes more than 10", monitoring, `outcome=\\"overloaded\\"\}\[10m\]\)\) > 10"`},
+	{"overloaded.md", "was serving 80 already", receiverGo, `DefaultLimit = 80`},
 	{"stale.md", "five minutes unless set otherwise", headersGo, `DefaultTolerance = 5 \* time\.Minute`},
 	{"stale.md", "What was refused for a day", headersGo, `RetriedFor = 24 \* time\.Hour`},
 	{"stale.md", "(at most 3600)", "variables.tf", `timestamp_tolerance_seconds <= 3600 `},
 	{"stale.md", "iat or exp of a JWT", "../shared/webhook/claims.go", `ErrStale`},
-	{"audience.md", "`error` names the audience that came, quoted", "../shared/webhook/claims.go", `aud is %v", ErrAudience, c\.audience\)`},
+	{"audience.md", "`error` names the audience that came, quoted", "../shared/webhook/claims.go", `AudienceUnknown, ".*aud is %v", c\.audience\)`},
 	{"unavailable.md", `message="refresh partial"`, refreshGo, `"refresh partial"`},
 	{"refused.md", "In ten minutes", monitoring, `\[10m\]\)\) > \$\{local\.threshold\.refused\}`},
 	{"latency.md", "For a quarter of an hour", monitoring, `\$\{local\.threshold\.latency_ms\}"\n +duration = "900s"`},
@@ -120,6 +122,8 @@ func TestRunbooksNameWhatThereIs(t *testing.T) {
 	for _, page := range pages {
 		for _, span := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(read(t, page), -1) {
 			switch code := span[1]; {
+			case strings.HasPrefix(code, "jsonPayload.message="):
+				logFilter(t, page, ofService+strings.TrimPrefix(code, "jsonPayload.message="))
 			case strings.HasPrefix(code, "jsonPayload."):
 				logFilter(t, page, ofService+`"delivery" AND `+code)
 			case strings.HasPrefix(code, "gcloud "), strings.HasPrefix(code, "curl "), strings.HasPrefix(code, "terraform "):

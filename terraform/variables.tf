@@ -24,7 +24,7 @@ variable "region" {
 }
 
 variable "name" {
-  description = "What the names of all resources but the topics begin with, and the database's name. Two installations in one project need two names, and routes to different topics."
+  description = "Name of the installation: the names of its resources begin with it, and it is the database's name. Two installations in one project need two names."
   type        = string
   default     = "geminihook"
   nullable    = false
@@ -101,10 +101,10 @@ variable "jwt_audiences" {
   }
 }
 
-variable "jwt_event_required" {
-  description = "Whether JWTs whose claims carry no event are refused: nothing in them binds the body."
+variable "jwt_without_event" {
+  description = "Whether JWTs whose claims carry no event are accepted, if url_token_required is true as well: nothing in them binds the body. If it is false, they are always refused."
   type        = bool
-  default     = false
+  default     = true
   nullable    = false
 }
 
@@ -185,30 +185,24 @@ variable "timeout_seconds" {
 # Where deliveries go.
 
 variable "routes" {
-  description = "The topic for each event type: a full type or its first part, or * for all others, to the id of a topic, which is created."
+  description = "The topic for each event type: a full type or its first part, or * for all others, to the id of a topic, which is created. Null: batch, interaction and video to NAME-batch, NAME-interaction and NAME-video, all others to NAME-other, where NAME is var.name."
   type        = map(string)
-  default = {
-    batch       = "gemini-batch"
-    interaction = "gemini-interaction"
-    video       = "gemini-video"
-    "*"         = "gemini-other"
-  }
-  nullable = false
+  default     = null
 
   validation {
-    condition     = contains(keys(var.routes), "*")
+    condition     = var.routes == null || contains(keys(coalesce(var.routes, {})), "*")
     error_message = "The route * is required: an event of a new type must have somewhere to go."
   }
   validation {
-    condition     = alltrue([for type in keys(var.routes) : type == "*" || can(regex("^[a-z0-9_]+(\\.[a-z0-9_]+)*$", type))])
+    condition     = alltrue([for type in keys(coalesce(var.routes, {})) : type == "*" || can(regex("^[a-z0-9_]+(\\.[a-z0-9_]+)*$", type))])
     error_message = "A route is *, an event type (batch.failed), or a type's first part (batch)."
   }
   validation {
-    condition     = alltrue([for topic in values(var.routes) : can(regex("^[A-Za-z][A-Za-z0-9._~%+-]{2,249}$", topic)) && !can(regex("^goog", topic))])
+    condition     = alltrue([for topic in values(coalesce(var.routes, {})) : can(regex("^[A-Za-z][A-Za-z0-9._~%+-]{2,249}$", topic)) && !can(regex("^goog", topic))])
     error_message = "A topic's id: 3 to 250 letters, digits and . _ ~ % + -, a letter first, not \"goog\"."
   }
   validation {
-    condition     = !contains(values(var.routes), "${var.name}-dead-letter")
+    condition     = !contains(values(coalesce(var.routes, {})), "${var.name}-dead-letter")
     error_message = "That topic is the one for dead letters."
   }
 }
@@ -224,7 +218,7 @@ variable "retired_topics" {
     error_message = "Ids of topics that routes once named."
   }
   validation {
-    condition     = length(setintersection(var.retired_topics, concat(values(var.routes), ["${var.name}-dead-letter"]))) == 0
+    condition     = length(setintersection(var.retired_topics, concat(values(local.routes), ["${var.name}-dead-letter"]))) == 0
     error_message = "A topic that a route names, or that dead letters go to, is not retired."
   }
 }

@@ -23,7 +23,7 @@ import (
 )
 
 const (
-	secretID = "gemini-url-token"
+	secretID = "geminihook-url-token"
 	urlToken = "n0t-a-guess-8f1c2d3e4b5a6978"
 	query    = "?token=" + urlToken
 	audience = "https://example.com/DynamicWebhook"
@@ -34,8 +34,8 @@ const (
 func start(t *testing.T, p *functiontest.Project) *functiontest.Endpoint {
 	t.Helper()
 	p.AddSecret(t, secretID, urlToken+"\n")
-	t.Setenv("URL_TOKEN_SECRET", secretID)
-	t.Setenv("JWT_AUDIENCE", "https://elsewhere.example.com, "+audience+"?token=x")
+	t.Setenv("URL_TOKEN_SECRET_NAME", secretID)
+	t.Setenv("JWT_AUDIENCES", "https://elsewhere.example.com, "+audience+"?token=x")
 	logged := new(functiontest.Log)
 	log = cloudlog.New(logged)
 	return functiontest.Serve(t, &instance.Handler{Build: build, Log: log}, logged)
@@ -219,9 +219,9 @@ func TestTokenSettings(t *testing.T) {
 		why       string
 	}{
 		{name: "as deployed", wantBare: 204, wantEvent: 204},
-		{name: "event required", set: map[string]string{"JWT_EVENT_REQUIRED": "true"}, wantBare: 401, wantEvent: 204, why: "forged"},
+		{name: "event required", set: map[string]string{"JWT_WITHOUT_EVENT": "false"}, wantBare: 401, wantEvent: 204, why: "forged"},
 		{name: "no URL token", set: map[string]string{"URL_TOKEN_REQUIRED": "false"}, wantBare: 401, wantEvent: 204, why: "forged"},
-		{name: "no audience", set: map[string]string{"JWT_AUDIENCE": ""}, wantBare: 401, wantEvent: 401, why: "audience"},
+		{name: "no audience", set: map[string]string{"JWT_AUDIENCES": ""}, wantBare: 401, wantEvent: 401, why: "audience"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -285,7 +285,7 @@ func TestSettings(t *testing.T) {
 	endpoint := start(t, p)
 	for name, value := range map[string]string{
 		"FIRESTORE_DATABASE": "no", "FIRESTORE_COLLECTION": "a/b",
-		"URL_TOKEN_SECRET": "", "URL_TOKEN_REQUIRED": "perhaps", "JWT_EVENT_REQUIRED": "no!", "JWKS_URL": "http://example.com/keys",
+		"URL_TOKEN_SECRET_NAME": "", "URL_TOKEN_REQUIRED": "perhaps", "JWT_WITHOUT_EVENT": "no!", "JWKS_URL": "http://example.com/keys",
 	} {
 		t.Setenv(name, value)
 	}
@@ -294,7 +294,7 @@ func TestSettings(t *testing.T) {
 		return status, fmt.Sprint(endpoint.Log.Lines(t, "delivery"))
 	}
 	status, logged := post()
-	for _, name := range []string{"FIRESTORE_DATABASE:", "FIRESTORE_COLLECTION:", "URL_TOKEN_REQUIRED:", "JWT_EVENT_REQUIRED:", "JWKS_URL:"} {
+	for _, name := range []string{"FIRESTORE_DATABASE:", "FIRESTORE_COLLECTION:", "URL_TOKEN_REQUIRED:", "JWT_WITHOUT_EVENT:", "JWKS_URL:"} {
 		if status != http.StatusServiceUnavailable || !strings.Contains(logged, name) {
 			t.Errorf("answered %d, logged %s, want 503 and a word on %s", status, logged, name)
 		}
@@ -302,9 +302,9 @@ func TestSettings(t *testing.T) {
 	t.Setenv("FIRESTORE_DATABASE", "")
 	t.Setenv("FIRESTORE_COLLECTION", "")
 	t.Setenv("URL_TOKEN_REQUIRED", "true")
-	t.Setenv("JWT_EVENT_REQUIRED", "false")
-	if status, logged = post(); status != http.StatusServiceUnavailable || !strings.Contains(logged, "URL_TOKEN_SECRET:") {
-		t.Errorf("answered %d, logged %s, want 503 and a word on URL_TOKEN_SECRET", status, logged)
+	t.Setenv("JWT_WITHOUT_EVENT", "true")
+	if status, logged = post(); status != http.StatusServiceUnavailable || !strings.Contains(logged, "URL_TOKEN_SECRET_NAME:") {
+		t.Errorf("answered %d, logged %s, want 503 and a word on URL_TOKEN_SECRET_NAME", status, logged)
 	}
 }
 
@@ -318,7 +318,7 @@ func TestFailedBuildLeavesNothing(t *testing.T) {
 	} {
 		t.Run(variable, func(t *testing.T) {
 			functiontest.Embedded(t)
-			t.Setenv("URL_TOKEN_SECRET", secretID)
+			t.Setenv("URL_TOKEN_SECRET_NAME", secretID)
 			t.Setenv(variable, value)
 			logged := new(functiontest.Log)
 			log = cloudlog.New(logged)
@@ -333,12 +333,12 @@ func TestFailedBuildLeavesNothing(t *testing.T) {
 // FuzzSettings gives every setting any text. Where all are taken they keep what the
 // rest counts on; in doubt a token is required.
 func FuzzSettings(f *testing.F) {
-	f.Add("a-project", "*=gemini-other", "", "", "", "", "", "", "token")
+	f.Add("a-project", "*=geminihook-other", "", "", "", "", "", "", "token")
 	f.Add("", "batch=x", "1h", "24h", "http://127.0.0.1/keys", "a,b?c", "true", "false", "")
 	f.Add("a-project", "*=projects/q/topics/t", "90s", "8760h", "https://h", " , ", "0", "F", "whsec_AAAA")
 	names := []string{
-		"GOOGLE_CLOUD_PROJECT", "TOPICS", "TIMESTAMP_TOLERANCE", "RECORD_RETENTION", "JWKS_URL",
-		"JWT_AUDIENCE", "JWT_EVENT_REQUIRED", "URL_TOKEN_REQUIRED", "URL_TOKEN_SECRET",
+		"GOOGLE_CLOUD_PROJECT", "ROUTES", "TIMESTAMP_TOLERANCE", "RECORD_RETENTION", "JWKS_URL",
+		"JWT_AUDIENCES", "JWT_WITHOUT_EVENT", "URL_TOKEN_REQUIRED", "URL_TOKEN_SECRET_NAME",
 	}
 	f.Fuzz(func(t *testing.T, project, topics, tolerance, retention, keys, audience, event, required, token string) {
 		for i, value := range []string{project, topics, tolerance, retention, keys, audience, event, required, token} {
@@ -347,7 +347,7 @@ func FuzzSettings(f *testing.F) {
 			}
 			t.Setenv(names[i], value)
 		}
-		s, err := readSettings()
+		s, err := readOptions()
 		if err != nil {
 			for line := range strings.Lines(err.Error()) {
 				if name, _, _ := strings.Cut(line, ": "); !slices.Contains(names, name) {
@@ -356,11 +356,11 @@ func FuzzSettings(f *testing.F) {
 			}
 			return
 		}
-		if s.project == "" || s.routes["*"] == "" || s.keysURL == "" {
+		if s.Project == "" || s.Routes["*"] == "" || s.keysURL == nil {
 			t.Errorf("%+v", s)
 		}
-		if s.tolerance < time.Minute || s.tolerance > time.Hour || s.retention < 24*time.Hour+s.tolerance {
-			t.Errorf("a tolerance of %v and a retention of %v", s.tolerance, s.retention)
+		if s.Tolerance < time.Minute || s.Tolerance > time.Hour || s.Retention < 24*time.Hour+s.Tolerance {
+			t.Errorf("a tolerance of %v and a retention of %v", s.Tolerance, s.Retention)
 		}
 		if said, err := strconv.ParseBool(strings.TrimSpace(required)); s.tokenRequired != (err != nil || said) {
 			t.Errorf("%q: a token is required: %v", required, s.tokenRequired)

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/geminihook/geminihook/shared/gcptest/child"
 	"github.com/geminihook/geminihook/shared/gcptest/cloudrun"
 )
 
@@ -30,7 +31,7 @@ func Deploy(t *testing.T, target string) (*Process, *Endpoint) {
 // FreePort returns a port that nobody listens on at the moment.
 func FreePort(t *testing.T) string {
 	t.Helper()
-	port, err := cloudrun.FreePort()
+	port, err := child.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,13 +34,13 @@ const (
 	FetchKeys     = "GET /" // of the key set; not among a Project's Calls
 )
 
-// Topics is the setting that a Project makes, and topic ids of it.
+// Routes is the setting that a Project makes, and topic ids of it.
 const (
-	Topics           = "batch=gemini-batch,interaction=gemini-interaction,video=gemini-video,*=gemini-other"
-	BatchTopic       = "gemini-batch"
-	InteractionTopic = "gemini-interaction"
-	VideoTopic       = "gemini-video"
-	OtherTopic       = "gemini-other"
+	Routes           = "batch=geminihook-batch,interaction=geminihook-interaction,video=geminihook-video,*=geminihook-other"
+	BatchTopic       = "geminihook-batch"
+	InteractionTopic = "geminihook-interaction"
+	VideoTopic       = "geminihook-video"
+	OtherTopic       = "geminihook-other"
 )
 
 // A Project is what a function needs around it. On the wire to each of its parts
@@ -138,7 +138,7 @@ func (p *Project) setUp(t *testing.T, firestore, pubsub string) {
 	p.Firestore = firestore
 	p.Env = []string{
 		"GOOGLE_CLOUD_PROJECT=" + p.ID,
-		"TOPICS=" + Topics,
+		"ROUTES=" + Routes,
 		"FIRESTORE_EMULATOR_HOST=" + p.wire(t, firestore),
 		"PUBSUB_EMULATOR_HOST=" + p.wire(t, pubsub),
 		"SECRET_MANAGER_EMULATOR_HOST=" + p.wire(t, serve(t, p.Secrets)),

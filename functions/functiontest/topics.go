@@ -18,7 +18,7 @@ import (
 // topicNames returns the topics of the setting, in full.
 func topicNames(project string) []string {
 	var names []string
-	for route := range strings.SplitSeq(Topics, ",") {
+	for route := range strings.SplitSeq(Routes, ",") {
 		_, id, _ := strings.Cut(route, "=")
 		names = append(names, "projects/"+project+"/topics/"+id)
 	}

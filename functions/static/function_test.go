@@ -22,7 +22,7 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
-const secretID = "gemini-webhook-secret"
+const secretID = "geminihook-signing-secret"
 
 // start serves the function as it is deployed, in a project whose signing secret
 // has one version.
@@ -35,7 +35,7 @@ func start(t *testing.T, p *functiontest.Project) (*functiontest.Endpoint, sende
 
 func serve(t *testing.T) *functiontest.Endpoint {
 	t.Helper()
-	t.Setenv("SIGNING_SECRET", secretID)
+	t.Setenv("SIGNING_SECRET_NAME", secretID)
 	logged := new(functiontest.Log)
 	log = cloudlog.New(logged)
 	return functiontest.Serve(t, &instance.Handler{Build: build, Log: log}, logged)
@@ -383,11 +383,11 @@ func TestSettings(t *testing.T) {
 	t.Setenv("GOOGLE_CLOUD_PROJECT", "")
 	t.Setenv("FIRESTORE_DATABASE", "no")
 	t.Setenv("FIRESTORE_COLLECTION", "a/b")
-	t.Setenv("TOPICS", "batch=topic")
+	t.Setenv("ROUTES", "batch=topic")
 	t.Setenv("TIMESTAMP_TOLERANCE", "5")
 	t.Setenv("RECORD_RETENTION", "1h")
 	endpoint, sender := start(t, p)
-	t.Setenv("SIGNING_SECRET", "")
+	t.Setenv("SIGNING_SECRET_NAME", "")
 	post := func() int {
 		return endpoint.Post(t, "", sender.sign(t, "msg_1", time.Now(), "{}"), "{}").Status
 	}
@@ -399,7 +399,7 @@ func TestSettings(t *testing.T) {
 		t.Fatalf("logged %v", lines)
 	}
 	for _, name := range []string{
-		"GOOGLE_CLOUD_PROJECT", "FIRESTORE_DATABASE", "FIRESTORE_COLLECTION", "TOPICS", "TIMESTAMP_TOLERANCE", "RECORD_RETENTION", "SIGNING_SECRET",
+		"GOOGLE_CLOUD_PROJECT", "FIRESTORE_DATABASE", "FIRESTORE_COLLECTION", "ROUTES", "TIMESTAMP_TOLERANCE", "RECORD_RETENTION", "SIGNING_SECRET_NAME",
 	} {
 		if text := fmt.Sprint(lines[0]["error"]); strings.Count(text, name+":") != 1 {
 			t.Errorf("the log says %q, without a word on %s", text, name)
@@ -408,10 +408,10 @@ func TestSettings(t *testing.T) {
 	t.Setenv("GOOGLE_CLOUD_PROJECT", p.ID)
 	t.Setenv("FIRESTORE_DATABASE", "")
 	t.Setenv("FIRESTORE_COLLECTION", "")
-	t.Setenv("TOPICS", functiontest.Topics)
+	t.Setenv("ROUTES", functiontest.Routes)
 	t.Setenv("TIMESTAMP_TOLERANCE", "")
 	t.Setenv("RECORD_RETENTION", "24h5m")
-	t.Setenv("SIGNING_SECRET", "projects/"+p.ID+"/secrets/"+secretID)
+	t.Setenv("SIGNING_SECRET_NAME", "projects/"+p.ID+"/secrets/"+secretID)
 	if status := post(); status != http.StatusNoContent {
 		t.Errorf("mended: answered %d", status)
 	}
@@ -420,13 +420,14 @@ func TestSettings(t *testing.T) {
 // A function that cannot be built leaves nothing behind, whichever step fails.
 func TestFailedBuildLeavesNothing(t *testing.T) {
 	for variable, value := range map[string]string{
-		"FIRESTORE_COLLECTION": "deliveries/static",
-		"FIRESTORE_DATABASE":   "a/b",
-		"PUBSUB_EMULATOR_HOST": "%zz",
+		"FIRESTORE_COLLECTION":         "deliveries/static",
+		"FIRESTORE_DATABASE":           "a/b",
+		"PUBSUB_EMULATOR_HOST":         "%zz",
+		"SECRET_MANAGER_EMULATOR_HOST": "192.0.2.1:1",
 	} {
 		t.Run(variable, func(t *testing.T) {
 			functiontest.Embedded(t)
-			t.Setenv("SIGNING_SECRET", secretID)
+			t.Setenv("SIGNING_SECRET_NAME", secretID)
 			t.Setenv(variable, value)
 			logged := new(functiontest.Log)
 			log = cloudlog.New(logged)

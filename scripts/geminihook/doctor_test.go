@@ -71,7 +71,7 @@ func TestDoctor(t *testing.T) {
 			"signing secret     no enabled version is the current secret of webhook", "rotation           the current secret is not stored"}},
 		{"a rotation not finished", func(l *lab) { l.AddSecret(l.t, signingSecret, webhooktest.NewSecret()); l.pass(25 * time.Hour) }, []string{
 			"rotation           version 2 still enabled, and no longer needed → go run ./scripts/geminihook rotate --finish", "clock              fast by 25h0m"}},
-		{"no signing secret", func(l *lab) { l.outputs["signing_secret"] = "empty"; l.emptySecret("empty") }, []string{
+		{"no signing secret", func(l *lab) { l.outputs["signing_secret_name"] = "empty"; l.emptySecret("empty") }, []string{
 			"signing secret     no enabled version: everything is answered 503 → go run ./scripts/geminihook register", "rotation           the current secret is not stored"}},
 		{"a signing secret that is none", func(l *lab) { l.AddSecret(l.t, signingSecret, "change me!") },
 			[]string{"signing secret     version 2 is not a signing secret"}},
@@ -83,7 +83,7 @@ func TestDoctor(t *testing.T) {
 				return forward()
 			})
 		}, []string{"signing secret     ", "rotation           ", "URL token          ", "dynamic function   "}},
-		{"no token", func(l *lab) { l.outputs["url_token_secret"] = "empty"; l.emptySecret("empty") }, []string{
+		{"no token", func(l *lab) { l.outputs["url_token_secret_name"] = "empty"; l.emptySecret("empty") }, []string{
 			"URL token          no enabled version: everything is answered 503 → go run ./scripts/geminihook dynamic-url", "dynamic function   there is no token"}},
 		{"tokens not finished", func(l *lab) { l.run("dynamic-url", "--rotate"); l.pass(73 * time.Hour) }, []string{
 			"URL token          version 1 still enabled, and no longer needed → go run ./scripts/geminihook dynamic-url --finish", "clock              fast"}},
@@ -105,18 +105,18 @@ func TestDoctor(t *testing.T) {
 		{"no TTL", func(l *lab) { l.google.set(root+ttlPath, 200, `{}`) }, []string{"ledger's TTL       no policy on expire_at"}},
 		{"TTL to come", func(l *lab) { l.google.set(root+ttlPath, 200, `{"ttlConfig":{"state":"CREATING"}}`) }, []string{"ledger's TTL       the policy is being made"}},
 		{"TTL broken", func(l *lab) { l.google.set(root+ttlPath, 200, `{"ttlConfig":{"state":"NEEDS_REPAIR"}}`) }, []string{"ledger's TTL       the policy is NEEDS_REPAIR"}},
-		{"a topic gone", func(l *lab) { l.google.set(root+"/topics/gemini-video", 404, `{"error":{"code":404}}`) },
-			[]string{"topics             there is no projects/test-project/topics/gemini-video → terraform apply"}},
-		{"no route for the rest", func(l *lab) { l.outputs["topics"] = map[string]string{"batch": "gemini-batch"} },
+		{"a topic gone", func(l *lab) { l.google.set(root+"/topics/geminihook-video", 404, `{"error":{"code":404}}`) },
+			[]string{"topics             there is no projects/test-project/topics/geminihook-video → terraform apply"}},
+		{"no route for the rest", func(l *lab) { l.outputs["routes"] = map[string]string{"batch": "geminihook-batch"} },
 			[]string{`topics             no topic for "*"`}},
-		{"a subscription gone", func(l *lab) { l.google.set(root+"/subscriptions/gemini-batch-pull", 404, `{"error":{"code":404}}`) },
-			[]string{"subscriptions      there is no gemini-batch-pull"}},
+		{"a subscription gone", func(l *lab) { l.google.set(root+"/subscriptions/geminihook-batch-pull", 404, `{"error":{"code":404}}`) },
+			[]string{"subscriptions      there is no geminihook-batch-pull"}},
 		{"a subscription detached", func(l *lab) {
-			l.google.set(root+"/subscriptions/gemini-batch-pull", 200, `{"topic":"_deleted-topic_"}`)
-		}, []string{"subscriptions      gemini-batch-pull is on _deleted-topic_, not on gemini-batch"}},
+			l.google.set(root+"/subscriptions/geminihook-batch-pull", 200, `{"topic":"_deleted-topic_"}`)
+		}, []string{"subscriptions      geminihook-batch-pull is on _deleted-topic_, not on geminihook-batch"}},
 		{"a subscription without dead letters", func(l *lab) {
-			l.google.set(root+"/subscriptions/gemini-batch-pull", 200, `{"topic":"projects/test-project/topics/gemini-batch"}`)
-		}, []string{"subscriptions      gemini-batch-pull has nowhere for dead letters to go"}},
+			l.google.set(root+"/subscriptions/geminihook-batch-pull", 200, `{"topic":"projects/test-project/topics/geminihook-batch"}`)
+		}, []string{"subscriptions      geminihook-batch-pull has nowhere for dead letters to go"}},
 		{"dead letters", func(l *lab) {
 			l.google.set(deadLetterPath(l), 200, `{"timeSeries":[{"points":[{"value":{"int64Value":"3"}}]}]}`)
 		}, []string{"dead letters       3 on geminihook-dead-letter → terraform/runbooks/dead-letters.md"}},

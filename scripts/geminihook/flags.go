@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"strings"
@@ -11,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/geminihook/geminihook/scripts/geminihook/delivery"
+	"github.com/geminihook/geminihook/scripts/internal/terminal"
 	"github.com/geminihook/geminihook/shared/webhook"
 )
 
@@ -74,7 +74,7 @@ func (in *input) read(flag, file string) ([]byte, error) {
 		return nil, usagef("%s and %s cannot both be standard input", in.stdin, flag)
 	case file == "-":
 		in.stdin = flag
-		content, err = io.ReadAll(os.Stdin)
+		content, err = terminal.ReadSecret(os.Stdin, flag+": ")
 	default:
 		content, err = os.ReadFile(file)
 	}

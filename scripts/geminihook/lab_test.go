@@ -72,11 +72,11 @@ func newLab(t *testing.T) *lab {
 		"static_function":          "geminihook-static",
 		"static_url":               "https://us-central1-test-project.cloudfunctions.net/geminihook-static",
 		"dynamic_url":              "https://us-central1-test-project.cloudfunctions.net/geminihook-dynamic",
-		"signing_secret":           signingSecret,
-		"url_token_secret":         urlToken,
+		"signing_secret_name":      signingSecret,
+		"url_token_secret_name":    urlToken,
 		"url_token_required":       true,
-		"topics":                   topicsOf(functiontest.Topics),
-		"subscriptions":            map[string]string{"gemini-batch": "gemini-batch-pull", "gemini-other": "gemini-other-pull"},
+		"routes":                   topicsOf(functiontest.Routes),
+		"subscriptions":            map[string]string{"geminihook-batch": "geminihook-batch-pull", "geminihook-other": "geminihook-other-pull"},
 		"dead_letter_subscription": "geminihook-dead-letter",
 		"firestore_database":       "geminihook",
 		"firestore_collection":     "deliveries",
@@ -284,7 +284,7 @@ func newGoogle(t *testing.T, l *lab) *google {
 
 	root := "/v1/projects/" + l.ID
 	g.set(root+"/services:batchGet", 200, `{"services":[{"name":"projects/1/services/pubsub.googleapis.com","state":"ENABLED"},{"name":"projects/1/services/run.googleapis.com","state":"ENABLED"}]}`)
-	for _, topic := range topicsOf(functiontest.Topics) {
+	for _, topic := range topicsOf(functiontest.Routes) {
 		g.set(root+"/topics/"+topic, 200, `{}`)
 		g.set(root+"/subscriptions/"+topic+"-pull", 200, fmt.Sprintf(
 			`{"topic":"projects/%s/topics/%s","deadLetterPolicy":{"deadLetterTopic":"projects/%s/topics/x"}}`, l.ID, topic, l.ID))

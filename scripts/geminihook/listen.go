@@ -28,8 +28,8 @@ are used (gcloud auth application-default login). Without it, listen reads the e
 that PUBSUB_EMULATOR_HOST names, else the serve that runs on this machine; of those, all
 topics, unless --topic names some.`,
 		Example: `  geminihook listen                                 all that the running serve publishes
-  geminihook listen --topic gemini-batch --filter 'attributes.ce-type = "batch.failed"'
-  geminihook listen --project my-project --topic gemini-batch --topic gemini-other
+  geminihook listen --filter 'attributes.ce-type = "batch.failed"'
+  geminihook listen --project my-project --topic my-batches --topic my-others
   geminihook listen --project my-project --subscription my-worker --peek
   geminihook listen --json | jq -r 'select(.data).data | @base64d'`,
 		Args: noArgs,

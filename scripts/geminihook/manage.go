@@ -95,7 +95,7 @@ secret is for one webhook.`,
   geminihook register --event batch.succeeded --event batch.failed
   geminihook register --api-key-secret-name gemini-api-key`,
 		},
-		outputs: []string{"project", "static_url", "signing_secret"},
+		outputs: []string{"project", "static_url", "signing_secret_name"},
 		gemini:  true,
 		flags: func(cmd *cobra.Command, o *manage.Options) {
 			cmd.Flags().StringArrayVar(&o.Events, "event", manage.Subscribable, "subscribe to this `EVENT` only; may be repeated")
@@ -122,7 +122,7 @@ versions are disabled now. Instances that hold them in memory accept them for up
   geminihook rotate --finish
   geminihook rotate --immediately`,
 		},
-		outputs: []string{"project", "static_url", "signing_secret"},
+		outputs: []string{"project", "static_url", "signing_secret_name"},
 		gemini:  true,
 		flags: func(cmd *cobra.Command, o *manage.Options) {
 			cmd.Flags().BoolVar(&o.Finish, "finish", false, "disable the old versions, once the overlap is over")
@@ -154,7 +154,7 @@ started with it are then rejected, and lost.`,
   geminihook dynamic-url --finish
   geminihook dynamic-url --rotate --immediately`,
 		},
-		outputs: []string{"project", "dynamic_url", "url_token_secret", "url_token_required"},
+		outputs: []string{"project", "dynamic_url", "url_token_secret_name", "url_token_required"},
 		flags: func(cmd *cobra.Command, o *manage.Options) {
 			cmd.Flags().BoolVar(&o.Rotate, "rotate", false, "make a new token")
 			cmd.Flags().BoolVar(&o.Finish, "finish", false, "disable the old tokens, once no job carries them")
@@ -262,7 +262,7 @@ roles/secretmanager.secretAccessor on the two secrets.`,
   geminihook doctor --api-key-secret-name gemini-api-key`,
 		},
 		outputs: []string{
-			"project", "static_url", "dynamic_url", "signing_secret", "url_token_secret", "url_token_required", "topics",
+			"project", "static_url", "dynamic_url", "signing_secret_name", "url_token_secret_name", "url_token_required", "routes",
 			"subscriptions", "dead_letter_subscription", "firestore_database", "firestore_collection", "services",
 		},
 		gemini: true,

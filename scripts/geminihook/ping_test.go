@@ -26,11 +26,11 @@ func TestPing(t *testing.T) {
 	l := newLab(t)
 	l.want(l.run("ping"), 1, "no webhook is registered for this URL")
 	l.want(l.run("register"), 0)
-	published := line("published", 204, `,"type":"webhook.ping","webhook_id":"msg_1","topic":"projects/p/topics/gemini-other"`)
+	published := line("published", 204, `,"type":"webhook.ping","webhook_id":"msg_1","topic":"projects/p/topics/geminihook-other"`)
 	forged := line("forged", 401, `,"error":"not signed by a key in force"`)
 
 	l.lines([]string{published, forged}, `{"message":"refresh failed"}`, "not JSON", forged, published)
-	l.want(l.run("ping"), 0, "waiting up to 2m0s", `arrived     published, type "webhook.ping", id msg_1, on projects/p/topics/gemini-other`)
+	l.want(l.run("ping"), 0, "waiting up to 2m0s", `arrived     published, type "webhook.ping", id msg_1, on projects/p/topics/geminihook-other`)
 
 	l.lines([]string{published}, forged)
 	l.want(l.run("ping"), 1, "no delivery was taken within 2m0s", "answered 401, forged: not signed by a key in force", "geminihook doctor")

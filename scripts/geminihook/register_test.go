@@ -118,7 +118,7 @@ func TestRegisterFaults(t *testing.T) {
 		}, 1, []string{"then list the webhooks", "may have been made", "geminihook register"}, 1},
 		{"key wrong", func(l *lab) { l.t.Setenv("GEMINI_API_KEY", "wrong") }, 1, []string{"API key not valid"}, 0},
 		{"no key", func(l *lab) { l.t.Setenv("GEMINI_API_KEY", "") }, 1, []string{"set GEMINI_API_KEY, or say --api-key-secret-name"}, 0},
-		{"no such secret", func(l *lab) { l.outputs["signing_secret"] = "another" }, 1,
+		{"no such secret", func(l *lab) { l.outputs["signing_secret_name"] = "another" }, 1,
 			[]string{"it does not exist, or you lack secretmanager.versions.add", "nothing was changed", "secretVersionManager"}, 0},
 		{"store down for a while", func(l *lab) { l.down(addVersion, 3) }, 0, []string{"registered"}, 1},
 		{"store down", func(l *lab) { l.down(addVersion, 4) }, 1, []string{"could not be stored", "was deleted again", "geminihook register"}, 0},
@@ -158,7 +158,7 @@ func TestRegisterFaults(t *testing.T) {
 
 			l.Interfere(nil)
 			t.Setenv("GEMINI_API_KEY", apiKey)
-			l.outputs["signing_secret"], l.outputs["static_url"] = signingSecret, url
+			l.outputs["signing_secret_name"], l.outputs["static_url"] = signingSecret, url
 			l.want(l.run("register"), 0, "webhook")
 			l.wantHealthy()
 		})

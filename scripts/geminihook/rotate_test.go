@@ -151,7 +151,7 @@ func TestDynamicURL(t *testing.T) {
 	}
 	l.down(addVersion, always)
 	l.want(l.run("dynamic-url", "--rotate"), 1, "add a version", "the tokens are as they were")
-	l.outputs["url_token_secret"] = "another"
+	l.outputs["url_token_secret_name"] = "another"
 	l.want(l.run("dynamic-url"), 1, "secret another")
 	l.outputs["url_token_required"] = false
 	r = l.run("dynamic-url")

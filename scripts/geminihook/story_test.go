@@ -50,17 +50,17 @@ func (d *deployed) replace() {
 // functions as they are deployed.
 func TestStory(t *testing.T) {
 	l := newLab(t)
-	t.Setenv("SIGNING_SECRET", signingSecret)
-	t.Setenv("URL_TOKEN_SECRET", urlToken)
+	t.Setenv("SIGNING_SECRET_NAME", signingSecret)
+	t.Setenv("URL_TOKEN_SECRET_NAME", urlToken)
 	static := deploy(t, "StaticWebhook", "/geminihook-static")
 	dynamic := deploy(t, "DynamicWebhook", "/geminihook-dynamic")
 	l.outputs["static_url"], l.outputs["dynamic_url"] = static.url, dynamic.url
 	l.google.log = func() []string { return strings.Split(static.Log.Text(), "\n") }
 	l.paused = func() { time.Sleep(20 * time.Millisecond) } // for the log to come through
-	t.Setenv("JWT_AUDIENCE", dynamic.url)
+	t.Setenv("JWT_AUDIENCES", dynamic.url)
 
 	l.want(l.run("register"), 0, "version 1 of secret "+signingSecret, "next        go run ./scripts/geminihook ping")
-	l.want(l.run("ping", "--wait", "10m"), 0, `arrived     published, type "webhook.ping"`, "gemini-other")
+	l.want(l.run("ping", "--wait", "10m"), 0, `arrived     published, type "webhook.ping"`, "geminihook-other")
 	if m := l.Messages(t); len(m) != 1 || m[0].Topic != functiontest.OtherTopic {
 		t.Fatalf("the ping left %d messages", len(m))
 	}

@@ -2,6 +2,7 @@ package dedup
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -19,10 +20,10 @@ type claim struct {
 func (c *claim) take(ctx context.Context, lease time.Duration) (err error) {
 	for range maxRounds {
 		c.record.Attempts = 1
-		if c.updated, err = c.create(ctx, &c.record); err == errExists {
+		if c.updated, err = c.create(ctx, &c.record); errors.Is(err, errExists) {
 			err = c.settle(ctx, lease)
 		}
-		if err != errChanged {
+		if !errors.Is(err, errChanged) {
 			return err
 		}
 	}

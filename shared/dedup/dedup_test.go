@@ -151,12 +151,14 @@ func loseReply(_ context.Context, _ string, forward func() error) error {
 func refuse(context.Context, string, func() error) error { return proxy.Refuse() }
 
 func newDelivery() *webhook.Delivery {
+	body := webhooktest.NewEvent("batch.succeeded")
 	return &webhook.Delivery{
 		Endpoint: webhook.StaticEndpoint,
 		Scheme:   webhook.V1,
 		ID:       webhooktest.NewID(),
 		Received: time.Now(),
-		Body:     webhooktest.NewEvent("batch.succeeded"),
+		Body:     body,
+		Event:    webhook.ParseEvent(body),
 	}
 }
 
@@ -214,7 +216,7 @@ func TestOnce(t *testing.T) {
 		r, _ := s.record(l, d)
 		s.taken()
 		if r.State != stateDone || r.Attempts != 1 || r.WebhookID != d.ID || r.Endpoint != d.Endpoint ||
-			r.Type != "batch.succeeded" || r.JobID != d.Event().JobID || r.BodySHA256 != bodySHA256(d) ||
+			r.Type != "batch.succeeded" || r.JobID != d.Event.JobID || r.BodySHA256 != bodySHA256(d) ||
 			r.Topic != receipt.Topic || r.MessageID != receipt.MessageID || r.Owner == "" ||
 			r.DoneAt.Before(r.ClaimedAt) || r.ExpireAt.Sub(r.DoneAt) != DefaultRetention {
 			t.Errorf("the record reads %+v", r)
@@ -243,7 +245,7 @@ func TestOnce(t *testing.T) {
 func TestStoredForm(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *store) {
 		l := s.ledger()
-		d := &webhook.Delivery{Endpoint: "static", ID: "msg_1", Body: []byte(`{"type":"t","data":{"id":"j"}}`)}
+		d := &webhook.Delivery{Endpoint: "static", ID: "msg_1", Body: []byte(`{"type":"t","data":{"id":"j"}}`), Event: webhook.Event{Type: "t", JobID: "j"}}
 		want := []string{
 			"attempts", "body_sha256", "claimed_at", "done_at", "endpoint", "expire_at", "job_id",
 			"message_id", "owner", "state", "topic", "type", "webhook_id",

@@ -37,7 +37,7 @@ type record struct {
 }
 
 func newRecord(d *webhook.Delivery, owner string, now time.Time, retention time.Duration) record {
-	event := d.Event()
+	event := d.Event
 	return record{
 		Endpoint:   d.Endpoint,
 		WebhookID:  d.ID,

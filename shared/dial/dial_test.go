@@ -74,6 +74,14 @@ func (w wire) options() []option.ClientOption {
 	}
 }
 
+// Variables that would lead a client around its wire.
+func TestMain(m *testing.M) {
+	for _, variable := range []string{"FIRESTORE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST", "SECRET_MANAGER_EMULATOR_HOST"} {
+		os.Unsetenv(variable)
+	}
+	os.Exit(m.Run())
+}
+
 // products open a client each, on a wire of its own, and return a call to make with it.
 var products = map[string]func(t *testing.T) (w wire, call func(context.Context) error){
 	"Firestore":      openLedger,

@@ -1,17 +1,14 @@
 package geminitest
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
-	"github.com/geminihook/geminihook/shared/webhook"
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
@@ -30,6 +27,7 @@ const (
 // while a rotation lasts is not known: a receiver must do with any of these.
 type Signing int
 
+// The choices of secrets.
 const (
 	All Signing = iota // as Standard Webhooks asks
 	Newest
@@ -50,25 +48,11 @@ func (a *API) deliver(ctx context.Context, id, msg string, body []byte, by Signi
 	}
 	ctx, cancel := context.WithTimeout(ctx, deliverTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, uri, bytes.NewReader(body))
+	m := webhooktest.Message{ID: msg, Timestamp: webhooktest.Timestamp(time.Now()), Body: body, Sign: webhooktest.SignV1(texts(secrets)...)}
+	resp, err := m.Post(ctx, http.DefaultClient, uri)
 	if err != nil {
 		return 0, err
 	}
-	now := time.Now()
-	var signatures []string
-	for _, s := range secrets {
-		key, err := webhook.ParseSigningKey([]byte(s.text))
-		if err != nil {
-			return 0, err
-		}
-		signatures = append(signatures, webhook.SignV1(key, msg, webhooktest.Timestamp(now), body))
-	}
-	req.Header = webhooktest.Header(msg, now, strings.Join(signatures, " "))
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return 0, err
-	}
-	defer resp.Body.Close()
 	return resp.StatusCode, nil
 }
 
@@ -106,6 +90,14 @@ func (a *API) target(id string, by Signing) (uri string, secrets []secret, err e
 		secrets = secrets[len(secrets)-1:]
 	}
 	return w.uri, secrets, nil
+}
+
+func texts(secrets []secret) []string {
+	texts := make([]string, len(secrets))
+	for i, s := range secrets {
+		texts[i] = s.text
+	}
+	return texts
 }
 
 func loopback(u *url.URL) bool {

@@ -86,7 +86,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		const status = http.StatusServiceUnavailable
 		http.Error(w, http.StatusText(status), status)
-		h.Log.ErrorContext(r.Context(), "delivery", "outcome", "unavailable", "status", status, "error", err.Error())
+		h.Log.ErrorContext(r.Context(), "delivery", "outcome", "unavailable", "status", status, "step", "build", "error", err.Error())
 		return
 	}
 	f.Handler.ServeHTTP(w, r)

@@ -26,7 +26,7 @@ var teapot = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.W
 // kept.
 func TestBuild(t *testing.T) {
 	var builds int
-	broken := errors.New("TOPICS: not set")
+	broken := errors.New("ROUTES: not set")
 	var logged strings.Builder
 	h := &Handler{
 		Log: slog.New(slog.NewTextHandler(&logged, nil)),
@@ -46,7 +46,7 @@ func TestBuild(t *testing.T) {
 	if builds != 3 {
 		t.Errorf("built %d times, want 3", builds)
 	}
-	if text := logged.String(); strings.Count(text, "\n") != 2 || strings.Count(text, broken.Error()) != 2 {
+	if text := logged.String(); strings.Count(text, "\n") != 2 || strings.Count(text, broken.Error()) != 2 || strings.Count(text, " step=build ") != 2 {
 		t.Errorf("logged\n%s", text)
 	}
 }
@@ -55,7 +55,7 @@ func TestBuild(t *testing.T) {
 func TestHalfSentBody(t *testing.T) {
 	h := &Handler{
 		Log:   slog.New(slog.DiscardHandler),
-		Build: func(context.Context) (*Function, error) { return nil, errors.New("TOPICS: not set") },
+		Build: func(context.Context) (*Function, error) { return nil, errors.New("ROUTES: not set") },
 	}
 	server := httptest.NewServer(h)
 	defer server.Close()

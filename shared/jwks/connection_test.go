@@ -1,7 +1,6 @@
 package jwks
 
 import (
-	"log/slog"
 	"net/http/httptest"
 	"testing"
 
@@ -16,10 +15,7 @@ func TestForgottenConnection(t *testing.T) {
 	server.Listener = listener
 	server.Start()
 	t.Cleanup(server.Close)
-	keys, err := Open(server.URL, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
+	keys := open(server.URL)
 	for range 3 {
 		if _, err := keys.Fetch(t.Context()); err != nil {
 			t.Fatal(err)

@@ -51,31 +51,27 @@ const (
 
 // ParseURL returns the URL of a key set. It fails unless that is https, or http on a
 // loopback address.
-func ParseURL(text string) (string, error) {
+func ParseURL(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" {
-		return "", errors.New("key set URL: not a URL")
+		return nil, errors.New("key set URL: not a URL")
 	}
 	if u.Scheme != "https" && !(u.Scheme == "http" && loopback(u.Hostname())) {
-		return "", errors.New("key set URL: not https")
+		return nil, errors.New("key set URL: not https")
 	}
-	return u.String(), nil
+	return u, nil
 }
 
 // Open returns the keys at a URL, kept in memory under the rule of package refresh.
-// The URL must be one that ParseURL accepts, and answer without a redirect. A key that
+// The URL must come from ParseURL, and answer without a redirect. A key that
 // is malformed, of an unknown kind, or meant for something else than to verify
 // signatures of its kind is passed over. Nothing is fetched yet.
 //
 // If keys are left out because of a bound of ours, a signature by their algorithm that
 // matches none of the others makes Find fail with a *webhook.CutError.
-func Open(rawURL string, log *slog.Logger) (*refresh.Cache[webhook.PublicKey], error) {
-	checked, err := ParseURL(rawURL)
-	if err != nil {
-		return nil, err
-	}
+func Open(url *url.URL, log *slog.Logger) *refresh.Cache[webhook.PublicKey] {
 	s := source{
-		url: checked,
+		url: url.String(),
 		client: &http.Client{
 			Transport: transport(),
 			CheckRedirect: func(*http.Request, []*http.Request) error {
@@ -83,7 +79,7 @@ func Open(rawURL string, log *slog.Logger) (*refresh.Cache[webhook.PublicKey], e
 			},
 		},
 	}
-	return &refresh.Cache[webhook.PublicKey]{Name: "signing keys", Fetch: s.fetch, UsableFor: usableFor, Log: log}, nil
+	return &refresh.Cache[webhook.PublicKey]{Name: "signing keys", Fetch: s.fetch, UsableFor: usableFor, Log: log}
 }
 
 // transport connects anew for each fetch. Between two fetches, minutes apart, a NAT or a

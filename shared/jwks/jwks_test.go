@@ -38,6 +38,8 @@ func must[T any](value T, err error) T {
 	return value
 }
 
+func open(url string) *refresh.Cache[webhook.PublicKey] { return Open(must(ParseURL(url)), discard()) }
+
 // fields are those of a JSON Web Key.
 type fields map[string]any
 
@@ -90,11 +92,7 @@ func answer(t *testing.T, text string) *httptest.Server {
 
 func fetch(t *testing.T, url string) ([]webhook.PublicKey, error) {
 	t.Helper()
-	keys, err := Open(url, discard())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return keys.Fetch(t.Context())
+	return open(url).Fetch(t.Context())
 }
 
 // A key alone in a set either is usable, or is passed over and leaves none.
@@ -347,7 +345,7 @@ func TestMissAmongTooManyKeys(t *testing.T) {
 		"too many RSA keys":     {slices.Concat(rsaKeys(17), edKeys(16)), true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			dynamic := &webhook.Dynamic{Keys: must(Open(answer(t, set(test.keys...)).URL, discard()))}
+			dynamic := &webhook.Dynamic{Keys: open(answer(t, set(test.keys...)).URL)}
 			verify := func(key ed25519.PrivateKey) error {
 				h := webhooktest.Header("msg_1", now, webhook.SignV1a(key, "msg_1", webhooktest.Timestamp(now), body))
 				_, err := dynamic.Verify(t.Context(), h, body)
@@ -524,7 +522,7 @@ func TestHangEndsWithTheContext(t *testing.T) {
 				<-r.Context().Done()
 			}))
 			defer server.Close()
-			keys := must(Open(server.URL, discard()))
+			keys := open(server.URL)
 			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 			defer cancel()
 			if keys, err := keys.Fetch(ctx); !errors.Is(err, context.DeadlineExceeded) {
@@ -572,14 +570,14 @@ func TestURL(t *testing.T) {
 		" https://keys.example":          false,
 		"":                               false,
 	} {
-		if _, err := Open(url, discard()); (err == nil) != good {
+		if _, err := ParseURL(url); (err == nil) != good {
 			t.Errorf("%q: %v, want good: %v", url, err, good)
 		}
 	}
 }
 
 func TestUsableForADay(t *testing.T) {
-	if keys := must(Open(GoogleURL, discard())); keys.UsableFor != 24*time.Hour {
+	if keys := open(GoogleURL); keys.UsableFor != 24*time.Hour {
 		t.Errorf("UsableFor = %v", keys.UsableFor)
 	}
 }
@@ -589,7 +587,7 @@ func TestKeySetRoundTrip(t *testing.T) {
 	sender := webhooktest.NewKeySet()
 	server := httptest.NewServer(sender)
 	defer server.Close()
-	keys := must(Open(server.URL, discard()))
+	keys := open(server.URL)
 	dynamic := &webhook.Dynamic{Keys: keys, Audiences: []string{"a"}}
 	id, body, now := webhooktest.NewID(), webhooktest.NewEvent("batch.succeeded"), time.Now()
 	verify := func(signature string) error {

@@ -18,21 +18,20 @@ const maxAttribute = 1024
 // deduplicate by ce-source and ce-id. What the delivery does not have, or Pub/Sub
 // would refuse, is left out: nothing is ever refused for its content.
 func attributes(d *webhook.Delivery) map[string]string {
-	event := d.Event()
 	all := map[string]string{
 		"ce-specversion":  "1.0",
 		"ce-id":           d.ID,
 		"ce-source":       source(d),
-		"ce-type":         event.Type,
-		"ce-subject":      event.JobID,
+		"ce-type":         d.Event.Type,
+		"ce-subject":      d.Event.JobID,
 		"ce-scheme":       string(d.Scheme),
 		"ce-receivedtime": d.Received.UTC().Format(time.RFC3339Nano),
 		"content-type":    d.ContentType,
 		// Without it a consumer could not read a body that came encoded.
 		"content-encoding": d.ContentEncoding,
 	}
-	if !event.Time.IsZero() {
-		all["ce-time"] = event.Time.UTC().Format(time.RFC3339Nano)
+	if !d.Event.Time.IsZero() {
+		all["ce-time"] = d.Event.Time.UTC().Format(time.RFC3339Nano)
 	}
 	for name, value := range all {
 		if value == "" || len(value) > maxAttribute || !utf8.ValidString(value) {

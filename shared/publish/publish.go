@@ -53,7 +53,7 @@ func (p *Publisher) Warm(context.Context) error {
 // topic all the same, or get there yet. Beside an error the
 // receipt has the topic, and the attempts if any was made.
 func (p *Publisher) Publish(ctx context.Context, d *webhook.Delivery) (webhook.Receipt, error) {
-	topic := p.routes.Topic(d.Event().Type)
+	topic := p.routes.Topic(d.Event.Type)
 	if err := ctx.Err(); err != nil {
 		return webhook.Receipt{Topic: topic}, fmt.Errorf("%w to %s: no time was left for it: %w", webhook.ErrNotPublished, topic, err)
 	}

@@ -33,7 +33,7 @@ var received = time.Date(2026, 1, 22, 13, 14, 15, 123_456_789, time.FixedZone(""
 func delivery(body string) *webhook.Delivery {
 	return &webhook.Delivery{
 		Endpoint: webhook.StaticEndpoint, Scheme: webhook.V1, ID: "msg_1", Received: received,
-		ContentType: "application/json", Body: []byte(body),
+		ContentType: "application/json", Body: []byte(body), Event: webhook.ParseEvent([]byte(body)),
 	}
 }
 
@@ -205,6 +205,7 @@ func TestAttributes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w, d := open(t), delivery(event)
 			test.change(d)
+			d.Event = webhook.ParseEvent(d.Body)
 			if _, err := w.Publish(t.Context(), d); err != nil {
 				t.Fatal(err)
 			}

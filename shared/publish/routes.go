@@ -25,8 +25,8 @@ var (
 
 const minTopicID, maxTopicID = 3, 255
 
-// RoutesIn returns a parser of "batch=gemini-batch,video.generated=clips,
-// *=gemini-other". A topic is a short id, in project, or a full name,
+// RoutesIn returns a parser of "batch=geminihook-batch,video.generated=clips,
+// *=geminihook-other". A topic is a short id, in project, or a full name,
 // projects/P/topics/T. The parser reports everything that is wrong at once.
 func RoutesIn(project string) func(text string) (Routes, error) {
 	return func(text string) (Routes, error) { return parseRoutes(text, project) }

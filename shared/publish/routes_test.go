@@ -13,15 +13,15 @@ import (
 func TestRoutes(t *testing.T) {
 	long := "a" + strings.Repeat("b", 254)
 	for text, want := range map[string]publish.Routes{
-		"*=all":                               {"*": "projects/p/topics/all"},
-		"batch=gemini-batch,*=gemini-other":   {"batch": "projects/p/topics/gemini-batch", "*": "projects/p/topics/gemini-other"},
-		"video.generated=clips, *=all":        {"video.generated": "projects/p/topics/clips", "*": "projects/p/topics/all"},
-		"\n a.b_2.c=abc ,\n *=all\n":          {"a.b_2.c": "projects/p/topics/abc", "*": "projects/p/topics/all"},
-		"*=projects/q/topics/all":             {"*": "projects/q/topics/all"},
-		"*=projects/example.com:q/topics/all": {"*": "projects/example.com:q/topics/all"},
-		"*=A.b_c~d%e+f-9":                     {"*": "projects/p/topics/A.b_c~d%e+f-9"},
-		"*=abc":                               {"*": "projects/p/topics/abc"},
-		"*=" + long:                           {"*": "projects/p/topics/" + long},
+		"*=all": {"*": "projects/p/topics/all"},
+		"batch=geminihook-batch,*=geminihook-other":     {"batch": "projects/p/topics/geminihook-batch", "*": "projects/p/topics/geminihook-other"},
+		"video.generated=clips, *=all":                  {"video.generated": "projects/p/topics/clips", "*": "projects/p/topics/all"},
+		"\n a.b_2.c=abc ,\n *=all\n":                    {"a.b_2.c": "projects/p/topics/abc", "*": "projects/p/topics/all"},
+		"*=projects/q/topics/all":                       {"*": "projects/q/topics/all"},
+		"*=projects/example.com:q/topics/all":           {"*": "projects/example.com:q/topics/all"},
+		"*=A.b_c~d%e+f-9":                               {"*": "projects/p/topics/A.b_c~d%e+f-9"},
+		"*=abc":                                         {"*": "projects/p/topics/abc"},
+		"*=" + long:                                     {"*": "projects/p/topics/" + long},
 		"batch=same,video=same,interaction=same,*=same": {"batch": "projects/p/topics/same", "video": "projects/p/topics/same", "interaction": "projects/p/topics/same", "*": "projects/p/topics/same"},
 	} {
 		got, err := publish.RoutesIn("p")(text)
@@ -145,7 +145,7 @@ func longest(routes publish.Routes, eventType string) string {
 }
 
 func FuzzRoutes(f *testing.F) {
-	f.Add("batch=gemini-batch,video.generated=clips,*=gemini-other", "video.generated.twice")
+	f.Add("batch=geminihook-batch,video.generated=clips,*=geminihook-other", "video.generated.twice")
 	f.Add("*=projects/q/topics/all", "*")
 	f.Add("a=abc,a.b=abd,*=abe", "a.b.")
 	f.Add("nothing", "")

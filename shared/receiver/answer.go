@@ -34,7 +34,8 @@ var answers = []struct {
 	{webhook.ErrForged, answer{outcome: "forged", status: http.StatusUnauthorized, level: slog.LevelWarn}},
 	{webhook.ErrAudience, answer{outcome: "audience", status: http.StatusUnauthorized, level: slog.LevelWarn}},
 	{webhook.ErrStale, answer{outcome: "stale", status: http.StatusUnauthorized, level: slog.LevelError}},
-	{errOverloaded, answer{outcome: "unavailable", status: http.StatusServiceUnavailable, level: slog.LevelError, retryAfter: time.Second}},
+	{webhook.ErrSlowBody, answer{outcome: "slow_body", status: http.StatusServiceUnavailable, level: slog.LevelWarn}},
+	{webhook.ErrOverloaded, answer{outcome: "overloaded", status: http.StatusServiceUnavailable, level: slog.LevelWarn, retryAfter: time.Second}},
 }
 
 // answerTo turns what became of a request into its answer. Whatever is not known
@@ -71,7 +72,8 @@ func (a answer) write(w http.ResponseWriter) {
 }
 
 // log writes the line of a request. It holds no body, no signature and no URL, and
-// of the error only what the packages say, which hold to the same.
+// of the error only what the packages say, which hold to the same. If there is an
+// error, step is where the request ended, and reason, for a refusal, what decided.
 func (r *Receiver) log(req *http.Request, res *result, a answer, latency time.Duration) {
 	attrs := []slog.Attr{
 		slog.String("endpoint", r.Endpoint),
@@ -86,8 +88,8 @@ func (r *Receiver) log(req *http.Request, res *result, a answer, latency time.Du
 	}
 	if d := res.delivery; d != nil {
 		add("scheme", string(d.Scheme))
-		add("type", d.Event().Type)
-		add("job_id", d.Event().JobID)
+		add("type", d.Event.Type)
+		add("job_id", d.Event.JobID)
 	}
 	id, _ := webhook.ID(req.Header)
 	add("webhook_id", id)
@@ -97,6 +99,12 @@ func (r *Receiver) log(req *http.Request, res *result, a answer, latency time.Du
 		attrs = append(attrs, slog.Int("publish_attempts", n))
 	}
 	if res.err != nil {
+		step, reason := res.step, webhook.Reason("")
+		if refusal := webhook.AsRefusal(res.err); refusal != nil {
+			step, reason = refusal.Step, refusal.Reason
+		}
+		add("step", string(step))
+		add("reason", string(reason))
 		add("error", res.err.Error())
 	}
 	r.Log.LogAttrs(req.Context(), a.level, "delivery", attrs...)

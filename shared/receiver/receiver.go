@@ -23,11 +23,14 @@ const (
 	// Webhooks recommends less than 20 kB.
 	maxBody = 1 << 20
 
-	// The platform leaves a request ten seconds between SIGTERM and SIGKILL. All of
-	// its time lies within: this much for the body and the keys, this much for claim
-	// and publish, and the two seconds that the ledger has for its mark.
+	// DefaultArriveTimeout bounds reading the body and verifying it, which may wait for
+	// keys or secrets. The platform leaves a request ten seconds between SIGTERM and
+	// SIGKILL: this bound, the next one and the two seconds that the ledger has for its
+	// mark are less than that together.
 	DefaultArriveTimeout = 2500 * time.Millisecond
-	DefaultTakeTimeout   = 5 * time.Second
+
+	// DefaultTakeTimeout bounds claim and publish.
+	DefaultTakeTimeout = 5 * time.Second
 
 	// DefaultLimit is how many requests are served at a time: as many as the platform
 	// sends to one instance. Whoever sends more, where no platform is in between, would
@@ -35,9 +38,6 @@ const (
 	// memory.
 	DefaultLimit = 80
 )
-
-// errOverloaded is answered at the door.
-var errOverloaded = errors.New("too many requests at once")
 
 // A Gate decides who may call at all, by the token in the URL.
 type Gate interface {
@@ -97,6 +97,7 @@ type result struct {
 	read     bool              // the body, as far as it came
 	delivery *webhook.Delivery // nil unless genuine
 	receipt  webhook.Receipt
+	step     webhook.Step // that was reached: if err is set, the one that failed
 	err      error
 }
 
@@ -110,7 +111,7 @@ func (r *Receiver) receive(w http.ResponseWriter, req *http.Request, deadline ti
 	}()
 	defer r.serving.Add(-1)
 	if r.serving.Add(1) > int64(cmp.Or(r.Limit, DefaultLimit)) {
-		return result{err: errOverloaded}
+		return result{step: webhook.StepLimit, err: webhook.Refuse(webhook.TooManyRequests, "")}
 	}
 	ctx := context.WithoutCancel(req.Context())
 	if res.err = r.arrive(ctx, w, req, deadline, &res); res.err != nil {
@@ -118,30 +119,45 @@ func (r *Receiver) receive(w http.ResponseWriter, req *http.Request, deadline ti
 	}
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(r.TakeTimeout, DefaultTakeTimeout))
 	defer cancel()
+	res.step = webhook.StepClaim
 	res.receipt, res.err = r.Ledger.Once(ctx, res.delivery, func(ctx context.Context) (webhook.Receipt, error) {
-		return r.Publisher.Publish(ctx, res.delivery)
+		res.step = webhook.StepPublish
+		receipt, err := r.Publisher.Publish(ctx, res.delivery)
+		if err == nil {
+			res.step = webhook.StepMark
+		}
+		return receipt, err
 	})
 	return res
 }
 
-// arrive reads and verifies, the cheapest checks first.
+// arrive reads and verifies, the cheapest checks first. If the body takes more than half
+// of the time and the keys then are not there in the rest, that is the body's fault: a
+// stranger could make every refresh of the keys look like an outage otherwise.
 func (r *Receiver) arrive(ctx context.Context, w http.ResponseWriter, req *http.Request, deadline time.Time, res *result) error {
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
+	res.step = webhook.StepMethod
 	if req.Method != http.MethodPost {
-		return webhook.ErrMethod
+		return webhook.Refuse(webhook.NotPOST, "")
 	}
 	if r.Gate != nil {
+		res.step = webhook.StepGate
 		if err := r.Gate.Check(ctx, req.URL.Query().Get("token")); err != nil {
 			return err
 		}
 	}
-	res.read = true
+	res.read, res.step = true, webhook.StepBody
 	body, err := readBody(w, req)
 	if err != nil {
 		return err
 	}
+	inTime := time.Until(deadline) > cmp.Or(r.ArriveTimeout, DefaultArriveTimeout)/2
+	res.step = webhook.StepSignature // what can fail there by our fault is a keyring
 	res.delivery, err = r.Verifier.Verify(ctx, req.Header, body)
+	if !inTime && errors.Is(err, context.DeadlineExceeded) {
+		return webhook.Refuse(webhook.BodySlow, "too little time was left for the keys: %v", err)
+	}
 	return err
 }
 
@@ -149,7 +165,7 @@ func (r *Receiver) arrive(ctx context.Context, w http.ResponseWriter, req *http.
 // known beforehand. Its time ends at the connection's read deadline.
 func readBody(w http.ResponseWriter, req *http.Request) ([]byte, error) {
 	if req.ContentLength > maxBody {
-		return nil, fmt.Errorf("%w: %d bytes, of at most %d", webhook.ErrTooLarge, req.ContentLength, maxBody)
+		return nil, webhook.Refuse(webhook.BodyTooLarge, "%d bytes, of at most %d", req.ContentLength, maxBody)
 	}
 	body, err := readAll(http.MaxBytesReader(w, req.Body, maxBody), req.ContentLength)
 	switch {
@@ -157,11 +173,11 @@ func readBody(w http.ResponseWriter, req *http.Request) ([]byte, error) {
 		_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // else it would end the connection in the middle of the work
 		return body, nil
 	case errors.As(err, new(*http.MaxBytesError)):
-		return nil, fmt.Errorf("%w: more than %d bytes", webhook.ErrTooLarge, maxBody)
+		return nil, webhook.Refuse(webhook.BodyTooLarge, "more than %d bytes", maxBody)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, errors.New("the body took too long")
+		return nil, webhook.Refuse(webhook.BodySlow, "")
 	}
-	return nil, fmt.Errorf("%w: body broke off", webhook.ErrMalformed)
+	return nil, webhook.Refuse(webhook.BodyIncomplete, "body broke off")
 }
 
 func readAll(r io.Reader, length int64) ([]byte, error) {

@@ -12,9 +12,11 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -50,7 +52,9 @@ func newParts() *parts {
 	return &parts{
 		gate: func(context.Context, string) error { return nil },
 		verify: func(_ context.Context, h http.Header, body []byte) (*webhook.Delivery, error) {
-			return &webhook.Delivery{Endpoint: "static", Scheme: webhook.V1, ID: h.Get("Webhook-Id"), Body: body}, nil
+			return &webhook.Delivery{
+				Endpoint: "static", Scheme: webhook.V1, ID: h.Get("Webhook-Id"), Body: body, Event: webhook.ParseEvent(body),
+			}, nil
 		},
 		once: func(ctx context.Context, _ *webhook.Delivery, do func(context.Context) (webhook.Receipt, error)) (webhook.Receipt, error) {
 			return do(ctx)
@@ -107,6 +111,8 @@ func TestAnswers(t *testing.T) {
 		{webhook.ErrAudience, 401, "WARN", "audience", ""},
 		{webhook.ErrStale, 401, "ERROR", "stale", ""},
 		{webhook.ErrTooLarge, 413, "WARN", "too_large", ""},
+		{webhook.ErrSlowBody, 503, "WARN", "slow_body", ""},
+		{webhook.ErrOverloaded, 503, "WARN", "overloaded", "1"},
 		{busy, 503, "INFO", "busy", "2"},
 		{&webhook.BusyError{RetryAfter: 1}, 503, "INFO", "busy", "1"},
 		{ours, 503, "ERROR", "unavailable", ""},
@@ -141,6 +147,89 @@ func TestAnswers(t *testing.T) {
 		}
 		if test.err != nil && l["error"] != test.err.Error() {
 			t.Errorf("%v: logged the error %v", test.err, l["error"])
+		}
+	}
+}
+
+// Every reason that there is has an outcome of a refusal, and its step and itself in the
+// log: wherever it arose.
+func TestReasons(t *testing.T) {
+	for _, refusal := range webhook.Refusals() {
+		p := newParts()
+		p.verify = func(context.Context, http.Header, []byte) (*webhook.Delivery, error) {
+			return nil, fmt.Errorf("wrapped: %w", refusal)
+		}
+		var logged bytes.Buffer
+		p.receiver(&logged).ServeHTTP(httptest.NewRecorder(), request("{}"))
+		l := line(t, logged.String())
+		if l["step"] != string(refusal.Step) || l["reason"] != string(refusal.Reason) || l["outcome"] == "unavailable" || l["outcome"] == "published" {
+			t.Errorf("%s: logged %v", refusal.Reason, l)
+		}
+	}
+}
+
+// The log names the step at which a request ended, by our fault too, and a reason only
+// of a refusal.
+func TestSteps(t *testing.T) {
+	down := errors.New("down")
+	for step, change := range map[webhook.Step]func(*parts){
+		webhook.StepGate: func(p *parts) { p.gate = func(context.Context, string) error { return down } },
+		webhook.StepSignature: func(p *parts) {
+			p.verify = func(context.Context, http.Header, []byte) (*webhook.Delivery, error) { return nil, down }
+		},
+		webhook.StepClaim: func(p *parts) {
+			p.once = func(context.Context, *webhook.Delivery, func(context.Context) (webhook.Receipt, error)) (webhook.Receipt, error) {
+				return webhook.Receipt{}, down
+			}
+		},
+		webhook.StepPublish: func(p *parts) {
+			p.publish = func(context.Context, *webhook.Delivery) (webhook.Receipt, error) { return receipt, down }
+		},
+		webhook.StepMark: func(p *parts) {
+			p.once = func(ctx context.Context, _ *webhook.Delivery, do func(context.Context) (webhook.Receipt, error)) (webhook.Receipt, error) {
+				receipt, _ := do(ctx)
+				return receipt, fmt.Errorf("%w: %w", webhook.ErrUnmarked, down)
+			}
+		},
+	} {
+		p := newParts()
+		change(p)
+		var logged bytes.Buffer
+		p.receiver(&logged).ServeHTTP(httptest.NewRecorder(), request("{}"))
+		if l := line(t, logged.String()); l["step"] != string(step) || l["reason"] != nil {
+			t.Errorf("%s: logged %v", step, l)
+		}
+	}
+}
+
+// The refusals that the receiver makes itself.
+func TestOwnRefusals(t *testing.T) {
+	request := func(method string, size int, length int64) *http.Request {
+		r := httptest.NewRequest(method, "/", strings.NewReader(strings.Repeat("x", size)))
+		r.ContentLength = length
+		return r
+	}
+	slow := request(http.MethodPost, 0, 7)
+	slow.Body = io.NopCloser(iotest.ErrReader(os.ErrDeadlineExceeded))
+	full := newParts().receiver(io.Discard)
+	full.serving.Add(DefaultLimit)
+	for _, test := range []struct {
+		receiver *Receiver
+		request  *http.Request
+		reason   webhook.Reason
+	}{
+		{full, request(http.MethodPost, 0, 0), webhook.TooManyRequests},
+		{newParts().receiver(nil), request(http.MethodGet, 0, 0), webhook.NotPOST},
+		{newParts().receiver(nil), request(http.MethodPost, 0, maxBody+1), webhook.BodyTooLarge},
+		{newParts().receiver(nil), request(http.MethodPost, maxBody+1, -1), webhook.BodyTooLarge},
+		{newParts().receiver(nil), request(http.MethodPost, 6, 7), webhook.BodyIncomplete},
+		{newParts().receiver(nil), slow, webhook.BodySlow},
+	} {
+		var logged bytes.Buffer
+		test.receiver.Log = slog.New(slog.NewJSONHandler(&logged, nil))
+		test.receiver.ServeHTTP(httptest.NewRecorder(), test.request)
+		if l := line(t, logged.String()); l["reason"] != string(test.reason) {
+			t.Errorf("logged %v, want the reason %s", l, test.reason)
 		}
 	}
 }
@@ -300,7 +389,7 @@ func TestLimit(t *testing.T) {
 	close(leave)
 	<-left
 	<-left
-	if text := logged.String(); strings.Count(text, `"unavailable"`) != 3 || strings.Count(text, "too many requests at once") != 3 {
+	if text := logged.String(); strings.Count(text, `"overloaded"`) != 3 || strings.Count(text, "too many requests at once") != 3 {
 		t.Errorf("logged\n%s", text)
 	}
 }
@@ -416,8 +505,8 @@ func TestBrokenBody(t *testing.T) {
 	}
 }
 
-// A body that never ends is cut off when its time is over, and called a fault of
-// ours: the sender may be right and the way slow.
+// A body that never ends is cut off when its time is over. The answer is retryable, since
+// the sender may be right and the network slow, and the log tells it from a fault of ours.
 func TestSlowBody(t *testing.T) {
 	var logged lockedBuffer
 	server := httptest.NewServer(newParts().receiver(&logged))
@@ -432,9 +521,42 @@ func TestSlowBody(t *testing.T) {
 	if _, err := io.ReadFull(conn, answer); err != nil || string(answer) != "HTTP/1.1 503" {
 		t.Errorf("answered %q, %v", answer, err)
 	}
-	if l := line(t, logged.String()); l["outcome"] != "unavailable" || l["error"] != "the body took too long" {
+	if l := line(t, logged.String()); l["outcome"] != "slow_body" || l["level"] != "WARN" || l["error"] != "the body took too long" {
 		t.Errorf("logged %v", l)
 	}
+}
+
+// A body that arrives just in time leaves no time for the keys. That is no outage of the
+// keys, which strangers could fake; it is one if the body took little of the time.
+func TestBodyThatLeavesNoTimeForTheKeys(t *testing.T) {
+	for took, want := range map[time.Duration]string{2400 * time.Millisecond: "slow_body", time.Second: "unavailable"} {
+		synctest.Test(t, func(t *testing.T) {
+			p := newParts()
+			p.verify = func(ctx context.Context, _ http.Header, _ []byte) (*webhook.Delivery, error) {
+				<-ctx.Done()
+				return nil, fmt.Errorf("signing keys: %w", ctx.Err())
+			}
+			r := request("{}")
+			r.Body = slowBody{r.Body, took}
+			var logged bytes.Buffer
+			w := httptest.NewRecorder()
+			p.receiver(&logged).ServeHTTP(w, r)
+			if l := line(t, logged.String()); w.Code != http.StatusServiceUnavailable || l["outcome"] != want {
+				t.Errorf("after %v: answered %d, logged %v, want %s", took, w.Code, l, want)
+			}
+		})
+	}
+}
+
+// slowBody takes its time before it ends.
+type slowBody struct {
+	io.ReadCloser
+	takes time.Duration
+}
+
+func (b slowBody) Read(p []byte) (int, error) {
+	time.Sleep(b.takes)
+	return b.ReadCloser.Read(p)
 }
 
 // A refusal that needs no body does not wait for it longer than its time, and the log

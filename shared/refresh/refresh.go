@@ -231,7 +231,7 @@ func (c *Cache[T]) run(ctx context.Context, f *flight) {
 		err = fmt.Errorf("%w: frozen for part of %v", err, took.Round(time.Millisecond))
 		c.Log.WarnContext(ctx, "refresh interrupted", "of", c.Name, "error", err)
 	case err != nil:
-		c.Log.ErrorContext(ctx, "refresh failed", "of", c.Name, "error", err)
+		c.Log.ErrorContext(ctx, "refresh failed", "of", c.Name, "reason", reason(err), "error", err)
 	case partial != nil:
 		c.Log.ErrorContext(ctx, "refresh partial", "of", c.Name, "error", partial)
 		partial = fmt.Errorf("%s: %w", c.Name, partial)
@@ -248,6 +248,14 @@ func (c *Cache[T]) run(ctx context.Context, f *flight) {
 	}
 	f.err = c.err
 	close(f.done)
+}
+
+// reason is the machine's word for a failure of a refresh.
+func reason(err error) string {
+	if errors.Is(err, ErrNone) {
+		return "none_in_force"
+	}
+	return "source_failed"
 }
 
 // fetch calls Fetch. A panic in it, in a goroutine of its own, would end the

@@ -425,6 +425,30 @@ func TestNoneDropsTheValues(t *testing.T) {
 	}
 }
 
+// The log line of a failure has a reason that an alert can filter on: none in force is
+// told from a source that fails.
+func TestReasonIsLogged(t *testing.T) {
+	run(t, func(t *testing.T, s *source, c *refresh.Cache[string]) {
+		var out bytes.Buffer
+		c.Log = slog.New(slog.NewTextHandler(&out, nil))
+		for _, test := range []struct {
+			err  error
+			want string
+		}{
+			{fmt.Errorf("the secret: %w", refresh.ErrNone), "none_in_force"},
+			{errDown, "source_failed"},
+		} {
+			out.Reset()
+			s.err = test.err
+			wantFault(t, c, "a", test.err)
+			if text := out.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, `msg="refresh failed" of=values reason=`+test.want+" error=") {
+				t.Errorf("%v: log: %s", test.err, text)
+			}
+			time.Sleep(time.Hour)
+		}
+	})
+}
+
 // The values stay dropped when the failures change their kind.
 func TestNoneStaysDroppedThroughAnOutage(t *testing.T) {
 	run(t, func(t *testing.T, s *source, c *refresh.Cache[string]) {

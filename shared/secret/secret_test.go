@@ -626,7 +626,7 @@ func TestValueForName(t *testing.T) {
 
 // FuzzName checks that what passes for a name is one, of the secret that was meant.
 func FuzzName(f *testing.F) {
-	f.Add("p", "gemini-webhook-secret")
+	f.Add("p", "geminihook-signing-secret")
 	f.Add("p", "projects/q/secrets/s")
 	f.Add("", "projects/q/secrets/s/versions/1")
 	f.Add("p", "whsec_AAAA")

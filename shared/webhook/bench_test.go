@@ -32,6 +32,7 @@ var benchBody = func() []byte {
 	return append(body, `"}}`...)
 }()
 
+// benchmarkVerify measures what a delivery costs: verified, and its event read.
 func benchmarkVerify(b *testing.B, v verifier, h http.Header) {
 	b.ReportAllocs()
 	b.SetBytes(int64(len(benchBody)))
@@ -53,6 +54,8 @@ func BenchmarkV1(b *testing.B) {
 	b.Run("svix", func(b *testing.B) { benchmarkLibrary(b, must(svix.NewWebhook(secretA)), h) })
 }
 
+// benchmarkLibrary measures the same by a library, which reads no event: encoding/json
+// does.
 func benchmarkLibrary(b *testing.B, library interface {
 	Verify([]byte, http.Header) error
 }, h http.Header) {
@@ -62,6 +65,22 @@ func benchmarkLibrary(b *testing.B, library interface {
 		if err := library.Verify(benchBody, h); err != nil {
 			b.Fatal(err)
 		}
+		readEnvelope(b)
+	}
+}
+
+// readEnvelope reads the event of a body with encoding/json alone, which tells no names
+// apart by case.
+func readEnvelope(b *testing.B) {
+	var envelope struct {
+		Type      string    `json:"type"`
+		Timestamp time.Time `json:"timestamp"`
+		Data      struct {
+			ID string `json:"id"`
+		} `json:"data"`
+	}
+	if err := json.Unmarshal(benchBody, &envelope); err != nil {
+		b.Fatal(err)
 	}
 }
 
@@ -88,12 +107,12 @@ func BenchmarkHostile(b *testing.B) {
 	b.Run("Header", benchmark(static, strings.Repeat("v1", 1<<19)))
 }
 
-// BenchmarkEvent stands beside encoding/json alone, which tells no names apart by case.
+// BenchmarkEvent stands beside encoding/json alone.
 func BenchmarkEvent(b *testing.B) {
 	b.Run("Event", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if d := (&webhook.Delivery{Body: benchBody}); d.Event().JobID == "" {
+			if webhook.ParseEvent(benchBody).JobID == "" {
 				b.Fatal("no event")
 			}
 		}
@@ -101,16 +120,7 @@ func BenchmarkEvent(b *testing.B) {
 	b.Run("encoding-json", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			var envelope struct {
-				Type      string    `json:"type"`
-				Timestamp time.Time `json:"timestamp"`
-				Data      struct {
-					ID string `json:"id"`
-				} `json:"data"`
-			}
-			if err := json.Unmarshal(benchBody, &envelope); err != nil {
-				b.Fatal(err)
-			}
+			readEnvelope(b)
 		}
 	})
 }

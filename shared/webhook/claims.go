@@ -3,7 +3,6 @@ package webhook
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"math"
 	"slices"
 	"strconv"
@@ -39,7 +38,7 @@ func parseClaims(payload []byte) (*claims, error) {
 		}
 	}
 	if err != nil {
-		return nil, errors.New("the token's claims are not what RFC 7519 says")
+		return nil, Refuse(JWTClaimsForm, "the token's claims are not what RFC 7519 says")
 	}
 	return c, nil
 }
@@ -63,14 +62,14 @@ func (a *audience) UnmarshalJSON(text []byte) error {
 
 func (c *claims) checkAudience(ours []string) error {
 	if len(ours) == 0 {
-		return fmt.Errorf("%w: no audience is configured, so every token is refused: aud is %v", ErrAudience, c.audience)
+		return Refuse(AudienceUnset, "no audience is configured, so every token is refused: aud is %v", c.audience)
 	}
 	for _, ours := range ours {
 		if slices.ContainsFunc(c.audience, func(theirs string) bool { return withoutQuery(theirs) == withoutQuery(ours) }) {
 			return nil
 		}
 	}
-	return fmt.Errorf("%w: aud holds none of those configured: aud is %v", ErrAudience, c.audience)
+	return Refuse(AudienceUnknown, "aud holds none of those configured: aud is %v", c.audience)
 }
 
 // String returns the audience for an error: quoted, its URLs without their queries, and
@@ -104,18 +103,21 @@ func (c *claims) checkTime(now time.Time, tolerance time.Duration) error {
 	}
 	expires, ok := numericDate(c.expires)
 	if !ok {
-		return fmt.Errorf("%w: the token has no exp", ErrForged)
+		return Refuse(JWTExpMissing, "the token has no exp")
 	}
 	if !now.Before(expires.Add(tolerance)) {
-		return fmt.Errorf("%w: the token expired %v ago by our clock", ErrStale, now.Sub(expires).Truncate(time.Second))
+		return Refuse(JWTExpired, "the token expired %v ago by our clock", now.Sub(expires).Truncate(time.Second))
 	}
 	if start, ok := numericDate(c.notBefore); ok && now.Before(start.Add(-tolerance)) {
-		return fmt.Errorf("%w: the token's nbf is %v ahead of our clock", ErrStale, start.Sub(now).Truncate(time.Second))
+		return Refuse(JWTNotYet, "the token's nbf is %v ahead of our clock", start.Sub(now).Truncate(time.Second))
 	}
 	issued, known := numericDate(c.issuedAt)
 	if known {
-		if err := checkAge("the token's iat", issued, now, tolerance); err != nil {
-			return err
+		switch age := now.Sub(issued); {
+		case age > tolerance:
+			return Refuse(JWTOld, "the token's iat is %v old by our clock", age.Truncate(time.Second))
+		case age < -tolerance:
+			return Refuse(JWTAhead, "the token's iat is %v ahead of our clock", issued.Sub(now).Truncate(time.Second))
 		}
 	}
 	if most := MaxTokenLife + tolerance; expires.After(now.Add(most)) {
@@ -123,8 +125,8 @@ func (c *claims) checkTime(now time.Time, tolerance time.Duration) error {
 		if known {
 			why = "the token lives too long"
 		}
-		return fmt.Errorf("%w: the token's exp is %v ahead of our clock, of at most %v: %s",
-			ErrStale, expires.Sub(now).Truncate(time.Second), most, why)
+		return Refuse(JWTLivesLong, "the token's exp is %v ahead of our clock, of at most %v: %s",
+			expires.Sub(now).Truncate(time.Second), most, why)
 	}
 	return nil
 }
@@ -147,19 +149,19 @@ func numericDate(seconds *float64) (time.Time, bool) {
 func (c *claims) checkEvent(body []byte, unbound bool) error {
 	hasType, hasData := c.has("type"), c.has("data")
 	if !unbound && !(hasType && hasData) {
-		return fmt.Errorf("%w: the token's claims carry no event, so nothing binds the body", ErrForged)
+		return Refuse(EventMissing, "the token's claims carry no event, so nothing binds the body")
 	}
 	if !hasType && !hasData {
 		return nil
 	}
 	event, err := members(withoutMark(body))
 	if err != nil {
-		return fmt.Errorf("%w: the token carries an event, the body does not: %w", ErrForged, err)
+		return Refuse(EventNotInBody, "the token carries an event, the body does not: %v", err)
 	}
 	for folded, claim := range c.all {
 		m, ok := event[folded]
 		if ok && (m.name != claim.name || !same(m.value, claim.value)) || !ok && (claim.name == "type" || claim.name == "data") {
-			return fmt.Errorf("%w: the token's event is not the body's", ErrForged)
+			return Refuse(EventDiffers, "the token's event is not the body's")
 		}
 	}
 	return nil

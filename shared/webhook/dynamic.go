@@ -8,7 +8,6 @@ import (
 	"crypto/rsa"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -32,9 +31,9 @@ type Dynamic struct {
 	// without their queries. While there are none every token is refused.
 	Audiences []string
 
-	// UnboundJWT takes tokens whose claims carry no event. Nothing in such a token
+	// JWTWithoutEvent takes tokens whose claims carry no event. Nothing in such a token
 	// binds the body, so set it only where a URL token is required.
-	UnboundJWT bool
+	JWTWithoutEvent bool
 
 	// Tolerance is how far a timestamp may be from now; zero means
 	// DefaultTolerance.
@@ -61,23 +60,24 @@ func (k PublicKey) Algorithm() string {
 	return ""
 }
 
-// Verify returns the delivery that header and body make, or ErrMalformed (which
-// includes more than 4 v1a signatures), ErrForged, ErrAudience or ErrStale. Any other error is a fault of ours. It
-// keeps body, and copies it once for v1a, which signs it in one piece.
+// Verify returns the delivery that header and body make, or a *Refusal of kind
+// ErrMalformed (which includes more than 4 v1a signatures), ErrForged, ErrAudience or
+// ErrStale. Any other error is a fault of ours. It keeps body, and copies it once for
+// v1a, which signs it in one piece.
 func (d *Dynamic) Verify(ctx context.Context, header http.Header, body []byte) (*Delivery, error) {
 	h, err := parseHeaders(header)
 	if err != nil {
 		return nil, err
 	}
 	scheme, verify := V1a, d.verifyV1a
-	if looksLikeJWT(h.signature) {
+	if IsJWT(h.signature) {
 		scheme, verify = JWT, d.verifyJWT
 	}
 	if err := verify(ctx, &h, body); err != nil {
 		return nil, err
 	}
 	now := time.Now()
-	if err := checkAge("webhook-timestamp", h.sent, now, d.Tolerance); err != nil {
+	if err := checkAge(h.sent, now, d.Tolerance); err != nil {
 		return nil, err
 	}
 	return &Delivery{
@@ -88,6 +88,7 @@ func (d *Dynamic) Verify(ctx context.Context, header http.Header, body []byte) (
 		ContentType:     header.Get("Content-Type"),
 		ContentEncoding: contentEncoding(header),
 		Body:            body,
+		Event:           ParseEvent(body),
 	}, nil
 }
 
@@ -101,9 +102,10 @@ func (d *Dynamic) find(ctx context.Context, algorithm string, match func(PublicK
 	return ok, err
 }
 
-// looksLikeJWT tells a compact token, three parts between dots, from a list of
-// "version,signature", which has no dot in it.
-func looksLikeJWT(signature string) bool {
+// IsJWT reports whether a webhook-signature header is a compact JWT, three parts between
+// dots, rather than a list of "version,signature", which has no dot in it. It may be one
+// that no verifier accepts.
+func IsJWT(signature string) bool {
 	return strings.Count(signature, ".") == 2 && !strings.ContainsAny(signature, ", ")
 }
 
@@ -113,7 +115,7 @@ func (d *Dynamic) verifyV1a(ctx context.Context, h *headers, body []byte) error 
 		return err
 	}
 	if len(signatures) == 0 {
-		return fmt.Errorf("%w: no v1a signature and no token", ErrForged)
+		return Refuse(NoSignature, "no v1a signature and no token")
 	}
 	content := h.content(make([]byte, 0, len(h.id)+len(h.timestamp)+len(body)+2))
 	content = append(content, body...)
@@ -130,7 +132,7 @@ func (d *Dynamic) verifyV1a(ctx context.Context, h *headers, body []byte) error 
 		return false
 	})
 	if err == nil && !ok {
-		err = fmt.Errorf("%w: no v1a signature by one of the sender's keys", ErrForged)
+		err = Refuse(NoKeyMatches, "no v1a signature by one of the sender's keys")
 	}
 	return err
 }

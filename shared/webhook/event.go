@@ -21,16 +21,9 @@ type Event struct {
 	Time  time.Time // when the event happened, in UTC; zero where not in RFC 3339
 }
 
-// Event returns what the body says. The body is read on the first call, since
-// verification does not depend on it.
-func (d *Delivery) Event() Event {
-	if d.event == nil {
-		d.event = new(parseEvent(d.Body))
-	}
-	return *d.event
-}
-
-func parseEvent(body []byte) Event {
+// ParseEvent returns the event that a body describes: a zero one if it describes none.
+// Verifiers fill in [Delivery.Event] by it. It trusts nothing: body may be anything.
+func ParseEvent(body []byte) Event {
 	body = bytes.Trim(withoutMark(body), space)
 	if !json.Valid(body) { // which bounds the depth
 		return Event{}

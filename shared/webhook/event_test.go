@@ -2,6 +2,7 @@ package webhook_test
 
 import (
 	"errors"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -78,14 +79,12 @@ func TestEvent(t *testing.T) {
 		"a MiB of text":      {`{"type":"` + strings.Repeat("x", 1<<20) + `"}`, webhook.Event{}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := &webhook.Delivery{Body: []byte(test.body)}
-			for range 2 { // the second comes from memory
-				if got := d.Event(); got != test.want {
-					t.Errorf("got %.200v, want %.200v", got, test.want)
-				}
-				if string(d.Body) != test.body {
-					t.Error("the body has changed")
-				}
+			body := []byte(test.body)
+			if got := webhook.ParseEvent(body); got != test.want {
+				t.Errorf("got %.200v, want %.200v", got, test.want)
+			}
+			if string(body) != test.body {
+				t.Error("the body has changed")
 			}
 		})
 	}
@@ -94,27 +93,39 @@ func TestEvent(t *testing.T) {
 // An event's time goes out in RFC 3339, which has four digits for the year.
 func TestEventTimeCanBeWritten(t *testing.T) {
 	for _, text := range []string{"9999-12-31T23:59:59-01:00", "0000-01-01T00:00:00+01:00"} {
-		d := &webhook.Delivery{Body: []byte(`{"timestamp":"` + text + `"}`)}
-		if got := d.Event().Time; !got.IsZero() {
+		if got := webhook.ParseEvent([]byte(`{"timestamp":"` + text + `"}`)).Time; !got.IsZero() {
 			t.Errorf("%s: %v", text, got.UTC())
 		}
 	}
 }
 
-// An event is read once: the second call costs nothing.
-func TestEventIsReadOnce(t *testing.T) {
-	d := &webhook.Delivery{Body: someBody}
-	first := d.Event()
-	if n := testing.AllocsPerRun(10, func() { d.Event() }); n != 0 || d.Event() != first {
-		t.Errorf("%v allocations, %+v", n, d.Event())
+// genuine returns the headers of a delivery of the tests' body.
+func genuine(s side) http.Header {
+	now := time.Now()
+	return webhooktest.Header(someID, now, s.sign(someID, webhooktest.Timestamp(now), someBody))
+}
+
+// Every verifier fills in the event, and of its three texts alone it makes copies.
+func TestVerifyFillsInTheEvent(t *testing.T) {
+	want := webhook.ParseEvent(someBody)
+	if want.Type == "" || want.JobID == "" || want.Time.IsZero() {
+		t.Fatalf("the event of the tests' body is %+v", want)
+	}
+	for _, s := range sides(t) {
+		d, err := s.verifier.Verify(t.Context(), genuine(s), someBody)
+		if err != nil || d.Event != want {
+			t.Errorf("%s: %+v, %v, want the event %+v", s.scheme, d, err, want)
+		}
+	}
+	if n := testing.AllocsPerRun(100, func() { webhook.ParseEvent(someBody) }); n > 3 {
+		t.Errorf("%v allocations", n)
 	}
 }
 
 func TestEventsOfTheSender(t *testing.T) {
 	for _, eventType := range append([]string{"unheard.of"}, webhooktest.Types...) {
 		before := time.Now().Truncate(time.Second)
-		d := &webhook.Delivery{Body: webhooktest.NewEvent(eventType)}
-		if e := d.Event(); e.Type != eventType || e.JobID == "" || e.Time.Before(before) || e.Time.After(time.Now()) {
+		if e := webhook.ParseEvent(webhooktest.NewEvent(eventType)); e.Type != eventType || e.JobID == "" || e.Time.Before(before) || e.Time.After(time.Now()) {
 			t.Errorf("%s: %+v", eventType, e)
 		}
 	}

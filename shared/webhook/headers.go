@@ -1,7 +1,6 @@
 package webhook
 
 import (
-	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -47,7 +46,7 @@ func parseHeaders(h http.Header) (headers, error) {
 	if p.id, err = ID(h); err != nil {
 		return headers{}, err
 	}
-	if p.timestamp, err = single(h, "Webhook-Timestamp"); err != nil {
+	if p.timestamp, err = single(h, "Webhook-Timestamp", TimestampMissing, TimestampRepeated); err != nil {
 		return headers{}, err
 	}
 	if p.sent, err = parseTimestamp(p.timestamp); err != nil {
@@ -59,21 +58,21 @@ func parseHeaders(h http.Header) (headers, error) {
 	return p, nil
 }
 
-// ID returns the webhook-id of a request, genuine or not. It fails with
-// ErrMalformed unless there is exactly one, of 1 to 256 printable ASCII
+// ID returns the webhook-id of a request, genuine or not. It fails with a *Refusal of
+// kind ErrMalformed unless there is exactly one, of 1 to 256 printable ASCII
 // characters, none of them a dot: a dot would make "id.timestamp.body"
 // ambiguous, and the rest of the project counts on the bound.
 func ID(h http.Header) (string, error) {
-	id, err := single(h, "Webhook-Id")
+	id, err := single(h, "Webhook-Id", IDMissing, IDRepeated)
 	if err != nil {
 		return "", err
 	}
 	if len(id) > maxIDLength {
-		return "", fmt.Errorf("%w: webhook-id has %d characters, of at most %d", ErrMalformed, len(id), maxIDLength)
+		return "", Refuse(IDMalformed, "webhook-id has %d characters, of at most %d", len(id), maxIDLength)
 	}
 	for _, c := range []byte(id) {
 		if c < ' ' || c > '~' || c == '.' {
-			return "", fmt.Errorf("%w: webhook-id has a character that is a dot or not printable ASCII", ErrMalformed)
+			return "", Refuse(IDMalformed, "webhook-id has a character that is a dot or not printable ASCII")
 		}
 	}
 	return id, nil
@@ -84,21 +83,26 @@ func ID(h http.Header) (string, error) {
 // that, because an entry counts only if it signs the one id and timestamp.
 func signatureList(h http.Header) (string, error) {
 	const name = "Webhook-Signature"
-	if lines := h[name]; len(lines) > 1 {
-		h = http.Header{name: {strings.TrimSpace(strings.Join(lines, " "))}}
+	list := strings.TrimSpace(strings.Join(h[name], " "))
+	if len(h[name]) == 1 {
+		list = h[name][0]
 	}
-	return single(h, name)
+	if list == "" {
+		return "", Refuse(SignatureMissing, "no webhook-signature header")
+	}
+	return list, nil
 }
 
-// single returns the one value of a header. Two values are refused: which of
-// them was signed would be a guess.
-func single(h http.Header, name string) (string, error) {
+// single returns the one value of a header. It fails for the reason missing if there is
+// none or an empty one, and for the reason repeated if there are two: which of them was
+// signed would be a guess.
+func single(h http.Header, name string, missing, repeated Reason) (string, error) {
 	values := h[name]
 	switch {
 	case len(values) == 0 || values[0] == "":
-		return "", fmt.Errorf("%w: no %s header", ErrMalformed, strings.ToLower(name))
+		return "", Refuse(missing, "no %s header", strings.ToLower(name))
 	case len(values) > 1:
-		return "", fmt.Errorf("%w: %d %s headers", ErrMalformed, len(values), strings.ToLower(name))
+		return "", Refuse(repeated, "%d %s headers", len(values), strings.ToLower(name))
 	}
 	return values[0], nil
 }
@@ -112,11 +116,11 @@ func contentEncoding(h http.Header) string {
 // several libraries read differently must not pass.
 func parseTimestamp(text string) (time.Time, error) {
 	if len(text) > maxTimestampDigits || text[0] == '0' || strings.Trim(text, "0123456789") != "" {
-		return time.Time{}, fmt.Errorf("%w: webhook-timestamp is not in Unix seconds", ErrMalformed)
+		return time.Time{}, Refuse(TimestampMalformed, "webhook-timestamp is not in Unix seconds")
 	}
 	seconds, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("%w: webhook-timestamp is not in Unix seconds", ErrMalformed)
+		return time.Time{}, Refuse(TimestampMalformed, "webhook-timestamp is not in Unix seconds")
 	}
 	return time.Unix(seconds, 0), nil
 }
@@ -148,15 +152,15 @@ func signatures(list string, version Scheme, most int) ([]string, error) {
 		}
 		next += 1 + len(signature)
 		if len(found) == most {
-			return nil, fmt.Errorf("%w: too many signatures: more than %d of version %s", ErrMalformed, most, version)
+			return nil, Refuse(TooManySignatures, "too many signatures: more than %d of version %s", most, version)
 		}
 		found = append(found, signature)
 	}
 }
 
 // content appends what v1 and v1a sign in front of the body.
-func (p *headers) content(to []byte) []byte {
-	return appendContent(to, p.id, p.timestamp)
+func (h *headers) content(to []byte) []byte {
+	return appendContent(to, h.id, h.timestamp)
 }
 
 func appendContent(to []byte, id, timestamp string) []byte {
@@ -166,17 +170,17 @@ func appendContent(to []byte, id, timestamp string) []byte {
 	return append(to, '.')
 }
 
-// checkAge fails with ErrStale where sent is further than the tolerance from
+// checkAge fails with ErrStale if sent is further than the tolerance from
 // now. Exactly at the tolerance passes, as in the Standard Webhooks libraries.
-func checkAge(what string, sent, now time.Time, tolerance time.Duration) error {
+func checkAge(sent, now time.Time, tolerance time.Duration) error {
 	if tolerance == 0 {
 		tolerance = DefaultTolerance
 	}
 	switch age := now.Sub(sent); {
 	case age > tolerance:
-		return fmt.Errorf("%w: %s is %v old by our clock", ErrStale, what, age.Truncate(time.Second))
+		return Refuse(TimestampOld, "webhook-timestamp is %v old by our clock", age.Truncate(time.Second))
 	case age < -tolerance:
-		return fmt.Errorf("%w: %s is %v ahead of our clock", ErrStale, what, sent.Sub(now).Truncate(time.Second))
+		return Refuse(TimestampAhead, "webhook-timestamp is %v ahead of our clock", sent.Sub(now).Truncate(time.Second))
 	}
 	return nil
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"strings"
 	"time"
 
@@ -22,22 +20,22 @@ const maxTokenBytes = 16 << 10
 // the audience is looked at after it.
 func (d *Dynamic) verifyJWT(ctx context.Context, h *headers, body []byte) error {
 	if len(h.signature) > maxTokenBytes {
-		return fmt.Errorf("%w: the token has %d bytes, of at most %d", ErrMalformed, len(h.signature), maxTokenBytes)
+		return Refuse(JWTTooLarge, "the token has %d bytes, of at most %d", len(h.signature), maxTokenBytes)
 	}
 	t, err := parseToken(h.signature)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrForged, err)
+		return err
 	}
 	ok, err := d.find(ctx, t.algorithm.String(), t.signedBy)
 	if err != nil {
 		return err
 	}
 	if !ok {
-		return fmt.Errorf("%w: the token is signed by none of the sender's keys", ErrForged)
+		return Refuse(NoKeyMatches, "the token is signed by none of the sender's keys")
 	}
 	claims, err := parseClaims(t.payload)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrForged, err)
+		return err
 	}
 	if err := claims.checkAudience(d.Audiences); err != nil {
 		return err
@@ -45,7 +43,7 @@ func (d *Dynamic) verifyJWT(ctx context.Context, h *headers, body []byte) error 
 	if err := claims.checkTime(time.Now(), d.Tolerance); err != nil {
 		return err
 	}
-	return claims.checkEvent(body, d.UnboundJWT)
+	return claims.checkEvent(body, d.JWTWithoutEvent)
 }
 
 // tokenEncoding takes only the one form that a signer writes.
@@ -69,7 +67,7 @@ func parseToken(text string) (*token, error) {
 	for i, part := range strings.Split(text, ".") {
 		var err error
 		if parts[i], err = tokenEncoding.DecodeString(part); err != nil {
-			return nil, errors.New("the token is not in base64url")
+			return nil, Refuse(JWTMalformed, "the token is not in base64url")
 		}
 	}
 	var header struct {
@@ -78,7 +76,7 @@ func parseToken(text string) (*token, error) {
 		Critical  json.RawMessage        `json:"crit"`
 	}
 	if err := json.Unmarshal(parts[0], &header); err != nil {
-		return nil, errors.New("the token's header is not what RFC 7515 says")
+		return nil, Refuse(JWTMalformed, "the token's header is not what RFC 7515 says")
 	}
 	if header.Algorithm == "Ed25519" { // the same algorithm by the name of RFC 9864
 		header.Algorithm = jwa.EdDSA
@@ -86,10 +84,10 @@ func parseToken(text string) (*token, error) {
 	switch header.Algorithm {
 	case jwa.RS256, jwa.ES256, jwa.EdDSA:
 	default:
-		return nil, errors.New("the token's algorithm is none of RS256, ES256, EdDSA")
+		return nil, Refuse(JWTAlgorithm, "the token's algorithm is none of RS256, ES256, EdDSA")
 	}
 	if header.Critical != nil {
-		return nil, errors.New("the token has critical extensions")
+		return nil, Refuse(JWTCritical, "the token has critical extensions")
 	}
 	return &token{
 		algorithm: header.Algorithm,

@@ -472,7 +472,7 @@ func TestJWTEvent(t *testing.T) {
 			d.body = []byte(text)
 		}
 	}
-	unbound := func(d *tokenDelivery) { d.verifier.UnboundJWT = true }
+	unbound := func(d *tokenDelivery) { d.verifier.JWTWithoutEvent = true }
 	none := without("type", "data")
 	const data = `"data":{"id":"1"}`
 	rows := []tokenRow{
@@ -623,7 +623,7 @@ func TestEventIsTheOneThatTheTokenBound(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if e := delivery.Event(); e.Type != d.claims["type"] || e.JobID != d.claims["data"].(map[string]any)["id"] {
+	if e := delivery.Event; e.Type != d.claims["type"] || e.JobID != d.claims["data"].(map[string]any)["id"] {
 		t.Errorf("Event() = %+v", e)
 	}
 }

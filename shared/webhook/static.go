@@ -27,9 +27,9 @@ type Static struct {
 	Tolerance time.Duration
 }
 
-// Verify returns the delivery that header and body make, or ErrMalformed (which
-// includes more than 16 v1 signatures), ErrForged or ErrStale. Any other error is a
-// fault of ours. It keeps body and does not copy it.
+// Verify returns the delivery that header and body make, or a *Refusal of kind
+// ErrMalformed (which includes more than 16 v1 signatures), ErrForged or ErrStale. Any
+// other error is a fault of ours. It keeps body and does not copy it.
 //
 // The signature is checked before the timestamp, so that a genuine delivery that
 // comes late can be told from a forged one.
@@ -43,17 +43,17 @@ func (s *Static) Verify(ctx context.Context, header http.Header, body []byte) (*
 		return nil, err
 	}
 	if len(found) == 0 {
-		return nil, fmt.Errorf("%w: no v1 signature", ErrForged)
+		return nil, Refuse(NoSignature, "no v1 signature")
 	}
 	ok, err := s.Keys.Find(ctx, func(k SigningKey) bool { return k.signed(h.id, h.timestamp, body, found) })
 	if err != nil {
 		return nil, err
 	}
 	if !ok {
-		return nil, fmt.Errorf("%w: no v1 signature by an enabled version of the signing secret", ErrForged)
+		return nil, Refuse(NoKeyMatches, "no v1 signature by an enabled version of the signing secret")
 	}
 	now := time.Now()
-	if err := checkAge("webhook-timestamp", h.sent, now, s.Tolerance); err != nil {
+	if err := checkAge(h.sent, now, s.Tolerance); err != nil {
 		return nil, err
 	}
 	return &Delivery{
@@ -64,6 +64,7 @@ func (s *Static) Verify(ctx context.Context, header http.Header, body []byte) (*
 		ContentType:     header.Get("Content-Type"),
 		ContentEncoding: contentEncoding(header),
 		Body:            body,
+		Event:           ParseEvent(body),
 	}, nil
 }
 

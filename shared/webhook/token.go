@@ -17,18 +17,19 @@ type Token struct {
 	Tokens Keyring[URLToken]
 }
 
-// Check returns nil where text is one of the tokens in force, ErrUnauthorized
-// where it is not, and any other error where nobody can say now.
+// Check returns nil if text is one of the tokens in force, and a *Refusal of kind
+// ErrUnauthorized if it is not. Any other error is a fault of ours: the tokens in force
+// are not known.
 func (t *Token) Check(ctx context.Context, text string) error {
 	if text == "" {
-		return ErrUnauthorized
+		return Refuse(URLTokenMissing, "")
 	}
 	given := sha256.Sum256([]byte(text))
 	ok, err := t.Tokens.Find(ctx, func(k URLToken) bool {
 		return subtle.ConstantTimeCompare(given[:], k.digest[:]) == 1
 	})
 	if err == nil && !ok {
-		err = ErrUnauthorized
+		err = Refuse(URLTokenWrong, "")
 	}
 	return err
 }

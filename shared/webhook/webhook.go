@@ -2,8 +2,8 @@
 // genuine.
 //
 // A verifier, [Static] or [Dynamic], takes the headers and the body exactly as
-// they were received and returns a [Delivery], or an error that says why there
-// is none. Holding a Delivery is the proof that its signature matched; nothing
+// they were received and returns a [Delivery], or a [Refusal] that says why there
+// is none, and at which [Step]. Holding a Delivery is the proof that its signature matched; nothing
 // else in the project makes one out of a request.
 //
 // The scheme is chosen by the endpoint that was called, never by the caller.
@@ -21,6 +21,7 @@ import (
 // A Scheme is the way in which a delivery proved itself.
 type Scheme string
 
+// The schemes.
 const (
 	V1  Scheme = "v1"  // HMAC-SHA256 with a secret of this webhook
 	V1a Scheme = "v1a" // Ed25519 with one of Google's keys
@@ -33,8 +34,8 @@ const (
 	DynamicEndpoint = "dynamic"
 )
 
-// A Delivery is one genuine delivery. It is not to be changed, and not to be
-// shared between goroutines before the first call of Event.
+// A Delivery is one genuine delivery. It is not to be changed. It is safe for
+// concurrent use.
 type Delivery struct {
 	Endpoint    string    // StaticEndpoint or DynamicEndpoint
 	Scheme      Scheme    // how it proved itself
@@ -45,8 +46,7 @@ type Delivery struct {
 	// Body is not decoded.
 	ContentEncoding string
 	Body            []byte // exactly the bytes received
-
-	event *Event
+	Event           Event  // the one that Body describes; zero if it describes none
 }
 
 // A Receipt is Pub/Sub's acknowledgement that a message is stored.
@@ -77,8 +77,14 @@ func (e *CutError) Error() string { return e.Reason }
 
 // What can become of a request. Every error that the packages in shared return
 // for a delivery is one of these, or a fault of ours, which the sender may try
-// again. Match them with errors.Is.
+// again. Match them with errors.Is. Those before ErrDuplicate are the kinds of
+// refusals: they come wrapped in a *Refusal.
 var (
+	// ErrOverloaded and ErrSlowBody are answered like a fault of ours, since the
+	// sender may be right and its retry may succeed.
+	ErrOverloaded = errors.New("too many requests at once")
+	ErrSlowBody   = errors.New("the body took too long")
+
 	ErrMethod       = errors.New("not a POST")
 	ErrUnauthorized = errors.New("URL token missing or wrong")
 	ErrTooLarge     = errors.New("body too large")

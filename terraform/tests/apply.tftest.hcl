@@ -27,15 +27,15 @@ run "apply" {
       output.dynamic_function == "geminihook-dynamic" &&
       output.static_url == "https://us-central1-a-project.cloudfunctions.net/geminihook-static" &&
       output.dynamic_url == "https://us-central1-a-project.cloudfunctions.net/geminihook-dynamic" &&
-      output.signing_secret == "geminihook-signing-secret" &&
-      output.url_token_secret == "geminihook-url-token" &&
+      output.signing_secret_name == "geminihook-signing-secret" &&
+      output.url_token_secret_name == "geminihook-url-token" &&
       output.url_token_required &&
       output.firestore_database == "geminihook" &&
       output.firestore_collection == "deliveries" &&
       output.dead_letter_topic == "geminihook-dead-letter" &&
       output.dead_letter_subscription == "geminihook-dead-letter" &&
-      output.topics == { batch = "gemini-batch", interaction = "gemini-interaction", video = "gemini-video", "*" = "gemini-other" } &&
-      output.subscriptions == { for topic in values(output.topics) : topic => "${topic}-pull" } &&
+      output.routes == { batch = "geminihook-batch", interaction = "geminihook-interaction", video = "geminihook-video", "*" = "geminihook-other" } &&
+      output.subscriptions == { for topic in values(output.routes) : topic => "${topic}-pull" } &&
       contains(output.services, "pubsub.googleapis.com")
     )
     error_message = "The outputs are what scripts/geminihook reads."
@@ -65,10 +65,10 @@ run "replaces_a_topic" {
 
   plan_options {
     replace = [
-      google_pubsub_topic.route["gemini-batch"],
-      google_pubsub_subscription.route["gemini-batch"],
-      google_pubsub_topic_iam_member.route["gemini-batch/static"],
-      google_pubsub_topic_iam_member.route["gemini-batch/dynamic"],
+      google_pubsub_topic.route["geminihook-batch"],
+      google_pubsub_subscription.route["geminihook-batch"],
+      google_pubsub_topic_iam_member.route["geminihook-batch/static"],
+      google_pubsub_topic_iam_member.route["geminihook-batch/dynamic"],
     ]
   }
 }
@@ -77,8 +77,8 @@ run "moves_a_route" {
   command = plan
 
   variables {
-    routes         = { batch = "elsewhere", interaction = "gemini-interaction", video = "gemini-video", "*" = "gemini-other" }
-    retired_topics = ["gemini-batch"]
+    routes         = { batch = "elsewhere", interaction = "geminihook-interaction", video = "geminihook-video", "*" = "geminihook-other" }
+    retired_topics = ["geminihook-batch"]
   }
 }
 

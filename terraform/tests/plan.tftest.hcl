@@ -133,7 +133,7 @@ run "defaults" {
 
   # Publishing.
   assert {
-    condition     = toset(keys(google_pubsub_topic.route)) == toset(["gemini-batch", "gemini-interaction", "gemini-video", "gemini-other"])
+    condition     = toset(keys(google_pubsub_topic.route)) == toset(["geminihook-batch", "geminihook-interaction", "geminihook-video", "geminihook-other"])
     error_message = "A topic a route."
   }
   assert {
@@ -223,7 +223,7 @@ run "other_values" {
     error_message = "Routes may share a topic, and a retired topic stays."
   }
   assert {
-    condition     = output.topics == { "batch.failed" = "trouble", "video" = "trouble", "*" = "the.re+st" }
+    condition     = output.routes == { "batch.failed" = "trouble", "video" = "trouble", "*" = "the.re+st" }
     error_message = "The output says where each route goes."
   }
   assert {
@@ -330,7 +330,7 @@ run "refuses_a_record_forgotten_before_the_last_retry" {
     timestamp_tolerance_seconds = 3600
     record_retention_hours      = 24
     min_instances               = 11 # of at most 10
-    routes                      = { batch = "gemini-batch" }
+    routes                      = { batch = "geminihook-batch" }
     alert_thresholds            = { silence_hours = 0 }
   }
 
@@ -343,7 +343,7 @@ run "refuses_a_record_kept_for_ever" {
   variables {
     record_retention_hours = 8761
     min_instances          = -1
-    routes                 = { "*" = "gemini-other", "batch failed" = "gemini-batch" }
+    routes                 = { "*" = "geminihook-other", "batch failed" = "geminihook-batch" }
     alert_thresholds       = { latency_ms = -1 }
   }
 
@@ -413,11 +413,24 @@ run "refuses_to_retire_a_topic_in_use" {
   command = plan
 
   variables {
-    retired_topics   = ["gemini-batch"]
+    retired_topics   = ["geminihook-batch"]
     alert_thresholds = { unavailable_ratio = 0 }
   }
 
   expect_failures = [var.retired_topics, var.alert_thresholds]
+}
+
+run "names_topics_after_the_installation" {
+  command = plan
+
+  variables {
+    name = "hooks"
+  }
+
+  assert {
+    condition     = output.routes == { batch = "hooks-batch", interaction = "hooks-interaction", video = "hooks-video", "*" = "hooks-other" }
+    error_message = "Two installations in one project need nothing but two names."
+  }
 }
 
 # Null means the default, but where a description says what else it means.

@@ -6,26 +6,33 @@ import (
 	"time"
 )
 
-const (
-	// chunks is how many reads may be on their way in one direction before the sender is held up.
-	chunks = 4096
+// sleepers is how many goroutines may sleep in the kernel until a chunk is due without
+// holding up others of this process. Each keeps one of Go's processors until the runtime
+// notices, for up to 10 ms.
+const sleepers = 64
 
-	// processors is how many goroutines may be in the kernel at a time, asleep until a chunk is due, without holding up the
-	// others of this process: each keeps a processor of Go's from them until the runtime notices, for up to 10 ms.
-	processors = 64
-)
+// A wire leads to a server at a distance.
+type wire struct {
+	server string
+	oneWay time.Duration
+}
 
-// delayed puts servers at a distance: every byte arrives half a round trip after it was sent, and a connection is open a
-// round trip after it was asked for. However much is under way at a time, nothing waits for anything but its own delay.
+// delayed puts servers at a distance: every byte arrives half a round trip after it was
+// sent, and a connection is open one round trip after it was requested. A chunk waits for
+// its own delay only, however many are under way. Bandwidth is not limited.
 func delayed(roundTrip time.Duration) between {
 	return func(addr string) (instead string, stop func(), err error) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			return "", nil, err
 		}
-		before := runtime.GOMAXPROCS(processors)
-		w := &wire{target: addr, oneWay: roundTrip / 2}
-		go w.serve(l)
+		before := runtime.GOMAXPROCS(sleepers)
+		w := wire{addr, roundTrip / 2}
+		go func() {
+			for client, err := l.Accept(); err == nil; client, err = l.Accept() {
+				go w.carry(client, time.Now())
+			}
+		}()
 		return l.Addr().String(), func() {
 			l.Close()
 			runtime.GOMAXPROCS(before)
@@ -33,69 +40,53 @@ func delayed(roundTrip time.Duration) between {
 	}
 }
 
-// A wire leads to a server.
-type wire struct {
-	target string
-	oneWay time.Duration
-}
-
-func (w *wire) serve(l net.Listener) {
-	for {
-		client, err := l.Accept()
-		if err != nil {
-			return // closed
-		}
-		go w.carry(client, time.Now())
-	}
-}
-
-// carry connects a client with the server. Connections end when either side ends.
+// carry connects a client with the server. Both connections end when either side ends.
 //
-// The client believes to be connected at once. Over a real wire it would know a round trip later, and the server half
-// of one after that: what either says before counts as said then.
-func (w *wire) carry(client net.Conn, asked time.Time) {
-	server, err := net.Dial("tcp", w.target)
+// The client's connection is open at once. Over a real wire the client would know that
+// after a round trip, and the server after half a round trip more: bytes that either side
+// sends earlier are delayed as if they were sent then.
+func (w wire) carry(client net.Conn, requested time.Time) {
+	server, err := net.Dial("tcp", w.server)
 	if err != nil {
 		client.Close()
 		return
 	}
-	go w.pump(server, client, asked.Add(2*w.oneWay))
-	go w.pump(client, server, asked.Add(3*w.oneWay))
+	go w.pump(server, client, requested.Add(2*w.oneWay))
+	go w.pump(client, server, requested.Add(3*w.oneWay))
 }
 
-// A chunk is what was read at once.
+// A chunk is the result of one read.
 type chunk struct {
 	due   time.Time
 	bytes []byte
 }
 
-// pump carries one direction of a connection, which is open from a time on.
-func (w *wire) pump(dst, src net.Conn, open time.Time) {
-	onTheWay := make(chan chunk, chunks)
-	go arrive(dst, src, onTheWay)
-	defer close(onTheWay)
+// pump carries one direction of a connection that opens at a given time.
+func (w wire) pump(dst, src net.Conn, open time.Time) {
+	underWay := make(chan chunk, 4096) // with more, the sender would have to wait
+	go arrive(dst, src, underWay)
+	defer close(underWay)
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := src.Read(buf)
-		if n > 0 {
-			sent := time.Now()
-			if sent.Before(open) {
-				sent = open
-			}
-			onTheWay <- chunk{sent.Add(w.oneWay), append([]byte(nil), buf[:n]...)}
+		sent := time.Now()
+		if sent.Before(open) {
+			sent = open
 		}
+		underWay <- chunk{sent.Add(w.oneWay), append([]byte(nil), buf[:n]...)}
 		if err != nil {
 			return
 		}
 	}
 }
 
-// arrive writes what comes when it is due. At the end it closes both sides, which ends the other direction as well.
-func arrive(dst, src net.Conn, onTheWay <-chan chunk) {
+// arrive writes each chunk when it is due. At the end it closes both sides, which ends
+// the other direction, too.
+func arrive(dst, src net.Conn, underWay <-chan chunk) {
 	defer src.Close()
 	defer dst.Close()
-	for c := range onTheWay {
+	for c := range underWay {
 		sleepUntil(c.due)
-		dst.Write(c.bytes) // to a side that is gone: src ends soon
+		dst.Write(c.bytes) // if dst is closed, src ends soon
 	}
 }

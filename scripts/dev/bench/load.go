@@ -3,188 +3,112 @@ package main
 import (
 	"context"
 	"fmt"
+	"math"
+	"net/http"
 	"slices"
 	"time"
 )
 
-const (
-	// turnsPerRound is how many turns a receiver has at each concurrency of a round: one in each order of the three.
-	turnsPerRound = 6
+var concurrencies = []int{1, 16, 80}
 
-	// warmTurns, at warmConcurrency, is how long the emulators have for their compiler before anything counts.
-	warmTurns       = 14
-	warmConcurrency = 16
-)
+// copies is how many copies of one delivery are sent at once.
+const copies = 50
 
-// Load is what was measured of the receivers in one place.
-type Load struct {
-	Figures []Figures `json:"figures"`
-	Bursts  []Burst   `json:"copies"`
-}
-
-// Figures are those of one receiver at one concurrency in one round.
-type Figures struct {
-	Round       int     `json:"round"`
-	Receiver    string  `json:"receiver"`
-	Concurrency int     `json:"concurrency"`
-	P50         float64 `json:"p50_ms"` // of the latency
-	P95         float64 `json:"p95_ms"`
-	P99         float64 `json:"p99_ms"`
-
-	// Rate is not counted: it is concurrency divided by mean latency (Little's law). That leaves out the sender's own time
-	// between an answer and the next request, so fewer deliveries than this were made.
-	Rate float64 `json:"per_second"`
-
-	CPU  number `json:"cpu_ms"`   // of the receiver, per delivery
-	Peak number `json:"peak_mib"` // of the receiver's memory
-}
-
-// A Burst is how long a receiver took, in one round, to the last answer to copies of one delivery, and what it answered.
-type Burst struct {
-	Round    int         `json:"round"`
-	Receiver string      `json:"receiver"`
-	Last     float64     `json:"last_answer_ms"`
-	Answers  map[int]int `json:"answers"` // how many, by status
-}
-
-// measureLoad measures all rounds in one project, which holds so many records.
-func (b *bench) measureLoad(ctx context.Context, what string, between between, records int) (l Load, err error) {
-	b.say(what)
-	p, err := b.newProject(ctx, between)
-	if err != nil {
-		return l, err
-	}
-	defer p.close()
-	if err := p.fill(ctx, records); err != nil {
-		return l, err
-	}
-	f, err := b.deploy(ctx, p)
-	if err != nil {
-		return l, err
-	}
-	defer f.stop()
-	for i := range b.rounds {
-		b.say("%s, round %d of %d", what, i+1, b.rounds)
-		if err := b.round(ctx, f, i+1, &l); err != nil {
-			return l, err
+// measureLoad measures load and copies in one project that holds records.
+func (b *bench) measureLoad(ctx context.Context, part string, between between, records int) error {
+	err := b.deploy(ctx, between, records, func(_ *project, f fleet) error {
+		for i := range b.count {
+			b.progress("load, %s, %d of %d", part, i+1, b.count)
+			for _, at := range concurrencies {
+				if err := b.measureLoadAt(ctx, part, f, at); err != nil {
+					return err
+				}
+			}
+			if err := b.measureCopies(ctx, part, f, i); err != nil {
+				return err
+			}
 		}
-	}
-	return l, nil
-}
-
-// round takes the concurrencies one after another, and then copies.
-func (b *bench) round(ctx context.Context, f fleet, round int, l *Load) error {
-	for _, c := range concurrencies {
-		figures, err := b.turns(ctx, f, c)
-		if err != nil {
-			return fmt.Errorf("%d at once: %w", c, err)
-		}
-		for _, one := range figures {
-			one.Round = round
-			l.Figures = append(l.Figures, one)
-		}
-	}
-	var bursts []Burst
-	err := b.undisturbed(ctx, func() (err error) {
-		bursts, err = b.burstEach(ctx, f, round)
-		return err
+		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("%d copies: %w", copies, err)
+		return fmt.Errorf("load, %s: %w", part, err)
 	}
-	l.Bursts = append(l.Bursts, bursts...)
 	return nil
 }
 
-// turns gives each receiver its turns, in every order.
-func (b *bench) turns(ctx context.Context, f fleet, concurrency int) ([]Figures, error) {
-	all := make(map[*process]*sample)
+// measureLoadAt gives each receiver one turn in every order.
+func (b *bench) measureLoadAt(ctx context.Context, part string, f fleet, at int) error {
+	latencies := make(latencies)
+	cpu := make(map[*process]float64) // before; a receiver works in its own turns only
 	for _, r := range f {
-		all[r] = new(sample)
 		r.resetPeak()
+		cpu[r] = r.cpuSeconds()
 	}
-	for i := range turnsPerRound {
-		var samples map[*process]sample
-		err := b.undisturbed(ctx, func() (err error) {
-			samples, err = b.turnEach(ctx, inOrder(f, i), concurrency)
+	for turn := range orders {
+		if err := b.takeTurns(ctx, inOrder(f, turn), at, latencies); err != nil {
 			return err
-		})
-		if err != nil {
-			return nil, err
-		}
-		for r, s := range samples {
-			all[r].add(s)
 		}
 	}
-	var figures []Figures
 	for _, r := range f {
-		figures = append(figures, all[r].figures(r, concurrency))
+		metrics := latencies.metrics(r, at)
+		metrics["cpu-ns/op"] = (r.cpuSeconds() - cpu[r]) * 1e9 / float64(len(latencies[r]))
+		_, metrics["peak-RSS-bytes"] = r.memory()
+		b.result(fmt.Sprintf("Load/%s/at=%d", part, at), r.name, len(latencies[r]), metrics)
 	}
-	return figures, nil
+	return nil
 }
 
-func (b *bench) turnEach(ctx context.Context, f fleet, concurrency int) (map[*process]sample, error) {
-	samples := make(map[*process]sample)
+type latencies map[*process][]time.Duration
+
+// takeTurns loads the receivers one after another and adds to their latencies.
+func (b *bench) takeTurns(ctx context.Context, f fleet, at int, latencies latencies) error {
 	for _, r := range f {
-		before := r.cpuSeconds()
-		s, err := b.sender.load(ctx, r, concurrency, during(b.turn))
+		more, err := b.sender.load(ctx, r, at, during(b.turn))
 		if err != nil {
-			return nil, err
+			return err
 		}
-		s.cpuSeconds = r.cpuSeconds() - before
-		samples[r] = s
+		latencies[r] = append(latencies[r], more...)
 	}
-	return samples, nil
+	return nil
 }
 
-func (s *sample) add(t sample) {
-	s.latencies = append(s.latencies, t.latencies...)
-	s.cpuSeconds += t.cpuSeconds
-}
-
-func (s *sample) figures(r *process, concurrency int) Figures {
-	slices.Sort(s.latencies)
+func (l latencies) metrics(r *process, at int) map[string]float64 {
+	slices.Sort(l[r])
 	var total time.Duration
-	for _, latency := range s.latencies {
+	for _, latency := range l[r] {
 		total += latency
 	}
-	n := float64(len(s.latencies))
-	return Figures{
-		Receiver: r.name, Concurrency: concurrency,
-		P50: percentile(s.latencies, 50), P95: percentile(s.latencies, 95), P99: percentile(s.latencies, 99),
-		Rate: float64(concurrency) * n / total.Seconds(),
-		CPU:  number(s.cpuSeconds * 1000 / n),
-		Peak: number(r.peakMiB()),
+	return map[string]float64{
+		"p50-latency-ns": percentile(l[r], 50),
+		"p95-latency-ns": percentile(l[r], 95),
+		"p99-latency-ns": percentile(l[r], 99),
+		"deliveries/s":   float64(at*len(l[r])) / total.Seconds(), // Little's law
 	}
 }
 
-// burstEach sends copies to all but the floor, which does not look for them.
-func (b *bench) burstEach(ctx context.Context, f fleet, round int) (bursts []Burst, err error) {
-	f = where(f, func(r *process) bool { return r.name != floor })
-	for _, r := range inOrder(f, round) {
-		took, answers, err := b.sender.burst(ctx, r, copies)
+// percentile returns, in nanoseconds, the least value of sorted that p percent of the
+// values do not exceed.
+func percentile(sorted []time.Duration, p float64) float64 {
+	i := int(math.Ceil(p/100*float64(len(sorted)))) - 1
+	return float64(sorted[max(i, 0)])
+}
+
+// measureCopies sends copies to all receivers except the floor, which does not detect
+// them.
+func (b *bench) measureCopies(ctx context.Context, part string, f fleet, turn int) error {
+	f = slices.DeleteFunc(slices.Clone(f), func(r *process) bool { return r.name == floor })
+	for _, r := range inOrder(f, turn) {
+		last, answers, err := b.sender.burst(ctx, r)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		bursts = append(bursts, Burst{round, r.name, milliseconds(took), answers})
+		accepted, later := answers[http.StatusNoContent], answers[http.StatusServiceUnavailable]
+		b.result("Copies/"+part, r.name, copies, map[string]float64{
+			"last-answer-ns": float64(last),
+			"answers-204":    float64(accepted),
+			"answers-503":    float64(later),
+			"answers-other":  float64(copies - accepted - later),
+		})
 	}
-	return bursts, nil
+	return nil
 }
-
-// of returns the figures of one receiver at one concurrency, round by round.
-func (l Load) of(receiver string, concurrency int) []Figures {
-	return where(l.Figures, func(f Figures) bool { return f.Receiver == receiver && f.Concurrency == concurrency })
-}
-
-func (l Load) bursts(receiver string) []Burst {
-	return where(l.Bursts, func(b Burst) bool { return b.Receiver == receiver })
-}
-
-// What is asked of them.
-func p50(f Figures) float64  { return f.P50 }
-func p95(f Figures) float64  { return f.P95 }
-func p99(f Figures) float64  { return f.P99 }
-func rate(f Figures) float64 { return f.Rate }
-func cpu(f Figures) float64  { return float64(f.CPU) }
-func peak(f Figures) float64 { return float64(f.Peak) }
-func last(b Burst) float64   { return b.Last }

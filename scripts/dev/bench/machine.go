@@ -1,90 +1,59 @@
 package main
 
 import (
-	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"runtime"
-	"strings"
-	"time"
+
+	"github.com/prometheus/procfs"
 )
 
-// A Machine is what the figures belong to.
-type Machine struct {
-	Time       time.Time         `json:"time"`
-	Cores      int               `json:"cores"`
-	Processor  string            `json:"processor"`
-	System     string            `json:"system"`
-	Go         string            `json:"go"`
-	Emulators  string            `json:"emulators"`
-	Modules    map[string]string `json:"modules"`     // versions of what is measured
-	LoadBefore string            `json:"load_before"` // averages of 1, 5 and 15 minutes
-	LoadAfter  string            `json:"load_after"`
-
-	Disturbance Disturbance `json:"disturbance"`
+// processors are seconds of processor time since the machine was started.
+type processors struct {
+	all  float64 // idle time included
+	busy float64
+	ours float64 // used by this process and its children
+	err  error   // there is no /proc
 }
 
-func (b *bench) describeMachine(ctx context.Context) (Machine, error) {
-	found, err := versions(filepath.Join(b.programs, this))
+func readProcessors() (p processors) {
+	fs, err := procfs.NewDefaultFS()
 	if err != nil {
-		return Machine{}, err
+		return processors{err: err}
 	}
-	m := Machine{
-		Time:       time.Now().UTC().Truncate(time.Second),
-		Cores:      runtime.NumCPU(),
-		Processor:  processor(),
-		System:     runtime.GOOS + "/" + runtime.GOARCH,
-		Go:         runtime.Version(),
-		Emulators:  emulatorVersions(ctx),
-		Modules:    make(map[string]string),
-		LoadBefore: loadAverage(),
-	}
-	for _, module := range measured {
-		m.Modules[module] = found[module]
-	}
-	return m, nil
-}
-
-const unknown = "unknown"
-
-// emulatorVersions asks gcloud, which has installed them, usually.
-func emulatorVersions(ctx context.Context) string {
-	if emulatorsRun() {
-		return "ran already"
-	}
-	out, err := exec.CommandContext(ctx, "gcloud", "version", "--format=json").Output()
-	if err != nil {
-		return unknown
-	}
-	var versions map[string]string
-	if err := json.Unmarshal(out, &versions); err != nil {
-		return unknown
-	}
-	return fmt.Sprintf("Firestore %s, Pub/Sub %s", versions["cloud-firestore-emulator"], versions["pubsub-emulator"])
-}
-
-// emulatorsRun says whether emulators are used that this process has not started.
-func emulatorsRun() bool {
-	return os.Getenv("FIRESTORE_EMULATOR_HOST")+os.Getenv("PUBSUB_EMULATOR_HOST") != ""
-}
-
-func processor() string {
-	text, _ := os.ReadFile("/proc/cpuinfo")
-	for line := range strings.Lines(string(text)) {
-		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-			return strings.TrimSpace(value)
+	stat, err1 := fs.Stat()
+	all, err2 := fs.AllProcs()
+	p.err = errors.Join(err1, err2)
+	t := stat.CPUTotal
+	p.busy = t.User + t.Nice + t.System + t.IRQ + t.SoftIRQ + t.Steal
+	p.all = p.busy + t.Idle + t.Iowait
+	for _, proc := range all {
+		stat, err := proc.Stat()
+		if err != nil {
+			continue // it has ended
+		}
+		switch os.Getpid() {
+		case stat.PID:
+			const ticksPerSecond = 100 // USER_HZ on all systems that Go supports
+			p.ours += stat.CPUTime() + float64(stat.CUTime+stat.CSTime)/ticksPerSecond
+		case stat.PPID:
+			p.ours += stat.CPUTime()
 		}
 	}
-	return unknown
+	return p
 }
 
-func loadAverage() string {
-	text, err := os.ReadFile("/proc/loadavg")
-	if err != nil {
-		return unknown
+// warn returns a warning if the machine was busy or if that is unknown, otherwise "".
+func warn(before, after processors) string {
+	if os.Getenv("FIRESTORE_EMULATOR_HOST")+os.Getenv("PUBSUB_EMULATOR_HOST") != "" {
+		return "emulators that were running already look like other programs: unknown whether the machine was busy"
 	}
-	return strings.Join(strings.Fields(string(text))[:3], " ")
+	if err := errors.Join(before.err, after.err); err != nil {
+		return fmt.Sprintf("unknown whether the machine was busy: %v", err)
+	}
+	others := (after.busy - after.ours) - (before.busy - before.ours)
+	if share := others / (after.all - before.all); share >= 0.1 {
+		return fmt.Sprintf("the machine was busy: other programs used %.0f%% of the processors' time; repeat on an idle machine", share*100)
+	}
+	return ""
 }

@@ -1,4 +1,9 @@
-// Command bench measures this project's receiver beside what it could be at best and what it might be otherwise.
+// Command bench measures the deployed static function beside two other receivers. It
+// prints Go's benchmark format, https://go.dev/design/14313-benchmark-format, from which
+// benchstat computes medians, confidence intervals and ratios.
+//
+// It is a module of its own: go.mod is uploaded with the functions, so a dependency of
+// the bench in it would redeploy them.
 package main
 
 import (
@@ -7,138 +12,149 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
+	"math"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
+	"testing"
 	"time"
 )
 
-const usage = `Usage: go run ./scripts/dev/bench [flags]
+const usage = `Usage: go run -C scripts/dev/bench . [flags] >bench.out
+       go tool -modfile=scripts/dev/tools.mod benchstat -col /receiver bench.out
 
-Measures three receivers, each a process of its own, on Google's official Firestore and Pub/Sub emulators, which it
-starts (Java 17 and gcloud's components; the error says how to get them):
+Measures three receivers, each a process of its own, on Google's Firestore and Pub/Sub
+emulators. They take short turns in all six orders, so that other load on the machine
+affects all of them alike. Trust the ratios: absolute times belong to the machine.
 
-  floor     a handler that makes the three calls of a delivery from generated stubs, and nothing else:
-            it neither verifies nor parses, logs or retries
+  floor     makes the three calls of a delivery from generated stubs, and nothing else
   this      the static function of this project, as it is deployed
-  textbook  what the samples of the client libraries lead to: the Standard Webhooks library, a transaction that
-            reads and then creates, a publisher with its default batching, an update
+  textbook  follows the samples of the client libraries: the Standard Webhooks library,
+            a transaction that reads and then creates, a publisher with default batching
 
-All three are Cloud Functions under the same framework and HTTP server, and get the same signed deliveries from this
-process over connections that stay open. They take turns of 350 ms, in all six orders, so that whatever else the machine
-does falls on all alike. A figure is the median of the rounds, a ratio the median of the rounds' ratios. Trust the ratios:
-the rest belongs to the machine and to this hour. Each part has new emulators, which are warmed up, with a heap of at most
-4 GB: they keep every version of every document, and with less they are soon busy looking for memory.
+Benchmarks:
+  Calls   RPCs per accepted delivery and per duplicate, counted on the wire
+  Load    1, 16 and 80 deliveries at once. deliveries/s is concurrency ÷ mean latency,
+          without the sender's time between an answer and the next delivery. CPU time and
+          memory are the receiver's, on systems with /proc
+  Copies  one delivery 50 times at once: the time to the last answer, and the answers
+  Start   from the start of the process to the first answer of any kind, and to that of a
+          delivery sent as soon as the port is open; the latency of that delivery and of
+          later ones; memory when idle. The empty function is the framework alone
 
-What is measured:
-  calls     RPCs per delivery, counted on the wire in a pass of its own that measures no time
-  load      latency, rate, CPU time and peak memory at 1, 16 and 80 deliveries at once; the rate is not counted but
-            concurrency divided by mean latency, which leaves out the sender's own time between two requests
-  copies    one delivery 50 times at once, to the last answer, and the answers by status: while one copy is under way
-            this receiver answers the others 503 with Retry-After at once, where the textbook holds them until its
-            transactions have settled, and then answers 204 or an error
-  distance  load again, with 5 ms of round trip injected between receivers and emulators: each byte is held back for
-            2.5 ms each way, connections are set up in a round trip of their own, bandwidth is left alone
-  start     process start to first answer, beside the framework with an empty function; the first delivery at 5 ms,
-            beside a later one; resident memory once idle
-  records   load again with N records in Firestore (-records N)
+  distance=5ms  a round trip of 5 ms between receivers and emulators is injected on the
+                wire: each byte is delayed, and so is a new connection. Start has it too
+  records=N     N records are in Firestore already (-records)
 
-At the end each target is held against what was measured. The exit status is 0 whether or not they are met: what
-decides is a machine that does nothing else.
-
-Verification by itself is measured by
-  go test -run '^$' -bench . -benchmem ./shared/webhook ./shared/receiver
-
-Where FIRESTORE_EMULATOR_HOST and PUBSUB_EMULATOR_HOST name emulators that run already, these are used, with the heap that
-they have and without restarts. CPU time and memory are read from /proc, and missing where there is none. So is the number
-of disturbed measurements, those in which other work took a tenth of the processors' time or more; beside emulators that
-ran already it is unknown too, since they look like other work.
+Emulators are started for each part, unless FIRESTORE_EMULATOR_HOST and
+PUBSUB_EMULATOR_HOST name running ones. A warning is printed at the end if other programs
+used a tenth of the processors' time or more.
 
 Examples:
-  go run ./scripts/dev/bench                                       about five minutes
-  go run ./scripts/dev/bench -records 200000 -picture bench.svg    about nine
-  go run ./scripts/dev/bench -patience 20m                         on a machine that others use
-  go run ./scripts/dev/bench -quick                                half a minute, to see that it works
+  go run -C scripts/dev/bench . -records 200000       ten minutes
+  go run -C scripts/dev/bench . -count 1 -turn 20ms   one minute, to see that it works
+
+Flags:
 `
 
-// options are what the flags say.
-type options struct {
-	rounds   int
-	turn     time.Duration // one receiver's turn
-	records  int           // to measure among; 0: not measured
-	patience time.Duration // with a machine that does other things
-	picture  string        // file
-	json     bool
-	quick    bool
-}
+// distance is the injected round trip.
+const distance = 5 * time.Millisecond
 
-// The sizes of a quick run, which shows that all works and measures nothing.
-const (
-	quickRounds = 1
-	quickTurn   = 20 * time.Millisecond
-)
+// A bench is one run of the command.
+type bench struct {
+	count   int           // lines per benchmark and receiver
+	turn    time.Duration // length of one receiver's turn
+	records int           // to measure among; 0: not measured
+
+	stdout, stderr io.Writer
+	programs       string // folder of the built receivers
+	sender         *sender
+}
 
 func main() {
 	ctx, release := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, release) // a second signal ends the process at once
-	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil && !errors.Is(err, flag.ErrHelp) {
+	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func parse(args []string, out io.Writer) (*options, error) {
-	o := new(options)
-	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	flags.IntVar(&o.rounds, "rounds", 5, "measure `N` rounds")
-	flags.DurationVar(&o.turn, "turn", 350*time.Millisecond, "let a receiver's turn last this `LONG`; it has six a round")
-	flags.IntVar(&o.records, "records", 0, "measure also among `N` records in Firestore")
-	flags.DurationVar(&o.patience, "patience", 0, "wait until the machine does nothing else, and measure again what was disturbed, for up to this `LONG` in all")
-	flags.StringVar(&o.picture, "picture", "", "draw latency by concurrency into this `FILE`, as SVG")
-	flags.BoolVar(&o.json, "json", false, "write all that was measured as JSON, instead of tables")
-	flags.BoolVar(&o.quick, "quick", false, "run through everything in short: one round of turns of 20 ms")
-	flags.SetOutput(out)
-	flags.Usage = func() {
-		fmt.Fprint(out, usage, "\nFlags:\n")
-		flags.PrintDefaults()
+// run measures. stdout gets the results; stderr gets progress.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	b := &bench{stdout: stdout, stderr: stderr, sender: newSender()}
+	if err := b.parse(args); err != nil {
+		return err
 	}
-	if err := flags.Parse(args); err != nil {
-		return nil, err
+	dir, err := os.MkdirTemp("", "bench")
+	if err != nil {
+		return err
 	}
-	if flags.NArg() > 0 {
-		return nil, fmt.Errorf("unexpected argument %q: everything is a flag", flags.Arg(0))
+	defer os.RemoveAll(dir)
+	b.programs = dir
+	b.progress("building the receivers")
+	if err := errors.Join(b.build(ctx), setJavaOptions()); err != nil {
+		return err
 	}
-	if o.quick {
-		o.rounds, o.turn = quickRounds, quickTurn
+	// benchstat ignores lines with # and splits its tables by those with a colon.
+	fmt.Fprintf(stdout, "# %s, %d cores, %s\n", time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), runtime.Version())
+	fmt.Fprintf(stdout, "goos: %s\ngoarch: %s\n", runtime.GOOS, runtime.GOARCH)
+	fmt.Fprint(stdout, "Unit deliveries/s better=higher\nUnit calls/op assume=exact\n")
+	before := readProcessors()
+	if err := b.measure(ctx); err != nil {
+		return err
 	}
-	if o.rounds < 1 || o.turn <= 0 || o.records < 0 {
-		return nil, errors.New("-rounds, -turn or -records is too small")
+	if warning := warn(before, readProcessors()); warning != "" {
+		fmt.Fprintln(io.MultiWriter(stdout, stderr), "#", warning)
 	}
-	return o, nil
+	return nil
 }
 
-// run measures, and writes the tables or the JSON to stdout; stderr gets a line as each part begins.
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	o, err := parse(args, stdout)
-	if err != nil {
+func (b *bench) parse(args []string) error {
+	flags := flag.NewFlagSet("bench", flag.ExitOnError)
+	flags.Usage = func() {
+		fmt.Fprint(flags.Output(), usage)
+		flags.PrintDefaults()
+	}
+	flags.IntVar(&b.count, "count", 6, "print `N` lines per benchmark and receiver; benchstat needs 6 for a confidence interval")
+	flags.DurationVar(&b.turn, "turn", 350*time.Millisecond, "`length` of a receiver's turn; it has six per line")
+	flags.IntVar(&b.records, "records", 0, "measure also with `N` records in Firestore")
+	flags.Parse(args) // exits on an error
+	if flags.NArg() > 0 || b.count < 1 || b.turn <= 0 || b.records < 0 {
+		return fmt.Errorf("invalid arguments %q: only flags are accepted, -count and -turn must be positive, -records not negative", args)
+	}
+	return nil
+}
+
+// measure runs the parts one after another.
+func (b *bench) measure(ctx context.Context) error {
+	if err := b.measureCalls(ctx); err != nil {
+		return fmt.Errorf("calls: %w", err)
+	}
+	if err := b.measureLoad(ctx, "distance=0s", direct, 0); err != nil {
 		return err
 	}
-	b, err := newBench(ctx, o, stderr)
-	if err != nil {
+	if err := b.measureLoad(ctx, fmt.Sprintf("distance=%v", distance), delayed(distance), 0); err != nil {
 		return err
 	}
-	defer b.close()
-	r, err := b.measure(ctx)
-	if err != nil {
-		return err
+	if err := b.measureStart(ctx); err != nil {
+		return fmt.Errorf("start: %w", err)
 	}
-	if o.picture != "" {
-		if err := draw(o.picture, r); err != nil {
-			return err
-		}
+	if b.records > 0 {
+		return b.measureLoad(ctx, fmt.Sprintf("records=%d", b.records), direct, b.records)
 	}
-	if o.json {
-		return r.writeJSON(stdout)
-	}
-	return r.writeTables(stdout)
+	return nil
+}
+
+func (b *bench) progress(format string, args ...any) {
+	fmt.Fprintf(b.stderr, "bench: "+format+"\n", args...)
+}
+
+// result prints one line: the metrics by unit of n operations, without those that could
+// not be measured and are NaN.
+func (b *bench) result(name, receiver string, n int, metrics map[string]float64) {
+	maps.DeleteFunc(metrics, func(_ string, value float64) bool { return math.IsNaN(value) })
+	fmt.Fprintf(b.stdout, "Benchmark%s/receiver=%s\t%s\n", name, receiver, testing.BenchmarkResult{N: n, Extra: metrics})
 }

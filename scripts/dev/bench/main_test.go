@@ -2,15 +2,15 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
-	"encoding/xml"
 	"errors"
+	"fmt"
 	"io"
-	"math"
 	"net"
 	"os"
-	"path/filepath"
+	"os/exec"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -18,11 +18,10 @@ import (
 	"github.com/geminihook/geminihook/shared/gcptest/emulator"
 )
 
-// A quick run measures everything, and what it counts is right. Its times mean nothing.
-func TestQuick(t *testing.T) {
-	picture := filepath.Join(t.TempDir(), "bench.svg")
+// A short run measures everything, and its counts are right. Its times mean nothing.
+func TestShortRun(t *testing.T) {
 	var stdout, stderr bytes.Buffer
-	err := run(t.Context(), []string{"-quick", "-json", "-records", "1000", "-picture", picture}, &stdout, &stderr)
+	err := run(t.Context(), []string{"-count", "1", "-turn", "20ms", "-records", "1000"}, &stdout, &stderr)
 	var missing *emulator.NotFoundError
 	if errors.As(err, &missing) && os.Getenv("REQUIRE_EMULATORS") != "1" {
 		t.Skip(err)
@@ -30,131 +29,132 @@ func TestQuick(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, stderr.String())
 	}
-	var r Report
-	if err := json.Unmarshal(stdout.Bytes(), &r); err != nil {
-		t.Fatal(err)
-	}
-	checkCalls(t, &r)
-	for name, l := range map[string]Load{"near": r.Near, "far": r.Far, "among records": r.Among} {
-		if len(l.Figures) != quickRounds*len(receivers)*len(concurrencies) || len(l.Bursts) != quickRounds*2 {
-			t.Errorf("%s: %d figures and %d bursts", name, len(l.Figures), len(l.Bursts))
+	metric := parseResults(t, stdout.String())
+	checkCalls(t, metric)
+	for _, part := range []string{"distance=0s", "distance=5ms", "records=1000"} {
+		for _, at := range concurrencies {
+			for _, receiver := range receivers {
+				metric(fmt.Sprintf("Load/%s/at=%d/receiver=%s", part, at, receiver), "p50-latency-ns")
+			}
 		}
-		checkAnswers(t, name, l)
-	}
-	// Whatever the machine does, three round trips take 15 ms and five 25.
-	if got := median(r.Far.of(this, 1), p50); got < 15 {
-		t.Errorf("5 ms away this takes %v ms", got)
-	}
-	if got := median(r.Far.of(textbook, 1), p50); got < 25 {
-		t.Errorf("5 ms away the textbook takes %v ms", got)
-	}
-	if len(r.Targets) != 11 {
-		t.Errorf("%d targets, want 11", len(r.Targets))
-	}
-	// For each load, all turns and the copies; and the starts.
-	want := quickRounds * (3*(len(concurrencies)*turnsPerRound+1) + startsPerRound)
-	if got := r.Machine.Disturbance.Measurements; got != want {
-		t.Errorf("%d measurements, want %d", got, want)
-	}
-	checkPicture(t, picture)
-}
-
-// checkAnswers wants an answer to each copy, and of this receiver nothing but "taken" and "come again".
-func checkAnswers(t *testing.T, name string, l Load) {
-	t.Helper()
-	for _, b := range l.Bursts {
-		all := 0
-		for _, n := range b.Answers {
-			all += n
+		copied := "Copies/" + part + "/receiver="
+		accepted, later := metric(copied+this, "answers-204"), metric(copied+this, "answers-503")
+		if accepted == 0 || accepted+later != copies {
+			t.Errorf("%s: %v answers are 204 and %v are 503, of %d", copied+this, accepted, later, copies)
 		}
-		if taken, again := b.Answers[204], b.Answers[503]; all != copies || b.Receiver == this && (taken == 0 || taken+again != copies) {
-			t.Errorf("%s: %s answers %d copies %v", name, b.Receiver, copies, b.Answers)
+		metric(copied+textbook, "last-answer-ns")
+	}
+	// On any machine, three round trips of 5 ms take 15 ms and five 25.
+	for receiver, least := range map[string]float64{this: 15e6, textbook: 25e6} {
+		if got := metric("Load/distance=5ms/at=1/receiver="+receiver, "p50-latency-ns"); got < least {
+			t.Errorf("at 5 ms, %s takes %v ns, want %v at least", receiver, got, least)
 		}
+	}
+	for _, receiver := range append(receivers, empty) {
+		metric("Start/receiver="+receiver, "first-answer-ns")
 	}
 }
 
-// checkCalls holds this receiver to the price that the design names, and the others to what they stand for.
-func checkCalls(t *testing.T, r *Report) {
-	t.Helper()
-	for _, c := range concurrencies {
-		if got := r.calls(this, c); got != 3 {
-			t.Errorf("%d at once: %v calls a delivery, want 3", c, got)
+// parseResults accepts only lines of Go's benchmark format. metric returns a value by
+// benchmark and unit, and fails the test if there is none.
+func parseResults(t *testing.T, text string) (metric func(benchmark, unit string) float64) {
+	line := regexp.MustCompile(`^(?:# .*|[a-z]+: .*|Unit \S+ (?:better|assume)=\w+|Benchmark(\S+)\s+\d+((?:\s+[\d.]+ \S+)+))$`)
+	values := make(map[string]float64)
+	for l := range strings.Lines(text) {
+		found := line.FindStringSubmatch(strings.TrimSpace(l))
+		if found == nil {
+			t.Errorf("not in the benchmark format: %q", l)
+			continue
 		}
-		if got := r.calls(floor, c); got != 3 {
-			t.Errorf("%d at once: the floor makes %v calls a delivery, want 3", c, got)
+		fields := strings.Fields(found[2])
+		for i := 0; i < len(fields); i += 2 {
+			values[found[1]+" "+fields[i+1]], _ = strconv.ParseFloat(fields[i], 64)
 		}
 	}
-	if got := r.calls(textbook, 1); got != 5 {
-		t.Errorf("the textbook makes %v calls a delivery, want 5", got)
+	return func(benchmark, unit string) float64 {
+		t.Helper()
+		value, ok := values[benchmark+" "+unit]
+		if !ok {
+			t.Errorf("%s: no %s", benchmark, unit)
+		}
+		return value
 	}
 }
 
-// checkPicture reads the picture as XML, and looks for a curve of each receiver.
-func checkPicture(t *testing.T, file string) {
+// checkCalls compares with the design: an accepted delivery costs 3 RPCs, a duplicate 2.
+func checkCalls(t *testing.T, metric func(benchmark, unit string) float64) {
 	t.Helper()
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
+	want := map[string]float64{"new/at=1/receiver=textbook": 5, "duplicate/at=1/receiver=textbook": 3}
+	for _, at := range concurrencies {
+		want[fmt.Sprintf("new/at=%d/receiver=floor", at)] = 3
+		want[fmt.Sprintf("new/at=%d/receiver=this", at)] = 3
+		want[fmt.Sprintf("duplicate/at=%d/receiver=this", at)] = 2
 	}
-	var curves []string
-	d := xml.NewDecoder(bytes.NewReader(text))
-	for {
-		token, err := d.Token()
-		if errors.Is(err, io.EOF) {
-			break
+	for name, calls := range want {
+		if got := metric("Calls/delivery="+name, "calls/op"); got != calls {
+			t.Errorf("%s: %v RPCs, want %v", name, got, calls)
 		}
+	}
+}
+
+// The bench measures the function with the versions that are deployed, although its own
+// module could select later ones.
+func TestDeployedVersions(t *testing.T) {
+	versions := func(dir string) string {
+		cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f",
+			"{{with .Module}}{{if not .Replace}}{{if .Version}}{{.Path}} {{.Version}}{{end}}{{end}}{{end}}",
+			"github.com/geminihook/geminihook/functions/static")
+		cmd.Dir = dir
+		out, err := cmd.Output()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if start, ok := token.(xml.StartElement); ok && start.Name.Local == "polyline" {
-			curves = append(curves, start.Name.Local)
-		}
+		return strings.Join(slices.Compact(slices.Sorted(strings.Lines(string(out)))), "")
 	}
-	if len(curves) != len(receivers) || strings.Contains(string(text), "NaN") {
-		t.Errorf("%d curves, want %d; or not a number:\n%s", len(curves), len(receivers), text)
+	if here, deployed := versions("."), versions("../../.."); here != deployed || deployed == "" {
+		t.Errorf("the bench selects other versions than go.mod at the top: change its go.mod\nhere:\n%s\ndeployed:\n%s", here, deployed)
 	}
 }
 
 func TestFlags(t *testing.T) {
-	for _, args := range [][]string{{"-rounds", "0"}, {"-turn", "0s"}, {"-records", "-1"}, {"now"}} {
-		if _, err := parse(args, io.Discard); err == nil {
+	for _, args := range [][]string{{"-count", "0"}, {"-turn", "0s"}, {"-records", "-1"}, {"now"}} {
+		if err := new(bench).parse(args); err == nil {
 			t.Errorf("%v: no error", args)
 		}
 	}
 }
 
-func TestAnswers(t *testing.T) {
-	bursts := []Burst{{Answers: map[int]int{503: 49, 204: 1}}, {Answers: map[int]int{204: 2, 503: 48}}}
-	if got, want := answers(bursts), "3× 204, 97× 503"; got != want {
-		t.Errorf("%q, want %q", got, want)
-	}
-}
-
-func TestDisturbance(t *testing.T) {
-	var d Disturbance
+func TestWarn(t *testing.T) {
+	t.Setenv("FIRESTORE_EMULATOR_HOST", "")
+	t.Setenv("PUBSUB_EMULATOR_HOST", "")
+	before := processors{all: 100, busy: 50, ours: 10}
 	for _, test := range []struct {
-		others float64
-		want   string
+		after processors
+		want  string // "": no warning
 	}{
-		{0.09, "0 of 1 measurements disturbed by other work"},
-		{quietShare, "1 of 2 measurements disturbed by other work"},
-		{math.NaN(), "measurements disturbed by other work: unknown"},
-		{0.5, "measurements disturbed by other work: unknown"},
+		{processors{all: 200, busy: 150, ours: 101}, ""},
+		{processors{all: 200, busy: 150, ours: 90}, "20%"},
+		{processors{err: errors.New("no /proc")}, "no /proc"},
 	} {
-		if d.add(test.others); d.String() != test.want {
-			t.Errorf("after %v: %q, want %q", test.others, d, test.want)
+		if got := warn(before, test.after); !strings.Contains(got, test.want) || (got == "") != (test.want == "") {
+			t.Errorf("%+v: %q, want %q", test.after, got, test.want)
 		}
 	}
+	t.Setenv("PUBSUB_EMULATOR_HOST", "127.0.0.1:1")
+	if got := warn(before, before); !strings.Contains(got, "unknown") {
+		t.Errorf("with emulators that were running: %q", got)
+	}
 }
 
-func TestMedian(t *testing.T) {
-	for _, test := range []struct {
-		values []float64
-		want   float64
-	}{{[]float64{3, 1, 2}, 2}, {[]float64{4, 1}, 2.5}, {[]float64{7}, 7}} {
-		given := slices.Clone(test.values)
-		if got := middle(test.values); got != test.want || !slices.Equal(given, test.values) {
-			t.Errorf("median of %v: %v, want %v, and they are %v now", given, got, test.want, test.values)
+// The processor time of this process is its own, not that of other programs.
+func TestOwnProcessorTime(t *testing.T) {
+	before := readProcessors()
+	if before.err != nil {
+		t.Skip(before.err)
+	}
+	for begin, now := time.Now(), before; now.ours-before.ours < 0.1; now = readProcessors() {
+		if time.Since(begin) > 30*time.Second {
+			t.Fatalf("before: %+v, 30 s later: %+v", before, now)
 		}
 	}
 }
@@ -162,7 +162,7 @@ func TestMedian(t *testing.T) {
 func TestPercentile(t *testing.T) {
 	var hundred []time.Duration
 	for i := range 100 {
-		hundred = append(hundred, time.Duration(i+1)*time.Millisecond)
+		hundred = append(hundred, time.Duration(i+1))
 	}
 	for p, want := range map[float64]float64{50: 50, 95: 95, 99: 99, 100: 100} {
 		if got := percentile(hundred, p); got != want {
@@ -174,7 +174,8 @@ func TestPercentile(t *testing.T) {
 	}
 }
 
-// Bytes come late and in their order, the first ones by a round trip more, which the connection takes.
+// Bytes arrive late and in order; the first ones by a round trip more, which the
+// connection takes.
 func TestDelayed(t *testing.T) {
 	echo, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

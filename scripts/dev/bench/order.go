@@ -1,18 +1,17 @@
 package main
 
-// orders are those in which two, three or four take turns, by how many they are. Each is first equally often, and follows
-// each other one equally often. Of three that holds from one turn to the next as well.
-var orders = map[int][][]int{
-	2: {{0, 1}, {1, 0}},
-	3: {{0, 2, 1}, {2, 1, 0}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {0, 1, 2}},
-	4: {{0, 1, 3, 2}, {1, 2, 0, 3}, {2, 3, 1, 0}, {3, 0, 2, 1}},
-}
+import "slices"
 
-// inOrder returns all in the order of a turn.
-func inOrder[T any](all []T, turn int) []T {
-	var ordered []T
-	list := orders[len(all)]
-	for _, i := range list[turn%len(list)] {
+// orders are all orders of three. Each of the three is first equally often and follows
+// each other one equally often, also from one order to the next.
+var orders = [][]int{{0, 2, 1}, {2, 1, 0}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {0, 1, 2}}
+
+// inOrder returns all in the order of a turn. Unless they are three, they rotate.
+func inOrder[T any](all []T, turn int) (ordered []T) {
+	if len(all) != 3 {
+		return slices.Concat(all[turn%len(all):], all[:turn%len(all)])
+	}
+	for _, i := range orders[turn%len(orders)] {
 		ordered = append(ordered, all[i])
 	}
 	return ordered

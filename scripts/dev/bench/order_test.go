@@ -2,61 +2,43 @@ package main
 
 import (
 	"slices"
+	"strings"
 	"testing"
 )
 
+// The receivers take turns in all orders. Each is first equally often and follows each
+// other one equally often, also from one order to the next.
 func TestOrders(t *testing.T) {
-	for n, list := range orders {
-		firsts, follows := make(map[int]int), make(map[[2]int]int)
-		for _, order := range list {
-			if !slices.Equal(slices.Sorted(slices.Values(order)), []int{0, 1, 2, 3}[:n]) {
-				t.Errorf("%v is no order of %d", order, n)
+	all, firsts, follows := make(map[string]bool), make(map[string]int), make(map[string]int)
+	previous := inOrder(receivers, len(orders)-1)[2]
+	for turn := range orders {
+		order := inOrder(receivers, turn)
+		all[strings.Join(order, " ")] = true
+		firsts[order[0]]++
+		for _, r := range order {
+			follows[previous+" "+r]++
+			previous = r
+		}
+	}
+	if len(all) != 6 || len(orders) != 6 {
+		t.Errorf("%d orders, %d different ones, want all 6", len(orders), len(all))
+	}
+	for _, r := range receivers {
+		if firsts[r] != 2 {
+			t.Errorf("%s is first %d times, want 2", r, firsts[r])
+		}
+		for _, next := range receivers {
+			if got := follows[r+" "+next]; r != next && got != 3 || r == next && got != 0 {
+				t.Errorf("%s follows %s %d times, want 3, itself never", next, r, got)
 			}
-			firsts[order[0]]++
-			countFollows(follows, order)
-		}
-		for i := range n {
-			if firsts[i]*n != len(list) {
-				t.Errorf("of %d, %d is first %d times in %d", n, i, firsts[i], len(list))
-			}
-		}
-		checkFollows(t, n, follows)
-	}
-}
-
-// The receivers' turns are in all orders, and balanced from one turn to the next as well.
-func TestOrdersOfReceivers(t *testing.T) {
-	n := len(receivers)
-	if len(orders[n]) != turnsPerRound {
-		t.Errorf("%d orders for %d turns", len(orders[n]), turnsPerRound)
-	}
-	follows := make(map[[2]int]int)
-	turns := slices.Concat(orders[n]...)
-	countFollows(follows, append(turns, turns[0]))
-	checkFollows(t, n, follows)
-}
-
-func countFollows(follows map[[2]int]int, sequence []int) {
-	for i, next := range sequence[1:] {
-		follows[[2]int{sequence[i], next}]++
-	}
-}
-
-// checkFollows wants each to follow each other equally often, and none itself.
-func checkFollows(t *testing.T, n int, follows map[[2]int]int) {
-	t.Helper()
-	for pair, times := range follows {
-		if pair[0] == pair[1] || times != follows[[2]int{0, 1}] {
-			t.Errorf("of %d, %d follows %d %d times", n, pair[1], pair[0], times)
 		}
 	}
-	if len(follows) != n*(n-1) {
-		t.Errorf("of %d, %d pairs follow each other", n, len(follows))
+	for turn, want := range []string{"a b", "b a", "a b"} {
+		if got := strings.Join(inOrder(strings.Split("a b", " "), turn), " "); got != want {
+			t.Errorf("turn %d of two: %s, want %s", turn, got, want)
+		}
 	}
-}
-
-func TestInOrder(t *testing.T) {
-	if got := inOrder([]string{"a", "b", "c"}, turnsPerRound+1); !slices.Equal(got, []string{"c", "b", "a"}) {
-		t.Errorf("in the second order of three: %v", got)
+	if got := inOrder([]string{"a", "b", "c"}, 7); !slices.Equal(got, []string{"c", "b", "a"}) {
+		t.Errorf("the second order of three: %v", got)
 	}
 }

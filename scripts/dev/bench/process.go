@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/http"
 	"os"
@@ -12,138 +14,182 @@ import (
 	"slices"
 	"syscall"
 	"time"
+
+	"github.com/prometheus/procfs"
+)
+
+// The receivers, by their folders.
+const (
+	floor    = "floor"
+	this     = "this"
+	textbook = "textbook"
+	empty    = "empty" // the framework alone
+)
+
+var (
+	receivers = []string{floor, this, textbook}
+
+	// functionNames are the values of FUNCTION_TARGET.
+	functionNames = map[string]string{floor: "Floor", this: "StaticWebhook", textbook: "Textbook", empty: "Empty"}
 )
 
 const (
 	startLimit = 10 * time.Second       // for a receiver's first answer
 	pollEvery  = 100 * time.Microsecond // between two attempts to reach it
+
+	// warmTurns, at warmConcurrency, give the emulators time to compile.
+	warmTurns       = 14
+	warmConcurrency = 16
 )
+
+// build builds the receivers. They are programs of their own because the packages that a
+// program imports decide how long it takes to start and how much memory it holds.
+func (b *bench) build(ctx context.Context) error {
+	const all = "github.com/geminihook/geminihook/scripts/dev/bench/receivers/..."
+	out, err := exec.CommandContext(ctx, "go", "build", "-o", b.programs+"/", all).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("go build: %w (run this with go run -C scripts/dev/bench): %s", err, bytes.TrimSpace(out))
+	}
+	return nil
+}
 
 // A process is a running receiver.
 type process struct {
 	name    string
 	url     string
+	log     string // file
 	started time.Time
-
-	cmd *exec.Cmd
-	log *os.File
+	cmd     *exec.Cmd
+	proc    procfs.Proc // without /proc, its methods fail
 }
 
-// start starts a receiver in a project, whose environment is all that it gets, and waits for nothing.
+// start starts a receiver with the environment of a project and no other. It does not
+// wait until the receiver listens.
 func (b *bench) start(ctx context.Context, name string, p *project) (*process, error) {
-	port, err := freePort()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	log, err := os.CreateTemp(b.programs, name+"-*.log")
+	addr := l.Addr().(*net.TCPAddr)
+	l.Close() // the port stays free, most likely
+	log, err := os.Create(filepath.Join(b.programs, name+".log"))
 	if err != nil {
 		return nil, err
 	}
+	defer log.Close()
 	cmd := exec.CommandContext(ctx, filepath.Join(b.programs, name))
-	cmd.Env = slices.Concat(p.env, []string{"FUNCTION_TARGET=" + targets[name], "PORT=" + port})
+	cmd.Env = slices.Concat(p.env, []string{"FUNCTION_TARGET=" + functionNames[name], fmt.Sprint("PORT=", addr.Port)})
 	cmd.Stdout, cmd.Stderr = log, log
-	r := &process{name: name, url: "http://127.0.0.1:" + port + "/", started: time.Now(), cmd: cmd, log: log}
+	r := &process{name: name, url: "http://" + addr.String() + "/", log: log.Name(), started: time.Now(), cmd: cmd}
 	if err := cmd.Start(); err != nil {
-		log.Close()
 		return nil, err
 	}
+	r.proc, _ = procfs.NewProc(cmd.Process.Pid)
 	return r, nil
 }
 
-func freePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	return port, err
-}
-
-// stop ends the process, and returns when it has ended.
+// stop kills the process and waits until it has ended. It may be called again.
 func (r *process) stop() {
 	r.cmd.Process.Kill()
 	r.cmd.Wait()
-	r.log.Close()
-	os.Remove(r.log.Name())
 }
 
-// fail adds to an error what the receiver wrote last.
+// fail adds the end of the receiver's log to an error.
 func (r *process) fail(err error) error {
-	const tail = 2000
-	info, statErr := r.log.Stat()
-	if statErr != nil {
-		return fmt.Errorf("%s: %w", r.name, err)
-	}
-	last := make([]byte, min(tail, info.Size()))
-	r.log.ReadAt(last, info.Size()-int64(len(last)))
-	return fmt.Errorf("%s: %w; it wrote last: %s", r.name, err, last)
+	log, _ := os.ReadFile(r.log)
+	return fmt.Errorf("%s: %w; its log ends: %s", r.name, err, log[max(0, len(log)-2000):])
 }
 
-// answered sends a request until it is answered, and returns the answer's status and how long the attempt took that
-// was. Before, nobody listened.
-func (r *process) answered(ctx context.Context, request func(context.Context) (status int, err error)) (status int, took time.Duration, err error) {
+// answered repeats a request until the receiver's port is open.
+func (r *process) answered(ctx context.Context, request func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	for {
-		begin := time.Now()
-		status, err := request(ctx)
+		err := request(ctx)
 		if err == nil {
-			return status, time.Since(begin), nil
+			return nil
 		}
 		if !errors.Is(err, syscall.ECONNREFUSED) {
-			return 0, 0, r.fail(err)
+			return r.fail(err)
 		}
 		time.Sleep(pollEvery)
 	}
 }
 
-// get asks for anything, over a connection of its own.
-func (r *process) get(ctx context.Context) (status int, err error) {
+// get sends a GET request over a connection of its own, and accepts any answer.
+func (r *process) get(ctx context.Context) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.url, nil)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	req.Close = true
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return 0, err
+		return err
 	}
-	resp.Body.Close()
-	return resp.StatusCode, nil
+	return resp.Body.Close()
+}
+
+// cpuSeconds returns the processor time that the process has used, NaN without /proc.
+func (r *process) cpuSeconds() float64 {
+	stat, err := r.proc.Stat()
+	if err != nil {
+		return math.NaN()
+	}
+	return stat.CPUTime()
+}
+
+// memory returns the resident bytes now and at their peak since resetPeak, NaN without
+// /proc.
+func (r *process) memory() (resident, peak float64) {
+	status, err := r.proc.NewStatus()
+	if err != nil {
+		return math.NaN(), math.NaN()
+	}
+	return float64(status.VmRSS), float64(status.VmHWM)
+}
+
+// resetPeak makes the peak start anew. It does nothing without /proc.
+func (r *process) resetPeak() {
+	_ = os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", r.cmd.Process.Pid), []byte("5"), 0)
 }
 
 // A fleet is the three receivers in one project.
 type fleet []*process
 
-// deploy starts the receivers, waits until they answer, and warms them and their project up.
-func (b *bench) deploy(ctx context.Context, p *project) (fleet, error) {
-	var f fleet
-	for _, name := range receivers {
-		r, err := b.start(ctx, name, p)
-		if err != nil {
-			f.stop()
-			return nil, err
-		}
-		f = append(f, r)
-	}
-	for _, r := range f {
-		if _, _, err := r.answered(ctx, r.get); err != nil {
-			f.stop()
-			return nil, err
-		}
-	}
-	for i := range warmTurns {
-		if _, err := b.turnEach(ctx, inOrder(f, i), warmConcurrency); err != nil {
-			f.stop()
-			return nil, err
-		}
-	}
-	return f, nil
-}
-
 func (f fleet) stop() {
 	for _, r := range f {
 		r.stop()
 	}
+}
+
+// deploy makes a project with records, starts the receivers in it, warms all of them and
+// the emulators up, and calls use. Everything has ended when it returns.
+func (b *bench) deploy(ctx context.Context, between between, records int, use func(*project, fleet) error) error {
+	p, err := b.newProject(ctx, between)
+	defer p.close()
+	if err != nil {
+		return err
+	}
+	if err := p.fill(ctx, records); err != nil {
+		return fmt.Errorf("write %d records: %w", records, err)
+	}
+	var f fleet
+	defer func() { f.stop() }()
+	for _, name := range receivers {
+		r, err := b.start(ctx, name, p)
+		if err != nil {
+			return err
+		}
+		f = append(f, r)
+		if err := r.answered(ctx, r.get); err != nil {
+			return err
+		}
+	}
+	for turn := range warmTurns {
+		if err := b.takeTurns(ctx, inOrder(f, turn), warmConcurrency, make(latencies)); err != nil {
+			return err
+		}
+	}
+	return use(p, f)
 }

@@ -7,80 +7,70 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
+	"cloud.google.com/go/firestore/apiv1/firestorepb"
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"cloud.google.com/go/secretmanager/apiv1/secretmanagerpb"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/geminihook/geminihook/scripts/dev/bench/internal/calls"
 	"github.com/geminihook/geminihook/shared/gcptest"
 	"github.com/geminihook/geminihook/shared/gcptest/emulator"
+	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
-// A project is what receivers need around them: new emulators, a topic, a secret.
+// A project is the surroundings of receivers: emulators, a topic, a secret.
 type project struct {
 	calls.Where
-	firestore server
-	env       []string // for receivers
-
-	closers []func()
+	firestore string   // address of the emulator
+	env       []string // of receivers
+	closers   []func()
 }
 
-// A server is one that receivers call.
-type server struct {
-	addr    string // its own
-	instead string // what receivers call: what stands between
-}
-
-// A between stands between receivers and a server: it returns the address to use instead of the server's own.
+// A between puts something between receivers and a server. It returns the address that
+// receivers use instead of the server's.
 type between func(addr string) (instead string, stop func(), err error)
 
 func direct(addr string) (string, func(), error) { return addr, func() {}, nil }
 
-// loadOptions suit emulators under load: all rounds of a measurement fit in the heap, which every version of every
-// document fills, and the compiler does all that it can. By default they are started to be up soon.
-const loadOptions = "-Xmx4g -XX:TieredStopAtLevel=4"
-
-// setJavaOptions has every Java program that is started from here on take options before those of its command line, and
-// what the user has set before both.
+// setJavaOptions makes every Java program that is started from now on take options before
+// those of its command line and after the user's: a heap that holds all that a part
+// writes, and full compilation. The emulators' default is a fast start.
 func setJavaOptions() error {
 	const variable = "_JAVA_OPTIONS"
-	return os.Setenv(variable, loadOptions+" "+os.Getenv(variable))
+	return os.Setenv(variable, "-Xmx4g -XX:TieredStopAtLevel=4 "+os.Getenv(variable))
 }
 
-// newProject starts a project. Whoever has it closes it, after its receivers.
+// newProject starts a project. The caller closes it after its receivers have ended, also
+// after an error.
 func (b *bench) newProject(ctx context.Context, between between) (p *project, err error) {
 	p = &project{Where: calls.Where{
 		Project:    fmt.Sprintf("bench-%.12s", strings.ToLower(rand.Text())),
 		Collection: "deliveries",
-		Topic:      "gemini-webhooks",
+		Topic:      "geminihook",
 	}}
-	defer func() {
-		if err != nil {
-			p.close()
-		}
-	}()
-	const secretID = "gemini-webhook-secret"
 	p.env = []string{
 		"GOOGLE_CLOUD_PROJECT=" + p.Project,
 		"FIRESTORE_COLLECTION=" + p.Collection,
 		"TOPIC=" + p.Topic,
-		"TOPICS=*=" + p.Topic,
-		"SIGNING_SECRET=" + secretID,
+		"ROUTES=*=" + p.Topic,
+		"SIGNING_SECRET_NAME=" + secretID,
 		"WEBHOOK_SECRET=" + b.sender.secret,
 	}
 	p.firestore, err = p.open("FIRESTORE_EMULATOR_HOST", between, func() (string, func(), error) { return emulator.Firestore(ctx) })
-	if err != nil {
-		return nil, err
+	pubsub, err2 := p.open("PUBSUB_EMULATOR_HOST", between, func() (string, func(), error) { return emulator.PubSub(ctx) })
+	_, err3 := p.open("SECRET_MANAGER_EMULATOR_HOST", between, func() (string, func(), error) { return p.serveSecret(ctx, b.sender.secret) })
+	if err := errors.Join(err, err2, err3); err != nil {
+		return p, err
 	}
-	pubsub, err := p.open("PUBSUB_EMULATOR_HOST", between, func() (string, func(), error) { return emulator.PubSub(ctx) })
+	conn, err := calls.Dial(pubsub)
 	if err != nil {
-		return nil, err
+		return p, err
 	}
-	_, err = p.open("SECRET_MANAGER_EMULATOR_HOST", between, func() (string, func(), error) { return p.serveSecret(ctx, secretID, b.sender.secret) })
-	if err != nil {
-		return nil, err
-	}
-	return p, p.createTopic(ctx, pubsub.addr)
+	defer conn.Close()
+	_, err = pubsubpb.NewPublisherClient(conn).CreateTopic(ctx, &pubsubpb.Topic{Name: "projects/" + p.Project + "/topics/" + p.Topic})
+	return p, err
 }
 
 func (p *project) close() {
@@ -89,51 +79,65 @@ func (p *project) close() {
 	}
 }
 
-// open starts a server and what stands between, and lets receivers find that by a variable.
-func (p *project) open(variable string, between between, start func() (string, func(), error)) (s server, err error) {
+// open starts a server, puts between in front of it, and adds the variable to the
+// environment of receivers. It returns the server's own address.
+func (p *project) open(variable string, between between, start func() (string, func(), error)) (addr string, err error) {
 	addr, stop, err := start()
 	if err != nil {
-		return server{}, err
+		return "", err
 	}
 	p.closers = append(p.closers, stop)
 	instead, stop, err := between(addr)
 	if err != nil {
-		return server{}, err
+		return "", err
 	}
 	p.closers = append(p.closers, stop)
 	p.env = append(p.env, variable+"="+instead)
-	return server{addr, instead}, nil
+	return addr, nil
 }
 
-// serveSecret serves a secret in this process: there is no official emulator.
-func (p *project) serveSecret(ctx context.Context, id, value string) (addr string, stop func(), err error) {
-	secrets := gcptest.NewSecretManager()
-	_, err = secrets.CreateSecret(ctx, &secretmanagerpb.CreateSecretRequest{
-		Parent: "projects/" + p.Project, SecretId: id,
+const secretID = "geminihook-signing-secret"
+
+// serveSecret serves a secret from this process, because there is no official emulator.
+func (p *project) serveSecret(ctx context.Context, value string) (addr string, stop func(), err error) {
+	secrets, parent := gcptest.NewSecretManager(), "projects/"+p.Project
+	_, err1 := secrets.CreateSecret(ctx, &secretmanagerpb.CreateSecretRequest{
+		Parent: parent, SecretId: secretID,
 		Secret: &secretmanagerpb.Secret{Replication: &secretmanagerpb.Replication{
 			Replication: &secretmanagerpb.Replication_Automatic_{Automatic: &secretmanagerpb.Replication_Automatic{}},
 		}},
 	})
 	_, err2 := secrets.AddSecretVersion(ctx, &secretmanagerpb.AddSecretVersionRequest{
-		Parent:  "projects/" + p.Project + "/secrets/" + id,
+		Parent:  parent + "/secrets/" + secretID,
 		Payload: &secretmanagerpb.SecretPayload{Data: []byte(value)},
 	})
-	if err := errors.Join(err, err2); err != nil {
-		return "", nil, err
-	}
-	server, err := gcptest.Start("127.0.0.1:0", secrets)
-	if err != nil {
+	server, err3 := gcptest.Start("127.0.0.1:0", secrets)
+	if err := errors.Join(err1, err2, err3); err != nil {
 		return "", nil, err
 	}
 	return server.Addr(), server.Close, nil
 }
 
-func (p *project) createTopic(ctx context.Context, addr string) error {
-	conn, err := calls.Dial(addr)
+// fill writes n records like those that the receiver leaves.
+func (p *project) fill(ctx context.Context, n int) error {
+	const writesPerCommit = 500
+	conn, err := calls.Dial(p.firestore)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	_, err = pubsubpb.NewPublisherClient(conn).CreateTopic(ctx, &pubsubpb.Topic{Name: "projects/" + p.Project + "/topics/" + p.Topic})
-	return err
+	client := firestorepb.NewFirestoreClient(conn)
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(4)
+	for done := 0; done < n; done += writesPerCommit {
+		group.Go(func() error {
+			var writes []*firestorepb.Write
+			for range min(writesPerCommit, n-done) {
+				writes = append(writes, p.Mark(webhooktest.NewID(), time.Now()))
+			}
+			_, err := client.Commit(ctx, p.Commit(writes...))
+			return err
+		})
+	}
+	return group.Wait()
 }

@@ -56,7 +56,7 @@ type cell struct {
 	store   *firestore.Client // past the wire
 	id      string
 	body    []byte
-	sign    signer
+	sign    webhooktest.Signer
 	victim  *party // whom the fault befalls
 	other   *party // the concurrent duplicate's; nil where there is none
 
@@ -91,7 +91,7 @@ func newCell(t *testing.T, m *machine, what plan, p *functiontest.Project) *cell
 		what.times = what.times.slower(m.slowness)
 		p.Env = environment(p, what.times)
 	} else {
-		p.Env = append(p.Env, "SIGNING_SECRET="+signingSecret)
+		p.Env = append(p.Env, "SIGNING_SECRET_NAME="+signingSecret)
 	}
 	return &cell{
 		plan: what, t: t, machine: m, project: p,
@@ -174,7 +174,7 @@ func (c *cell) abandon() {
 		endpoint = webhook.DynamicEndpoint
 	}
 	killed := errors.New("killed")
-	_, err = ledger.Once(c.t.Context(), &webhook.Delivery{Endpoint: endpoint, ID: c.id, Body: c.body},
+	_, err = ledger.Once(c.t.Context(), &webhook.Delivery{Endpoint: endpoint, ID: c.id, Body: c.body, Event: webhook.ParseEvent(c.body)},
 		func(context.Context) (webhook.Receipt, error) { return webhook.Receipt{}, killed })
 	if err != killed {
 		c.t.Fatal(err)
@@ -215,11 +215,11 @@ func (c *cell) idle() { c.machine.idle(idleTime) }
 // probe sends another delivery to the victim's instance, once, and returns how it was
 // answered: 0 if it was not.
 func (c *cell) probe() int {
-	id, now := webhooktest.NewID(), time.Now()
+	id := webhooktest.NewID()
 	c.mu.Lock()
 	c.probes = append(c.probes, id)
 	c.mu.Unlock()
-	resp, err := post(c.t.Context(), c.victim.client, c.victim.instance.URL(), c.sign(id, now, c.body), c.body)
+	resp, err := post(c.t.Context(), c.victim.client, c.victim.instance.URL(), c.sign, id, c.body)
 	if err != nil {
 		return 0
 	}
@@ -295,7 +295,7 @@ func (c *cell) attempt(p *party) bool {
 	p.hangUp = cancel
 	p.mu.Unlock()
 	r, connections := request{instance: p.instance, from: time.Now()}, c.project.Connections()
-	resp, err := post(ctx, p.client, p.instance.URL(), c.sign(c.id, r.from, c.body), c.body)
+	resp, err := post(ctx, p.client, p.instance.URL(), c.sign, c.id, c.body)
 	r.to = time.Now()
 	p.mu.Lock()
 	p.requests = append(p.requests, r)

@@ -63,7 +63,7 @@ func parseTimes(text string) (t times, err error) {
 
 // environment returns that of a function under test in a project.
 func environment(p *functiontest.Project, t times) []string {
-	env := append(slices.Clone(p.Env), "SIGNING_SECRET="+signingSecret, timesVariable+"="+t.String())
+	env := append(slices.Clone(p.Env), "SIGNING_SECRET_NAME="+signingSecret, timesVariable+"="+t.String())
 	for i, setting := range env {
 		if addr, ok := strings.CutPrefix(setting, firestoreEmulator+"="); ok {
 			env[i] = firestoreVariable + "=" + addr
@@ -130,10 +130,11 @@ func buildDynamic(ctx context.Context) (*instance.Function, error) {
 	if err != nil {
 		return nil, err
 	}
-	keys, err := jwks.Open(os.Getenv("JWKS_URL"), log)
+	keysURL, err := jwks.ParseURL(os.Getenv("JWKS_URL"))
 	if err != nil {
 		return nil, err
 	}
+	keys := jwks.Open(keysURL, log)
 	return build(ctx, &receiver.Receiver{
 		Endpoint: webhook.DynamicEndpoint,
 		Gate:     &webhook.Token{Tokens: tokens},
@@ -143,7 +144,7 @@ func buildDynamic(ctx context.Context) (*instance.Function, error) {
 
 // build adds what both have in common.
 func build(ctx context.Context, r *receiver.Receiver, warm ...func(context.Context) error) (*instance.Function, error) {
-	routes, err := publish.RoutesIn(project())(os.Getenv("TOPICS"))
+	routes, err := publish.RoutesIn(project())(os.Getenv("ROUTES"))
 	if err != nil {
 		return nil, err
 	}

@@ -97,13 +97,13 @@ type load struct {
 	t        *testing.T
 	client   *http.Client
 	instance *functiontest.Process
-	sign     signer
+	sign     webhooktest.Signer
 }
 
 // newLoad deploys a function as it is, in an embedded project.
 func newLoad(t *testing.T, function string) (*load, *functiontest.Project) {
 	p := functiontest.NewEmbedded(t)
-	env := append(p.Env, "SIGNING_SECRET="+signingSecret, "URL_TOKEN_SECRET="+tokenSecret)
+	env := append(p.Env, "SIGNING_SECRET_NAME="+signingSecret, "URL_TOKEN_SECRET_NAME="+tokenSecret)
 	l := &load{
 		t: t, sign: newSigner(t, p, function),
 		client:   newClient(),
@@ -115,7 +115,7 @@ func newLoad(t *testing.T, function string) (*load, *functiontest.Project) {
 
 func (l *load) post(a *tally, body []byte) {
 	id, start := webhooktest.NewID(), time.Now()
-	resp, err := post(l.t.Context(), l.client, l.instance.URL(), l.sign(id, start, body), body)
+	resp, err := post(l.t.Context(), l.client, l.instance.URL(), l.sign, id, body)
 	a.add(resp, err, time.Since(start))
 }
 
@@ -278,13 +278,15 @@ func TestForgeries(t *testing.T) {
 // stopped.
 func (l *load) forge(count *atomic.Int64) (stop func()) {
 	ctx, cancel := context.WithCancel(l.t.Context())
+	spoiled := func(id, timestamp string, body []byte) (string, error) {
+		return l.sign(id, timestamp, append(slices.Clone(body), ' '))
+	}
 	var all sync.WaitGroup
 	for range 32 {
 		all.Go(func() {
 			body := webhooktest.NewEvent("batch.succeeded")
 			for ctx.Err() == nil {
-				header := l.sign(webhooktest.NewID(), time.Now(), append(body, ' '))
-				resp, err := post(l.t.Context(), l.client, l.instance.URL(), header, body)
+				resp, err := post(l.t.Context(), l.client, l.instance.URL(), spoiled, webhooktest.NewID(), body)
 				if err != nil || resp.StatusCode != http.StatusUnauthorized {
 					l.t.Errorf("a forgery got %v, %v", resp, err)
 					return

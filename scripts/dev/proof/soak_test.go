@@ -38,7 +38,7 @@ const (
 type soak struct {
 	t         *testing.T
 	project   *functiontest.Project
-	sign      signer
+	sign      webhooktest.Signer
 	client    *http.Client
 	times     times
 	mortal    *functiontest.Process
@@ -141,7 +141,7 @@ func (s *soak) send(at int, id string, body []byte) {
 // attempt makes one request, and notes it.
 func (s *soak) attempt(instance *functiontest.Process, id string, body []byte) (*http.Response, error) {
 	r := request{instance: instance, from: time.Now()}
-	resp, err := post(s.t.Context(), s.client, instance.URL(), s.sign(id, r.from, body), body)
+	resp, err := post(s.t.Context(), s.client, instance.URL(), s.sign, id, body)
 	r.to = time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()

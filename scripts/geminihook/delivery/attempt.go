@@ -85,8 +85,7 @@ func Endpoint(scheme webhook.Scheme) string {
 
 // EventType returns the type that a body states, "-" if it states none.
 func EventType(body []byte) string {
-	d := webhook.Delivery{Body: body}
-	if t := d.Event().Type; t != "" {
+	if t := webhook.ParseEvent(body).Type; t != "" {
 		return t
 	}
 	return "-"

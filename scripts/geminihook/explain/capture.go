@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // maxCapture bounds a capture, in bytes: the functions take bodies up to 1 MiB.
@@ -20,7 +21,8 @@ const maxCapture = 8 << 20
 
 // A Capture is a request as somebody wrote it down.
 type Capture struct {
-	Method string // empty where there is no request line
+	At     time.Time // when it arrived; zero means now
+	Method string    // empty if there is no request line
 	URL    string
 	Header http.Header
 	Body   []byte

@@ -7,18 +7,23 @@ package explain
 
 import (
 	"context"
+	"crypto"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/geminihook/geminihook/scripts/internal/reverify"
 	"github.com/geminihook/geminihook/shared/webhook"
 )
 
 // A Cause is why a request is refused.
 type Cause string
 
+// The causes, by the part of the request that shows them: headers and method, the kind
+// of signature, the secret or the body, the token.
 const (
 	HeaderMissing    Cause = "header-missing"
 	HeaderRenamed    Cause = "header-renamed"
@@ -77,6 +82,7 @@ type Check struct {
 // A Mark is how a check ended.
 type Mark string
 
+// The marks.
 const (
 	Pass Mark = "pass"
 	Fail Mark = "fail"
@@ -102,7 +108,10 @@ type examination struct {
 
 // Explain examines a request.
 func (to Receiver) Explain(c *Capture) *Report {
-	x := &examination{to: to, capture: c, now: time.Now()}
+	x := &examination{to: to, capture: c, now: c.At}
+	if c.At.IsZero() {
+		x.now = time.Now()
+	}
 	x.request()
 	x.headers()
 	x.body()
@@ -138,7 +147,7 @@ func (x *examination) request() {
 	switch {
 	case where == "":
 		return
-	case x.capture.Method != "" && x.capture.Method != "POST":
+	case x.capture.Method != "" && x.capture.Method != http.MethodPost:
 		x.find(finding{Method, "deliveries are POST requests", "post it"}, "request", "%s: not a POST", printable(where))
 	default:
 		x.say(Pass, "request", "%s", printable(where))
@@ -151,7 +160,7 @@ func (x *examination) request() {
 }
 
 func (x *examination) body() {
-	n, event := len(x.capture.Body), (&webhook.Delivery{Body: x.capture.Body}).Event()
+	n, event := len(x.capture.Body), webhook.ParseEvent(x.capture.Body)
 	text := fmt.Sprintf("%d bytes", n)
 	if event.Type != "" {
 		text += ", " + printable(event.Type)
@@ -202,7 +211,7 @@ func from(age time.Duration) string {
 
 // conclude asks the verifier, which knows nothing of the findings.
 func (x *examination) conclude() {
-	err := x.verify(x.capture.Header, webhook.DefaultTolerance).err
+	err := x.verify(x.capture.Header, webhook.DefaultTolerance).Err
 	r := &x.report
 	r.Genuine, r.Causes, r.Do = err == nil && !x.has(Method), []Cause{}, []string{}
 	if r.Genuine {
@@ -226,45 +235,30 @@ func (x *examination) conclude() {
 	r.Verdict = kind + ": " + strings.Join(why, "; and ") + "."
 }
 
-// A keyring holds keys and remembers whether one matched.
-type keyring[K any] struct {
-	keys  []K
-	asked *bool
-	match *int // the key's number, from 1
-}
-
-func (k keyring[K]) Find(_ context.Context, match func(K) bool) (bool, error) {
-	*k.asked = true
-	*k.match = slices.IndexFunc(k.keys, match) + 1
-	return *k.match > 0, nil
-}
-
-// A result is what a verifier said, and how far it came.
-type result struct {
-	asked bool // for a key: headers, and a token's form, are sound
-	key   int  // that matched, from 1; 0 where none did
-	err   error
-}
-
 // anyAge is a tolerance within which every time is.
 const anyAge = 200 * 365 * 24 * time.Hour
 
-// verify asks the verifier of the receiver's endpoint.
-func (x *examination) verify(h map[string][]string, tolerance time.Duration) (r result) {
-	return x.verifyBody(h, x.capture.Body, tolerance)
+// verify verifies the body under other headers, by the verifier of the receiver's
+// endpoint.
+func (x *examination) verify(h http.Header, tolerance time.Duration) reverify.Result {
+	endpoint := reverify.Endpoint{Audiences: x.to.Audiences, Tolerance: tolerance}
+	if x.dynamic() {
+		endpoint.Dynamic = &reverify.Keys[webhook.PublicKey]{Ring: reverify.Fixed[webhook.PublicKey](x.to.Keys), Name: x.keyName}
+	} else {
+		var keys reverify.Fixed[webhook.SigningKey]
+		if key, err := webhook.ParseSigningKey([]byte(x.to.Secret)); err == nil {
+			keys = append(keys, key)
+		}
+		endpoint.Static = &reverify.Keys[webhook.SigningKey]{Ring: keys, Name: func(webhook.SigningKey) string { return "this secret" }}
+	}
+	return endpoint.Verify(context.Background(), h, x.capture.Body)
 }
 
-func (x *examination) verifyBody(h map[string][]string, body []byte, tolerance time.Duration) (r result) {
-	if x.dynamic() {
-		v := webhook.Dynamic{Keys: keyring[webhook.PublicKey]{x.to.Keys, &r.asked, &r.key}, Audiences: x.to.Audiences, UnboundJWT: true, Tolerance: tolerance}
-		_, r.err = v.Verify(context.Background(), h, body)
-		return r
-	}
-	var keys []webhook.SigningKey
-	if key, err := webhook.ParseSigningKey([]byte(x.to.Secret)); err == nil {
-		keys = append(keys, key)
-	}
-	v := webhook.Static{Keys: keyring[webhook.SigningKey]{keys, &r.asked, &r.key}, Tolerance: tolerance}
-	_, r.err = v.Verify(context.Background(), h, body)
-	return r
+// keyName is a key's place in the set.
+func (x *examination) keyName(key webhook.PublicKey) string {
+	n := slices.IndexFunc(x.to.Keys, func(k webhook.PublicKey) bool {
+		public, ok := k.Key.(interface{ Equal(crypto.PublicKey) bool })
+		return ok && k.ID == key.ID && public.Equal(key.Key)
+	})
+	return fmt.Sprintf("key %d of %d in the set", n+1, len(x.to.Keys))
 }

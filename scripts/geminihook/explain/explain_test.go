@@ -7,7 +7,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -405,7 +404,7 @@ func FuzzExplain(f *testing.F) {
 		}
 		for _, to := range []Receiver{w.static(), w.dynamic()} {
 			r := to.Explain(c)
-			want := (&examination{to: to, capture: c}).verify(http.Header(c.Header), 0).err
+			want := (&examination{to: to, capture: c}).verify(c.Header, 0).Err
 			posted := c.Method == "" || c.Method == "POST"
 			if r.Genuine != (want == nil && posted) || !r.Genuine && len(r.Causes) == 0 || r.Verdict == "" {
 				t.Errorf("%v, but the verifier says %v", r, want)

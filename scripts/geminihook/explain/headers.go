@@ -38,9 +38,7 @@ func (h *headers) entries() []string {
 }
 
 // token reports whether the signature is a JSON Web Token.
-func (h *headers) token() bool {
-	return strings.Count(h.signature, ".") == 2 && !strings.ContainsAny(h.signature, ", ")
-}
+func (h *headers) token() bool { return webhook.IsJWT(h.signature) }
 
 // headers looks at each header by itself.
 func (x *examination) headers() {
@@ -124,7 +122,7 @@ func (h *headers) shape() string {
 
 func (x *examination) id() {
 	if _, err := webhook.ID(x.header.http()); err != nil {
-		x.find(finding{HeaderMalformed, err.Error(), "send an id of 1 to 256 printable ASCII characters, none of them a dot"}, "webhook-id", "%s", err)
+		x.find(finding{HeaderMalformed, webhook.AsRefusal(err).Detail, "send an id of 1 to 256 printable ASCII characters, none of them a dot"}, "webhook-id", "%s", err)
 		return
 	}
 	x.say(Pass, "webhook-id", "%s", x.header.id)
@@ -138,12 +136,14 @@ const (
 func (x *examination) timestamp() {
 	text := x.header.timestamp
 	n, err := strconv.ParseInt(text, 10, 64)
+	alone := headers{id: "x", timestamp: text, signature: "x"}
+	verified := x.verify(alone.http(), anyAge)
 	switch {
 	case err == nil && n >= minMilliseconds && n < maxMilliseconds:
 		x.header.sent, x.header.seconds = time.UnixMilli(n), strconv.FormatInt(n/1000, 10)
 		x.find(finding{Milliseconds, "webhook-timestamp is in milliseconds", "send, and sign, whole seconds: Math.floor(Date.now() / 1000) in JavaScript"},
 			"webhook-timestamp", "%s is in milliseconds, not in seconds", text)
-	case err != nil || strconv.FormatInt(n, 10) != text || n <= 0 || len(text) > 11:
+	case verified.Reason() == webhook.TimestampMalformed:
 		x.find(finding{HeaderMalformed, "webhook-timestamp is not in Unix seconds", "send whole seconds since 1970, digits only"},
 			"webhook-timestamp", "%s is not in Unix seconds", printable(text))
 	default:

@@ -13,10 +13,10 @@ import (
 
 // KeySet returns the keys of the key set at a URL: those that the functions would
 // use.
-func KeySet(ctx context.Context, url string) (keys []webhook.PublicKey, err error) {
-	set, err := jwks.Open(url, slog.New(slog.DiscardHandler))
+func KeySet(ctx context.Context, text string) (keys []webhook.PublicKey, err error) {
+	url, err := jwks.ParseURL(text)
 	if err == nil {
-		_, err = set.Find(ctx, func(k webhook.PublicKey) bool {
+		_, err = jwks.Open(url, slog.New(slog.DiscardHandler)).Find(ctx, func(k webhook.PublicKey) bool {
 			keys = append(keys, k)
 			return false
 		})

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/geminihook/geminihook/scripts/internal/terminal"
 	"github.com/geminihook/geminihook/shared/webhook"
 )
 
@@ -50,8 +51,8 @@ func (x *examination) signature() {
 	switch {
 	case h.token():
 		x.tokenSignature(r)
-	case r.key > 0:
-		x.say(Pass, "signature", "good: %s", x.matched(r.key))
+	case r.Matched != "":
+		x.say(Pass, "signature", "good: %s", x.matched(r.Matched))
 	case h.id == "" || h.timestamp == "":
 		x.say(Note, "signature", "covers webhook-id and webhook-timestamp: not checked")
 	default:
@@ -60,20 +61,20 @@ func (x *examination) signature() {
 }
 
 // matched says which of the entries and of the keys it was.
-func (x *examination) matched(key int) string {
+func (x *examination) matched(key string) string {
 	if x.dynamic() {
-		return fmt.Sprintf("v1a by key %d of %d in the set", key, len(x.to.Keys))
+		return "v1a by " + key
 	}
 	entries := x.header.entries()
 	if len(entries) == 1 {
-		return "v1 with this secret"
+		return "v1 with " + key
 	}
 	for i := range entries {
 		if signed := x.signedV1(mustParse(x.to.Secret), entries[i:i+1]); signed(x.header.timestamp, x.capture.Body) {
 			return fmt.Sprintf("entry %d of %d is v1 with this secret; the others are of other secrets: another webhook's, or another version's", i+1, len(entries))
 		}
 	}
-	return "v1 with this secret"
+	return "v1 with " + key
 }
 
 // A signer is a guess at who signed.
@@ -139,7 +140,7 @@ func (x *examination) notFound() {
 			"signature", "by no key in the set, for this body or any usual rewriting of it")
 	default:
 		x.find(finding{WrongSecret, "no signature is by this secret: it is another webhook's, or another version of the secret",
-			"compare truncated_secret of the webhook with the end of yours (go run ./scripts/webhooks list); a lost secret is rotated. If it is the right one, the id, the timestamp or the body was changed"},
+			"compare truncated_secret of the webhook with the end of yours (" + terminal.Command("list") + "); a lost secret is rotated. If it is the right one, the id, the timestamp or the body was changed"},
 			"signature", "not with this secret, for this body or any usual rewriting of it")
 	}
 }

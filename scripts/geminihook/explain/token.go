@@ -3,11 +3,11 @@ package explain
 import (
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
 
+	"github.com/geminihook/geminihook/scripts/internal/reverify"
 	"github.com/geminihook/geminihook/shared/webhook"
 )
 
@@ -28,22 +28,24 @@ func decodeToken(text string) (t token) {
 	return t
 }
 
-// tokenSignature looks at a token in the verifier's order.
-func (x *examination) tokenSignature(r result) {
+// tokenSignature looks at a token in the verifier's order. r is of the verifier,
+// whatever the time.
+func (x *examination) tokenSignature(r reverify.Result) {
 	t := decodeToken(x.header.signature)
 	about := fmt.Sprintf("alg %s, kid %s", orNone(t.header.Alg), orNone(t.header.Kid))
 	switch {
-	case !r.asked && len(x.findings) > 0: // the headers kept the verifier from it
+	case !r.Passed(webhook.StepHeaders) && len(x.findings) > 0: // these kept the verifier from the token
 		x.say(Note, "token", "%s; not checked", about)
-	case !r.asked:
-		x.find(finding{Token, plain(r.err), "only tokens by RS256, ES256 or EdDSA (Ed25519) are taken"}, "token", "%s: %s", about, plain(r.err))
-	case r.key == 0:
+	case !r.Passed(webhook.StepScheme):
+		why := printable(r.Refusal.Detail)
+		x.find(finding{Token, why, "only tokens by RS256, ES256 or EdDSA (Ed25519) are taken"}, "token", "%s: %s", about, why)
+	case !r.Passed(webhook.StepSignature):
 		x.find(finding{KeyNotInSet, "the token is signed by no key in the set: " + x.kid(t.header.Kid),
 			"take the set from " + keySetURL + ", anew if the sender has rotated its keys; if it is that one, the token is forged"},
 			"token", "%s: by none of %d keys; %s", about, len(x.to.Keys), x.kid(t.header.Kid))
 	default:
-		x.say(Pass, "token", "%s: signed by key %d of %d in the set", about, r.key, len(x.to.Keys))
-		x.claims(t, r.err)
+		x.say(Pass, "token", "%s: signed by %s", about, r.Matched)
+		x.claims(t, r.Refusal)
 	}
 }
 
@@ -67,38 +69,50 @@ func (x *examination) kid(id string) string {
 	return "none has its kid"
 }
 
-// claims looks at what a token says that a key in the set signed. err is the
-// verifier's, whatever the time.
-func (x *examination) claims(t token, err error) {
-	if errors.Is(err, webhook.ErrAudience) {
-		f := finding{Audience, "the token is for another audience: " + t.audience(), "give the right one (--audience; JWT_AUDIENCE of the function), if it is yours"}
-		if len(x.to.Audiences) == 0 {
-			f.why, f.do = "no audience is configured, so every token is refused; this one is for "+t.audience(), "give --audience, as JWT_AUDIENCE of the function"
-		}
-		x.find(f, "aud", "%s", t.audience())
+// claims looks at what a token says that a key in the set signed. refusal is the
+// verifier's, whatever the time; nil if it accepts the token.
+func (x *examination) claims(t token, refusal *webhook.Refusal) {
+	reason := webhook.Reason("")
+	if refusal != nil {
+		reason = refusal.Reason
+	}
+	if reason == webhook.JWTClaimsForm {
+		why := printable(refusal.Detail)
+		x.find(finding{Token, why, "have the sender make a token whose claims are as RFC 7519 has them"}, "claims", "%s", why)
 		return
 	}
-	x.say(Pass, "aud", "%s", t.audience())
-	if err == nil || x.eventAtFault(t) {
-		x.expiry(t)
+	if x.audience(t, reason); refusal != nil && refusal.Kind == webhook.ErrAudience {
+		return
 	}
-	switch {
-	case err == nil && (t.claims["type"] == nil || t.claims["data"] == nil):
-		x.say(Note, "event", "the token carries none, so nothing binds the body: taken only while a URL token is required")
-	case err == nil:
+	if reason == webhook.JWTExpMissing {
+		x.find(finding{Token, printable(refusal.Detail), "have the sender make a token that expires, an hour later at most"}, "exp", "%s", printable(refusal.Detail))
+		return
+	}
+	x.expiry(t)
+	switch reason {
+	case webhook.EventDiffers, webhook.EventNotInBody:
+		why := printable(refusal.Detail)
+		x.find(finding{Event, why, "compare what the token says with the body: another body was sent with it, or it was changed"}, "event", "%s", why)
+	case "":
+		if t.claims["type"] == nil || t.claims["data"] == nil {
+			x.say(Note, "event", "the token carries none, so nothing binds the body: taken only while a URL token is required")
+			return
+		}
 		x.say(Pass, "event", "the token's is the body's")
-	case x.eventAtFault(t):
-		x.find(finding{Event, plain(err), "compare what the token says with the body: another body was sent with it, or it was changed"}, "event", "%s", plain(err))
-	default:
-		x.find(finding{Token, plain(err), "have the sender make a token that expires, an hour later at most"}, "exp", "%s", plain(err))
 	}
 }
 
-// eventAtFault reports whether the token would be good with a body of its own
-// event.
-func (x *examination) eventAtFault(t token) bool {
-	body, err := json.Marshal(map[string]json.RawMessage{"type": t.claims["type"], "data": t.claims["data"]})
-	return err == nil && x.verifyBody(x.header.http(), body, anyAge).err == nil
+func (x *examination) audience(t token, reason webhook.Reason) {
+	f := finding{Audience, "the token is for another audience: " + t.audience(), "say the right one (-audience; JWT_AUDIENCES of the function), if it is yours"}
+	switch reason {
+	case webhook.AudienceUnset:
+		f.why, f.do = "no audience is configured, so every token is refused; this one is for "+t.audience(), "say -audience, what JWT_AUDIENCES of the function is"
+		x.find(f, "aud", "%s", t.audience())
+	case webhook.AudienceUnknown:
+		x.find(f, "aud", "%s", t.audience())
+	default:
+		x.say(Pass, "aud", "%s", t.audience())
+	}
 }
 
 // expiry holds the token's end against now.
@@ -136,13 +150,4 @@ func (t token) audience() string {
 		all[i], _, _ = strings.Cut(all[i], "?")
 	}
 	return orNone(strings.Join(all, ", "))
-}
-
-// plain is a verifier's reason without the kind of error before it.
-func plain(err error) string {
-	_, reason, ok := strings.Cut(err.Error(), ": ")
-	if !ok {
-		return err.Error()
-	}
-	return printable(reason)
 }

@@ -190,7 +190,7 @@ func newLab(t *testing.T, addr, project string, official bool) *lab {
 	return l
 }
 
-func (l *lab) topic() string { return "projects/" + l.project + "/topics/gemini-batch" }
+func (l *lab) topic() string { return "projects/" + l.project + "/topics/geminihook-batch" }
 
 func (l *lab) publish(id, eventType string) {
 	l.t.Helper()
@@ -236,7 +236,7 @@ func (l *lab) pull(subscription string) (ids []string) {
 
 func TestTopic(t *testing.T) {
 	everywhere(t, func(l *lab) {
-		one, subscriptions := startJSON(l.t, l.home, "--project", l.project, "--topic", "gemini-batch")
+		one, subscriptions := startJSON(l.t, l.home, "--project", l.project, "--topic", "geminihook-batch")
 		filtered, _ := startJSON(l.t, l.home, "--project", l.project, "--topic", l.topic(), "--filter", `attributes.ce-type = "batch.failed"`)
 		s, err := l.subs.GetSubscription(l.t.Context(), &pubsubpb.GetSubscriptionRequest{Subscription: subscriptions[0]})
 		if err != nil || s.ExpirationPolicy.GetTtl().AsDuration() != unusedFor {
@@ -289,16 +289,16 @@ func TestSubscription(t *testing.T) {
 // characters.
 func TestText(t *testing.T) {
 	everywhere(t, func(l *lab) {
-		one := start(l.t, l.home, "--project", l.project, "--topic", "gemini-batch")
+		one := start(l.t, l.home, "--project", l.project, "--topic", "geminihook-batch")
 		ready, err := one.stderr.ReadString('\n')
-		if err != nil || !strings.HasPrefix(ready, "listening to gemini-batch, the emulator at ") {
+		if err != nil || !strings.HasPrefix(ready, "listening to geminihook-batch, the emulator at ") {
 			l.t.Fatalf("%q, %v", ready, err)
 		}
 		l.publish("msg_1", "batch.succeeded")
 		out := bufio.NewReader(one.stdout)
 		head, _ := out.ReadString('\n')
 		body, _ := out.ReadString('\n')
-		want := `^\d\d:\d\d:\d\d\.\d{3}  gemini-batch        batch.succeeded              msg_1 {35}  static           29 B  batches/1\n {14}\{·"type": "batch.succeeded"\}·\n$`
+		want := `^\d\d:\d\d:\d\d\.\d{3}  geminihook-batch        batch.succeeded              msg_1 {35}  static           29 B  batches/1\n {14}\{·"type": "batch.succeeded"\}·\n$`
 		if !regexp.MustCompile(want).MatchString(head + body) {
 			l.t.Errorf("%q, want %s", head+body, want)
 		}

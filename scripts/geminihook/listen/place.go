@@ -15,6 +15,7 @@ import (
 
 	"github.com/geminihook/geminihook/scripts/internal/running"
 	"github.com/geminihook/geminihook/scripts/internal/terminal"
+	"github.com/geminihook/geminihook/shared/dial"
 )
 
 // maxMessages bounds, in bytes, what one Pull may bring: maxPulled messages of
@@ -40,7 +41,7 @@ func (o *Options) open(ctx context.Context) (*place, error) {
 	if err != nil {
 		return nil, err
 	}
-	opts := []option.ClientOption{option.WithGRPCDialOption(grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessages)))}
+	opts := append(dial.Options(), option.WithGRPCDialOption(grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessages))))
 	if addr != "" {
 		opts = append(opts, option.WithEndpoint(addr), option.WithoutAuthentication(),
 			option.WithGRPCDialOption(grpc.WithTransportCredentials(insecure.NewCredentials())))

@@ -86,9 +86,9 @@ func (p *place) allTopics(ctx context.Context) (names []string, err error) {
 	for {
 		topic, err := topics.Next()
 		switch {
-		case err == iterator.Done && len(names) == 0:
+		case errors.Is(err, iterator.Done) && len(names) == 0:
 			return nil, fmt.Errorf("%s has no topics in project %s", p.name, p.project)
-		case err == iterator.Done:
+		case errors.Is(err, iterator.Done):
 			return names, nil
 		case err != nil:
 			return nil, err

@@ -179,7 +179,7 @@ func (p *patient) topics(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	routes, err := publish.RoutesIn(p.Values["project"])(p.Values["topics"])
+	routes, err := publish.RoutesIn(p.Values["project"])(p.Values["routes"])
 	if err != nil {
 		return "", err
 	}

@@ -122,8 +122,8 @@ func (e *Errand) patient(ctx context.Context) *patient {
 			}
 			return e.find(ctx, api)
 		}),
-		signing: once(ctx, e.enabledVersions("signing_secret")),
-		tokens:  once(ctx, e.enabledVersions("url_token_secret")),
+		signing: once(ctx, e.enabledVersions("signing_secret_name")),
+		tokens:  once(ctx, e.enabledVersions("url_token_secret_name")),
 	}
 }
 

@@ -23,7 +23,7 @@ func (e *Errand) DynamicURL(ctx context.Context) error {
 		e.printURL(e.Values["dynamic_url"])
 		return nil
 	}
-	v, err := e.vault(ctx, e.Values["url_token_secret"])
+	v, err := e.vault(ctx, e.Values["url_token_secret_name"])
 	if err != nil {
 		return err
 	}

@@ -6,12 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"time"
 
 	"google.golang.org/api/googleapi"
 
-	"github.com/geminihook/geminihook/shared/webhook"
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
@@ -28,11 +26,10 @@ type knock struct {
 
 // static knocks without a delivery, and with one that somebody else signed.
 func (p *patient) static(ctx context.Context) (string, error) {
-	key, err := webhook.ParseSigningKey([]byte(webhooktest.NewSecret()))
+	forged, err := sign(webhooktest.SignV1(webhooktest.NewSecret()))
 	if err != nil {
 		return "", err
 	}
-	forged := sign(func(id, at string) string { return webhook.SignV1(key, id, at, nil) })
 	return knockAll(ctx,
 		knock{"an empty POST", p.Values["static_url"], nil, http.StatusBadRequest},
 		knock{"a forged delivery", p.Values["static_url"], forged, http.StatusUnauthorized},
@@ -45,7 +42,10 @@ func (p *patient) dynamic(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	forged := sign(func(id, at string) string { return webhook.SignV1a(key, id, at, nil) })
+	forged, err := sign(webhooktest.SignV1a(key))
+	if err != nil {
+		return "", err
+	}
 	bare := p.Values["dynamic_url"]
 	if p.Values["url_token_required"] == "false" {
 		return knockAll(ctx,
@@ -68,9 +68,11 @@ func (p *patient) dynamic(ctx context.Context) (string, error) {
 	)
 }
 
-func sign(signature func(id, at string) string) http.Header {
-	id, now := webhooktest.NewID(), time.Now()
-	return webhooktest.Header(id, now, signature(id, webhooktest.Timestamp(now)))
+// sign returns the headers of a delivery without a body.
+func sign(by webhooktest.Signer) (http.Header, error) {
+	m := webhooktest.NewMessage("", by)
+	m.Body = nil
+	return m.Header()
 }
 
 func knockAll(ctx context.Context, knocks ...knock) (string, error) {
@@ -114,17 +116,7 @@ func ask(ctx context.Context, method, to string, header http.Header) (*http.Resp
 	if header != nil {
 		req.Header = header
 	}
-	client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	resp, err := client.Do(req)
-	var at *url.Error
-	if errors.As(err, &at) {
-		return nil, at.Err
-	}
-	if err != nil {
-		return nil, err
-	}
-	resp.Body.Close()
-	return resp, nil
+	return webhooktest.Do(&http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}, req)
 }
 
 // clock compares this machine's time with Google's, which is given in whole seconds.

@@ -46,7 +46,7 @@ type keeper struct {
 }
 
 func (e *Errand) keeper(ctx context.Context) (*keeper, error) {
-	v, err := e.vault(ctx, e.Values["signing_secret"])
+	v, err := e.vault(ctx, e.Values["signing_secret_name"])
 	if err != nil {
 		return nil, err
 	}

@@ -13,12 +13,12 @@ import (
 func (p *parts) functions(audience string, c *console) functions {
 	return functions{
 		newFunction("StaticWebhook", webhook.StaticEndpoint, c, p.environment(map[string]string{
-			"SIGNING_SECRET": signingSecret,
+			"SIGNING_SECRET_NAME": signingSecret,
 		})),
 		newFunction("DynamicWebhook", webhook.DynamicEndpoint, c, p.environment(map[string]string{
-			"URL_TOKEN_SECRET": urlTokenSecret,
-			"JWKS_URL":         p.jwksURL,
-			"JWT_AUDIENCE":     audience,
+			"URL_TOKEN_SECRET_NAME": urlTokenSecret,
+			"JWKS_URL":              p.jwksURL,
+			"JWT_AUDIENCES":         audience,
 		})),
 	}
 }
@@ -33,7 +33,7 @@ func (p *parts) environment(own map[string]string) []string {
 		"FIRESTORE_EMULATOR_HOST":      p.firestore,
 		"PUBSUB_EMULATOR_HOST":         p.pubsub,
 		"SECRET_MANAGER_EMULATOR_HOST": p.secretManager,
-		"TOPICS":                       topics,
+		"ROUTES":                       routes,
 	}
 	for _, name := range kept {
 		if value, ok := os.LookupEnv(name); ok {

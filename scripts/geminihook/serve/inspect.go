@@ -2,7 +2,6 @@ package serve
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/geminihook/geminihook/scripts/geminihook/serve/inspector"
 	"github.com/geminihook/geminihook/scripts/internal/running"
+	"github.com/geminihook/geminihook/shared/dial"
 	"github.com/geminihook/geminihook/shared/jwks"
 	"github.com/geminihook/geminihook/shared/webhook"
 )
@@ -23,7 +23,7 @@ const collection = "deliveries"
 // functions do, and reads the ledger that they write.
 func inspect(ctx context.Context, o *Options, p *parts, me *running.Serve, deliveries *inspector.Deliveries) (*inspector.Inspector, error) {
 	os.Setenv("FIRESTORE_EMULATOR_HOST", p.firestore) // if the shell has set it, the client ignores its options
-	client, err := firestore.NewClient(ctx, project)
+	client, err := firestore.NewClient(ctx, project, dial.Options()...)
 	if err != nil {
 		return nil, err
 	}
@@ -54,11 +54,11 @@ func newChecks(o *Options, jwksURL string, audiences []string) (c *inspector.Che
 	if c.Tokens, err = inspector.Versions("URL token", o.Tokens, webhook.ParseURLToken); err != nil {
 		return nil, err
 	}
-	keys, err := jwks.Open(jwksURL, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	url, err := jwks.ParseURL(jwksURL)
 	if err != nil {
 		return nil, err
 	}
-	c.Dynamic = inspector.PublicKeys(keys)
+	c.Dynamic = inspector.PublicKeys(jwks.Open(url, slog.New(slog.DiscardHandler)))
 	return c, nil
 }
 

@@ -84,10 +84,10 @@ func TestPage(t *testing.T) {
 	v.send("types", "v1", "published", "published", "published", "published", "published", "published", "published", "published", "published")
 
 	for outcome, want := range map[string][]string{
-		"published":    {"✓\nSignature\nmade with version 1 of the signing secret", "ce-source", "attempt 1", "gemini-video", "(hidden)|characters)"},
+		"published":    {"✓\nSignature\nmade with version 1 of the signing secret", "ce-source", "attempt 1", "geminihook-video", "(hidden)|characters)"},
 		"duplicate":    {"nothing is published a second time", "An earlier delivery of this id published it."},
 		"stale":        {"✓\nSignature", "✗\nTimestamp|✗\nClaims", "10m0s old|10m1s old|10m2s old|expired 5m"},
-		"forged":       {"✗\nSignature", "not reached", "held against"},
+		"forged":       {"✗\nSignature", "not reached", "compared with"},
 		"audience":     {"✗\nAudience", "aud holds none of those configured"},
 		"unauthorized": {"✗\nURL token", "version 1 of the URL token", "token=(hidden)"},
 		"too_large":    {"✗\nBody", "1048577 bytes, of at most 1048576"},

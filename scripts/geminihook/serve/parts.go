@@ -21,7 +21,7 @@ import (
 // The names that stand for what Terraform makes.
 const (
 	project        = "geminihook-local"
-	topics         = "batch=gemini-batch,interaction=gemini-interaction,video=gemini-video,*=gemini-other"
+	routes         = "batch=geminihook-batch,interaction=geminihook-interaction,video=geminihook-video,*=geminihook-other"
 	signingSecret  = "geminihook-signing-secret"
 	urlTokenSecret = "geminihook-url-token"
 )
@@ -72,11 +72,11 @@ func (p *parts) stop() {
 
 // topicNames returns the full names of all topics that there are routes to.
 func topicNames() []string {
-	routes, err := publish.RoutesIn(project)(topics)
+	byType, err := publish.RoutesIn(project)(routes)
 	if err != nil {
 		panic(err) // they are a constant
 	}
-	return slices.Sorted(maps.Values(routes))
+	return slices.Sorted(maps.Values(byType))
 }
 
 func (p *parts) startEmbedded(_ context.Context, topics []string, c *console) (err error) {

@@ -112,11 +112,11 @@ func TestEnvironmentIsItsOwn(t *testing.T) {
 	home.Env = []string{"NO_PROXY=example.com", "OTHER=nonsense"}
 	common := []string{
 		"FIRESTORE_EMULATOR_HOST", "FUNCTION_TARGET", "GEMINIHOOK_LISTEN", "GOOGLE_CLOUD_PROJECT", "GORACE", "NO_PROXY",
-		"PUBSUB_EMULATOR_HOST", "SECRET_MANAGER_EMULATOR_HOST", "TOPICS",
+		"PUBSUB_EMULATOR_HOST", "SECRET_MANAGER_EMULATOR_HOST", "ROUTES",
 	}
 	want := map[string][]string{
-		"StaticWebhook":  append(common, "SIGNING_SECRET"),
-		"DynamicWebhook": append(slices.Clone(common), "JWKS_URL", "JWT_AUDIENCE", "URL_TOKEN_SECRET"),
+		"StaticWebhook":  append(common, "SIGNING_SECRET_NAME"),
+		"DynamicWebhook": append(slices.Clone(common), "JWKS_URL", "JWT_AUDIENCES", "URL_TOKEN_SECRET_NAME"),
 	}
 	for name, p := range processes(t, home.Serve(t)) {
 		var got []string
@@ -179,7 +179,7 @@ func TestShellWarmsNothingUp(t *testing.T) {
 			p.AddSecret(t, "signing", webhooktest.NewSecret())
 			p.AddSecret(t, "token", "0123456789abcdef")
 			home := commandtest.NewHome(t)
-			home.Env = append(p.Env, "FUNCTION_TARGET="+name, "SIGNING_SECRET=signing", "URL_TOKEN_SECRET=token")
+			home.Env = append(p.Env, "FUNCTION_TARGET="+name, "SIGNING_SECRET_NAME=signing", "URL_TOKEN_SECRET_NAME=token")
 			s := home.Serve(t)
 			deliver(t, s, webhooktest.NewID(), webhooktest.NewEvent("batch.succeeded"))
 			s.Stop()

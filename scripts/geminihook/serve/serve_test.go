@@ -81,10 +81,10 @@ func deliver(t *testing.T, s *commandtest.Serve, id string, body []byte) command
 }
 
 var wantTopics = map[string]string{
-	"batch.succeeded": "gemini-batch", "batch.failed": "gemini-batch", "batch.expired": "gemini-batch", "batch.cancelled": "gemini-batch",
-	"interaction.completed": "gemini-interaction", "interaction.requires_action": "gemini-interaction",
-	"interaction.failed": "gemini-interaction", "interaction.cancelled": "gemini-interaction",
-	"video.generated": "gemini-video", "model.retired": "gemini-other",
+	"batch.succeeded": "geminihook-batch", "batch.failed": "geminihook-batch", "batch.expired": "geminihook-batch", "batch.cancelled": "geminihook-batch",
+	"interaction.completed": "geminihook-interaction", "interaction.requires_action": "geminihook-interaction",
+	"interaction.failed": "geminihook-interaction", "interaction.cancelled": "geminihook-interaction",
+	"video.generated": "geminihook-video", "model.retired": "geminihook-other",
 }
 
 func TestPublishesByteForByteOnce(t *testing.T) {
@@ -214,8 +214,8 @@ func TestEnvironmentDoesNotLeak(t *testing.T) {
 		"FUNCTION_TARGET=StaticWebhook", "K_SERVICE=nonsense", "PORT=1", "GOOGLE_CLOUD_PROJECT=nonsense",
 		"FIRESTORE_EMULATOR_HOST=127.0.0.1:1", "PUBSUB_EMULATOR_HOST=127.0.0.1:1", "SECRET_MANAGER_EMULATOR_HOST=127.0.0.1:1",
 		"GOOGLE_APPLICATION_CREDENTIALS=/nonexistent", "FIRESTORE_DATABASE=nonsense", "FIRESTORE_COLLECTION=a/b",
-		"TOPICS=nonsense", "SIGNING_SECRET=nonsense", "URL_TOKEN_SECRET=nonsense", "URL_TOKEN_REQUIRED=false",
-		"JWKS_URL=nonsense", "JWT_AUDIENCE=nonsense", "TIMESTAMP_TOLERANCE=nonsense", "RECORD_RETENTION=nonsense",
+		"ROUTES=nonsense", "SIGNING_SECRET_NAME=nonsense", "URL_TOKEN_SECRET_NAME=nonsense", "URL_TOKEN_REQUIRED=false",
+		"JWKS_URL=nonsense", "JWT_AUDIENCES=nonsense", "TIMESTAMP_TOLERANCE=nonsense", "RECORD_RETENTION=nonsense",
 		"CLOUD_RUN_TIMEOUT_SECONDS=0", "HTTP_PROXY=http://127.0.0.1:1", "HTTPS_PROXY=http://127.0.0.1:1",
 	}
 	s := home.Serve(t)
@@ -405,7 +405,7 @@ func TestHumanOutput(t *testing.T) {
 		t.Errorf("status %d, want 0", status)
 	}
 	all := shown.String() + s.Stderr()
-	for _, want := range []string{"gemini-batch", "gemini-other", id[:40], "batches/1", "no JSON: ·[31m", "204 published", "static v1", "stopped; "} {
+	for _, want := range []string{"geminihook-batch", "geminihook-other", id[:40], "batches/1", "no JSON: ·[31m", "204 published", "static v1", "stopped; "} {
 		if !strings.Contains(all, want) {
 			t.Errorf("%q is not shown in:\n%s", want, all)
 		}

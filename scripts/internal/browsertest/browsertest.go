@@ -1,84 +1,71 @@
-// Package browsertest drives a headless Chromium in tests, over the DevTools
-// protocol on a pipe: no port is opened, and no library is needed for the few
-// commands that a page takes.
+// Package browsertest drives a headless Chromium in tests, with chromedp: one page,
+// which can reach only this machine, and whose console must stay free of errors.
 package browsertest
 
 import (
-	"bufio"
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"fmt"
+	"iter"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
+	"slices"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/chromedp/cdproto/browser"
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
+	"github.com/chromedp/chromedp"
 )
 
-const (
-	// callTimeout bounds one command, on a loaded machine.
-	callTimeout = 60 * time.Second
+// timeout bounds one step on a page. It is generous, for a loaded machine.
+const timeout = time.Minute
 
-	// waitTimeout bounds the wait for something to appear on a page.
-	waitTimeout = 60 * time.Second
-)
-
-// nowhere is the proxy of all that is not on this machine: pages under test have
-// nothing to ask of anybody else.
-const nowhere = "127.0.0.1:9"
+// nowhere is the proxy of all requests that leave this machine. Nothing listens on it:
+// a page under test has no business elsewhere.
+const nowhere = "http://127.0.0.1:9"
 
 // binaries are the names under which Chromium is installed.
 var binaries = []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"}
 
-// A Page is one of a browser of its own, which ends with the test.
+// A Page is the only page of a browser of its own, which ends with the test. Its
+// methods fail the test if the browser reports an error or does not answer within a
+// minute.
 type Page struct {
-	t       *testing.T
-	to      *os.File
-	session string
+	t   *testing.T
+	ctx context.Context // chromedp's, of the page
 
-	mu      sync.Mutex
-	last    int
-	answers map[int]chan answer
-	faults  []string
+	mu     sync.Mutex
+	faults []string
 }
 
-type answer struct {
-	ID     int             `json:"id"`
-	Result json.RawMessage `json:"result"`
-	Error  *struct {
-		Message string `json:"message"`
-	} `json:"error"`
-
-	Method string          `json:"method"` // of an event
-	Params json.RawMessage `json:"params"`
-}
-
-// New starts a browser with an empty page. Where there is none it skips the test,
-// or fails it under REQUIRE_BROWSER=1.
+// New starts a browser with an empty page. If Chromium is not installed, New skips the
+// test; if REQUIRE_BROWSER is 1, New fails it.
 func New(t *testing.T) *Page {
 	t.Helper()
-	p := &Page{t: t, answers: make(map[int]chan answer)}
-	p.start(find(t))
-	var target struct{ TargetID string }
-	p.call("Target.createTarget", args{"url": "about:blank"}, &target)
-	var attached struct{ SessionID string }
-	p.call("Target.attachToTarget", args{"targetId": target.TargetID, "flatten": true}, &attached)
-	p.session = attached.SessionID
-	for _, domain := range []string{"Runtime.enable", "Log.enable", "Page.enable"} {
-		p.call(domain, nil, nil)
+	ctx, cancel := chromedp.NewContext(context.Background(), chromedp.WithAllocatorOptions(
+		chromedp.ExecPath(find(t)),
+		chromedp.NoSandbox, // Chromium has none for root
+		chromedp.DisableGPU,
+		chromedp.ProxyServer(nowhere),
+		chromedp.Flag("disable-component-update", true),
+		chromedp.Flag("disable-quic", true)))
+	t.Cleanup(cancel)
+	p := &Page{t: t, ctx: ctx}
+	if err := chromedp.Do(ctx); err != nil { // starts it
+		t.Fatalf("start the browser: %v", err)
 	}
-	p.call("Browser.grantPermissions", args{"permissions": []string{"clipboardReadWrite", "clipboardSanitizedWrite"}}, nil)
+	go p.listen(chromedp.Console(ctx))
+	for _, right := range []*browser.PermissionDescriptor{{Name: "clipboard-read"}, {Name: "clipboard-write"}} {
+		params := browser.SetPermissionParams{Permission: right, Setting: browser.PermissionSettingGranted}
+		if _, err := chromedp.CallBrowser(ctx, browser.SetPermission, params); err != nil {
+			t.Fatal(err)
+		}
+	}
 	return p
-}
-
-// Go goes to a URL and waits until all of it is there.
-func (p *Page) Go(url string) {
-	p.t.Helper()
-	p.call("Page.navigate", args{"url": url}, nil)
-	p.Wait(`document.readyState === "complete" && location.href !== "about:blank"`)
 }
 
 func find(t *testing.T) (path string) {
@@ -96,202 +83,119 @@ func find(t *testing.T) (path string) {
 	return ""
 }
 
-// start starts the browser, which reads commands on its file descriptor 3 and
-// writes answers on 4.
-func (p *Page) start(binary string) {
-	in, to, err := os.Pipe()
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	from, out, err := os.Pipe()
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, binary, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
-		"--proxy-server=http://"+nowhere, "--hide-scrollbars", "--remote-debugging-pipe", "--user-data-dir="+p.t.TempDir())
-	cmd.ExtraFiles = []*os.File{in, out}
-	if err := cmd.Start(); err != nil {
-		p.t.Fatal(err)
-	}
-	in.Close()
-	out.Close()
-	p.to = to
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		p.read(from)
-	}()
-	p.t.Cleanup(func() {
-		p.send("Browser.close", nil)
-		select {
-		case <-done: // it is about to end by itself
-		case <-time.After(5 * time.Second):
-		}
-		time.AfterFunc(5*time.Second, cancel)
-		cmd.Wait()
-		cancel()
-		to.Close()
-		from.Close()
-	})
-}
-
-type args map[string]any
-
-// send sends a command and returns where its answer will come.
-func (p *Page) send(method string, params args) chan answer {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.last++
-	ch := make(chan answer, 1)
-	p.answers[p.last] = ch
-	command := args{"id": p.last, "method": method, "params": params}
-	if p.session != "" && !strings.HasPrefix(method, "Browser.") {
-		command["sessionId"] = p.session
-	}
-	text, err := json.Marshal(command)
-	if err != nil {
-		panic(err) // commands are texts and numbers
-	}
-	_, _ = p.to.Write(append(text, 0)) // a browser that has gone does not answer
-	return ch
-}
-
-// call sends a command and reads its result.
-func (p *Page) call(method string, params args, result any) {
-	p.t.Helper()
-	ch := p.send(method, params)
-	select {
-	case a := <-ch:
-		if a.Error != nil {
-			p.t.Fatalf("%s: %s", method, a.Error.Message)
-		}
-		if result != nil {
-			if err := json.Unmarshal(a.Result, result); err != nil {
-				p.t.Fatalf("%s: %v", method, err)
-			}
-		}
-	case <-time.After(callTimeout):
-		p.t.Fatalf("%s: no answer after %v", method, callTimeout)
-	}
-}
-
-// read takes what the browser writes: texts that end in NUL.
-func (p *Page) read(from *os.File) {
-	in := bufio.NewReader(from)
-	for {
-		text, err := in.ReadBytes(0)
+// listen keeps the messages that the console shows in red.
+func (p *Page) listen(console iter.Seq2[chromedp.ConsoleMessage, error]) {
+	for m, err := range console {
 		if err != nil {
-			return
+			return // the browser has ended
 		}
-		var a answer
-		if json.Unmarshal(text[:len(text)-1], &a) != nil {
-			continue
+		if m.IsException() || m.Type == chromedp.ConsoleError {
+			p.mu.Lock()
+			p.faults = append(p.faults, m.Text+" "+m.URL)
+			p.mu.Unlock()
 		}
-		p.mu.Lock()
-		if ch := p.answers[a.ID]; ch != nil {
-			delete(p.answers, a.ID)
-			ch <- a
-		}
-		p.notice(a)
-		p.mu.Unlock()
 	}
 }
 
-// notice keeps what a developer would see in red.
-func (p *Page) notice(a answer) {
-	var event struct {
-		Type  string `json:"type"`
-		Entry struct {
-			Level, Text, URL string
-		} `json:"entry"`
-	}
-	_ = json.Unmarshal(a.Params, &event)
-	switch {
-	case a.Method == "Runtime.exceptionThrown", a.Method == "Runtime.consoleAPICalled" && event.Type == "error":
-		p.faults = append(p.faults, string(a.Params))
-	case a.Method == "Log.entryAdded" && event.Entry.Level == "error":
-		p.faults = append(p.faults, event.Entry.Text+" "+event.Entry.URL)
-	}
-}
-
-// Faults are the errors that the page's console has shown.
+// Faults returns the errors that the page's console has shown.
 func (p *Page) Faults() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.faults
+	return slices.Clone(p.faults)
 }
 
-// Eval returns what an expression is, awaited, as a text.
+// run runs an action within the timeout.
+func run[T any](p *Page, action chromedp.Action[T]) (T, error) {
+	ctx, cancel := context.WithTimeout(p.ctx, timeout)
+	defer cancel()
+	return chromedp.Run(ctx, action)
+}
+
+// do runs an action that has no result and must not fail.
+func (p *Page) do(action chromedp.Action[chromedp.Void]) {
+	p.t.Helper()
+	if _, err := run(p, action); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// Go goes to a URL and waits until the page has loaded.
+func (p *Page) Go(url string) {
+	p.t.Helper()
+	p.do(chromedp.Navigate(url))
+}
+
+// Eval returns the value of an expression as text, "<nil>" if it has none. It awaits a
+// promise.
 func (p *Page) Eval(expression string) string {
 	p.t.Helper()
-	var got struct {
-		Result           struct{ Value any }
-		ExceptionDetails *struct {
-			Exception struct{ Description string }
-		}
+	value, err := run(p, chromedp.Evaluate[any](expression, chromedp.EvalAwaitPromise))
+	if err != nil {
+		p.t.Fatalf("%s: %v", expression, err)
 	}
-	p.call("Runtime.evaluate", args{"expression": expression, "returnByValue": true, "awaitPromise": true, "userGesture": true}, &got)
-	if got.ExceptionDetails != nil {
-		p.t.Fatalf("%s: %s", expression, got.ExceptionDetails.Exception.Description)
-	}
-	return fmt.Sprint(got.Result.Value)
+	return fmt.Sprint(value)
 }
 
 // Wait waits until an expression is true.
 func (p *Page) Wait(expression string) {
 	p.t.Helper()
-	for end := time.Now().Add(waitTimeout); p.Eval("Boolean("+expression+")") != "true"; time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(end) {
-			p.t.Fatalf("not so after %v: %s\n%s", waitTimeout, expression, p.Eval("document.body.innerText"))
-		}
+	if _, err := run(p, chromedp.Poll[chromedp.Void](expression, chromedp.WithPollingTimeout(timeout))); err != nil {
+		p.t.Fatalf("%s: %v\n%s", expression, err, p.Eval("document.body.innerText"))
 	}
 }
 
-// Click clicks, with the mouse, on the first element of a selector.
+// Click clicks, with the mouse, on the first element that matches a selector. It takes
+// the element's place in one step: chromedp.Click takes several, and fails if the page
+// replaces the element in between.
 func (p *Page) Click(selector string) {
 	p.t.Helper()
-	var at struct{ X, Y float64 }
-	text := p.Eval(fmt.Sprintf(`(() => { const e = document.querySelector(%q); e.scrollIntoView({ block: "nearest" });
-		const r = e.getBoundingClientRect(); return JSON.stringify({ x: r.x + r.width / 2, y: r.y + r.height / 2 }) })()`, selector))
-	if err := json.Unmarshal([]byte(text), &at); err != nil {
-		p.t.Fatal(err)
+	at, err := run(p, chromedp.Evaluate[struct{ X, Y float64 }](fmt.Sprintf(`(() => {
+		const e = document.querySelector(%q); e.scrollIntoView({ block: "nearest" });
+		const r = e.getBoundingClientRect(); return { x: r.x + r.width / 2, y: r.y + r.height / 2 } })()`, selector)))
+	if err != nil {
+		p.t.Fatalf("%s: %v", selector, err)
 	}
-	for _, kind := range []string{"mousePressed", "mouseReleased"} {
-		p.call("Input.dispatchMouseEvent", args{"type": kind, "x": at.X, "y": at.Y, "button": "left", "clickCount": 1}, nil)
-	}
+	p.do(chromedp.MouseClickXY(at.X, at.Y))
 }
 
-// Press presses a key, by its name in the DOM.
+// Press presses and releases a key, by its name in the DOM.
 func (p *Page) Press(key string) {
 	p.t.Helper()
-	for _, kind := range []string{"rawKeyDown", "keyUp"} {
-		p.call("Input.dispatchKeyEvent", args{"type": kind, "key": key, "code": key}, nil)
+	for _, kind := range []input.DispatchKeyEventType{input.DispatchKeyEventTypeRawKeyDown, input.DispatchKeyEventTypeKeyUp} {
+		p.do(call(input.DispatchKeyEvent, input.DispatchKeyEventParams{Type: kind, Key: key, Code: key}))
 	}
 }
 
-// Look sets the window's size and whether the user likes the dark.
+// Look sets the window's size, in CSS pixels, and whether the user prefers dark
+// colours. A window narrower than 600 pixels is a phone's.
 func (p *Page) Look(width, height int, dark bool) {
 	p.t.Helper()
-	scheme := "light"
+	scheme := &emulation.MediaFeature{Name: "prefers-color-scheme", Value: "light"}
 	if dark {
-		scheme = "dark"
+		scheme.Value = "dark"
 	}
-	p.call("Emulation.setDeviceMetricsOverride", args{"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}, nil)
-	p.call("Emulation.setEmulatedMedia", args{"features": []args{{"name": "prefers-color-scheme", "value": scheme}}}, nil)
+	p.do(call(emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
+		Width: int64(width), Height: int64(height), DeviceScaleFactor: 1, Mobile: width < 600,
+	}))
+	p.do(call(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{scheme}}))
 }
 
-// Screenshot writes what is seen to dir as a PNG file, or does nothing where dir is
-// empty.
+// call is the action of one protocol command without a result.
+func call[P any](command cdp.Command[P, cdp.Empty], params P) chromedp.Action[chromedp.Void] {
+	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := cdp.Call(ctx, t, command, params)
+		return err
+	})
+}
+
+// Screenshot writes the visible part of the page to the folder dir, as name.png. It
+// does nothing if dir is empty.
 func (p *Page) Screenshot(dir, name string) {
 	p.t.Helper()
 	if dir == "" {
 		return
 	}
-	var shot struct{ Data string }
-	p.call("Page.captureScreenshot", args{"format": "png"}, &shot)
-	picture, err := base64.StdEncoding.DecodeString(shot.Data)
+	picture, err := run(p, chromedp.CaptureScreenshot())
 	if err == nil {
 		err = os.MkdirAll(dir, 0o755)
 	}

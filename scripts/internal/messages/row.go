@@ -11,7 +11,7 @@ import (
 
 const (
 	// WhatWidth is how wide a row's What is, in characters.
-	WhatWidth = 18
+	WhatWidth = 22
 
 	// Indent is as wide as a row's time.
 	Indent = "              "

@@ -4,18 +4,34 @@ package terminal
 
 import (
 	"errors"
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/term"
 )
 
 // ErrReported ends a command with status 1 if its output has said why.
 var ErrReported = errors.New("failed, as reported")
 
-// Is reports whether f is a terminal that understands ECMA-48.
+// Is reports whether f is a terminal that can move its cursor: any but one that calls
+// itself dumb.
 func Is(f *os.File) bool {
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("TERM") != "dumb"
+	return term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"
+}
+
+// ReadSecret reads a secret from f, which need not be a file: up to the end, or, from a
+// terminal, up to the end of a line that the terminal does not show. The prompt is
+// written to a terminal only.
+func ReadSecret(f *os.File, prompt string) ([]byte, error) {
+	if !term.IsTerminal(int(f.Fd())) {
+		return io.ReadAll(f)
+	}
+	fmt.Fprint(f, prompt)
+	defer fmt.Fprintln(f) // the end of the line is not shown either
+	return term.ReadPassword(int(f.Fd()))
 }
 
 // A Paint colours text. Its zero value does not.

@@ -24,6 +24,11 @@ func TestPaintFor(t *testing.T) {
 	}
 	defer read.Close()
 	defer write.Close()
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
 	for _, tt := range []struct {
 		name          string
 		to            *os.File
@@ -35,6 +40,7 @@ func TestPaintFor(t *testing.T) {
 		{"a dumb terminal", terminal, "", "dumb", "x"},
 		{"a file", file, "", "xterm", "x"},
 		{"a pipe", write, "", "xterm", "x"},
+		{"another device", null, "", "xterm", "x"},
 	} {
 		t.Setenv("NO_COLOR", tt.noColor)
 		t.Setenv("TERM", tt.term)

@@ -93,7 +93,7 @@ func Start(name string, env []string, log io.Writer) (*Instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	port, err := FreePort()
+	port, err := child.FreePort()
 	if err != nil {
 		return nil, err
 	}
@@ -213,16 +213,4 @@ func (i *Instance) Stop(ctx context.Context) error {
 func (i *Instance) Kill() {
 	_ = i.Signal(os.Kill)
 	_ = i.Wait()
-}
-
-// FreePort returns a port of the loopback interface on which no process listens at the
-// moment.
-func FreePort() (string, error) {
-	listener, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
-	if err != nil {
-		return "", err
-	}
-	defer listener.Close()
-	_, port, err := net.SplitHostPort(listener.Addr().String())
-	return port, err
 }

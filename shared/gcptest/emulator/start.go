@@ -25,31 +25,21 @@ const (
 func (p product) start(ctx context.Context, java, jar string) (addr string, stop func(), err error) {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
-	port, err := freePort()
+	port, err := child.FreePort() // asked for port 0, the emulators do not tell which they took
 	if err != nil {
 		return "", nil, err
 	}
-	args := slices.Concat(p.java, []string{jar}, p.main, []string{"--host=127.0.0.1", fmt.Sprintf("--port=%d", port)})
+	args := slices.Concat(p.java, []string{jar}, p.main, []string{"--host=127.0.0.1", "--port=" + port})
 	proc, err := launch(exec.Command(java, args...))
 	if err != nil {
 		return "", nil, err
 	}
-	addr = fmt.Sprintf("127.0.0.1:%d", port)
+	addr = net.JoinHostPort("127.0.0.1", port)
 	if err := proc.waitReady(ctx, "http://"+addr+"/"); err != nil {
 		proc.stop()
 		return "", nil, fmt.Errorf("%w; its output: %s", err, proc.output.kept)
 	}
 	return addr, proc.stop, nil
-}
-
-// freePort returns a port that nobody listens on at the moment: asked for port 0, the emulators do not tell which they took.
-func freePort() (int, error) {
-	lis, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer lis.Close()
-	return lis.Addr().(*net.TCPAddr).Port, nil
 }
 
 // A process is a running emulator.

@@ -75,11 +75,16 @@ func eventData(eventType string) map[string]string {
 	return data
 }
 
-// Header returns the three headers of a delivery, and a content type.
+// Header returns the three headers of a delivery, and a content type, for a signature
+// that no [Signer] makes.
 func Header(id string, at time.Time, signature string) http.Header {
+	return header(id, Timestamp(at), signature)
+}
+
+func header(id, timestamp, signature string) http.Header {
 	return http.Header{
 		"Webhook-Id":        {id},
-		"Webhook-Timestamp": {Timestamp(at)},
+		"Webhook-Timestamp": {timestamp},
 		"Webhook-Signature": {signature},
 		"Content-Type":      {"application/json"},
 	}

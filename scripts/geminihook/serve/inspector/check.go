@@ -1,6 +1,7 @@
 package inspector
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,9 +9,10 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
+	"github.com/geminihook/geminihook/scripts/geminihook/explain"
+	"github.com/geminihook/geminihook/scripts/internal/reverify"
 	"github.com/geminihook/geminihook/shared/webhook"
 )
 
@@ -24,8 +26,8 @@ type check struct {
 	Text string
 }
 
-// Checks hold a delivery once more against what the functions hold it against, by
-// the same code, so as to say which step it was that decided.
+// Checks verify a delivery once more, by the functions' own code and with their keys, so
+// as to show each step and the one that decided.
 type Checks struct {
 	Static  *Keys[webhook.SigningKey]
 	Tokens  *Keys[webhook.URLToken]
@@ -34,19 +36,51 @@ type Checks struct {
 	Audiences []string
 }
 
-// of returns the checks of a delivery. They are made when it arrives, since a
-// timestamp's age is of that moment.
-func (c *Checks) of(ctx context.Context, d *delivery) []check {
+// of returns the checks of a delivery, and what it was refused for: nil if it passed all
+// of them, was for no function, or the keys could not be had. They are made when it
+// arrives, since a timestamp's age is of that moment.
+func (c *Checks) of(ctx context.Context, d *delivery) ([]check, *webhook.Refusal) {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	r := new(report)
 	for _, step := range []func(context.Context, *delivery, *report) error{function, method, c.urlToken, wholeBody, c.signed} {
-		if step(ctx, d, r) != nil {
+		if err := step(ctx, d, r); err != nil {
 			r.open(d)
-			break
+			return r.checks, webhook.AsRefusal(err)
 		}
 	}
-	return r.checks
+	return r.checks, nil
+}
+
+// explain looks for the cause of a refusal, as the command's explain does. It returns nil
+// if there was none, or one that needs no search: of the method, the URL token or the body.
+func (c *Checks) explain(ctx context.Context, d *delivery) *explain.Report {
+	if d.refusal == nil || !slices.Contains(reverify.Steps, d.refusal.Step) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	capture := &explain.Capture{
+		At: d.received, Method: d.method, URL: (&url.URL{Path: d.path, RawQuery: d.query}).String(), Header: d.header, Body: d.body,
+	}
+	if d.endpoint == webhook.DynamicEndpoint {
+		keys := []webhook.PublicKey{} // nil would mean a static endpoint
+		// If the keys can no longer be had, those in memory are passed all the same.
+		_, _ = c.Dynamic.Ring.Find(ctx, func(k webhook.PublicKey) bool {
+			keys = append(keys, k)
+			return false
+		})
+		return explain.Receiver{Keys: keys, Audiences: c.Audiences}.Explain(capture)
+	}
+	var first *explain.Report
+	for _, secret := range c.Static.values {
+		found := explain.Receiver{Secret: secret}.Explain(capture)
+		if !slices.Contains(found.Causes, explain.WrongSecret) {
+			return found
+		}
+		first = cmp.Or(first, found)
+	}
+	return first
 }
 
 // order is that of all checks. A failed one is the last that is reached.
@@ -89,7 +123,7 @@ func function(_ context.Context, d *delivery, r *report) error {
 
 func method(_ context.Context, d *delivery, r *report) error {
 	if d.method != http.MethodPost {
-		return r.fail("Method", webhook.ErrMethod, ": "+shorten(d.method, 20))
+		return r.fail("Method", webhook.Refuse(webhook.NotPOST, "%s", shorten(d.method, 20)), "")
 	}
 	r.pass("Method", "POST")
 	return nil
@@ -100,87 +134,81 @@ func (c *Checks) urlToken(ctx context.Context, d *delivery, r *report) error {
 		return nil
 	}
 	u := url.URL{RawQuery: d.query}
-	keys := c.Tokens.asked()
-	gate := webhook.Token{Tokens: keys}
-	if err := gate.Check(ctx, u.Query().Get("token")); err != nil {
-		more := ": the URL has none"
-		if u.Query().Get("token") != "" {
-			more = ": held against " + keys.tried()
-		}
-		return r.fail("URL token", err, more)
+	result := reverify.URLToken(ctx, &c.Tokens.Keys, u.Query().Get("token"))
+	switch {
+	case result.Err == nil:
+		r.pass("URL token", "it is %s", result.Matched)
+		return nil
+	case result.Reason() == webhook.URLTokenMissing:
+		return r.fail("URL token", result.Err, ": the URL has none")
 	}
-	r.pass("URL token", "it is %s", keys.matched)
-	return nil
+	return r.fail("URL token", result.Err, ": compared with "+keyNames(result.Tried))
 }
 
 func wholeBody(_ context.Context, d *delivery, r *report) error {
 	switch {
 	case d.length > maxBody:
-		return r.fail("Body", webhook.ErrTooLarge, fmt.Sprintf(": %d bytes, of at most %d", d.length, maxBody))
+		return r.fail("Body", webhook.Refuse(webhook.BodyTooLarge, "%d bytes, of at most %d", d.length, maxBody), "")
 	case len(d.body) > maxBody:
-		return r.fail("Body", webhook.ErrTooLarge, fmt.Sprintf(": more than %d bytes", maxBody))
+		return r.fail("Body", webhook.Refuse(webhook.BodyTooLarge, "more than %d bytes", maxBody), "")
 	case !d.whole():
-		return r.fail("Body", fmt.Errorf("%w: body broke off", webhook.ErrMalformed), fmt.Sprintf(" after %d bytes", len(d.body)))
+		return r.fail("Body", webhook.Refuse(webhook.BodyIncomplete, "body broke off after %d bytes", len(d.body)), "")
 	}
 	r.pass("Body", "%d bytes, of at most %d", len(d.body), maxBody)
 	return nil
 }
 
-// signed has the endpoint's own verifier decide, and splits what it says into the
-// steps that it went through: they are told apart by whether it asked for a key,
-// whether one matched, and the kind of error.
+// signed has the endpoint's own verifier decide, and shows the steps that it took.
 func (c *Checks) signed(ctx context.Context, d *delivery, r *report) error {
-	if d.endpoint == webhook.StaticEndpoint {
-		keys := c.Static.asked()
-		_, err := (&webhook.Static{Keys: keys}).Verify(ctx, d.header, d.body)
-		return r.verified(d, &keys.attempt, err)
+	endpoint := reverify.Endpoint{Static: &c.Static.Keys}
+	if d.endpoint == webhook.DynamicEndpoint {
+		endpoint = reverify.Endpoint{Dynamic: &c.Dynamic.Keys, Audiences: c.Audiences}
 	}
-	keys := c.Dynamic.asked()
-	verifier := webhook.Dynamic{Keys: keys, Audiences: c.Audiences, UnboundJWT: true} // as serve sets it
-	_, err := verifier.Verify(ctx, d.header, d.body)
-	return r.verified(d, &keys.attempt, err)
+	result := endpoint.Verify(ctx, d.header, d.body)
+	r.verified(d, &result)
+	return result.Err
 }
 
-func (r *report) verified(d *delivery, keys *attempt, err error) error {
-	if errors.Is(err, webhook.ErrMalformed) {
-		return r.fail("Headers", err, "")
+func (r *report) verified(d *delivery, result *reverify.Result) {
+	if !result.Passed(webhook.StepHeaders) {
+		_ = r.fail("Headers", result.Err, "")
+		return
 	}
 	r.pass("Headers", "webhook-id, webhook-timestamp and webhook-signature, each once and well-formed")
 	switch {
-	case !keys.wasAsked:
-		return r.fail("Signature", err, "")
-	case keys.matched == "":
-		return r.fail("Signature", err, ": held against "+keys.tried())
+	case !result.Passed(webhook.StepScheme):
+		_ = r.fail("Signature", result.Err, "")
+		return
+	case !result.Passed(webhook.StepSignature):
+		_ = r.fail("Signature", result.Err, ": compared with "+keyNames(result.Tried))
+		return
 	}
-	r.pass("Signature", "made with %s", keys.matched)
-	if d.endpoint == webhook.DynamicEndpoint && d.claimedScheme() == webhook.JWT && r.token(err) {
-		return err
+	r.pass("Signature", "made with %s", result.Matched)
+	if d.endpoint == webhook.DynamicEndpoint && d.claimedScheme() == webhook.JWT {
+		r.token(result)
 	}
-	if err != nil {
-		return r.fail("Timestamp", err, fmt.Sprintf("; at most %v either way", webhook.DefaultTolerance))
+	switch {
+	case result.Passed(webhook.StepTimestamp):
+		r.pass("Timestamp", "%s, of at most %v either way", age(d), webhook.DefaultTolerance)
+	case result.Passed(webhook.StepJWT):
+		_ = r.fail("Timestamp", result.Err, fmt.Sprintf("; at most %v either way", webhook.DefaultTolerance))
 	}
-	r.pass("Timestamp", "%s, of at most %v either way", age(d), webhook.DefaultTolerance)
-	return nil
 }
 
-// token adds the checks of a token's claims, and reports whether one of them
-// decided. What a stale one is stale by, only its text says.
-func (r *report) token(err error) (decided bool) {
-	if errors.Is(err, webhook.ErrAudience) {
-		_ = r.fail("Audience", err, "")
-		return true
+// token adds the checks of a token's claims. Their form is looked at before the audience.
+func (r *report) token(result *reverify.Result) {
+	switch {
+	case result.Passed(webhook.StepJWT):
+		r.pass("Audience", "one of ours")
+		r.pass("Claims", "in force now, and about this body")
+	case errors.Is(result.Err, webhook.ErrAudience):
+		_ = r.fail("Audience", result.Err, "")
+	case result.Reason() == webhook.JWTClaimsForm:
+		_ = r.fail("Claims", result.Err, "")
+	default:
+		r.pass("Audience", "one of ours")
+		_ = r.fail("Claims", result.Err, "")
 	}
-	if errors.Is(err, webhook.ErrForged) { // before the audience was looked at, or after
-		_ = r.fail("Claims", err, "")
-		return true
-	}
-	r.pass("Audience", "one of ours")
-	if err != nil && !strings.Contains(err.Error(), "webhook-timestamp") {
-		_ = r.fail("Claims", err, "")
-		return true
-	}
-	r.pass("Claims", "in force now, and about this body")
-	return false
 }
 
 // age says how far the timestamp is from the arrival.

@@ -28,6 +28,7 @@ type delivery struct {
 	retryAfter string
 	latency    time.Duration // of the whole, as the front sees it
 	checks     []check
+	refusal    *webhook.Refusal // by the checks; nil if they found none
 
 	answered, announced bool
 	log                 logLine // zero until it comes
@@ -42,6 +43,8 @@ type logLine struct {
 	Type      string  `json:"type"`
 	Topic     string  `json:"topic"`
 	MessageID string  `json:"message_id"`
+	Step      string  `json:"step"`
+	Reason    string  `json:"reason"`
 	Error     string  `json:"error"`
 	Labels    struct {
 		ExecutionID string `json:"execution_id"`
@@ -94,7 +97,7 @@ func (d *delivery) scheme() string {
 
 func (d *delivery) claimedScheme() webhook.Scheme {
 	signature := d.header.Get("Webhook-Signature")
-	if strings.Count(signature, ".") == 2 && !strings.ContainsAny(signature, ", ") {
+	if webhook.IsJWT(signature) {
 		return webhook.JWT
 	}
 	version, _, ok := strings.Cut(signature, ",")

@@ -23,6 +23,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/geminihook/geminihook/scripts/internal/reverify"
 	"github.com/geminihook/geminihook/shared/gcptest"
 	"github.com/geminihook/geminihook/shared/webhook"
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
@@ -81,8 +82,8 @@ func (l *lab) function(w http.ResponseWriter, r *http.Request) {
 	l.Deliveries.Logged(text)
 }
 
-func publicKeys(k *webhooktest.KeySet) fixed[webhook.PublicKey] {
-	return fixed[webhook.PublicKey]{
+func publicKeys(k *webhooktest.KeySet) reverify.Fixed[webhook.PublicKey] {
+	return reverify.Fixed[webhook.PublicKey]{
 		{Key: k.Ed25519(1).Public()}, {Key: k.Ed25519(0).Public()}, {ID: webhooktest.RSAKeyID, Key: k.RSA().Public()},
 	}
 }
@@ -163,13 +164,13 @@ func TestChecks(t *testing.T) {
 		{name: "genuine", scheme: "v1", want: "+++++ made with version 2 of the signing secret"},
 		{name: "by the older secret", scheme: "v1", spoil: func(a *outgoing) { a.Secret = l.secrets[1] }, want: "+++++ made with version 1 of the signing secret"},
 		{name: "stale", scheme: "v1", spoil: func(a *outgoing) { a.at = a.at.Add(-time.Hour) }, want: "++++- webhook-timestamp is 1h0m"},
-		{name: "forged", scheme: "v1", spoil: forge, want: "+++-. held against version 2 of the signing secret, version 1 of the signing secret"},
+		{name: "forged", scheme: "v1", spoil: forge, want: "+++-. compared with version 2 of the signing secret, version 1 of the signing secret"},
 		{name: "no id", scheme: "v1", header: [2]string{"Webhook-Id", ""}, want: "++-.. no webhook-id header"},
 		{name: "too large", scheme: "v1", spoil: func(a *outgoing) { a.body = make([]byte, maxBody+1) }, want: "+-... 1048577 bytes"},
 		{name: "v1a", scheme: "v1a", want: "++++++ made with Ed25519 key"},
 		{name: "v1 at the dynamic endpoint", scheme: "v1a", header: [2]string{"Webhook-Signature", "v1,AAAA"}, want: "++++-. no v1a signature and no token"},
 		{name: "no URL token", scheme: "v1a", spoil: func(a *outgoing) { a.url = withoutQuery(a.url) }, want: "+-.... the URL has none"},
-		{name: "wrong URL token", scheme: "v1a", spoil: func(a *outgoing) { a.url += "x" }, want: "+-.... held against version 1 of the URL token"},
+		{name: "wrong URL token", scheme: "v1a", spoil: func(a *outgoing) { a.url += "x" }, want: "+-.... compared with version 1 of the URL token"},
 		{name: "jwt", scheme: "jwt", want: "++++++++ made with RSA key rsa-1"},
 		{name: "forged token", scheme: "jwt", spoil: forge, want: "++++-... the token is signed by none"},
 		{name: "another audience", scheme: "jwt", spoil: func(a *outgoing) { a.Audience = "https://example.com/theirs" }, want: "+++++-.. aud holds none"},
@@ -311,7 +312,7 @@ func TestGuard(t *testing.T) {
 		{"", "192.0.2.1:8080", true}, {"", "rebound.example.com", false}, {"0.0.0.0", "127.0.0.1", true},
 		{"box.lan", "box.lan:8080", true}, {"box.lan", "rebound.example.com", false}, {"::1", "192.0.2.1", false},
 	} {
-		r := httptest.NewRequest("GET", "/", nil)
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Host = tt.host
 		if got := (&Inspector{Host: tt.listen}).allowed(r); got != tt.want {
 			t.Errorf("on %q, asked as %s: %v, want %v", tt.listen, tt.host, got, tt.want)
@@ -322,7 +323,7 @@ func TestGuard(t *testing.T) {
 // What is shown holds no token, no whole signature, and nothing that a browser runs.
 func TestView(t *testing.T) {
 	l := newLab(t)
-	l.log = logLine{Outcome: "published", Scheme: "v1a", Type: "<script>", Topic: "projects/p/topics/gemini-batch", MessageID: "7"}
+	l.log = logLine{Outcome: "published", Scheme: "v1a", Type: "<script>", Topic: "projects/p/topics/geminihook-batch", MessageID: "7"}
 	a := l.outgoing(webhook.V1a)
 	a.body = []byte(`{"type": "<script>alert(1)</script>", "data": {}}`)
 	signature, _ := a.sign()
@@ -344,7 +345,7 @@ func TestView(t *testing.T) {
 	}
 	l.latest(1)
 	status, text := l.ask("/inspector/deliveries/1", "")
-	for _, want := range []string{"attempt 2", "5.0 ms later", "gemini-batch", "ce-id", "Copy as JSON", "token=(hidden)&amp;token=(hidden)", "v1a,", "<dt>Host</dt>"} {
+	for _, want := range []string{"attempt 2", "5.0 ms later", "geminihook-batch", "ce-id", "Copy as JSON", "token=(hidden)&amp;token=(hidden)", "v1a,", "<dt>Host</dt>"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not shown", want)
 		}

@@ -23,6 +23,8 @@ var meanings = map[string]meaning{
 	"mismatch":    {"bad", "Genuine, but the id was published before with another body. An id is the sender's promise, so nothing is published; the log has it as an error."},
 	"unmarked":    {"bad", "The message is on its topic, but the record could not be marked done. Should the sender repeat it, it may be published again under the same id."},
 	"unavailable": {"bad", "A fault of the receiver's own: a secret, the keys, the ledger or the topic did not answer. The 503 has the sender try again, so nothing is lost."},
+	"overloaded":  {"warn", "The instance was serving as many requests at once as it may, so nothing was read of this one. The 503 and its Retry-After have the sender try again."},
+	"slow_body":   {"warn", "The body was not there in time, 2.5 seconds after the request began. The 503 has a genuine sender try again; a stranger's half-sent request ends here."},
 	noLogLine:     {"bad", "The function has logged nothing of it, so the request did not get through to it, or its log line is still on the way."},
 }
 

@@ -13,6 +13,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/geminihook/geminihook/scripts/geminihook/explain"
 	"github.com/geminihook/geminihook/scripts/internal/messages"
 )
 
@@ -26,7 +27,8 @@ type view struct {
 	Logged     string // what the function said of the cause
 	RetryAfter string
 	Checks     []check
-	Disagrees  bool // the checks and the function do
+	Disagrees  bool            // the checks and the function do
+	Why        *explain.Report // nil if there is nothing to explain
 
 	Records     []recordView
 	RecordError string
@@ -62,11 +64,10 @@ type pair struct{ Name, Value string }
 func (in *Inspector) view(r *http.Request, d *delivery) *view {
 	outcome := d.outcome()
 	v := &view{
-		row: d.row(), Meaning: meaningOf(outcome).Text, Logged: d.log.Error, RetryAfter: d.retryAfter,
+		row: d.row(), Meaning: meaningOf(outcome).Text, Logged: d.logged(), RetryAfter: d.retryAfter,
 		Checks: d.checks, Refused: !taken[outcome], Request: viewRequest(d), Whole: d.whole() && d.endpoint != NoFunction,
+		Disagrees: d.disagrees(), Why: in.Checks.explain(r.Context(), d),
 	}
-	decided := d.log.Outcome != "" && outcome != "unavailable"
-	v.Disagrees = decided && failed(d.checks) == taken[outcome]
 	records, err := in.Records.Find(r.Context(), d.endpoint, d.webhookID())
 	if err != nil {
 		v.RecordError = err.Error()
@@ -85,8 +86,20 @@ func (in *Inspector) view(r *http.Request, d *delivery) *view {
 	return v
 }
 
-func failed(checks []check) bool {
-	return slices.ContainsFunc(checks, func(c check) bool { return c.Mark == "fail" })
+// disagrees reports whether the function decided by something else than the checks.
+func (d *delivery) disagrees() bool {
+	switch d.outcome() {
+	case noLogLine, "unavailable", "overloaded", "slow_body": // no check is of that
+		return false
+	}
+	failed := slices.ContainsFunc(d.checks, func(c check) bool { return c.Mark == "fail" })
+	return failed == taken[d.outcome()] || d.refusal != nil && d.log.Reason != string(d.refusal.Reason)
+}
+
+// logged is what the function said of the cause: where, why in one word, and in full.
+func (d *delivery) logged() string {
+	parts := slices.DeleteFunc([]string{d.log.Step, d.log.Reason, d.log.Error}, func(part string) bool { return part == "" })
+	return strings.Join(parts, " · ")
 }
 
 func viewRecord(r Record) recordView {

@@ -41,7 +41,7 @@ func (in *Inspector) Watch(endpoint string, next http.Handler) http.Handler {
 			_ = http.NewResponseController(w).Flush() // the sender waits for nothing of ours
 
 			d.body, d.ended, d.broke = body.taken()
-			d.checks = in.Checks.of(context.WithoutCancel(r.Context()), d)
+			d.checks, d.refusal = in.Checks.of(context.WithoutCancel(r.Context()), d)
 			in.Deliveries.answer(d, execution)
 		}()
 		next.ServeHTTP(answer, r)

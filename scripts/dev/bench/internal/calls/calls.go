@@ -1,5 +1,5 @@
-// Package calls makes the three calls of a delivery by hand: the requests that this project's receiver sends, with the
-// same fields, and without any client library.
+// Package calls makes the three calls of a delivery by hand: the requests that this
+// project's receiver sends, with the same fields and without a client library.
 package calls
 
 import (
@@ -13,21 +13,21 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// Where the records and the messages go.
+// Where is the destination of records and messages.
 type Where struct {
 	Project    string
 	Collection string
 	Topic      string // its id
 }
 
-// Dial returns a connection to an emulator, which is made on the first call. Its calls are an administrator's, as those
-// of the client libraries are: for anybody else the Firestore emulator would consult its security rules, at a third of the
-// speed.
+// Dial returns a connection to an emulator, which is opened on the first call. Its calls
+// are an administrator's, like those of the client libraries: for other callers the
+// Firestore emulator evaluates its security rules, at a third of the speed.
 func Dial(addr string) (*grpc.ClientConn, error) {
 	return grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithPerRPCCredentials(owner{}))
 }
 
-// owner is whom the Firestore emulator trusts.
+// owner is the credential that the Firestore emulator takes for an administrator's.
 type owner struct{}
 
 func (owner) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
@@ -36,22 +36,22 @@ func (owner) GetRequestMetadata(context.Context, ...string) (map[string]string, 
 
 func (owner) RequireTransportSecurity() bool { return false }
 
-// Claim is the write of a record that must not be there yet.
+// Claim returns the write of a record that must not exist yet.
 func (w Where) Claim(id string, now time.Time) *firestorepb.Write {
 	write := w.record(id, "claimed", now)
 	write.CurrentDocument = &firestorepb.Precondition{ConditionType: &firestorepb.Precondition_Exists{Exists: false}}
 	return write
 }
 
-// Mark is the write of a record that is done.
+// Mark returns the write of a record that is done.
 func (w Where) Mark(id string, now time.Time) *firestorepb.Write { return w.record(id, "done", now) }
 
-// Commit is the call that makes writes.
+// Commit returns the request that makes writes.
 func (w Where) Commit(writes ...*firestorepb.Write) *firestorepb.CommitRequest {
 	return &firestorepb.CommitRequest{Database: w.database(), Writes: writes}
 }
 
-// Publish is the call that publishes a body.
+// Publish returns the request that publishes a body.
 func (w Where) Publish(id string, body []byte) *pubsubpb.PublishRequest {
 	return &pubsubpb.PublishRequest{
 		Topic: "projects/" + w.Project + "/topics/" + w.Topic,
@@ -71,7 +71,7 @@ func (w Where) Publish(id string, body []byte) *pubsubpb.PublishRequest {
 
 func (w Where) database() string { return "projects/" + w.Project + "/databases/(default)" }
 
-// record is the write of a whole record, of the size that the receiver's have.
+// record returns the write of a whole record as large as the receiver's.
 func (w Where) record(id, state string, now time.Time) *firestorepb.Write {
 	const digest = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 	at := &firestorepb.Value{ValueType: &firestorepb.Value_TimestampValue{TimestampValue: timestamppb.New(now)}}

@@ -1,4 +1,5 @@
-// Command empty is the framework with a function that does nothing: what any function's start costs.
+// Command empty is the framework with a function that does nothing: it shows the cost of
+// any function's start.
 package main
 
 import (

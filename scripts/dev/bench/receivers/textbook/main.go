@@ -1,5 +1,6 @@
-// Command textbook is the receiver that the samples of the client libraries lead to: the Standard Webhooks library, a
-// transaction that reads and then creates, a publisher with its default settings, an update.
+// Command textbook is a receiver after the samples of the client libraries: the Standard
+// Webhooks library, a transaction that reads and then creates, a publisher with its
+// default settings, an update.
 package main
 
 import (
@@ -20,10 +21,10 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// errDuplicate ends the transaction of a delivery that was there before.
+// errDuplicate ends the transaction of a delivery that has a record already.
 var errDuplicate = errors.New("duplicate")
 
-// A receiver holds the clients, which the first request makes.
+// A receiver holds the clients, which the first request creates.
 type receiver struct {
 	webhook   *standardwebhooks.Webhook
 	database  *firestore.Client

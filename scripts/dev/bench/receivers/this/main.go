@@ -1,4 +1,5 @@
-// Command this is the receiver of this project as it is deployed: its static function under the main of the buildpack.
+// Command this is the receiver of this project as it is deployed: the static function
+// under the buildpack's main.
 package main
 
 import (

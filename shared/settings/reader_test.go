@@ -1,20 +1,19 @@
-package env_test
+package settings
 
 import (
 	"errors"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/geminihook/geminihook/shared/env"
 )
 
-const name = "ENV_TEST_SETTING"
+const name = "SETTINGS_TEST_SETTING"
 
 // wantFault checks that the one fault is about the variable, or that there is none.
-func wantFault(t *testing.T, r *env.Reader, want bool) {
+func wantFault(t *testing.T, r *Reader, want bool) {
 	t.Helper()
 	err := r.Err()
 	if (err != nil) != want {
@@ -26,8 +25,8 @@ func wantFault(t *testing.T, r *env.Reader, want bool) {
 }
 
 func TestString(t *testing.T) {
-	var r env.Reader
-	if got := r.String("ENV_TEST_UNSET", "fallback"); got != "fallback" {
+	var r Reader
+	if got := r.String("SETTINGS_TEST_UNSET", "fallback"); got != "fallback" {
 		t.Errorf("unset: %q", got)
 	}
 	for value, want := range map[string]string{
@@ -44,7 +43,7 @@ func TestString(t *testing.T) {
 func TestRequired(t *testing.T) {
 	for value, want := range map[string]string{"x": "x", " x ": "x", "": "", "  ": ""} {
 		t.Setenv(name, value)
-		var r env.Reader
+		var r Reader
 		if got := r.Required(name); got != want {
 			t.Errorf("%q: %q, want %q", value, got, want)
 		}
@@ -59,8 +58,8 @@ func TestProject(t *testing.T) {
 		"a_project": false, "a/project": false, "a project": false, "a-pröject": false, "example.com:": false, "exa/mple:a-project": false,
 	} {
 		t.Setenv(name, value)
-		var r env.Reader
-		if got := r.Project(name); got != strings.TrimSpace(value) {
+		var r Reader
+		if got := r.project(name); got != strings.TrimSpace(value) {
 			t.Errorf("%q: %q", value, got)
 		}
 		wantFault(t, &r, !good)
@@ -69,12 +68,17 @@ func TestProject(t *testing.T) {
 
 // A deployed function with a variable of a developer's shell sends nothing there.
 func TestRefuseEmulators(t *testing.T) {
+	for _, setting := range os.Environ() { // the tests may run beside emulators
+		if name, _, _ := strings.Cut(setting, "="); strings.HasSuffix(name, "_EMULATOR_HOST") {
+			t.Setenv(name, "")
+		}
+	}
 	t.Setenv("A_EMULATOR_HOST", "127.0.0.1:1")
 	t.Setenv("B_EMULATOR_HOST", "")
 	for service, want := range map[string]string{"": "", "geminihook-static": "A_EMULATOR_HOST: set in a deployed function: remove it"} {
 		t.Setenv("K_SERVICE", service)
-		var r env.Reader
-		r.RefuseEmulators()
+		var r Reader
+		r.refuseEmulators()
 		got := ""
 		if err := r.Err(); err != nil {
 			got = err.Error()
@@ -90,7 +94,7 @@ func TestList(t *testing.T) {
 		"": nil, ",": nil, " , ,": nil, "a": {"a"}, "a,b": {"a", "b"}, " a , ,b c,": {"a", "b c"},
 	} {
 		t.Setenv(name, value)
-		var r env.Reader
+		var r Reader
 		if got := r.List(name); !slices.Equal(got, want) {
 			t.Errorf("%q: %q, want %q", value, got, want)
 		}
@@ -102,7 +106,7 @@ func TestBool(t *testing.T) {
 	for value, want := range map[string]bool{"true": true, "1": true, " TRUE ": true, "false": false, "0": false} {
 		for _, fallback := range []bool{true, false} {
 			t.Setenv(name, value)
-			var r env.Reader
+			var r Reader
 			if got := r.Bool(name, fallback); got != want {
 				t.Errorf("%q: %v", value, got)
 			}
@@ -111,14 +115,14 @@ func TestBool(t *testing.T) {
 	}
 	for _, fallback := range []bool{true, false} {
 		t.Setenv(name, "")
-		var r env.Reader
+		var r Reader
 		if got := r.Bool(name, fallback); got != fallback {
 			t.Errorf("unset: %v, want %v", got, fallback)
 		}
 		wantFault(t, &r, false)
 		for _, value := range []string{"yes", "2", "tru", "true true"} {
 			t.Setenv(name, value)
-			var r env.Reader
+			var r Reader
 			if got := r.Bool(name, fallback); got != fallback {
 				t.Errorf("%q: %v, want %v", value, got, fallback)
 			}
@@ -133,7 +137,7 @@ func TestDuration(t *testing.T) {
 		"": fallback, "1m": least, "60s": least, "1h": most, " 90s ": 90 * time.Second,
 	} {
 		t.Setenv(name, value)
-		var r env.Reader
+		var r Reader
 		if got := r.Duration(name, fallback, least, most); got != want {
 			t.Errorf("%q: %v, want %v", value, got, want)
 		}
@@ -141,7 +145,7 @@ func TestDuration(t *testing.T) {
 	}
 	for _, value := range []string{"59.999s", "1h1ns", "-5m", "0", "300", "5 m", "5 minutes", "5d", "x", "9999999h"} {
 		t.Setenv(name, value)
-		var r env.Reader
+		var r Reader
 		r.Duration(name, fallback, least, most)
 		wantFault(t, &r, true)
 	}
@@ -157,8 +161,8 @@ func TestParse(t *testing.T) {
 	}
 	for value, want := range map[string]int{"": 0, " abc ": 3, "bad": 0} {
 		t.Setenv(name, value)
-		var r env.Reader
-		if got := env.Parse(&r, name, parse); got != want {
+		var r Reader
+		if got := Parse(&r, name, parse); got != want {
 			t.Errorf("%q: %d, want %d", value, got, want)
 		}
 		wantFault(t, &r, value == "bad")
@@ -168,23 +172,23 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// Whoever sets up a function is told everything at once.
+// All faults are reported at once.
 func TestAllFaultsAtOnce(t *testing.T) {
-	t.Setenv("ENV_TEST_A", "")
-	t.Setenv("ENV_TEST_B", "maybe")
-	t.Setenv("ENV_TEST_C", "long")
-	t.Setenv("ENV_TEST_GOOD", "true")
-	var r env.Reader
-	r.Required("ENV_TEST_A")
-	r.Bool("ENV_TEST_B", true)
-	r.Bool("ENV_TEST_GOOD", true)
-	r.Duration("ENV_TEST_C", 1, 1, 1)
-	r.Fault("ENV_TEST_D", errors.Join(errors.New("too long"), errors.New("not to be had with ENV_TEST_A")))
+	t.Setenv("SETTINGS_TEST_A", "")
+	t.Setenv("SETTINGS_TEST_B", "maybe")
+	t.Setenv("SETTINGS_TEST_C", "long")
+	t.Setenv("SETTINGS_TEST_GOOD", "true")
+	var r Reader
+	r.Required("SETTINGS_TEST_A")
+	r.Bool("SETTINGS_TEST_B", true)
+	r.Bool("SETTINGS_TEST_GOOD", true)
+	r.Duration("SETTINGS_TEST_C", 1, 1, 1)
+	r.Fault("SETTINGS_TEST_D", errors.Join(errors.New("too long"), errors.New("not to be had with SETTINGS_TEST_A")))
 	lines := strings.Split(r.Err().Error(), "\n")
 	if len(lines) != 5 {
 		t.Fatalf("%d lines, want 5: %q", len(lines), lines)
 	}
-	for i, name := range []string{"ENV_TEST_A: ", "ENV_TEST_B: ", "ENV_TEST_C: ", "ENV_TEST_D: too long", "ENV_TEST_D: not"} {
+	for i, name := range []string{"SETTINGS_TEST_A: ", "SETTINGS_TEST_B: ", "SETTINGS_TEST_C: ", "SETTINGS_TEST_D: too long", "SETTINGS_TEST_D: not"} {
 		if !strings.HasPrefix(lines[i], name) {
 			t.Errorf("line %d: %s", i, lines[i])
 		}
@@ -205,7 +209,7 @@ func FuzzReader(f *testing.F) {
 		t.Setenv(name, text)
 		unset := strings.TrimSpace(text) == ""
 
-		var r env.Reader
+		var r Reader
 		d := r.Duration(name, 5*time.Minute, time.Minute, time.Hour)
 		if r.Err() == nil && (d < time.Minute || d > time.Hour || unset && d != 5*time.Minute) {
 			t.Errorf("%q is %v", text, d)
@@ -213,7 +217,7 @@ func FuzzReader(f *testing.F) {
 		wantFault(t, &r, r.Err() != nil)
 
 		for _, fallback := range []bool{true, false} {
-			var r env.Reader
+			var r Reader
 			_, parseErr := strconv.ParseBool(strings.TrimSpace(text))
 			if got := r.Bool(name, fallback); got != fallback && parseErr != nil {
 				t.Errorf("%q is %v, against the default", text, got)
@@ -221,7 +225,7 @@ func FuzzReader(f *testing.F) {
 			wantFault(t, &r, parseErr != nil && !unset)
 		}
 
-		r = env.Reader{}
+		r = Reader{}
 		if got := r.Required(name); got != strings.TrimSpace(text) {
 			t.Errorf("%q is %q", text, got)
 		}

@@ -1,6 +1,10 @@
-// Package env reads settings from the environment and reports everything that is
-// wrong with them at once.
-package env
+// Package settings reads the functions' settings from the environment, reports all
+// faults at once by the names of the variables, and opens the parts that every
+// function needs.
+//
+// The libraries that fill a struct from the environment name the Go field in their
+// errors, or stop at the first one. Whoever sets up a function knows the variable.
+package settings
 
 import (
 	"errors"
@@ -21,8 +25,8 @@ type Reader struct {
 // Err returns all faults so far, or nil: a line each, with the variable's name first.
 func (r *Reader) Err() error { return errors.Join(r.faults...) }
 
-// Fault records that the variable is wrong, and why: for several reasons where why has
-// several lines.
+// Fault records that the variable is wrong, and why. If why has several lines, each is
+// a fault of its own.
 func (r *Reader) Fault(name string, why error) {
 	r.faults = append(r.faults, fault{name, why})
 }
@@ -38,7 +42,7 @@ func (f fault) Error() string {
 
 func (f fault) Unwrap() error { return f.why }
 
-// String returns the variable, or fallback where it is unset.
+// String returns the variable, or fallback if it is unset.
 func (r *Reader) String(name, fallback string) string {
 	if text := strings.TrimSpace(os.Getenv(name)); text != "" {
 		return text
@@ -55,10 +59,10 @@ func (r *Reader) Required(name string) string {
 	return text
 }
 
-// Project returns the variable, the id of a Google Cloud project: 6 to 30 lower-case
+// project returns the variable, the id of a Google Cloud project: 6 to 30 lower-case
 // letters, digits and hyphens, a letter first and no hyphen last, perhaps after a
 // domain and a colon; or its number. That it is unset, or neither, is a fault.
-func (r *Reader) Project(name string) string {
+func (r *Reader) project(name string) string {
 	text := r.Required(name)
 	id := text
 	if domain, after, ok := strings.Cut(text, ":"); ok && strings.Trim(domain, letters+digits+"-.") == "" {
@@ -77,10 +81,10 @@ const (
 	digits  = "0123456789"
 )
 
-// RefuseEmulators makes every variable that names an emulator a fault if the process
+// refuseEmulators makes every variable that names an emulator a fault if the process
 // runs on the platform, which sets K_SERVICE. Google's clients would send deliveries
 // there without encryption, and an emulator that answers would lose them.
-func (r *Reader) RefuseEmulators() {
+func (r *Reader) refuseEmulators() {
 	if os.Getenv("K_SERVICE") == "" {
 		return
 	}
@@ -103,7 +107,7 @@ func (r *Reader) List(name string) []string {
 	return list
 }
 
-// Bool returns the variable, true or false, or fallback where it is unset or wrong.
+// Bool returns the variable, true or false, or fallback if it is unset or wrong.
 func (r *Reader) Bool(name string, fallback bool) bool {
 	value, err := strconv.ParseBool(r.String(name, strconv.FormatBool(fallback)))
 	if err != nil {
@@ -113,7 +117,7 @@ func (r *Reader) Bool(name string, fallback bool) bool {
 	return value
 }
 
-// Duration returns the variable, in Go's notation ("5m"), or fallback where it is
+// Duration returns the variable, in Go's notation ("5m"), or fallback if it is
 // unset. Less than least or more than most is a fault.
 func (r *Reader) Duration(name string, fallback, least, most time.Duration) time.Duration {
 	value, err := time.ParseDuration(r.String(name, fallback.String()))

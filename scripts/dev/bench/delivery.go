@@ -1,0 +1,138 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/geminihook/geminihook/shared/webhook"
+	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
+)
+
+// A sender signs deliveries of one event and posts them over connections that it keeps.
+type sender struct {
+	secret string
+	key    webhook.SigningKey
+	body   []byte
+	client *http.Client
+}
+
+func newSender() *sender {
+	secret := webhooktest.NewSecret()
+	key, err := webhook.ParseSigningKey([]byte(secret))
+	if err != nil {
+		panic(err) // it is valid
+	}
+	return &sender{
+		secret: secret,
+		key:    key,
+		body:   webhooktest.NewEvent("video.generated"),
+		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 128}},
+	}
+}
+
+// deliver sends a delivery with an id. It returns the status, and the latency until the
+// answer was read; signing is not part of that.
+func (s *sender) deliver(ctx context.Context, r *process, id string) (status int, latency time.Duration, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.url, bytes.NewReader(s.body))
+	if err != nil {
+		return 0, 0, err
+	}
+	now := time.Now()
+	req.Header = webhooktest.Header(id, now, webhook.SignV1(s.key, id, webhooktest.Timestamp(now), s.body))
+	begin := time.Now()
+	resp, err := s.client.Do(req)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer resp.Body.Close()
+	_, err = io.Copy(io.Discard, resp.Body)
+	return resp.StatusCode, time.Since(begin), err
+}
+
+// accept is deliver for a delivery that must be accepted.
+func (s *sender) accept(ctx context.Context, r *process, id string) (latency time.Duration, err error) {
+	status, latency, err := s.deliver(ctx, r, id)
+	if err == nil && status != http.StatusNoContent {
+		err = fmt.Errorf("status %d, want 204", status)
+	}
+	return latency, err
+}
+
+// during returns a function that returns new ids for a time, at least one, and then "".
+func during(d time.Duration) (next func() string) {
+	var begun atomic.Bool
+	end := time.Now().Add(d)
+	return func() string {
+		if begun.Swap(true) && !time.Now().Before(end) {
+			return ""
+		}
+		return webhooktest.NewID()
+	}
+}
+
+// numbered returns a function that returns n ids with a prefix, and then "".
+func numbered(prefix string, n int) (next func() string) {
+	var taken atomic.Int64
+	return func() string {
+		if i := taken.Add(1); i <= int64(n) {
+			return fmt.Sprintf("%s-%d", prefix, i)
+		}
+		return ""
+	}
+}
+
+// load sends deliveries, at of them at once, until next has no more ids. All of them must
+// be accepted. It returns their latencies.
+func (s *sender) load(ctx context.Context, r *process, at int, next func() string) (latencies []time.Duration, err error) {
+	var mu sync.Mutex
+	workers, ctx := errgroup.WithContext(ctx)
+	for range at {
+		workers.Go(func() error {
+			for id := next(); id != ""; id = next() {
+				latency, err := s.accept(ctx, r, id)
+				if err != nil {
+					return r.fail(err)
+				}
+				mu.Lock()
+				latencies = append(latencies, latency)
+				mu.Unlock()
+			}
+			return nil
+		})
+	}
+	if err := workers.Wait(); err != nil {
+		return nil, err
+	}
+	return latencies, nil
+}
+
+// burst sends copies of one new delivery at once. It returns the time until the last
+// answer, and the number of answers by status.
+func (s *sender) burst(ctx context.Context, r *process) (last time.Duration, answers map[int]int, err error) {
+	var mu sync.Mutex
+	answers = make(map[int]int)
+	id := webhooktest.NewID()
+	begin := time.Now()
+	senders, ctx := errgroup.WithContext(ctx)
+	for range copies {
+		senders.Go(func() error {
+			status, _, err := s.deliver(ctx, r, id)
+			mu.Lock()
+			defer mu.Unlock()
+			answers[status]++
+			return err
+		})
+	}
+	if err := senders.Wait(); err != nil {
+		return 0, nil, r.fail(err)
+	}
+	return time.Since(begin), answers, nil
+}

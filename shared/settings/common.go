@@ -1,0 +1,60 @@
+package settings
+
+import (
+	"context"
+	"time"
+
+	"github.com/geminihook/geminihook/shared/dedup"
+	"github.com/geminihook/geminihook/shared/publish"
+	"github.com/geminihook/geminihook/shared/webhook"
+)
+
+const (
+	// A tolerance below a minute rejects deliveries for a clock that is slightly
+	// wrong; above an hour a captured delivery can be replayed for too long.
+	minTolerance = time.Minute
+	maxTolerance = time.Hour
+
+	// maxRetention keeps the number of records, and their price, finite.
+	maxRetention = 365 * 24 * time.Hour
+)
+
+// Common are the settings that all functions share.
+type Common struct {
+	Project    string         // GOOGLE_CLOUD_PROJECT: an id or a number
+	Database   string         // FIRESTORE_DATABASE; default (default)
+	Collection string         // FIRESTORE_COLLECTION; default deliveries
+	Routes     publish.Routes // ROUTES
+	Tolerance  time.Duration  // TIMESTAMP_TOLERANCE: 1m to 1h; default webhook.DefaultTolerance
+	Retention  time.Duration  // RECORD_RETENTION: 24h and the tolerance to a year; default dedup.DefaultRetention
+}
+
+// Common reads the settings that all functions share. A value is valid only if Err
+// returns nil. If the process runs on the platform, a variable that names an emulator
+// is a fault as well.
+func (r *Reader) Common() (c Common) {
+	r.refuseEmulators()
+	c.Project = r.project("GOOGLE_CLOUD_PROJECT")
+	c.Database = Parse(r, "FIRESTORE_DATABASE", dedup.ParseDatabase)
+	c.Collection = Parse(r, "FIRESTORE_COLLECTION", dedup.ParseCollection)
+	c.Routes = Parse(r, "ROUTES", publish.RoutesIn(c.Project))
+	c.Tolerance = r.Duration("TIMESTAMP_TOLERANCE", webhook.DefaultTolerance, minTolerance, maxTolerance)
+	c.Retention = r.Duration("RECORD_RETENTION", dedup.DefaultRetention, webhook.RetriedFor+c.Tolerance, maxRetention)
+	return c
+}
+
+// Open opens the ledger and the publisher. If it fails, it leaves neither open.
+func (c Common) Open(ctx context.Context) (o *Opened, err error) {
+	o = new(Opened)
+	defer o.CloseIf(&err)
+	if o.Ledger, err = dedup.Open(ctx, c.Project, c.Database, c.Collection); err != nil {
+		return nil, err
+	}
+	o.Add(o.Ledger)
+	o.Ledger.Retention = c.Retention
+	if o.Publisher, err = publish.Open(ctx, c.Routes); err != nil {
+		return nil, err
+	}
+	o.Add(o.Publisher)
+	return o, nil
+}

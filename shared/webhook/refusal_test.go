@@ -1,0 +1,167 @@
+package webhook_test
+
+import (
+	"errors"
+	"maps"
+	"net/http"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/geminihook/geminihook/shared/webhook"
+	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
+)
+
+// A refused is an error with the kind, step and reason that it must have.
+type refused struct {
+	err    error
+	kind   error
+	step   webhook.Step
+	reason webhook.Reason
+}
+
+func (r refused) check(t *testing.T) {
+	t.Helper()
+	got := webhook.AsRefusal(r.err)
+	if got == nil || got.Kind != r.kind || got.Step != r.step || got.Reason != r.reason || !errors.Is(r.err, r.kind) {
+		t.Errorf("%v: %+v, want %v at %s: %s", r.err, got, r.kind, r.step, r.reason)
+	}
+}
+
+// Every refusal by this package: its kind, its step and its reason. Those of the
+// receiver's are in its own test.
+func TestRefusals(t *testing.T) {
+	const (
+		headers                = webhook.StepHeaders
+		scheme, signature, jwt = webhook.StepScheme, webhook.StepSignature, webhook.StepJWT
+	)
+	static, v1a := sides(t)[0], sides(t)[1]
+	spoiled := func(s side, spoil func(http.Header)) error {
+		h := genuine(s)
+		spoil(h)
+		_, err := s.verifier.Verify(t.Context(), h, someBody)
+		return err
+	}
+	set := func(name string, values ...string) func(http.Header) {
+		return func(h http.Header) { h[name] = values }
+	}
+	at := func(s side, sent time.Time) error {
+		h := webhooktest.Header(someID, sent, s.sign(someID, webhooktest.Timestamp(sent), someBody))
+		_, err := s.verifier.Verify(t.Context(), h, someBody)
+		return err
+	}
+	token := func(change func(*tokenDelivery)) error {
+		d := genuineToken()
+		change(d)
+		_, err := d.verify(t)
+		return err
+	}
+	gate := func(text string) error {
+		return (&webhook.Token{Tokens: ring[webhook.URLToken]{parseToken(t, urlToken)}}).Check(t.Context(), text)
+	}
+	audiences := func(d *tokenDelivery) { d.verifier.Audiences = nil }
+	day := 24 * time.Hour
+
+	tests := []refused{
+		{gate(""), webhook.ErrUnauthorized, webhook.StepGate, webhook.URLTokenMissing},
+		{gate("x"), webhook.ErrUnauthorized, webhook.StepGate, webhook.URLTokenWrong},
+
+		{spoiled(static, set("Webhook-Id")), webhook.ErrMalformed, headers, webhook.IDMissing},
+		{spoiled(static, set("Webhook-Id", "")), webhook.ErrMalformed, headers, webhook.IDMissing},
+		{spoiled(static, set("Webhook-Id", "a", "b")), webhook.ErrMalformed, headers, webhook.IDRepeated},
+		{spoiled(static, set("Webhook-Id", "a.b")), webhook.ErrMalformed, headers, webhook.IDMalformed},
+		{spoiled(static, set("Webhook-Id", strings.Repeat("a", 257))), webhook.ErrMalformed, headers, webhook.IDMalformed},
+		{spoiled(v1a, set("Webhook-Timestamp")), webhook.ErrMalformed, headers, webhook.TimestampMissing},
+		{spoiled(v1a, set("Webhook-Timestamp", "1", "1")), webhook.ErrMalformed, headers, webhook.TimestampRepeated},
+		{spoiled(v1a, set("Webhook-Timestamp", "x")), webhook.ErrMalformed, headers, webhook.TimestampMalformed},
+		{spoiled(static, set("Webhook-Signature")), webhook.ErrMalformed, headers, webhook.SignatureMissing},
+		{spoiled(static, set("Webhook-Signature", "", "")), webhook.ErrMalformed, headers, webhook.SignatureMissing},
+		{spoiled(static, set("Webhook-Signature", strings.Repeat("v1,a ", 17))), webhook.ErrMalformed, headers, webhook.TooManySignatures},
+		{spoiled(v1a, set("Webhook-Signature", strings.Repeat("v1a,a ", 5))), webhook.ErrMalformed, headers, webhook.TooManySignatures},
+		{token(text(func(token string) string { return token + strings.Repeat("A", 16<<10) })), webhook.ErrMalformed, headers, webhook.JWTTooLarge},
+
+		{spoiled(static, set("Webhook-Signature", "v1a,a")), webhook.ErrForged, scheme, webhook.NoSignature},
+		{spoiled(v1a, set("Webhook-Signature", "v1,a")), webhook.ErrForged, scheme, webhook.NoSignature},
+		{token(text(func(string) string { return "a.b.*" })), webhook.ErrForged, scheme, webhook.JWTMalformed},
+		{token(text(func(string) string { return ".." })), webhook.ErrForged, scheme, webhook.JWTMalformed},
+		{token(header("alg", "none")), webhook.ErrForged, scheme, webhook.JWTAlgorithm},
+		{token(header("crit", []string{"exp"})), webhook.ErrForged, scheme, webhook.JWTCritical},
+
+		{spoiled(static, set("Webhook-Id", "another")), webhook.ErrForged, signature, webhook.NoKeyMatches},
+		{spoiled(v1a, set("Webhook-Id", "another")), webhook.ErrForged, signature, webhook.NoKeyMatches},
+		{token(header("kid", "unknown")), webhook.ErrForged, signature, webhook.NoKeyMatches},
+
+		{token(claim("exp", "soon")), webhook.ErrForged, jwt, webhook.JWTClaimsForm},
+		{token(audiences), webhook.ErrAudience, jwt, webhook.AudienceUnset},
+		{token(claim("aud", "another")), webhook.ErrAudience, jwt, webhook.AudienceUnknown},
+		{token(without("exp")), webhook.ErrForged, jwt, webhook.JWTExpMissing},
+		{token(in("exp", -day)), webhook.ErrStale, jwt, webhook.JWTExpired},
+		{token(in("nbf", day)), webhook.ErrStale, jwt, webhook.JWTNotYet},
+		{token(in("iat", -day)), webhook.ErrStale, jwt, webhook.JWTOld},
+		{token(in("iat", day)), webhook.ErrStale, jwt, webhook.JWTAhead},
+		{token(in("exp", day)), webhook.ErrStale, jwt, webhook.JWTLivesLong},
+		{token(without("data")), webhook.ErrForged, jwt, webhook.EventMissing},
+		{token(claim("type", "another")), webhook.ErrForged, jwt, webhook.EventDiffers},
+		{token(func(d *tokenDelivery) { d.body = []byte("hello") }), webhook.ErrForged, jwt, webhook.EventNotInBody},
+
+		{at(static, time.Now().Add(-day)), webhook.ErrStale, webhook.StepTimestamp, webhook.TimestampOld},
+		{at(v1a, time.Now().Add(day)), webhook.ErrStale, webhook.StepTimestamp, webhook.TimestampAhead},
+	}
+	missing := make(map[webhook.Reason]bool)
+	for _, r := range webhook.Refusals() {
+		missing[r.Reason] = true
+	}
+	for _, test := range tests {
+		test.check(t)
+		delete(missing, test.reason)
+	}
+	left := slices.Sorted(maps.Keys(missing))
+	want := []webhook.Reason{webhook.BodyIncomplete, webhook.BodySlow, webhook.BodyTooLarge, webhook.NotPOST, webhook.TooManyRequests}
+	if !slices.Equal(left, want) {
+		t.Errorf("reasons without a test: %q, want the receiver's, %q", left, want)
+	}
+}
+
+// The set of reasons is the set of constants: each has its one place in the table, in
+// the order of the steps, and is a word that a filter can hold.
+func TestReasonsAreAFixedSet(t *testing.T) {
+	source, err := os.ReadFile("refusal.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	constants := func(kind string) (names []string) {
+		for _, m := range regexp.MustCompile(kind+` += "([a-z0-9_]+)"`).FindAllStringSubmatch(string(source), -1) {
+			names = append(names, m[1])
+		}
+		return names
+	}
+	var listed []string
+	steps := constants("Step")
+	for _, r := range webhook.Refusals() {
+		listed = append(listed, string(r.Reason))
+		if !slices.Contains(steps, string(r.Step)) {
+			t.Errorf("%s: no step %q", r.Reason, r.Step)
+		}
+		if r.Error() != r.Kind.Error() {
+			t.Errorf("%s: without a detail it reads %q", r.Reason, r)
+		}
+	}
+	declared := constants("Reason")
+	slices.Sort(declared)
+	slices.Sort(listed)
+	if !slices.Equal(listed, declared) || len(slices.Compact(declared)) != len(listed) {
+		t.Errorf("in the table %q,\ndeclared     %q", listed, declared)
+	}
+}
+
+// The errors of our own faults are no refusals, whatever they wrap.
+func TestOutageIsNoRefusal(t *testing.T) {
+	down := errors.New("down")
+	_, err := (&webhook.Static{Keys: outage[webhook.SigningKey]{down}}).Verify(t.Context(), genuine(sides(t)[0]), someBody)
+	if !errors.Is(err, down) || webhook.AsRefusal(err) != nil {
+		t.Errorf("%v is a refusal", err)
+	}
+}

@@ -1,0 +1,121 @@
+package webhooktest
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/ed25519"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/geminihook/geminihook/shared/webhook"
+)
+
+// maxAnswer bounds, in bytes, how much of an answer's body is read. Answers to
+// deliveries are empty or a few words.
+const maxAnswer = 64 << 10
+
+// A Signer returns the webhook-signature of a delivery. It signs the texts as they are,
+// whether or not a receiver accepts them. It is safe for concurrent use.
+type Signer func(id, timestamp string, body []byte) (signature string, err error)
+
+// SignV1 returns a signer of scheme v1 that makes one entry for each secret, as the
+// sender does while a rotation lasts. It panics if a secret cannot be parsed.
+func SignV1(secrets ...string) Signer {
+	keys := make([]webhook.SigningKey, len(secrets))
+	for i, secret := range secrets {
+		key, err := webhook.ParseSigningKey([]byte(secret))
+		if err != nil {
+			panic(err)
+		}
+		keys[i] = key
+	}
+	return func(id, timestamp string, body []byte) (string, error) {
+		entries := make([]string, len(keys))
+		for i, key := range keys {
+			entries[i] = webhook.SignV1(key, id, timestamp, body)
+		}
+		return strings.Join(entries, " "), nil
+	}
+}
+
+// SignV1a returns a signer of scheme v1a.
+func SignV1a(key ed25519.PrivateKey) Signer {
+	return func(id, timestamp string, body []byte) (string, error) {
+		return webhook.SignV1a(key, id, timestamp, body), nil
+	}
+}
+
+// SignJWT returns a signer whose signature is a token that carries the event in body,
+// for an audience, as [Claims] has it. An empty kid is left out.
+func SignJWT(key crypto.Signer, kid, audience string) Signer {
+	return func(_, _ string, body []byte) (string, error) {
+		return webhook.SignJWT(key, kid, Claims(audience, time.Now(), body))
+	}
+}
+
+// A Message is a delivery as its sender has it. Any field may be changed before it is
+// signed.
+type Message struct {
+	ID        string
+	Timestamp string // Unix seconds
+	Body      []byte
+	Sign      Signer
+}
+
+// NewMessage returns a message of now, with an id and an event of its own.
+func NewMessage(eventType string, sign Signer) *Message {
+	return &Message{ID: NewID(), Timestamp: Timestamp(time.Now()), Body: NewEvent(eventType), Sign: sign}
+}
+
+// Header signs the message, and returns the headers of its delivery.
+func (m *Message) Header() (http.Header, error) {
+	signature, err := m.Sign(m.ID, m.Timestamp, m.Body)
+	if err != nil {
+		return nil, err
+	}
+	return header(m.ID, m.Timestamp, signature), nil
+}
+
+// Request signs the message, and returns the request that delivers it.
+func (m *Message) Request(ctx context.Context, url string) (*http.Request, error) {
+	header, err := m.Header()
+	if err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(m.Body))
+	if err != nil {
+		return nil, errors.New("the receiver's address is not a URL") // the error has the URL
+	}
+	req.Header = header
+	return req, nil
+}
+
+// Post signs the message and delivers it, once. The answer's body is read and closed.
+// The error does not hold the URL, which may hold a token.
+func (m *Message) Post(ctx context.Context, client *http.Client, url string) (*http.Response, error) {
+	req, err := m.Request(ctx, url)
+	if err != nil {
+		return nil, err
+	}
+	return Do(client, req)
+}
+
+// Do sends a request as [Message.Post] does.
+func Do(client *http.Client, req *http.Request) (*http.Response, error) {
+	resp, err := client.Do(req)
+	var at *url.Error
+	if errors.As(err, &at) {
+		return nil, at.Err
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	_, _ = io.CopyN(io.Discard, resp.Body, maxAnswer) // so that the connection is used again
+	return resp, nil
+}

@@ -1,0 +1,77 @@
+package webhooktest_test
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/geminihook/geminihook/shared/webhook"
+	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
+)
+
+// keyring is a Keyring of keys that do not change.
+type keyring[K any] []K
+
+func (r keyring[K]) Find(_ context.Context, match func(K) bool) (bool, error) {
+	for _, k := range r {
+		if match(k) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// What a Message sends is genuine to the verifier of its scheme, and one changed byte
+// of its body is not.
+func TestMessage(t *testing.T) {
+	old, secret, keys := webhooktest.NewSecret(), webhooktest.NewSecret(), webhooktest.NewKeySet()
+	signing, err := webhook.ParseSigningKey([]byte(secret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const audience = "https://example.com/hook"
+	static := &webhook.Static{Keys: keyring[webhook.SigningKey]{signing}}
+	dynamic := &webhook.Dynamic{Audiences: []string{audience}, Keys: keyring[webhook.PublicKey]{
+		{Key: keys.Ed25519(0).Public()}, {ID: webhooktest.RSAKeyID, Key: keys.RSA().Public()},
+	}}
+	for name, test := range map[string]struct {
+		sign     webhooktest.Signer
+		verifier interface {
+			Verify(context.Context, http.Header, []byte) (*webhook.Delivery, error)
+		}
+	}{
+		"v1":  {webhooktest.SignV1(old, secret), static},
+		"v1a": {webhooktest.SignV1a(keys.Ed25519(0)), dynamic},
+		"jwt": {webhooktest.SignJWT(keys.RSA(), webhooktest.RSAKeyID, audience), dynamic},
+	} {
+		var verify error
+		server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			_, verify = test.verifier.Verify(r.Context(), r.Header, body)
+		}))
+		m := webhooktest.NewMessage("batch.succeeded", test.sign)
+		if _, err := m.Post(t.Context(), server.Client(), server.URL); err != nil || verify != nil {
+			t.Errorf("%s: %v, %v", name, err, verify)
+		}
+		m.Sign = func(id, timestamp string, body []byte) (string, error) {
+			return test.sign(id, timestamp, []byte(strings.Replace(string(body), "succeeded", "failed", 1)))
+		}
+		if _, err := m.Post(t.Context(), server.Client(), server.URL); err != nil || verify == nil {
+			t.Errorf("%s, with another body: %v, %v", name, err, verify)
+		}
+		server.Close()
+	}
+}
+
+// No error of a delivery holds the URL, which may hold a token.
+func TestErrorsWithoutURL(t *testing.T) {
+	m := webhooktest.NewMessage("batch.succeeded", webhooktest.SignV1(webhooktest.NewSecret()))
+	for _, url := range []string{"http://127.0.0.1:1/?token=hidden", "http://127.0.0.1:x/?token=hidden", "%?token=hidden"} {
+		if _, err := m.Post(t.Context(), http.DefaultClient, url); err == nil || strings.Contains(err.Error(), "hidden") {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+}

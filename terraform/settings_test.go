@@ -1,0 +1,86 @@
+package terraform
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// unset lists settings that Terraform leaves at their defaults, each with its reason.
+var unset = map[string]string{
+	"JWKS_URL": "Google has one key set; another is for tests",
+}
+
+// settingsRead returns the environment variables that a function reads.
+func settingsRead(t *testing.T, function string) []string {
+	t.Helper()
+	const pattern = `(?:\.(?:Required|project|List|Bool|Duration)\(|\bParse\(&?r, )"([A-Z_]+)"`
+	return append(found(t, "../shared/settings/*.go", pattern), found(t, "../functions/"+function+"/*.go", pattern)...)
+}
+
+// settingsDocumented returns the first column of the README's tables of settings, by
+// the function that reads them; those of all functions by "".
+func settingsDocumented(t *testing.T) map[string][]string {
+	t.Helper()
+	_, section, _ := strings.Cut(read(t, "../README.md"), "\n## Settings\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	function, all := "", make(map[string][]string)
+	for line := range strings.Lines(section) {
+		switch entry := regexp.MustCompile("^\\| `([A-Z_]+)` \\|").FindStringSubmatch(line); {
+		case entry != nil:
+			all[function] = append(all[function], entry[1])
+		case strings.Contains(line, "`StaticWebhook`"):
+			function = "static"
+		case strings.Contains(line, "`DynamicWebhook`"):
+			function = "dynamic"
+		}
+	}
+	return all
+}
+
+// Every setting that a function reads is in the README, and no other.
+func TestSettingsAreDocumented(t *testing.T) {
+	documented := settingsDocumented(t)
+	for _, function := range []string{"static", "dynamic"} {
+		same(t, function+": settings in the README", slices.Concat(documented[""], documented[function]), settingsRead(t, function))
+	}
+}
+
+// Terraform sets every setting that a function reads, and no other.
+func TestSettingsAreSet(t *testing.T) {
+	for _, f := range planned(t, "defaults").of("google_cloudfunctions2_function") {
+		var got []string
+		for name := range f.block("service_config")["environment_variables"].(map[string]any) {
+			got = append(got, name)
+		}
+		want := slices.DeleteFunc(settingsRead(t, strings.TrimPrefix(f.text("name"), "geminihook-")), func(name string) bool {
+			return unset[name] != ""
+		})
+		same(t, f.Address+": settings", got, want)
+	}
+}
+
+// A setting has the name of the variable or output that its value comes from. A number
+// of Terraform's says its unit.
+func TestSettingsAreNamedAlike(t *testing.T) {
+	known := map[string]bool{"google_cloud_project": true} // Google's name for project_id
+	for _, block := range []string{"variable", "output"} {
+		for name := range declared(t, block) {
+			_, name, _ = strings.Cut(name, ": ")
+			known[name] = true
+			for _, unit := range []string{"_seconds", "_hours"} {
+				if bare, ok := strings.CutSuffix(name, unit); ok {
+					known[bare] = true
+				}
+			}
+		}
+	}
+	for _, function := range []string{"static", "dynamic"} {
+		for _, name := range settingsRead(t, function) {
+			if unset[name] == "" && !known[strings.ToLower(name)] {
+				t.Errorf("%s: no variable and no output is called %s", name, strings.ToLower(name))
+			}
+		}
+	}
+}
