@@ -26,12 +26,12 @@ type Attempt struct {
 
 // Request signs the attempt.
 func (a *Attempt) Request() (*Request, error) {
-	signature, err := a.Sign(a)
+	m := webhooktest.Message{ID: a.ID, Timestamp: a.Timestamp, Body: a.Body}
+	m.Sign = func(string, string, []byte) (string, error) { return a.Sign(a) }
+	header, err := m.Header()
 	if err != nil {
 		return nil, err
 	}
-	header := webhooktest.Header(a.ID, time.Time{}, signature)
-	header.Set("Webhook-Timestamp", a.Timestamp)
 	return &Request{Method: http.MethodPost, URL: a.URL, Header: header, Body: a.Body}, nil
 }
 

@@ -13,16 +13,13 @@ import (
 	"net/url"
 	"strconv"
 	"time"
+
+	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
-const (
-	// answerTimeout bounds the wait for an answer: Standard Webhooks has senders
-	// wait 15 to 30 seconds.
-	answerTimeout = 30 * time.Second
-
-	// maxAnswer bounds, in bytes, what is read of an answer, which says nothing.
-	maxAnswer = 64 << 10
-)
+// answerTimeout bounds the wait for an answer: Standard Webhooks has senders wait 15
+// to 30 seconds.
+const answerTimeout = 30 * time.Second
 
 // A Request is what is sent, whether or not it fits what was signed.
 type Request struct {
@@ -71,7 +68,8 @@ func NewClient(n int) *http.Client {
 	}
 }
 
-// Post sends a request and takes the answer.
+// Post sends a request and returns the answer. Its error does not hold the URL, which
+// may hold a token.
 func Post(ctx context.Context, client *http.Client, r *Request) Answer {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
@@ -81,29 +79,26 @@ func Post(ctx context.Context, client *http.Client, r *Request) Answer {
 	}
 	req, err := http.NewRequestWithContext(ctx, r.Method, r.URL, body)
 	if err != nil {
-		return Answer{Err: err}
+		return Answer{Err: errors.New("the receiver's address is not a URL")} // the error has the URL
 	}
 	req.Header = r.Header.Clone()
 	req.Header.Set("User-Agent", "geminihook-send")
 
-	do := client.Do
+	do := webhooktest.Do
 	if r.Cut {
 		do = doCut
 	}
 	start := time.Now()
-	resp, err := do(req)
+	resp, err := do(client, req)
 	if err != nil {
 		return Answer{Err: err}
 	}
-	defer resp.Body.Close()
-	latency := time.Since(start)
-	_, _ = io.CopyN(io.Discard, resp.Body, maxAnswer) // so that the connection is used again
-	return Answer{Status: resp.StatusCode, Header: resp.Header, Latency: latency}
+	return Answer{Status: resp.StatusCode, Header: resp.Header, Latency: time.Since(start)}
 }
 
 // doCut sends the headers and half of the body, says that no more will come, and
 // waits for the answer all the same. net/http would not.
-func doCut(req *http.Request) (*http.Response, error) {
+func doCut(_ *http.Client, req *http.Request) (*http.Response, error) {
 	conn, err := dial(req.Context(), req.URL)
 	if err != nil {
 		return nil, err
@@ -140,14 +135,4 @@ func dial(ctx context.Context, u *url.URL) (net.Conn, error) {
 		return new(tls.Dialer).DialContext(ctx, "tcp", host)
 	}
 	return new(net.Dialer).DialContext(ctx, "tcp", host)
-}
-
-// Reason is an error without what every line of it would say: the URL, which holds
-// the token.
-func Reason(err error) string {
-	var u *url.Error
-	if errors.As(err, &u) {
-		err = u.Err
-	}
-	return err.Error()
 }

@@ -121,13 +121,13 @@ func (v *verdict) send(ctx context.Context, client *http.Client, a *delivery.Att
 // fault describes what is wrong with the answers. It is empty if nothing is.
 func (v *verdict) fault() string {
 	if v.err != nil {
-		return "not sent: " + delivery.Reason(v.err)
+		return "not sent: " + v.err.Error()
 	}
 	expected := false
 	for _, got := range v.got {
 		switch {
 		case got.Err != nil:
-			return "no answer: " + delivery.Reason(got.Err)
+			return "no answer: " + got.Err.Error()
 		case !slices.ContainsFunc(v.want, v.met(got.Status)):
 			return "the answer should have been " + v.wanted(" or ", v.want...)
 		case v.exact && got.Status == http.StatusServiceUnavailable && got.RetryAfter() <= 0:

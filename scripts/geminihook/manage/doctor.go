@@ -116,11 +116,8 @@ func (e *Errand) patient(ctx context.Context) *patient {
 	return &patient{
 		Errand: e,
 		webhook: once(ctx, func(ctx context.Context) (*hook, error) {
-			api, err := e.gemini(ctx)
-			if err != nil {
-				return nil, err
-			}
-			return e.find(ctx, api)
+			_, h, err := e.webhook(ctx)
+			return h, err
 		}),
 		signing: once(ctx, e.enabledVersions("signing_secret_name")),
 		tokens:  once(ctx, e.enabledVersions("url_token_secret_name")),

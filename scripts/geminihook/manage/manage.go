@@ -17,6 +17,16 @@ func (k *keeper) find(ctx context.Context) (*hook, error) {
 	return k.Errand.find(ctx, k.api)
 }
 
+// webhook returns the webhook that the errand is about, and the API that has it.
+func (e *Errand) webhook(ctx context.Context) (*gemini, *hook, error) {
+	api, err := e.gemini(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	h, err := e.find(ctx, api)
+	return api, h, err
+}
+
 func (e *Errand) find(ctx context.Context, api *gemini) (*hook, error) {
 	all, err := api.list(ctx)
 	if err != nil {
@@ -112,11 +122,7 @@ func withoutQuery(url string) string {
 
 // Enable puts the webhook back in the state enabled.
 func (e *Errand) Enable(ctx context.Context) error {
-	api, err := e.gemini(ctx)
-	if err != nil {
-		return err
-	}
-	h, err := e.find(ctx, api)
+	api, h, err := e.webhook(ctx)
 	if err != nil {
 		return err
 	}
@@ -138,11 +144,7 @@ func (e *Errand) Enable(ctx context.Context) error {
 
 // Delete deletes the webhook.
 func (e *Errand) Delete(ctx context.Context) error {
-	api, err := e.gemini(ctx)
-	if err != nil {
-		return err
-	}
-	h, err := e.find(ctx, api)
+	api, h, err := e.webhook(ctx)
 	if err != nil {
 		return err
 	}

@@ -29,11 +29,7 @@ const (
 // Ping asks the API for a ping, and waits until the function's log shows an accepted
 // delivery.
 func (e *Errand) Ping(ctx context.Context) error {
-	api, err := e.gemini(ctx)
-	if err != nil {
-		return err
-	}
-	h, err := e.find(ctx, api)
+	api, h, err := e.webhook(ctx)
 	if err != nil {
 		return err
 	}

@@ -120,7 +120,7 @@ func (r *report) writeJSON(a *delivery.Attempt, got delivery.Answer, again time.
 		AgainInMS float64        `json:"again_in_ms,omitempty"`
 	}{delivery.Endpoint(a.Scheme), a.Scheme, delivery.EventType(a.Body), a.ID, got.Status, milliseconds(got.Latency), got.OK(), "", milliseconds(again)}
 	if got.Err != nil {
-		line.Error = delivery.Reason(got.Err)
+		line.Error = got.Err.Error()
 	}
 	_ = json.NewEncoder(r.out).Encode(line)
 }
@@ -135,7 +135,7 @@ func (r *report) writeLine(a *delivery.Attempt, got delivery.Answer, again time.
 	latency := fmt.Sprintf("%8.1f ms", milliseconds(got.Latency))
 	switch {
 	case got.Err != nil:
-		colour, status, rest, latency = terminal.Red, "---", "  "+delivery.Reason(got.Err), "          -"
+		colour, status, rest, latency = terminal.Red, "---", "  "+got.Err.Error(), "          -"
 	case !got.OK():
 		colour = terminal.Red
 	}
