@@ -19,9 +19,9 @@ import (
 )
 
 const (
-	// maxBody bounds a body. Gemini's are thin, a few hundred bytes; Standard
+	// MaxBody bounds a body, in bytes. Gemini's are thin, a few hundred bytes; Standard
 	// Webhooks recommends less than 20 kB.
-	maxBody = 1 << 20
+	MaxBody = 1 << 20
 
 	// DefaultArriveTimeout bounds reading the body and verifying it, which may wait for
 	// keys or secrets. The platform leaves a request ten seconds between SIGTERM and
@@ -164,16 +164,16 @@ func (r *Receiver) arrive(ctx context.Context, w http.ResponseWriter, req *http.
 // readBody reads the body into one piece of memory, without a copy if its length is
 // known beforehand. Its time ends at the connection's read deadline.
 func readBody(w http.ResponseWriter, req *http.Request) ([]byte, error) {
-	if req.ContentLength > maxBody {
-		return nil, webhook.Refuse(webhook.BodyTooLarge, "%d bytes, of at most %d", req.ContentLength, maxBody)
+	if req.ContentLength > MaxBody {
+		return nil, webhook.Refuse(webhook.BodyTooLarge, "%d bytes, of at most %d", req.ContentLength, MaxBody)
 	}
-	body, err := readAll(http.MaxBytesReader(w, req.Body, maxBody), req.ContentLength)
+	body, err := readAll(http.MaxBytesReader(w, req.Body, MaxBody), req.ContentLength)
 	switch {
 	case err == nil:
 		_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // else it would end the connection in the middle of the work
 		return body, nil
 	case errors.As(err, new(*http.MaxBytesError)):
-		return nil, webhook.Refuse(webhook.BodyTooLarge, "more than %d bytes", maxBody)
+		return nil, webhook.Refuse(webhook.BodyTooLarge, "more than %d bytes", MaxBody)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return nil, webhook.Refuse(webhook.BodySlow, "")
 	}

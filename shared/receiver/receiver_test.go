@@ -220,8 +220,8 @@ func TestOwnRefusals(t *testing.T) {
 	}{
 		{full, request(http.MethodPost, 0, 0), webhook.TooManyRequests},
 		{newParts().receiver(nil), request(http.MethodGet, 0, 0), webhook.NotPOST},
-		{newParts().receiver(nil), request(http.MethodPost, 0, maxBody+1), webhook.BodyTooLarge},
-		{newParts().receiver(nil), request(http.MethodPost, maxBody+1, -1), webhook.BodyTooLarge},
+		{newParts().receiver(nil), request(http.MethodPost, 0, MaxBody+1), webhook.BodyTooLarge},
+		{newParts().receiver(nil), request(http.MethodPost, MaxBody+1, -1), webhook.BodyTooLarge},
 		{newParts().receiver(nil), request(http.MethodPost, 6, 7), webhook.BodyIncomplete},
 		{newParts().receiver(nil), slow, webhook.BodySlow},
 	} {
@@ -329,7 +329,7 @@ func TestOrder(t *testing.T) {
 				return webhook.ErrUnauthorized
 			}
 		}, 401},
-		{"body before verification", httptest.NewRequest(http.MethodPost, "/", strings.NewReader(strings.Repeat("x", maxBody+1))), func(p *parts) {
+		{"body before verification", httptest.NewRequest(http.MethodPost, "/", strings.NewReader(strings.Repeat("x", MaxBody+1))), func(p *parts) {
 			p.verify = func(context.Context, http.Header, []byte) (*webhook.Delivery, error) {
 				never("verification")()
 				return nil, nil
@@ -398,8 +398,8 @@ func TestLimit(t *testing.T) {
 // size and the 80 at a time, and all timeouts together are less than the ten seconds
 // that the platform leaves.
 func TestBounds(t *testing.T) {
-	if maxBody != 1048576 || DefaultLimit != 80 || DefaultArriveTimeout+DefaultTakeTimeout != 7500*time.Millisecond {
-		t.Errorf("%d bytes, %d at a time, %v and %v", maxBody, DefaultLimit, DefaultArriveTimeout, DefaultTakeTimeout)
+	if MaxBody != 1048576 || DefaultLimit != 80 || DefaultArriveTimeout+DefaultTakeTimeout != 7500*time.Millisecond {
+		t.Errorf("%d bytes, %d at a time, %v and %v", MaxBody, DefaultLimit, DefaultArriveTimeout, DefaultTakeTimeout)
 	}
 	entered, leave := make(chan struct{}), make(chan struct{})
 	p := newParts()
@@ -429,7 +429,7 @@ func (u unreadable) Read([]byte) (int, error) { u.read(); return 0, io.EOF }
 
 // The body arrives as it was sent, whether or not its length is known.
 func TestBody(t *testing.T) {
-	for _, size := range []int{0, 1, 512, maxBody} {
+	for _, size := range []int{0, 1, 512, MaxBody} {
 		for _, chunked := range []bool{false, true} {
 			want := strings.Repeat("x", size)
 			p := newParts()
@@ -459,8 +459,8 @@ func TestBody(t *testing.T) {
 // it may go.
 func TestLargeBody(t *testing.T) {
 	says := httptest.NewRequest(http.MethodPost, "/", unreadable{func() { t.Error("the body was reached") }})
-	says.ContentLength = maxBody + 1
-	chunked := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(strings.Repeat("x", 2*maxBody)))
+	says.ContentLength = MaxBody + 1
+	chunked := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(strings.Repeat("x", 2*MaxBody)))
 	chunked.ContentLength = -1
 	for want, r := range map[string]*http.Request{"1048577 bytes": says, "more than 1048576 bytes": chunked} {
 		var logged bytes.Buffer

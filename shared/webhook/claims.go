@@ -65,7 +65,7 @@ func (c *claims) checkAudience(ours []string) error {
 		return Refuse(AudienceUnset, "no audience is configured, so every token is refused: aud is %v", c.audience)
 	}
 	for _, ours := range ours {
-		if slices.ContainsFunc(c.audience, func(theirs string) bool { return withoutQuery(theirs) == withoutQuery(ours) }) {
+		if slices.ContainsFunc(c.audience, func(theirs string) bool { return WithoutQuery(theirs) == WithoutQuery(ours) }) {
 			return nil
 		}
 	}
@@ -77,7 +77,7 @@ func (c *claims) checkAudience(ours []string) error {
 func (a audience) String() string {
 	urls := make([]string, len(a))
 	for i := range a {
-		urls[i] = withoutQuery(a[i])
+		urls[i] = WithoutQuery(a[i])
 	}
 	text := strings.Join(urls, ", ")
 	if len(text) > maxAudience {
@@ -86,9 +86,9 @@ func (a audience) String() string {
 	return strconv.Quote(text)
 }
 
-// withoutQuery drops the query of a URL: it holds the URL token, which is neither
-// in our settings nor anybody's business.
-func withoutQuery(url string) string {
+// WithoutQuery returns a URL without its query: in the dynamic endpoint's URL the query
+// holds the URL token, which belongs in no setting, log or output.
+func WithoutQuery(url string) string {
 	url, _, _ = strings.Cut(url, "?")
 	return url
 }

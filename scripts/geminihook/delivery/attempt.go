@@ -3,7 +3,6 @@
 package delivery
 
 import (
-	"encoding/json"
 	"net/http"
 	"time"
 
@@ -54,7 +53,7 @@ func SignJWT(a *Attempt) (string, error) {
 // has none to carry.
 func (a *Attempt) TokenClaims() map[string]any {
 	event := a.Body
-	if !isObject(event) {
+	if !webhooktest.IsObject(event) {
 		event = []byte("{}")
 	}
 	claims := webhooktest.Claims(a.Keys.Audience, time.Now(), event)
@@ -89,9 +88,4 @@ func EventType(body []byte) string {
 		return t
 	}
 	return "-"
-}
-
-func isObject(body []byte) bool {
-	var object map[string]json.RawMessage
-	return json.Unmarshal(body, &object) == nil && object != nil
 }

@@ -143,9 +143,9 @@ func (d *destination) urls() (map[webhook.Scheme]string, error) {
 		return map[webhook.Scheme]string{webhook.V1: s.StaticURL, webhook.V1a: s.DynamicURL, webhook.JWT: s.DynamicURL}, nil
 	case strings.HasSuffix(s.StaticURL, d.at.Path):
 		return map[webhook.Scheme]string{webhook.V1: d.URL}, nil
-	case strings.HasSuffix(withoutQuery(s.DynamicURL), d.at.Path) && d.at.RawQuery == "":
+	case strings.HasSuffix(webhook.WithoutQuery(s.DynamicURL), d.at.Path) && d.at.RawQuery == "":
 		return map[webhook.Scheme]string{webhook.V1a: s.DynamicURL, webhook.JWT: s.DynamicURL}, nil
-	case strings.HasSuffix(withoutQuery(s.DynamicURL), d.at.Path):
+	case strings.HasSuffix(webhook.WithoutQuery(s.DynamicURL), d.at.Path):
 		return map[webhook.Scheme]string{webhook.V1a: d.URL, webhook.JWT: d.URL}, nil
 	}
 	return nil, errors.New("--url: the serve there has /StaticWebhook and /DynamicWebhook only")
@@ -194,15 +194,10 @@ func (d *destination) audience() string {
 	case d.Audience != "":
 		return d.Audience
 	case d.serve == nil:
-		return withoutQuery(d.URL)
+		return webhook.WithoutQuery(d.URL)
 	}
 	audience, _, _ := strings.Cut(d.serve.Audience, ",")
 	return audience
-}
-
-func withoutQuery(url string) string {
-	url, _, _ = strings.Cut(url, "?")
-	return url
 }
 
 // ParseURL parses the URL of a receiver: http or https, with a host.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/geminihook/geminihook/scripts/geminihook/delivery"
+	"github.com/geminihook/geminihook/shared/receiver"
 	"github.com/geminihook/geminihook/shared/webhook"
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
@@ -23,7 +24,6 @@ var (
 )
 
 const (
-	maxBody   = 1 << 20 // of the receiver
 	maxCopies = 20
 )
 
@@ -83,10 +83,10 @@ var common = []trial{
 	{name: "content type missing", ours: true, want: taken, why: "nothing depends on it", tamper: without("Content-Type")},
 	{name: "content type wrong", ours: true, want: taken, why: "nothing depends on it", tamper: set("Content-Type", "image/png; ;")},
 	{name: "chunked", want: taken, why: "as good as with a length", tamper: chunked},
-	{name: "body of 1 MiB", ours: true, want: taken, why: "the largest", spoil: bodyOf(maxBody)},
-	{name: "body of 1 MiB, chunked", ours: true, want: taken, why: "the largest", spoil: bodyOf(maxBody), tamper: chunked},
-	{name: "body of 1 MiB and a byte", ours: true, want: tooLarge, why: "over the limit", spoil: bodyOf(maxBody + 1)},
-	{name: "body of 1 MiB and a byte, chunked", ours: true, want: tooLarge, why: "over the limit", spoil: bodyOf(maxBody + 1), tamper: chunked},
+	{name: "body of 1 MiB", ours: true, want: taken, why: "the largest", spoil: bodyOf(receiver.MaxBody)},
+	{name: "body of 1 MiB, chunked", ours: true, want: taken, why: "the largest", spoil: bodyOf(receiver.MaxBody), tamper: chunked},
+	{name: "body of 1 MiB and a byte", ours: true, want: tooLarge, why: "over the limit", spoil: bodyOf(receiver.MaxBody + 1)},
+	{name: "body of 1 MiB and a byte, chunked", ours: true, want: tooLarge, why: "over the limit", spoil: bodyOf(receiver.MaxBody + 1), tamper: chunked},
 	{name: "body that breaks off", want: malformed, why: "not what was signed", tamper: func(r *delivery.Request) { r.Cut = true }},
 
 	{name: "GET", ours: true, want: notPost, why: "deliveries are POSTs", tamper: method("GET")},

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/geminihook/geminihook/scripts/internal/terminal"
+	"github.com/geminihook/geminihook/shared/webhook"
 )
 
 var errNoWebhook = errors.New("no webhook is registered for this URL")
@@ -98,26 +99,17 @@ func (e *Errand) show(h *hook) {
 			Static        bool        `json:"static"` // it is for the static function
 			Events        []string    `json:"events"`
 			FormerSecrets []time.Time `json:"former_secrets_until,omitempty"`
-		}{h.id, h.state, withoutQuery(h.uri), ours, h.events, until})
+		}{h.id, h.state, webhook.WithoutQuery(h.uri), ours, h.events, until})
 		return
 	}
 	mark := " "
 	if ours {
 		mark = "*"
 	}
-	fmt.Fprintf(e.Out, "%s %-36s  %-9s  %s\n    %s\n", mark, h.id, h.state, withoutQuery(h.uri), strings.Join(h.events, " "))
+	fmt.Fprintf(e.Out, "%s %-36s  %-9s  %s\n    %s\n", mark, h.id, h.state, webhook.WithoutQuery(h.uri), strings.Join(h.events, " "))
 	for _, at := range until {
 		fmt.Fprintf(e.Out, "    a former secret signs until %s\n", e.when(at))
 	}
-}
-
-// withoutQuery keeps a token in a URL out of the output.
-func withoutQuery(url string) string {
-	url, query, _ := strings.Cut(url, "?")
-	if query != "" {
-		url += "?…"
-	}
-	return url
 }
 
 // Enable puts the webhook back in the state enabled.
@@ -150,7 +142,7 @@ func (e *Errand) Delete(ctx context.Context) error {
 	}
 	if !e.Yes {
 		return &failure{
-			err:   fmt.Errorf("webhook %s for %s would be deleted", h.id, withoutQuery(h.uri)),
+			err:   fmt.Errorf("webhook %s for %s would be deleted", h.id, webhook.WithoutQuery(h.uri)),
 			state: "nothing was changed",
 			next:  terminal.Command("delete --yes --id " + h.id),
 		}
@@ -158,6 +150,6 @@ func (e *Errand) Delete(ctx context.Context) error {
 	if err := api.delete(ctx, h.id); err != nil {
 		return err
 	}
-	e.say("deleted", "webhook %s for %s", h.id, withoutQuery(h.uri))
+	e.say("deleted", "webhook %s for %s", h.id, webhook.WithoutQuery(h.uri))
 	return nil
 }

@@ -6,9 +6,11 @@ import (
 	"crypto"
 	"crypto/ed25519"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -51,10 +53,15 @@ func SignV1a(key ed25519.PrivateKey) Signer {
 }
 
 // SignJWT returns a signer whose signature is a token that carries the event in body,
-// for an audience, as [Claims] has it. An empty kid is left out.
+// for an audience, at the message's timestamp, as [Claims] has it. An empty kid is left
+// out. It fails if the timestamp is not in Unix seconds.
 func SignJWT(key crypto.Signer, kid, audience string) Signer {
-	return func(_, _ string, body []byte) (string, error) {
-		return webhook.SignJWT(key, kid, Claims(audience, time.Now(), body))
+	return func(_, timestamp string, body []byte) (string, error) {
+		seconds, err := strconv.ParseInt(timestamp, 10, 64)
+		if err != nil {
+			return "", fmt.Errorf("timestamp: %w", err)
+		}
+		return webhook.SignJWT(key, kid, Claims(audience, time.Unix(seconds, 0), body))
 	}
 }
 

@@ -93,6 +93,12 @@ func header(id, timestamp, signature string) http.Header {
 // Timestamp returns a time as the webhook-timestamp header has it.
 func Timestamp(at time.Time) string { return strconv.FormatInt(at.Unix(), 10) }
 
+// IsObject reports whether a body is a JSON object, as [Claims] needs it.
+func IsObject(body []byte) bool {
+	var object map[string]json.RawMessage
+	return json.Unmarshal(body, &object) == nil && object != nil
+}
+
 // Claims returns those of a token that carries the event in body: signed for an
 // audience, now, for five minutes. It panics where body is no JSON object.
 func Claims(audience string, now time.Time, body []byte) map[string]any {

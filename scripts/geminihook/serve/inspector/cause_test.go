@@ -30,17 +30,16 @@ func TestCauseIsShown(t *testing.T) {
 		{"at the other endpoint", "v1", nil, func(a *outgoing) { a.url = l.Sender.DynamicURL }, "static function"},
 		{"another audience", "jwt", func(a *outgoing) { a.Audience = "https://example.com/theirs" }, nil, "the token is for another audience"},
 		{"accepted", "v1", nil, nil, ""},
-		{"no URL token", "v1a", nil, func(a *outgoing) { a.url = withoutQuery(a.url) }, ""},
+		{"no URL token", "v1a", nil, func(a *outgoing) { a.url = webhook.WithoutQuery(a.url) }, ""},
 	} {
 		a := l.outgoing(test.scheme)
 		if test.before != nil {
 			test.before(a)
 		}
-		signature, err := a.sign()
+		header, err := a.sign()
 		if err != nil {
 			t.Fatal(err)
 		}
-		header := webhooktest.Header(a.id, a.at, signature)
 		if test.after != nil {
 			test.after(a)
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/geminihook/geminihook/scripts/geminihook/explain"
 	"github.com/geminihook/geminihook/scripts/internal/reverify"
+	"github.com/geminihook/geminihook/shared/receiver"
 	"github.com/geminihook/geminihook/shared/webhook"
 )
 
@@ -147,14 +148,14 @@ func (c *Checks) urlToken(ctx context.Context, d *delivery, r *report) error {
 
 func wholeBody(_ context.Context, d *delivery, r *report) error {
 	switch {
-	case d.length > maxBody:
-		return r.fail("Body", webhook.Refuse(webhook.BodyTooLarge, "%d bytes, of at most %d", d.length, maxBody), "")
-	case len(d.body) > maxBody:
-		return r.fail("Body", webhook.Refuse(webhook.BodyTooLarge, "more than %d bytes", maxBody), "")
+	case d.length > receiver.MaxBody:
+		return r.fail("Body", webhook.Refuse(webhook.BodyTooLarge, "%d bytes, of at most %d", d.length, receiver.MaxBody), "")
+	case len(d.body) > receiver.MaxBody:
+		return r.fail("Body", webhook.Refuse(webhook.BodyTooLarge, "more than %d bytes", receiver.MaxBody), "")
 	case !d.whole():
 		return r.fail("Body", webhook.Refuse(webhook.BodyIncomplete, "body broke off after %d bytes", len(d.body)), "")
 	}
-	r.pass("Body", "%d bytes, of at most %d", len(d.body), maxBody)
+	r.pass("Body", "%d bytes, of at most %d", len(d.body), receiver.MaxBody)
 	return nil
 }
 

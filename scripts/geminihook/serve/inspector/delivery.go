@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/geminihook/geminihook/shared/receiver"
 	"github.com/geminihook/geminihook/shared/webhook"
 )
 
@@ -53,7 +54,7 @@ type logLine struct {
 
 // whole reports whether the body is kept as it was sent, all of it.
 func (d *delivery) whole() bool {
-	return d.length == int64(len(d.body)) || d.length < 0 && d.ended && len(d.body) <= maxBody
+	return d.length == int64(len(d.body)) || d.length < 0 && d.ended && len(d.body) <= receiver.MaxBody
 }
 
 func (d *delivery) size() int {

@@ -25,6 +25,7 @@ import (
 
 	"github.com/geminihook/geminihook/scripts/internal/reverify"
 	"github.com/geminihook/geminihook/shared/gcptest"
+	"github.com/geminihook/geminihook/shared/receiver"
 	"github.com/geminihook/geminihook/shared/webhook"
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
@@ -166,10 +167,10 @@ func TestChecks(t *testing.T) {
 		{name: "stale", scheme: "v1", spoil: func(a *outgoing) { a.at = a.at.Add(-time.Hour) }, want: "++++- webhook-timestamp is 1h0m"},
 		{name: "forged", scheme: "v1", spoil: forge, want: "+++-. compared with version 2 of the signing secret, version 1 of the signing secret"},
 		{name: "no id", scheme: "v1", header: [2]string{"Webhook-Id", ""}, want: "++-.. no webhook-id header"},
-		{name: "too large", scheme: "v1", spoil: func(a *outgoing) { a.body = make([]byte, maxBody+1) }, want: "+-... 1048577 bytes"},
+		{name: "too large", scheme: "v1", spoil: func(a *outgoing) { a.body = make([]byte, receiver.MaxBody+1) }, want: "+-... 1048577 bytes"},
 		{name: "v1a", scheme: "v1a", want: "++++++ made with Ed25519 key"},
 		{name: "v1 at the dynamic endpoint", scheme: "v1a", header: [2]string{"Webhook-Signature", "v1,AAAA"}, want: "++++-. no v1a signature and no token"},
-		{name: "no URL token", scheme: "v1a", spoil: func(a *outgoing) { a.url = withoutQuery(a.url) }, want: "+-.... the URL has none"},
+		{name: "no URL token", scheme: "v1a", spoil: func(a *outgoing) { a.url = webhook.WithoutQuery(a.url) }, want: "+-.... the URL has none"},
 		{name: "wrong URL token", scheme: "v1a", spoil: func(a *outgoing) { a.url += "x" }, want: "+-.... compared with version 1 of the URL token"},
 		{name: "jwt", scheme: "jwt", want: "++++++++ made with RSA key rsa-1"},
 		{name: "forged token", scheme: "jwt", spoil: forge, want: "++++-... the token is signed by none"},
@@ -182,11 +183,10 @@ func TestChecks(t *testing.T) {
 			if tt.spoil != nil {
 				tt.spoil(a)
 			}
-			signature, err := a.sign()
+			header, err := a.sign()
 			if err != nil {
 				t.Fatal(err)
 			}
-			header := webhooktest.Header(a.id, a.at, signature)
 			if tt.header[0] != "" {
 				header.Set(tt.header[0], tt.header[1])
 			}
@@ -326,8 +326,7 @@ func TestView(t *testing.T) {
 	l.log = logLine{Outcome: "published", Scheme: "v1a", Type: "<script>", Topic: "projects/p/topics/geminihook-batch", MessageID: "7"}
 	a := l.outgoing(webhook.V1a)
 	a.body = []byte(`{"type": "<script>alert(1)</script>", "data": {}}`)
-	signature, _ := a.sign()
-	header := webhooktest.Header(a.id, a.at, signature)
+	header, _ := a.sign()
 	header.Set("Authorization", "Bearer of-a-secret")
 	now := time.Now()
 	_, err := l.Records.Collection.Doc("d1").Create(t.Context(), map[string]any{
@@ -350,7 +349,7 @@ func TestView(t *testing.T) {
 			t.Errorf("%q is not shown", want)
 		}
 	}
-	for _, bad := range []string{urlToken, signature, "of-a-secret"} {
+	for _, bad := range []string{urlToken, header.Get("Webhook-Signature"), "of-a-secret"} {
 		if strings.Contains(html.UnescapeString(text), bad) {
 			t.Errorf("%q is shown", bad)
 		}

@@ -7,10 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
+	"github.com/geminihook/geminihook/shared/receiver"
 	"github.com/geminihook/geminihook/shared/webhook"
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
@@ -57,20 +57,17 @@ var samples = []sample{
 	{Name: "audience", Label: "Wrong audience", Hint: "A token that Google signed for somebody else (dynamic)", scheme: webhook.JWT,
 		spoil: func(a *outgoing) { a.Audience = "https://example.com/another-receiver" }},
 	{Name: "token", Label: "Wrong URL token", Hint: "Google's signature, but not our URL (dynamic)", scheme: webhook.V1a,
-		spoil: func(a *outgoing) { a.url = withoutQuery(a.url) + "?token=a-guess-of-somebody-else" }},
+		spoil: func(a *outgoing) { a.url = webhook.WithoutQuery(a.url) + "?token=a-guess-of-somebody-else" }},
 	{Name: "unknown", Label: "Unknown type", Hint: "An event of a type that is not documented: published all the same",
 		spoil: func(a *outgoing) { a.body = webhooktest.NewEvent("model.retired") }},
 	{Name: "huge", Label: "Huge", Hint: "A body of one byte more than the limit",
-		spoil: func(a *outgoing) { a.body = append(a.body, bytes.Repeat([]byte(" "), maxBody+1-len(a.body))...) }},
+		spoil: func(a *outgoing) {
+			a.body = append(a.body, bytes.Repeat([]byte(" "), receiver.MaxBody+1-len(a.body))...)
+		}},
 }
 
 // forge has it signed, in the right scheme, with keys that nobody knows.
 func forge(a *outgoing) { a.Secret, a.Keys = webhooktest.NewSecret(), webhooktest.NewKeySet() }
-
-func withoutQuery(url string) string {
-	url, _, _ = strings.Cut(url, "?")
-	return url
-}
 
 // errNoKeys is why there are no samples of dynamic deliveries.
 var errNoKeys = errors.New("the public keys are not serve's own (--jwks-url), so nothing can be signed for them")
@@ -118,11 +115,10 @@ func (s *sample) send(ctx context.Context, a *outgoing) error {
 
 // send signs the delivery and sends it in a number of copies at once.
 func (a *outgoing) send(ctx context.Context, copies int) error {
-	signature, err := a.sign()
+	header, err := a.sign()
 	if err != nil {
 		return err
 	}
-	header := webhooktest.Header(a.id, a.at, signature)
 	header.Set("User-Agent", "geminihook-inspector")
 	errs := make([]error, copies)
 	var all sync.WaitGroup
@@ -133,21 +129,19 @@ func (a *outgoing) send(ctx context.Context, copies int) error {
 	return errors.Join(errs...)
 }
 
-func (a *outgoing) sign() (string, error) {
-	timestamp := webhooktest.Timestamp(a.at)
+func (a *outgoing) sign() (http.Header, error) {
+	m := webhooktest.Message{ID: a.id, Timestamp: webhooktest.Timestamp(a.at), Body: a.body}
 	switch a.scheme {
 	case webhook.V1:
-		key, err := webhook.ParseSigningKey([]byte(a.Secret))
-		if err != nil {
-			return "", err
-		}
-		return webhook.SignV1(key, a.id, timestamp, a.body), nil
+		m.Sign = webhooktest.SignV1(a.Secret)
 	case webhook.V1a:
-		return webhook.SignV1a(a.Keys.Ed25519(0), a.id, timestamp, a.body), nil
+		m.Sign = webhooktest.SignV1a(a.Keys.Ed25519(0))
 	case webhook.JWT:
-		return webhook.SignJWT(a.Keys.RSA(), webhooktest.RSAKeyID, webhooktest.Claims(a.Audience, a.at, a.body))
+		m.Sign = webhooktest.SignJWT(a.Keys.RSA(), webhooktest.RSAKeyID, a.Audience)
+	default:
+		return nil, fmt.Errorf("no scheme is called %q", a.scheme)
 	}
-	return "", fmt.Errorf("no scheme is called %q", a.scheme)
+	return m.Header()
 }
 
 // client goes to serve itself, so through no proxy.
@@ -160,11 +154,10 @@ func post(ctx context.Context, method, url string, header http.Header, body []by
 		return err
 	}
 	req.Header = header.Clone()
-	resp, err := client.Do(req)
-	if err != nil {
-		return errors.New("serve did not answer") // the error has the URL, with its token
+	if _, err := webhooktest.Do(client, req); err != nil {
+		return fmt.Errorf("serve did not answer: %w", err)
 	}
-	return resp.Body.Close()
+	return nil
 }
 
 // again sends what was received once more: the same bytes, as somebody would who
@@ -176,7 +169,7 @@ func (s *Sender) again(ctx context.Context, d *delivery, anew bool) error {
 	if d.endpoint == NoFunction {
 		return errors.New("it was for no function, so it cannot be sent again")
 	}
-	scheme, url := webhook.V1a, withoutQuery(s.DynamicURL)
+	scheme, url := webhook.V1a, webhook.WithoutQuery(s.DynamicURL)
 	switch {
 	case d.endpoint == webhook.StaticEndpoint:
 		scheme, url = webhook.V1, s.StaticURL
@@ -191,7 +184,7 @@ func (s *Sender) again(ctx context.Context, d *delivery, anew bool) error {
 		header.Del("Host") // it goes by the URL
 		return post(ctx, d.method, url, header, d.body)
 	}
-	if scheme == webhook.JWT && !isObject(d.body) {
+	if scheme == webhook.JWT && !webhooktest.IsObject(d.body) {
 		return errors.New("a token carries its event, and this body is none")
 	}
 	a := outgoing{Sender: *s, scheme: scheme, url: url, id: d.header.Get("Webhook-Id"), at: time.Now(), body: d.body}

@@ -213,7 +213,3 @@ func text(b []byte) string {
 		return '·'
 	}, string(b))
 }
-
-func isObject(body []byte) bool {
-	return json.Unmarshal(body, new(map[string]any)) == nil && bytes.HasPrefix(bytes.TrimSpace(body), []byte("{"))
-}

@@ -7,10 +7,13 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/geminihook/geminihook/shared/receiver"
 )
 
-// maxBody is the receiver's limit. A byte more is kept, to tell what is over it.
-const maxBody = 1 << 20
+// maxBytes is how much of a body is kept: a byte more than the receiver accepts, to
+// recognise a body that is over the limit.
+const maxBytes = receiver.MaxBody + 1
 
 // executionHeader is what the platform's front end names a request by. The function
 // puts it into its log line, which is how the line finds the request again.
@@ -62,7 +65,7 @@ func (b *recorded) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	room := min(n, maxBody+1-len(b.kept))
+	room := min(n, maxBytes-len(b.kept))
 	b.kept = append(b.kept, p[:room]...)
 	b.ended = b.ended || err == io.EOF
 	b.broke = b.broke || err != nil && err != io.EOF
