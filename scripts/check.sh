@@ -50,10 +50,19 @@ step terraform
 terraform/check.sh
 
 # A test that waits for something has a bound of its own; these bounds end what hangs.
+# Tests mostly wait: two packages at a time for each processor, and the modules beside.
+tests() {
+	go test -C scripts/dev/bench -race -timeout 40m ./... &
+	bench=$!
+	trap 'kill $bench 2>/dev/null || true' EXIT
+	go test -C examples -race ./... || return
+	go test -race -timeout 40m -p $((2 * $(getconf _NPROCESSORS_ONLN))) \
+		$(go list ./... | grep -v /scripts/dev/proof) || return
+	wait $bench
+}
+export -f tests
 step tests
-go run ./scripts/dev/emulators -if-found -- go test -race -timeout 40m $(go list ./... | grep -v /scripts/dev/proof)
-(cd examples && go test -race ./...)
-go run ./scripts/dev/emulators -if-found -- go test -C scripts/dev/bench -race ./...
+go run ./scripts/dev/emulators -if-found -- bash -uc tests
 
 # Faults in time need a machine that does nothing else, as far as that can be had.
 step proof

@@ -8,9 +8,18 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 packages=$(git grep -l '^func Fuzz' -- '*_test.go' | xargs -n1 dirname | sort -u) # fails where there are none
+
+# One target: its package and its name. The output is printed only if it fails.
+fuzz() {
+	out=$(go test "./$1" -run '^$' -fuzz "^$2\$" -fuzztime "$fuzztime" -fuzzminimizetime 100x -parallel 1 2>&1) ||
+		{ printf '%s\n' "$out"; exit 255; } # which ends xargs
+	echo "ok  $1 $2"
+}
+export -f fuzz
+export fuzztime=${1:-2000x}
+
+# A target mostly waits for its build and for one worker: as many at a time as there are
+# processors.
 for package in $packages; do
-	for target in $(grep -ho '^func Fuzz[A-Za-z0-9]*' "$package"/*_test.go | cut -d' ' -f2); do
-		echo "-- $package $target"
-		go test "./$package" -run '^$' -fuzz "^$target\$" -fuzztime "${1:-2000x}" -fuzzminimizetime 100x
-	done
-done
+	grep -ho '^func Fuzz[A-Za-z0-9]*' "$package"/*_test.go | cut -d' ' -f2 | sed "s#^#$package #"
+done | xargs -P "$(getconf _NPROCESSORS_ONLN)" -L1 bash -c 'fuzz "$@"' fuzz
