@@ -117,7 +117,7 @@ rotate --finish disables the old version; before, it refuses to.
 
 --immediately is for a secret that has leaked: the API revokes it now, and the old
 versions are disabled now. Instances that hold them in memory accept them for up to
-` + refresh.FreshFor.String() + ` more. Deliveries under way may be rejected, and are sent again.`,
+` + refresh.TTL.String() + ` more. Deliveries under way may be rejected, and are sent again.`,
 			Example: `  geminihook rotate
   geminihook rotate --finish
   geminihook rotate --immediately`,

@@ -91,6 +91,6 @@ func (e *Errand) retire(ctx context.Context, v *vault, tokens []version) error {
 	if err := v.disable(ctx, old...); err != nil {
 		return &failure{err, "the rest is as it was", terminal.Command("dynamic-url --immediately")}
 	}
-	fmt.Fprintf(e.Err, "disabled %s of %s; instances that hold it in memory accept it for up to %s more\n", numbers(old), v, minutes(refresh.FreshFor))
+	fmt.Fprintf(e.Err, "disabled %s of %s; instances that hold it in memory accept it for up to %s more\n", numbers(old), v, minutes(refresh.TTL))
 	return nil
 }

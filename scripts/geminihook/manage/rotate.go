@@ -70,7 +70,7 @@ func (k *keeper) rotateNow(ctx context.Context, h *hook) error {
 			next:  fmt.Sprintf("disable %s of %s, or %s", numbers(old), k.vault, terminal.Command("rotate --immediately")+" again"),
 		}
 	}
-	k.say("disabled", "%s; instances that hold it in memory accept it for up to %s more", numbers(old), minutes(refresh.FreshFor))
+	k.say("disabled", "%s; instances that hold it in memory accept it for up to %s more", numbers(old), minutes(refresh.TTL))
 	return nil
 }
 
