@@ -137,7 +137,7 @@ func buildDynamic(ctx context.Context) (*instance.Function, error) {
 	keys := jwks.Open(keysURL, log)
 	return build(ctx, &receiver.Receiver{
 		Endpoint: webhook.DynamicEndpoint,
-		Gate:     &webhook.Token{Tokens: tokens},
+		Gate:     &webhook.URLTokenGate{Tokens: tokens},
 		Verifier: &webhook.Dynamic{Keys: keys, Tolerance: webhook.DefaultTolerance},
 	}, tokens.Warm, keys.Warm)
 }

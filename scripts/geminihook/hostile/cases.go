@@ -35,7 +35,7 @@ func casesOf(scheme webhook.Scheme) []conformanceCase {
 	case webhook.V1a:
 		return slices.Concat(common, signatures, dynamic)
 	}
-	return slices.Concat(common, dynamic, tokens)
+	return slices.Concat(common, dynamic, jwts)
 }
 
 // common are for every scheme.
@@ -141,14 +141,14 @@ var dynamic = []conformanceCase{
 	{name: "signed v1 with the public key as secret", want: refused, why: "public keys are no secrets", mutate: func(a *delivery.Attempt) { a.Sign = signV1WithPublicKey }},
 }
 
-// tokens are for tokens alone, which cover the event, not the bytes.
-var tokens = []conformanceCase{
-	{name: "alg none", want: refused, why: "the classic forgery", mutate: tokenBy("none", func([]byte, *delivery.Keys) []byte { return nil })},
-	{name: "HS256 with the public key as secret", want: refused, why: "the classic forgery", mutate: tokenBy("HS256", hmacWithPublicKey)},
+// jwts are for JWTs alone, which cover the event, not the bytes.
+var jwts = []conformanceCase{
+	{name: "alg none", want: refused, why: "the classic forgery", mutate: jwtBy("none", func([]byte, *delivery.Keys) []byte { return nil })},
+	{name: "HS256 with the public key as secret", want: refused, why: "the classic forgery", mutate: jwtBy("HS256", hmacWithPublicKey)},
 	{name: "a key brought along in the token", want: refused, why: "keys come from the key set alone", mutate: broughtKey},
-	{name: "a kid that is not there", want: refused, why: "names no key of the set", mutate: func(a *delivery.Attempt) { a.Keys.TokenID = "rsa-2" }},
-	{name: "a kid left out", ours: true, want: taken, why: "all keys are tried", mutate: func(a *delivery.Attempt) { a.Keys.TokenID = "" }},
-	{name: "signed EdDSA", ours: true, want: taken, why: "one of the key set's kinds", mutate: func(a *delivery.Attempt) { a.Keys.Token, a.Keys.TokenID = a.Keys.Ed25519, "" }},
+	{name: "a kid that is not there", want: refused, why: "names no key of the set", mutate: func(a *delivery.Attempt) { a.Keys.JWTKeyID = "rsa-2" }},
+	{name: "a kid left out", ours: true, want: taken, why: "all keys are tried", mutate: func(a *delivery.Attempt) { a.Keys.JWTKeyID = "" }},
+	{name: "signed EdDSA", ours: true, want: taken, why: "one of the key set's kinds", mutate: func(a *delivery.Attempt) { a.Keys.JWT, a.Keys.JWTKeyID = a.Keys.Ed25519, "" }},
 	{name: "another audience", want: refused, why: "not ours", mutate: claim("aud", "https://example.com/hook")},
 	{name: "no audience", want: refused, why: "not ours", mutate: claim("aud", nil)},
 	{name: "an audience in a list", want: taken, why: "RFC 7519 allows it", mutate: claims(func(c map[string]any) { c["aud"] = []any{"https://example.com/hook", c["aud"]} })},
