@@ -55,11 +55,11 @@ var claims = []struct {
 	file   string
 	code   string // an expression
 }{
-	{"secret.md", "refused within 5 minutes", refreshGo, `const FreshFor = 5 \* time\.Minute`},
-	{"secret.md", "serve for up to an hour", secretGo, `usableFor = time\.Hour`},
+	{"secret.md", "refused within 5 minutes", refreshGo, `const TTL = 5 \* time\.Minute`},
+	{"secret.md", "serve for up to an hour", secretGo, `staleIfError = time\.Hour`},
 	{"secret.md", "notice within a minute", refreshGo, `maxBackoff = time\.Minute`},
 	{"secret.md", "found no enabled version", secretGo, `has no enabled version`},
-	{"unavailable.md", "Keys once read serve for 24 hours", jwksGo, `usableFor = 24 \* time\.Hour`},
+	{"unavailable.md", "Keys once read serve for 24 hours", jwksGo, `staleIfError = 24 \* time\.Hour`},
 	{"unavailable.md", "`build` (settings)", "../shared/instance/instance.go", `"step", "build"`},
 	{"unavailable.md", "`gate` (the URL token)", receiverGo, `StepGate\n\t+if err := r\.Gate\.Check`},
 	{"unavailable.md", "`signature` (the signing secret, the signing keys)", receiverGo, `StepSignature .*\n\t+res\.delivery, err = r\.Verifier`},

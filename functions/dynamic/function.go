@@ -53,7 +53,7 @@ func build(ctx context.Context) (f *instance.Function, err error) {
 			return nil, err
 		}
 		opened.Add(tokens)
-		r.Gate = &webhook.Token{Tokens: tokens}
+		r.Gate = &webhook.URLTokenGate{Tokens: tokens}
 	}
 	return &instance.Function{Handler: cloudlog.Trace(s.Project, r), Warm: opened.Warm()}, nil
 }

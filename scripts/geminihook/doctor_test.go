@@ -51,9 +51,9 @@ func TestDoctor(t *testing.T) {
 	const root = "/v1/projects/test-project"
 	const forbidden = `{"error":{"code":403,"message":"Permission denied on the resource."}}`
 	tests := []struct {
-		name  string
-		spoil func(*lab)
-		bad   []string // beginnings of lines
+		name   string
+		mutate func(*lab)
+		bad    []string // beginnings of lines
 	}{
 		{"nothing", func(*lab) {}, nil},
 		{"a service off", func(l *lab) {
@@ -126,7 +126,7 @@ func TestDoctor(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			l := healthy(t)
-			test.spoil(l)
+			test.mutate(l)
 			r := l.run("doctor")
 			l.want(r, min(len(test.bad), 1))
 			var bad []string

@@ -23,7 +23,7 @@ body, an old timestamp or a forged token, and judges every answer by its status.
 
 It works with any Standard Webhooks receiver: give its --url, and its secret or a
 private key whose public half it knows. Genuine deliveries are among those sent, so
-point it at a receiver for tests. Then the trials run that hold for all receivers, any
+point it at a receiver for tests. Then the cases run that hold for all receivers, any
 2xx counts as accepted and any 4xx as rejected. --exact asks for geminihook's own
 statuses, limits and headers too; it is the default with serve.
 
@@ -51,6 +51,6 @@ It exits with 1 if an answer was not as it should be.`,
 	}
 	from.add(cmd)
 	cmd.Flags().BoolVar(&o.Exact, "exact", false, "ask for geminihook's own statuses, limits and headers (default: with serve)")
-	jsonFlag(cmd.Flags(), &o.JSON, "one for each trial")
+	jsonFlag(cmd.Flags(), &o.JSON, "one for each case")
 	return cmd
 }

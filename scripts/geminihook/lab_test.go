@@ -176,7 +176,7 @@ func (l *lab) runIn(ctx context.Context, args ...string) ran {
 	l.t.Helper()
 	l.writeOutputs()
 	var out, errs bytes.Buffer
-	status := run(ctx, &manage.Terminal{
+	status := run(ctx, &manage.App{
 		Out: &out, Err: &errs, Now: l.now, GeminiURL: l.gemini.URL + "/", Google: l.google.options,
 		Pause: func(ctx context.Context, d time.Duration) error {
 			l.paused()

@@ -38,12 +38,12 @@ func main() {
 
 // run runs the command that args name and returns its exit status: 0 if all went
 // well, 1 if something did not, 2 if args are wrong.
-func run(ctx context.Context, t *manage.Terminal, args []string) int {
-	root := newRoot(t)
+func run(ctx context.Context, app *manage.App, args []string) int {
+	root := newRoot(app)
 	root.SetArgs(args)
-	root.SetOut(t.Out)
-	root.SetErr(t.Err)
-	return exitStatus(t.Err, root.ExecuteContext(ctx))
+	root.SetOut(app.Out)
+	root.SetErr(app.Err)
+	return exitStatus(app.Err, root.ExecuteContext(ctx))
 }
 
 // exitStatus returns the exit status for err, and writes err on a line of w unless its
@@ -70,7 +70,7 @@ const (
 	groupDeployed = "deployed"
 )
 
-func newRoot(t *manage.Terminal) *cobra.Command {
+func newRoot(app *manage.App) *cobra.Command {
 	root := &cobra.Command{
 		Use:   terminal.Name,
 		Short: "Receives Gemini API webhooks: try it here, manage a deployment, debug any receiver",
@@ -97,7 +97,7 @@ typed wrongly.`,
 		&cobra.Group{ID: groupDeployed, Title: "With a deployment:"},
 	)
 	root.AddCommand(newServe(), newSend(), newHostile(), newExplain(), newListen())
-	root.AddCommand(newManage(t)...)
+	root.AddCommand(newManage(app)...)
 	for _, cmd := range root.Commands() {
 		if cmd.Use == cmd.Name() { // it takes no file
 			cmd.ValidArgsFunction = cobra.NoFileCompletions

@@ -10,27 +10,27 @@ import (
 	"github.com/geminihook/geminihook/shared/refresh"
 )
 
-// A managing is a command about a deployment: what the user sees of it, what it needs
-// to know, and what it does.
-type managing struct {
+// A managementCommand is a command about a deployment: what the user sees of it, what it
+// needs to know, and what it does.
+type managementCommand struct {
 	cobra.Command
 	outputs []string // of Terraform, which flags may give instead
 	gemini  bool     // it calls the Gemini API
 	flags   func(*cobra.Command, *manage.Options)
 	check   func(*pflag.FlagSet) error // of flags that exclude each other; may be nil
-	run     func(*manage.Errand, context.Context) error
+	run     func(*manage.Invocation, context.Context) error
 }
 
-func newManage(t *manage.Terminal) (all []*cobra.Command) {
-	for _, m := range managings() {
-		all = append(all, m.command(t))
+func newManage(app *manage.App) (all []*cobra.Command) {
+	for _, m := range managementCommands() {
+		all = append(all, m.command(app))
 	}
 	return all
 }
 
-// command returns m, to be run at t.
-func (m *managing) command(t *manage.Terminal) *cobra.Command {
-	e := &manage.Errand{Terminal: t, Values: manage.Values{}}
+// command returns the Cobra command of m, run in app.
+func (m *managementCommand) command(app *manage.App) *cobra.Command {
+	inv := &manage.Invocation{App: app, Values: manage.Values{}}
 	cmd := &m.Command
 	cmd.GroupID = groupDeployed
 	cmd.Args = noArgs
@@ -41,22 +41,22 @@ func (m *managing) command(t *manage.Terminal) *cobra.Command {
 				return err
 			}
 		}
-		return e.Run(cmd.Context(), m.outputs, m.run)
+		return inv.Run(cmd.Context(), m.outputs, m.run)
 	}
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	if m.flags != nil {
-		m.flags(cmd, &e.Options)
+		m.flags(cmd, &inv.Options)
 	}
-	jsonFlag(flags, &e.JSON, "one for each result")
+	jsonFlag(flags, &inv.JSON, "one for each result")
 	if m.gemini {
-		flags.StringVar(&e.APIKeySecret, "api-key-secret-name", "", "take the Gemini API key from the secret of this `NAME` (default: GEMINI_API_KEY in the environment)")
+		flags.StringVar(&inv.APIKeySecret, "api-key-secret-name", "", "take the Gemini API key from the secret of this `NAME` (default: GEMINI_API_KEY in the environment)")
 	}
-	flags.StringVar(&e.Terraform, "terraform", "terraform", "the `FOLDER` whose outputs are read")
+	flags.StringVar(&inv.Terraform, "terraform", "terraform", "the `FOLDER` whose outputs are read")
 	for _, name := range m.outputs {
 		output := manage.Outputs[name]
 		flags.Func(output.Flag, output.Usage+" (default: Terraform's output "+name+")", func(text string) error {
-			e.Values.Set(name, text)
+			inv.Values.Set(name, text)
 			return nil
 		})
 	}
@@ -70,16 +70,16 @@ a flag. The Gemini API key comes from GEMINI_API_KEY, or out of Secret Manager w
 --api-key-secret-name, never from the command line. Google Cloud is reached with the
 application default credentials (gcloud auth application-default login).`
 
-func managings() []*managing {
-	return []*managing{register(), rotate(), dynamicURL(), list(), ping(), enable(), remove(), doctor()}
+func managementCommands() []*managementCommand {
+	return []*managementCommand{register(), rotate(), dynamicURL(), list(), ping(), enable(), remove(), doctor()}
 }
 
 func idFlag(cmd *cobra.Command, o *manage.Options) {
 	cmd.Flags().StringVar(&o.ID, "id", "", "the webhook with this `ID` (default: the one for the static function's URL)")
 }
 
-func register() *managing {
-	return &managing{
+func register() *managementCommand {
+	return &managementCommand{
 		Command: cobra.Command{
 			Use:        "register",
 			SuggestFor: []string{"create", "add"},
@@ -101,12 +101,12 @@ secret is for one webhook.`,
 			cmd.Flags().StringArrayVar(&o.Events, "event", manage.Subscribable, "subscribe to this `EVENT` only; may be repeated")
 			complete(cmd, "event", manage.Subscribable)
 		},
-		run: (*manage.Errand).Register,
+		run: (*manage.Invocation).Register,
 	}
 }
 
-func rotate() *managing {
-	return &managing{
+func rotate() *managementCommand {
+	return &managementCommand{
 		Command: cobra.Command{
 			Use:   "rotate",
 			Short: "Give the webhook a new signing secret",
@@ -117,7 +117,7 @@ rotate --finish disables the old version; before, it refuses to.
 
 --immediately is for a secret that has leaked: the API revokes it now, and the old
 versions are disabled now. Instances that hold them in memory accept them for up to
-` + refresh.FreshFor.String() + ` more. Deliveries under way may be rejected, and are sent again.`,
+` + refresh.TTL.String() + ` more. Deliveries under way may be rejected, and are sent again.`,
 			Example: `  geminihook rotate
   geminihook rotate --finish
   geminihook rotate --immediately`,
@@ -130,12 +130,12 @@ versions are disabled now. Instances that hold them in memory accept them for up
 			idFlag(cmd, o)
 		},
 		check: func(flags *pflag.FlagSet) error { return exclusive(flags, "finish", "immediately") },
-		run:   (*manage.Errand).Rotate,
+		run:   (*manage.Invocation).Rotate,
 	}
 }
 
-func dynamicURL() *managing {
-	return &managing{
+func dynamicURL() *managementCommand {
+	return &managementCommand{
 		Command: cobra.Command{
 			Use:   "dynamic-url",
 			Short: "Print the URL for webhook_config.uris, token included",
@@ -166,12 +166,12 @@ started with it are then rejected, and lost.`,
 			}
 			return nil
 		},
-		run: (*manage.Errand).DynamicURL,
+		run: (*manage.Invocation).DynamicURL,
 	}
 }
 
-func list() *managing {
-	return &managing{
+func list() *managementCommand {
+	return &managementCommand{
 		Command: cobra.Command{
 			Use:        "list",
 			SuggestFor: []string{"ls", "show"},
@@ -182,12 +182,12 @@ and how long a rotated secret still signs. * marks the static function's.`,
 		},
 		outputs: []string{"project", "static_url"},
 		gemini:  true,
-		run:     (*manage.Errand).List,
+		run:     (*manage.Invocation).List,
 	}
 }
 
-func ping() *managing {
-	return &managing{
+func ping() *managementCommand {
+	return &managementCommand{
 		Command: cobra.Command{
 			Use:   "ping",
 			Short: "Ask for an event, and wait until it has arrived",
@@ -203,12 +203,12 @@ roles/logging.viewer.`,
 			idFlag(cmd, o)
 			cmd.Flags().DurationVar(&o.Wait, "wait", manage.PingWait, "wait for this `DURATION`")
 		},
-		run: (*manage.Errand).Ping,
+		run: (*manage.Invocation).Ping,
 	}
 }
 
-func enable() *managing {
-	return &managing{
+func enable() *managementCommand {
+	return &managementCommand{
 		Command: cobra.Command{
 			Use:   "enable",
 			Short: "Have the API deliver again",
@@ -221,12 +221,12 @@ Events that happened while it was disabled are not delivered later.`,
 		outputs: []string{"project", "static_url"},
 		gemini:  true,
 		flags:   idFlag,
-		run:     (*manage.Errand).Enable,
+		run:     (*manage.Invocation).Enable,
 	}
 }
 
-func remove() *managing {
-	return &managing{
+func remove() *managementCommand {
+	return &managementCommand{
 		Command: cobra.Command{
 			Use:        "delete",
 			SuggestFor: []string{"remove", "unregister", "rm"},
@@ -243,12 +243,12 @@ is void. The versions in Secret Manager stay; deliveries under way still verify.
 			idFlag(cmd, o)
 			cmd.Flags().BoolVar(&o.Yes, "yes", false, "really delete it")
 		},
-		run: (*manage.Errand).Delete,
+		run: (*manage.Invocation).Delete,
 	}
 }
 
-func doctor() *managing {
-	return &managing{
+func doctor() *managementCommand {
+	return &managementCommand{
 		Command: cobra.Command{
 			Use:        "doctor",
 			SuggestFor: []string{"check", "status", "diagnose"},
@@ -266,6 +266,6 @@ roles/secretmanager.secretAccessor on the two secrets.`,
 			"subscriptions", "dead_letter_subscription", "firestore_database", "firestore_collection", "services",
 		},
 		gemini: true,
-		run:    (*manage.Errand).Doctor,
+		run:    (*manage.Invocation).Doctor,
 	}
 }

@@ -27,7 +27,7 @@ func TestValuesAreOutputs(t *testing.T) {
 		outputs = append(outputs, string(match[1]))
 	}
 	used := map[string]bool{}
-	for _, m := range managings() {
+	for _, m := range managementCommands() {
 		for _, name := range m.outputs {
 			used[name] = true
 			if manage.Outputs[name].Flag == "" || !slices.Contains(outputs, name) {
@@ -46,7 +46,7 @@ func TestHelp(t *testing.T) {
 		l.want(l.run(ask), 0, "Usage:\n  geminihook", "With a deployment:", "completion")
 	}
 	l.want(l.run("--version"), 0, "geminihook version ")
-	for _, cmd := range newRoot(&manage.Terminal{}).Commands() {
+	for _, cmd := range newRoot(&manage.App{}).Commands() {
 		l.want(l.run("help"), 0, cmd.Name(), cmd.Short)
 		help := l.run(cmd.Name(), "--help")
 		l.want(help, 0, "Usage:\n  geminihook "+cmd.Name(), "Examples:\n  ", "geminihook "+cmd.Name(), "--json")
@@ -67,7 +67,7 @@ func TestHelp(t *testing.T) {
 // A name means one thing in all commands, and no flag takes a secret's value.
 func TestOneVocabulary(t *testing.T) {
 	about := map[string]string{}
-	for _, cmd := range newRoot(&manage.Terminal{}).Commands() {
+	for _, cmd := range newRoot(&manage.App{}).Commands() {
 		cmd.Flags().VisitAll(func(f *pflag.Flag) {
 			if strings.Contains(f.Name, "secret") && !strings.HasSuffix(f.Name, "-file") && !strings.HasSuffix(f.Name, "-name") {
 				t.Errorf("%s --%s: neither a file nor a name", cmd.Name(), f.Name)

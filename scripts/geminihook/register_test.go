@@ -101,7 +101,7 @@ func TestRegisterFaults(t *testing.T) {
 	bare := geminitest.Fault{Status: 200, Done: true, Body: `{"id":"x","uri":"u","subscribed_events":[]}`}
 	tests := []struct {
 		name   string
-		spoil  func(*lab)
+		mutate func(*lab)
 		status int
 		says   []string
 		left   int // webhooks
@@ -146,7 +146,7 @@ func TestRegisterFaults(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			l := newLab(t)
 			url := l.url("static_url")
-			test.spoil(l)
+			test.mutate(l)
 			r := l.run("register")
 			l.want(r, test.status, test.says...)
 			if left := l.api.IDs(); len(left) != test.left {

@@ -55,7 +55,7 @@ func TestRotateFaults(t *testing.T) {
 	lost, broken := geminitest.Fault{Status: 500, Done: true}, geminitest.Fault{Status: 500}
 	tests := []struct {
 		name   string
-		spoil  func(*lab)
+		mutate func(*lab)
 		args   []string
 		status int
 		says   []string
@@ -82,7 +82,7 @@ func TestRotateFaults(t *testing.T) {
 			l := newLab(t)
 			l.want(l.run("register"), 0)
 			old := l.enabled(signingSecret)[0]
-			test.spoil(l)
+			test.mutate(l)
 			l.want(l.run(append([]string{"rotate"}, test.args...)...), test.status, test.says...)
 			if slices.Contains(l.api.Secrets(l.api.IDs()[0]), old) && !slices.Contains(l.enabled(signingSecret), old) {
 				t.Error("the old secret still signs, and is not enabled")

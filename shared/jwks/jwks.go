@@ -39,9 +39,9 @@ const (
 	// many one signature is verified with.
 	maxKeys = 16
 
-	// usableFor is how long keys serve while their URL does not answer. Public keys
+	// staleIfError is how long keys are used while their URL does not answer. Public keys
 	// leak nothing, so a day bridges an outage as long as the sender's retries.
-	usableFor = 24 * time.Hour
+	staleIfError = 24 * time.Hour
 
 	// RSA keys below 2048 bits are too weak (NIST SP 800-131A), above 8192 bits one
 	// verification takes longer than it should cost an attacker to ask for.
@@ -79,7 +79,7 @@ func Open(url *url.URL, log *slog.Logger) *refresh.Cache[webhook.PublicKey] {
 			},
 		},
 	}
-	return &refresh.Cache[webhook.PublicKey]{Name: "signing keys", Fetch: s.fetch, UsableFor: usableFor, Log: log}
+	return &refresh.Cache[webhook.PublicKey]{Name: "signing keys", Fetch: s.fetch, StaleIfError: staleIfError, Log: log}
 }
 
 // transport connects anew for each fetch. Between two fetches, minutes apart, a NAT or a

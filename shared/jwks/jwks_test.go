@@ -576,9 +576,9 @@ func TestURL(t *testing.T) {
 	}
 }
 
-func TestUsableForADay(t *testing.T) {
-	if keys := open(GoogleURL); keys.UsableFor != 24*time.Hour {
-		t.Errorf("UsableFor = %v", keys.UsableFor)
+func TestStaleIfErrorOfADay(t *testing.T) {
+	if keys := open(GoogleURL); keys.StaleIfError != 24*time.Hour {
+		t.Errorf("StaleIfError = %v", keys.StaleIfError)
 	}
 }
 

@@ -89,10 +89,10 @@ func exampleDelivery(id string, body []byte) *webhook.Delivery {
 		panic(err)
 	}
 	static := webhook.Static{Keys: &refresh.Cache[webhook.SigningKey]{
-		Name:      "signing secret",
-		Fetch:     func(context.Context) ([]webhook.SigningKey, error) { return []webhook.SigningKey{key}, nil },
-		UsableFor: time.Hour,
-		Log:       slog.New(slog.DiscardHandler),
+		Name:         "signing secret",
+		Fetch:        func(context.Context) ([]webhook.SigningKey, error) { return []webhook.SigningKey{key}, nil },
+		StaleIfError: time.Hour,
+		Log:          slog.New(slog.DiscardHandler),
 	}}
 	now := time.Now()
 	header := webhooktest.Header(id, now, webhook.SignV1(key, id, webhooktest.Timestamp(now), body))

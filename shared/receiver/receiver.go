@@ -1,5 +1,5 @@
 // Package receiver is the http.Handler of both endpoints: it reads a request,
-// verifies it, takes it once, publishes it, and answers.
+// verifies it, claims it, publishes it, and answers.
 package receiver
 
 import (
@@ -23,19 +23,18 @@ const (
 	// Webhooks recommends less than 20 kB.
 	MaxBody = 1 << 20
 
-	// DefaultArriveTimeout bounds reading the body and verifying it, which may wait for
+	// DefaultVerifyTimeout bounds reading the body and verifying it, which may wait for
 	// keys or secrets. The platform leaves a request ten seconds between SIGTERM and
 	// SIGKILL: this bound, the next one and the two seconds that the ledger has for its
 	// mark are less than that together.
-	DefaultArriveTimeout = 2500 * time.Millisecond
+	DefaultVerifyTimeout = 2500 * time.Millisecond
 
-	// DefaultTakeTimeout bounds claim and publish.
-	DefaultTakeTimeout = 5 * time.Second
+	// DefaultProcessTimeout bounds processing a verified delivery: claim and publish.
+	DefaultProcessTimeout = 5 * time.Second
 
 	// DefaultLimit is how many requests are served at a time: as many as the platform
-	// sends to one instance. Whoever sends more, where no platform is in between, would
-	// have all of them wait until none is taken in time, and their bodies fill the
-	// memory.
+	// sends to one instance. Without this limit, too many concurrent requests would all
+	// time out, and their bodies would exhaust memory.
 	DefaultLimit = 80
 )
 
@@ -49,7 +48,7 @@ type Verifier interface {
 	Verify(ctx context.Context, header http.Header, body []byte) (*webhook.Delivery, error)
 }
 
-// A Ledger calls do for a delivery that has not been taken yet.
+// A Ledger calls do for a delivery that has not been processed yet.
 type Ledger interface {
 	Once(ctx context.Context, d *webhook.Delivery, do func(context.Context) (webhook.Receipt, error)) (webhook.Receipt, error)
 }
@@ -70,17 +69,17 @@ type Receiver struct {
 	Log       *slog.Logger
 
 	// Zero means the defaults.
-	ArriveTimeout time.Duration
-	TakeTimeout   time.Duration
-	Limit         int
+	VerifyTimeout  time.Duration
+	ProcessTimeout time.Duration
+	Limit          int
 
-	serving atomic.Int64
+	serving atomic.Int64 // requests under way, bounded by Limit
 }
 
 // ServeHTTP answers one request, and then logs one line about it.
 func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	start := time.Now()
-	deadline := start.Add(cmp.Or(r.ArriveTimeout, DefaultArriveTimeout))
+	deadline := start.Add(cmp.Or(r.VerifyTimeout, DefaultVerifyTimeout))
 	connection := http.NewResponseController(w)
 	_ = connection.SetReadDeadline(deadline) // a writer that cannot is a test's
 	res := r.receive(w, req, deadline)
@@ -114,10 +113,10 @@ func (r *Receiver) receive(w http.ResponseWriter, req *http.Request, deadline ti
 		return result{step: webhook.StepLimit, err: webhook.Refuse(webhook.TooManyRequests, "")}
 	}
 	ctx := context.WithoutCancel(req.Context())
-	if res.err = r.arrive(ctx, w, req, deadline, &res); res.err != nil {
+	if res.err = r.verify(ctx, w, req, deadline, &res); res.err != nil {
 		return res
 	}
-	ctx, cancel := context.WithTimeout(ctx, cmp.Or(r.TakeTimeout, DefaultTakeTimeout))
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(r.ProcessTimeout, DefaultProcessTimeout))
 	defer cancel()
 	res.step = webhook.StepClaim
 	res.receipt, res.err = r.Ledger.Once(ctx, res.delivery, func(ctx context.Context) (webhook.Receipt, error) {
@@ -131,10 +130,10 @@ func (r *Receiver) receive(w http.ResponseWriter, req *http.Request, deadline ti
 	return res
 }
 
-// arrive reads and verifies, the cheapest checks first. If the body takes more than half
+// verify reads the body and verifies it, the cheapest checks first. If the body takes more than half
 // of the time and the keys then are not there in the rest, that is the body's fault: a
 // stranger could make every refresh of the keys look like an outage otherwise.
-func (r *Receiver) arrive(ctx context.Context, w http.ResponseWriter, req *http.Request, deadline time.Time, res *result) error {
+func (r *Receiver) verify(ctx context.Context, w http.ResponseWriter, req *http.Request, deadline time.Time, res *result) error {
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	res.step = webhook.StepMethod
@@ -152,7 +151,7 @@ func (r *Receiver) arrive(ctx context.Context, w http.ResponseWriter, req *http.
 	if err != nil {
 		return err
 	}
-	inTime := time.Until(deadline) > cmp.Or(r.ArriveTimeout, DefaultArriveTimeout)/2
+	inTime := time.Until(deadline) > cmp.Or(r.VerifyTimeout, DefaultVerifyTimeout)/2
 	res.step = webhook.StepSignature // what can fail there by our fault is a keyring
 	res.delivery, err = r.Verifier.Verify(ctx, req.Header, body)
 	if !inTime && errors.Is(err, context.DeadlineExceeded) {

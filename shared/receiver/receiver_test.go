@@ -398,8 +398,8 @@ func TestLimit(t *testing.T) {
 // size and the 80 at a time, and all timeouts together are less than the ten seconds
 // that the platform leaves.
 func TestBounds(t *testing.T) {
-	if MaxBody != 1048576 || DefaultLimit != 80 || DefaultArriveTimeout+DefaultTakeTimeout != 7500*time.Millisecond {
-		t.Errorf("%d bytes, %d at a time, %v and %v", MaxBody, DefaultLimit, DefaultArriveTimeout, DefaultTakeTimeout)
+	if MaxBody != 1048576 || DefaultLimit != 80 || DefaultVerifyTimeout+DefaultProcessTimeout != 7500*time.Millisecond {
+		t.Errorf("%d bytes, %d at a time, %v and %v", MaxBody, DefaultLimit, DefaultVerifyTimeout, DefaultProcessTimeout)
 	}
 	entered, leave := make(chan struct{}), make(chan struct{})
 	p := newParts()
@@ -581,7 +581,7 @@ func TestHalfSentBody(t *testing.T) {
 			p := newParts()
 			test.change(p)
 			r := p.receiver(&logged)
-			r.ArriveTimeout = 200 * time.Millisecond
+			r.VerifyTimeout = 200 * time.Millisecond
 			server := httptest.NewServer(r)
 			defer server.Close()
 			conn, err := net.Dial("tcp", server.Listener.Addr().String())
@@ -621,7 +621,7 @@ func TestHangUp(t *testing.T) {
 	}
 }
 
-// Nothing waits longer than the platform would: 2.5 s to arrive, 5 s to be taken.
+// Nothing waits longer than the platform would: 2.5 s to verify, 5 s to process.
 func TestDeadlines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hang := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }

@@ -22,7 +22,7 @@ func TestRefreshThatHasJustEnded(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				fetches := 0
-				c := &Cache[string]{Name: "values", UsableFor: time.Hour, Log: slog.New(slog.DiscardHandler)}
+				c := &Cache[string]{Name: "values", StaleIfError: time.Hour, Log: slog.New(slog.DiscardHandler)}
 				c.Fetch = func(context.Context) ([]string, error) {
 					if fetches++; fetches == 2 && test.second != nil {
 						return nil, test.second

@@ -14,14 +14,15 @@ import (
 	"time"
 )
 
-// FreshFor is how long values are taken on trust. It is also how long a value
-// that was withdrawn at its source goes on being accepted.
-const FreshFor = 5 * time.Minute
+// TTL is how long values are used without revalidation at their source. So a value
+// that was withdrawn at its source is accepted for as long, while the source answers.
+const TTL = 5 * time.Minute
 
 const (
-	// settledFor is how long after a refresh a value that is not among ours is
-	// definitely not in force. A storm of forgeries costs one refresh in that time.
-	settledFor = time.Minute
+	// negativeTTL is how long after a refresh a miss is definite: no match then means
+	// that the value is not in force. A storm of forgeries costs one refresh in that
+	// time.
+	negativeTTL = time.Minute
 
 	// fetchTimeout bounds one refresh, for which a delivery may be waiting.
 	fetchTimeout = 2 * time.Second
@@ -57,8 +58,10 @@ type Cache[T any] struct {
 	// stored as after a success, and the error is logged.
 	Fetch func(context.Context) ([]T, error)
 
-	// UsableFor is how long values go on being used while refreshing them fails.
-	UsableFor time.Duration
+	// StaleIfError is how long values are used, counted from the refresh that fetched
+	// them, while every attempt to revalidate them fails. At most TTL, zero included,
+	// means that they are used for TTL only.
+	StaleIfError time.Duration
 
 	// Source is what Close closes; nil if Fetch needs nothing of the kind.
 	Source io.Closer
@@ -94,16 +97,16 @@ type flight struct {
 }
 
 // Find reports whether match holds for one of the values. A match among values in
-// memory is a match. No match is definite only where a refresh has succeeded
-// within the last minute; otherwise Find refreshes first, and returns an error
-// where that fails: the fault is then ours, not the sender's. After a refresh that was
-// partial, no match is never definite: Find returns an error that wraps ErrPartial.
+// memory is a match if they are within the TTL, or revalidated, or within StaleIfError
+// while that fails. No match is definite only within the negative TTL, one minute after
+// a successful refresh; otherwise Find refreshes first, and returns an error if that
+// fails: the fault is then ours, not the sender's. After a refresh that was partial, no match is never definite: Find returns an error that wraps ErrPartial.
 func (c *Cache[T]) Find(ctx context.Context, match func(T) bool) (bool, error) {
-	seen, _ := c.load(ctx, FreshFor)
+	seen, _ := c.load(ctx, TTL)
 	if seen.find(match) {
 		return true, nil
 	}
-	now, err := c.load(ctx, settledFor)
+	now, err := c.load(ctx, negativeTTL)
 	if now != seen && now.find(match) {
 		return true, nil
 	}
@@ -116,10 +119,10 @@ func (c *Cache[T]) Find(ctx context.Context, match func(T) bool) (bool, error) {
 	return false, err
 }
 
-// Warm fetches the values, unless they are there, so that the first request finds
-// them in memory.
+// Warm fetches the values, unless those in memory are within the TTL, so that the first
+// request finds them in memory.
 func (c *Cache[T]) Warm(ctx context.Context) error {
-	_, err := c.load(ctx, FreshFor)
+	_, err := c.load(ctx, TTL)
 	return err
 }
 
@@ -132,7 +135,7 @@ func (c *Cache[T]) Close() error {
 }
 
 // load returns the values, refreshed if they are older than maxAge. If that fails it
-// returns the error beside the values that are still usable, nil if none are.
+// returns the error beside the values that are within StaleIfError, nil if none are.
 func (c *Cache[T]) load(ctx context.Context, maxAge time.Duration) (*snapshot[T], error) {
 	seen := c.current.Load()
 	if seen.age() <= maxAge {
@@ -144,7 +147,7 @@ func (c *Cache[T]) load(ctx context.Context, maxAge time.Duration) (*snapshot[T]
 		err = c.refresh(ctx, now)
 		now = c.current.Load()
 	}
-	if err != nil && now.age() > c.UsableFor {
+	if err != nil && now.age() > c.StaleIfError {
 		now = nil
 	}
 	return now, err

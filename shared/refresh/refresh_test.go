@@ -49,7 +49,7 @@ func (s *source) count() int {
 	return len(s.fetches)
 }
 
-const usableFor = time.Hour
+const staleIfError = time.Hour
 
 // run runs a test in a bubble, with a cache of a source that has the values "a"
 // and "b".
@@ -58,10 +58,10 @@ func run(t *testing.T, test func(*testing.T, *source, *refresh.Cache[string])) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &source{values: []string{"a", "b"}, started: time.Now()}
 		test(t, s, &refresh.Cache[string]{
-			Name:      "values",
-			Fetch:     s.Fetch,
-			UsableFor: usableFor,
-			Log:       slog.New(slog.DiscardHandler),
+			Name:         "values",
+			Fetch:        s.Fetch,
+			StaleIfError: staleIfError,
+			Log:          slog.New(slog.DiscardHandler),
 		})
 	})
 }
@@ -105,7 +105,7 @@ func wantFetches(t *testing.T, s *source, want int) {
 	}
 }
 
-func TestFreshForFiveMinutes(t *testing.T) {
+func TestTTLOfFiveMinutes(t *testing.T) {
 	run(t, func(t *testing.T, s *source, c *refresh.Cache[string]) {
 		wantMatch(t, c, "a")
 		wantFetches(t, s, 1)
@@ -120,8 +120,7 @@ func TestFreshForFiveMinutes(t *testing.T) {
 	})
 }
 
-// A value that was withdrawn at its source is accepted for as long as values are
-// fresh, and no longer.
+// A value that was withdrawn at its source is accepted for the TTL, and no longer.
 func TestWithdrawnValue(t *testing.T) {
 	run(t, func(t *testing.T, s *source, c *refresh.Cache[string]) {
 		wantMatch(t, c, "b")
@@ -134,7 +133,7 @@ func TestWithdrawnValue(t *testing.T) {
 	})
 }
 
-func TestNoIsDefiniteForAMinute(t *testing.T) {
+func TestNegativeTTLOfAMinute(t *testing.T) {
 	run(t, func(t *testing.T, s *source, c *refresh.Cache[string]) {
 		wantNone(t, c, "x")
 		wantFetches(t, s, 1)
@@ -286,8 +285,8 @@ func TestWaiterWhoseContextEnds(t *testing.T) {
 	})
 }
 
-// Values that are old, but usable, serve a waiter that cannot wait.
-func TestWaiterWhoseContextEndsUsesOldValues(t *testing.T) {
+// Stale values serve a waiter that cannot wait, within StaleIfError.
+func TestWaiterWhoseContextEndsUsesStaleValues(t *testing.T) {
 	run(t, func(t *testing.T, s *source, c *refresh.Cache[string]) {
 		wantMatch(t, c, "a")
 		s.takes = time.Second
@@ -347,7 +346,7 @@ func TestRefreshEndsAfterTwoSeconds(t *testing.T) {
 	})
 }
 
-func TestOldValuesServeWhileUsable(t *testing.T) {
+func TestStaleIfError(t *testing.T) {
 	run(t, func(t *testing.T, s *source, c *refresh.Cache[string]) {
 		wantMatch(t, c, "a")
 		s.err = errDown
@@ -575,12 +574,12 @@ func TestLastMatchedFirst(t *testing.T) {
 	})
 }
 
-// A miss among values that are still settled is looked for once.
+// A miss within the negative TTL is looked for once.
 func TestMissIsNotLookedForTwice(t *testing.T) {
 	run(t, func(t *testing.T, s *source, c *refresh.Cache[string]) {
 		calls := 0
 		match := func(string) bool { calls++; return false }
-		for range 2 { // fetched just now; settled
+		for range 2 { // fetched just now; within the negative TTL
 			calls = 0
 			if ok, err := c.Find(t.Context(), match); ok || err != nil || calls != 2 {
 				t.Errorf("%v, %v, %d calls for two values", ok, err, calls)
@@ -643,7 +642,7 @@ func TestManyCallersAndMoods(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		random := rand.New(rand.NewPCG(3, 4))
 		underWay := 0
-		c := &refresh.Cache[string]{Name: "values", UsableFor: usableFor, Log: slog.New(slog.DiscardHandler)}
+		c := &refresh.Cache[string]{Name: "values", StaleIfError: staleIfError, Log: slog.New(slog.DiscardHandler)}
 		c.Fetch = func(ctx context.Context) ([]string, error) {
 			if underWay++; underWay != 1 {
 				t.Errorf("%d fetches at once", underWay)
@@ -706,7 +705,7 @@ func TestManyCallersAndMoods(t *testing.T) {
 func TestConcurrentFind(t *testing.T) {
 	var mu sync.Mutex
 	n := 0
-	c := &refresh.Cache[string]{Name: "values", UsableFor: usableFor, Log: slog.New(slog.DiscardHandler)}
+	c := &refresh.Cache[string]{Name: "values", StaleIfError: staleIfError, Log: slog.New(slog.DiscardHandler)}
 	c.Fetch = func(context.Context) ([]string, error) {
 		mu.Lock()
 		defer mu.Unlock()

@@ -41,9 +41,9 @@ const (
 	// within the time of one refresh.
 	maxReads = 8
 
-	// usableFor is how long values serve while Secret Manager does not answer. A
+	// staleIfError is how long values are used while Secret Manager does not answer. A
 	// version disabled during an outage is accepted for at most that long.
-	usableFor = time.Hour
+	staleIfError = time.Hour
 )
 
 // EmulatorHost is the environment variable that names a stand-in for Secret Manager,
@@ -72,7 +72,7 @@ func Open[T any](ctx context.Context, label, project, secret string, parse func(
 		return nil, err
 	}
 	s := source[T]{client: client, name: name, parse: parse}
-	return &refresh.Cache[T]{Name: label, Fetch: s.fetch, UsableFor: usableFor, Source: client, Log: log}, nil
+	return &refresh.Cache[T]{Name: label, Fetch: s.fetch, StaleIfError: staleIfError, Source: client, Log: log}, nil
 }
 
 // NewClient returns a client for Secret Manager. Where SECRET_MANAGER_EMULATOR_HOST

@@ -239,8 +239,8 @@ func TestNoneInForceIsAFaultOfOurs(t *testing.T) {
 	if ok || !errors.Is(err, refresh.ErrNone) {
 		t.Errorf("%v, %v", ok, err)
 	}
-	if cache.UsableFor != time.Hour || cache.Name != "label" {
-		t.Errorf("UsableFor = %v, Name = %q", cache.UsableFor, cache.Name)
+	if cache.StaleIfError != time.Hour || cache.Name != "label" {
+		t.Errorf("StaleIfError = %v, Name = %q", cache.StaleIfError, cache.Name)
 	}
 }
 
@@ -576,7 +576,7 @@ func TestRotation(t *testing.T) {
 	if ok, err := find("good-canary-1"); !ok || err != nil {
 		t.Errorf("%v, %v", ok, err)
 	}
-	if ok, err := find("good-canary-2"); ok || err != nil { // settled a moment ago
+	if ok, err := find("good-canary-2"); ok || err != nil { // within the negative TTL
 		t.Errorf("%v, %v", ok, err)
 	}
 	m.add("good-canary-2")

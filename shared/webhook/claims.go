@@ -11,15 +11,15 @@ import (
 )
 
 const (
-	// MaxTokenLife is how far ahead exp may be, beside the tolerance. A token can be
+	// MaxJWTLife is how far ahead exp may be, beside the tolerance. A JWT can be
 	// replayed for as long as it lives, so one that lives for a year is refused.
-	MaxTokenLife = time.Hour
+	MaxJWTLife = time.Hour
 
-	// maxAudience bounds, in bytes, how much of a token's aud an error repeats.
+	// maxAudience bounds, in bytes, how much of a JWT's aud an error repeats.
 	maxAudience = 256
 )
 
-// claims are the claims of a token: those of RFC 7519, section 4.1, that we look at,
+// claims are the claims of a JWT: those of RFC 7519, section 4.1, that we look at,
 // and all of them as they are written, the event among them where there is one.
 type claims struct {
 	audience                     audience
@@ -93,10 +93,10 @@ func WithoutQuery(url string) string {
 	return url
 }
 
-// checkTime compares exp, iat and nbf with now. A token must have exp, else it fails
+// checkTime compares exp, iat and nbf with now. A JWT must have exp, else it fails
 // with ErrForged. It fails with ErrStale for every time that is out of bounds, because
 // a sender whose clock is off is no forger. It looks at iat before exp, so that an exp
-// too far ahead beside a good iat means that the token lives too long.
+// too far ahead beside a good iat means that the JWT lives too long.
 func (c *claims) checkTime(now time.Time, tolerance time.Duration) error {
 	if tolerance == 0 {
 		tolerance = DefaultTolerance
@@ -120,7 +120,7 @@ func (c *claims) checkTime(now time.Time, tolerance time.Duration) error {
 			return Refuse(JWTAhead, "the token's iat is %v ahead of our clock", issued.Sub(now).Truncate(time.Second))
 		}
 	}
-	if most := MaxTokenLife + tolerance; expires.After(now.Add(most)) {
+	if most := MaxJWTLife + tolerance; expires.After(now.Add(most)) {
 		why := "the token lives too long, or its sender's clock is ahead"
 		if known {
 			why = "the token lives too long"
@@ -142,9 +142,9 @@ func numericDate(seconds *float64) (time.Time, bool) {
 	return time.Unix(int64(whole), int64(fraction*1e9)), true
 }
 
-// checkEvent holds what the token says against the body: whatever both have must be
+// checkEvent holds what the JWT says against the body: whatever both have must be
 // the same, and the event's type and data must be in the body where they are in the
-// token. Nothing else in a token binds the body: where it carries no event, unbound
+// JWT. Nothing else in a JWT binds the body: where it carries no event, unbound
 // says whether it is taken.
 func (c *claims) checkEvent(body []byte, unbound bool) error {
 	hasType, hasData := c.has("type"), c.has("data")

@@ -21,17 +21,18 @@ import (
 // which is what live deliveries carry, and a JSON Web Token, which is what the
 // documentation describes. It is safe for concurrent use.
 //
+
 // Google's keys sign for every customer of the Gemini API, so a genuine delivery
-// is not yet one about our own jobs. That is what [Token] is for.
+// is not yet one about our own jobs. That is what [URLTokenGate] is for.
 type Dynamic struct {
 	// Keys holds Google's public keys. A v1a signature names none: all are tried.
 	Keys Keyring[PublicKey]
 
-	// Audiences are the values of which a token's aud must hold one, compared
-	// without their queries. While there are none every token is refused.
+	// Audiences are the values of which a JWT's aud must hold one, compared
+	// without their queries. While there are none every JWT is refused.
 	Audiences []string
 
-	// JWTWithoutEvent takes tokens whose claims carry no event. Nothing in such a token
+	// JWTWithoutEvent takes JWTs whose claims carry no event. Nothing in such a JWT
 	// binds the body, so set it only where a URL token is required.
 	JWTWithoutEvent bool
 

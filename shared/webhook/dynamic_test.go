@@ -23,7 +23,7 @@ import (
 
 func TestV1aRefusesWhatWasNotSigned(t *testing.T) {
 	now := time.Now()
-	for name, spoil := range map[string]func(h http.Header, body *[]byte){
+	for name, mutate := range map[string]func(h http.Header, body *[]byte){
 		"id": func(h http.Header, _ *[]byte) { h.Set("Webhook-Id", someID+"0") },
 		"timestamp": func(h http.Header, _ *[]byte) {
 			h.Set("Webhook-Timestamp", webhooktest.Timestamp(now.Add(time.Second)))
@@ -60,7 +60,7 @@ func TestV1aRefusesWhatWasNotSigned(t *testing.T) {
 			h := webhooktest.Header(someID, now, s.sign(someID, webhooktest.Timestamp(now), body))
 			d, err := s.verifier.Verify(t.Context(), h, body)
 			wantRefusal(t, d, err, nil)
-			spoil(h, &body)
+			mutate(h, &body)
 			d, err = s.verifier.Verify(t.Context(), h, body)
 			wantRefusal(t, d, err, webhook.ErrForged)
 		})
@@ -161,7 +161,7 @@ func TestNoKeyIsAskedForInVain(t *testing.T) {
 		`{"alg":"none"}`, `{"alg":"HS256"}`, `{"alg":"RS512"}`, `{"alg":"PS256"}`, `{"alg":"ES384"}`, `{"alg":""}`,
 		`{"alg":"EdDSA","crit":["b64"]}`, `{"alg":"EdDSA","kid":1}`, `{"alg":"EdDSA"`,
 	} {
-		signatures = append(signatures, signToken(edKey, bad, "{}"))
+		signatures = append(signatures, signJWT(edKey, bad, "{}"))
 	}
 	for _, signature := range signatures {
 		d, err := dynamic.Verify(t.Context(), webhooktest.Header(someID, time.Now(), signature), someBody)

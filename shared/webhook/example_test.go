@@ -22,8 +22,8 @@ func ExampleStatic_Verify() {
 			key, err := webhook.ParseSigningKey([]byte("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"))
 			return []webhook.SigningKey{key}, err
 		},
-		UsableFor: time.Hour,
-		Log:       slog.New(slog.DiscardHandler),
+		StaleIfError: time.Hour,
+		Log:          slog.New(slog.DiscardHandler),
 	}}
 
 	header, body := exampleRequest("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")

@@ -74,9 +74,9 @@ func TestEveryBitIsSigned(t *testing.T) {
 	}
 }
 
-// The same for a token, of which every character counts; the body does, too, as
-// far as the token carries it.
-func TestEveryBitOfATokenIsSigned(t *testing.T) {
+// The same for a JWT, of which every character counts; the body does, too, as
+// far as the JWT carries it.
+func TestEveryBitOfAJWTIsSigned(t *testing.T) {
 	dynamic := &webhook.Dynamic{Keys: ring[webhook.PublicKey]{publicKey("", edKey)}, Audiences: []string{audience}}
 	now := time.Now()
 	body := []byte(`{"type":"t","data":1}`)
@@ -178,7 +178,7 @@ func FuzzV1a(f *testing.F) {
 }
 
 // FuzzJWT signs any header and payload, with a key in force and with another one.
-// LATER in a payload stands for a time a minute from now: without it no token would
+// LATER in a payload stands for a time a minute from now: without it no JWT would
 // be taken for long.
 func FuzzJWT(f *testing.F) {
 	f.Add([]byte(`{"alg":"EdDSA"}`), []byte(`{"aud":"a","exp":LATER,"type":"t","data":1}`), []byte(`{"type":"t","data":1}`), "")
@@ -190,8 +190,8 @@ func FuzzJWT(f *testing.F) {
 	f.Fuzz(func(t *testing.T, header, payload, body []byte, token string) {
 		now := time.Now()
 		payload = bytes.ReplaceAll(payload, []byte("LATER"), []byte(webhooktest.Timestamp(now.Add(time.Minute))))
-		genuine := signToken(edKey, string(header), string(payload))
-		forged := signToken(otherEd, string(header), string(payload))
+		genuine := signJWT(edKey, string(header), string(payload))
+		forged := signJWT(otherEd, string(header), string(payload))
 		dynamic := &webhook.Dynamic{
 			Keys:      ring[webhook.PublicKey]{publicKey("", edKey)},
 			Audiences: []string{"a"},
@@ -214,7 +214,7 @@ func FuzzJWT(f *testing.F) {
 	})
 }
 
-// checkTaken checks what must be so about a token that was taken, and about its
+// checkTaken checks what must be so about a JWT that was taken, and about its
 // body, as one reads them who tells names apart by case.
 func checkTaken(t *testing.T, d *webhook.Delivery, header, payload []byte, unbound bool) {
 	t.Helper()
@@ -376,7 +376,7 @@ func FuzzSecrets(f *testing.F) {
 		if token, err := webhook.ParseURLToken([]byte(text)); err != nil {
 			wantHidden(t, err, bare)
 		} else {
-			gate := &webhook.Token{Tokens: ring[webhook.URLToken]{token}}
+			gate := &webhook.URLTokenGate{Tokens: ring[webhook.URLToken]{token}}
 			if err := gate.Check(t.Context(), bare); err != nil {
 				t.Error(err)
 			}

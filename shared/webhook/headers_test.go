@@ -151,7 +151,7 @@ func TestSignatureIsCheckedBeforeTheTimestamp(t *testing.T) {
 	}
 }
 
-// corrupt changes one character in the midst of a signature or token's last part.
+// corrupt changes one character in the midst of a signature or JWT's last part.
 func corrupt(signature string) string {
 	i := len(signature) - 20
 	c := "A"
@@ -163,7 +163,7 @@ func corrupt(signature string) string {
 
 func TestHeadersMissingOrTwice(t *testing.T) {
 	for _, name := range []string{"Webhook-Id", "Webhook-Timestamp", "Webhook-Signature"} {
-		for what, spoil := range map[string]func(http.Header){
+		for what, mutate := range map[string]func(http.Header){
 			"missing":            func(h http.Header) { h.Del(name) },
 			"no values":          func(h http.Header) { h[name] = []string{} },
 			"empty":              func(h http.Header) { h.Set(name, "") },
@@ -183,7 +183,7 @@ func TestHeadersMissingOrTwice(t *testing.T) {
 					h := webhooktest.Header(someID, now, s.sign(someID, webhooktest.Timestamp(now), someBody))
 					d, err := s.verifier.Verify(t.Context(), h, someBody)
 					wantRefusal(t, d, err, nil)
-					spoil(h)
+					mutate(h)
 					d, err = s.verifier.Verify(t.Context(), h, someBody)
 					wantRefusal(t, d, err, webhook.ErrMalformed)
 				})
@@ -231,8 +231,8 @@ func TestSignatureLines(t *testing.T) {
 	}
 }
 
-// A token is no list: it counts only if no other line has anything.
-func TestTokenLines(t *testing.T) {
+// A JWT is no list: it counts only if no other line has anything.
+func TestJWTLines(t *testing.T) {
 	s, now := sides(t)[2], time.Now()
 	token := s.sign("", "", someBody)
 	for name, test := range map[string]struct {
@@ -348,9 +348,9 @@ func TestSignatureLists(t *testing.T) {
 	}
 }
 
-// One genuine entry, spoilt.
+// One genuine entry, mutated.
 func TestSignatureEntries(t *testing.T) {
-	for name, spoil := range map[string]func(version, text string) string{
+	for name, mutate := range map[string]func(version, text string) string{
 		"no version":              func(_, text string) string { return text },
 		"no comma":                func(version, text string) string { return version + text },
 		"two commas":              func(version, text string) string { return version + ",," + text },
@@ -394,7 +394,7 @@ func TestSignatureEntries(t *testing.T) {
 				h := webhooktest.Header(id, now, string(s.scheme)+","+text)
 				d, err := s.verifier.Verify(t.Context(), h, someBody)
 				wantRefusal(t, d, err, nil)
-				h.Set("Webhook-Signature", spoil(string(s.scheme), text))
+				h.Set("Webhook-Signature", mutate(string(s.scheme), text))
 				d, err = s.verifier.Verify(t.Context(), h, someBody)
 				wantRefusal(t, d, err, webhook.ErrForged)
 			})

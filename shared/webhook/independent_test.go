@@ -74,9 +74,9 @@ func TestV1aByCryptoAlone(t *testing.T) {
 	}
 }
 
-// signToken makes a compact token by RFC 7515 and crypto alone. key chooses how it
+// signJWT makes a compact JWT by RFC 7515 and crypto alone. key chooses how it
 // is signed, whatever the header says; a []byte signs with HMAC, nil not at all.
-func signToken(key any, header, payload string) string {
+func signJWT(key any, header, payload string) string {
 	b64 := base64.RawURLEncoding.EncodeToString
 	signed := b64([]byte(header)) + "." + b64([]byte(payload))
 	digest := sha256.Sum256([]byte(signed))
@@ -99,7 +99,7 @@ func signToken(key any, header, payload string) string {
 	panic(fmt.Sprintf("key of type %T", key))
 }
 
-func TestTokensByCryptoAlone(t *testing.T) {
+func TestJWTsByCryptoAlone(t *testing.T) {
 	dynamic := sides(t)[2].verifier
 	now := time.Now()
 	payload := string(must(json.Marshal(webhooktest.Claims(audience, now, someBody))))
@@ -111,14 +111,14 @@ func TestTokensByCryptoAlone(t *testing.T) {
 		` { "typ" : "JWT", "alg" : "EdDSA" } `:    edKey,
 	} {
 		t.Run(header, func(t *testing.T) {
-			h := webhooktest.Header(someID, now, signToken(key, header, payload))
+			h := webhooktest.Header(someID, now, signJWT(key, header, payload))
 			d, err := dynamic.Verify(t.Context(), h, someBody)
 			wantRefusal(t, d, err, nil)
 		})
 	}
 }
 
-// SignJWT's tokens must mean what RFC 7515 says, read by crypto alone.
+// SignJWT's JWTs must mean what RFC 7515 says, read by crypto alone.
 func TestSignJWT(t *testing.T) {
 	claims := map[string]any{"aud": audience, "exp": 1_800_000_000}
 	for _, test := range []struct {

@@ -11,29 +11,29 @@ import (
 	"github.com/lestrrat-go/jwx/v2/jws"
 )
 
-// maxTokenBytes bounds a token before it is verified: a longer one is malformed, not
+// maxJWTBytes bounds a JWT before it is verified: a longer one is malformed, not
 // forged. Those of the documentation stay under 1 KiB, events included.
-const maxTokenBytes = 16 << 10
+const maxJWTBytes = 16 << 10
 
-// verifyJWT accepts a token that one of the sender's keys signed, for our
+// verifyJWT accepts a JWT that one of the sender's keys signed, for our
 // audience, now, and about this body. Only what the signature covers counts, so
 // the audience is looked at after it.
 func (d *Dynamic) verifyJWT(ctx context.Context, h *headers, body []byte) error {
-	if len(h.signature) > maxTokenBytes {
-		return Refuse(JWTTooLarge, "the token has %d bytes, of at most %d", len(h.signature), maxTokenBytes)
+	if len(h.signature) > maxJWTBytes {
+		return Refuse(JWTTooLarge, "the token has %d bytes, of at most %d", len(h.signature), maxJWTBytes)
 	}
-	t, err := parseToken(h.signature)
+	j, err := parseJWT(h.signature)
 	if err != nil {
 		return err
 	}
-	ok, err := d.find(ctx, t.algorithm.String(), t.signedBy)
+	ok, err := d.find(ctx, j.algorithm.String(), j.signedBy)
 	if err != nil {
 		return err
 	}
 	if !ok {
 		return Refuse(NoKeyMatches, "the token is signed by none of the sender's keys")
 	}
-	claims, err := parseClaims(t.payload)
+	claims, err := parseClaims(j.payload)
 	if err != nil {
 		return err
 	}
@@ -46,11 +46,11 @@ func (d *Dynamic) verifyJWT(ctx context.Context, h *headers, body []byte) error 
 	return claims.checkEvent(body, d.JWTWithoutEvent)
 }
 
-// tokenEncoding takes only the one form that a signer writes.
-var tokenEncoding = base64.RawURLEncoding.Strict()
+// jwtEncoding takes only the one form that a signer writes.
+var jwtEncoding = base64.RawURLEncoding.Strict()
 
-// token is a compact JWS (RFC 7515, section 7.1), decoded but not verified.
-type token struct {
+// jwt is a compact JWS (RFC 7515, section 7.1), decoded but not verified.
+type jwt struct {
 	algorithm jwa.SignatureAlgorithm
 	keyID     string
 	signed    []byte // header and payload as received, with the dot between them
@@ -58,15 +58,15 @@ type token struct {
 	signature []byte
 }
 
-// parseToken decodes a token and refuses what no token of the sender has: other
+// parseJWT decodes a JWT and refuses what no JWT of the sender has: other
 // algorithms ("none", and HMAC keyed with a public key, are the classic
-// forgeries) and extensions that would have to be understood. Keys that a token
+// forgeries) and extensions that would have to be understood. Keys that a JWT
 // brings along (jwk, jku, x5c) are never looked at.
-func parseToken(text string) (*token, error) {
+func parseJWT(text string) (*jwt, error) {
 	var parts [3][]byte
 	for i, part := range strings.Split(text, ".") {
 		var err error
-		if parts[i], err = tokenEncoding.DecodeString(part); err != nil {
+		if parts[i], err = jwtEncoding.DecodeString(part); err != nil {
 			return nil, Refuse(JWTMalformed, "the token is not in base64url")
 		}
 	}
@@ -89,7 +89,7 @@ func parseToken(text string) (*token, error) {
 	if header.Critical != nil {
 		return nil, Refuse(JWTCritical, "the token has critical extensions")
 	}
-	return &token{
+	return &jwt{
 		algorithm: header.Algorithm,
 		keyID:     header.KeyID,
 		signed:    []byte(text[:strings.LastIndexByte(text, '.')]),
@@ -98,15 +98,15 @@ func parseToken(text string) (*token, error) {
 	}, nil
 }
 
-// signedBy reports whether k signed the token. The kinds of key and algorithm
+// signedBy reports whether k signed the JWT. The kinds of key and algorithm
 // must agree; a kid chooses only between keys that have one.
-func (t *token) signedBy(k PublicKey) bool {
-	if k.ID != "" && t.keyID != "" && k.ID != t.keyID {
+func (j *jwt) signedBy(k PublicKey) bool {
+	if k.ID != "" && j.keyID != "" && k.ID != j.keyID {
 		return false
 	}
-	if k.Algorithm() != t.algorithm.String() {
+	if k.Algorithm() != j.algorithm.String() {
 		return false
 	}
-	verifier, err := jws.NewVerifier(t.algorithm)
-	return err == nil && verifier.Verify(t.signed, t.signature, k.Key) == nil
+	verifier, err := jws.NewVerifier(j.algorithm)
+	return err == nil && verifier.Verify(j.signed, j.signature, k.Key) == nil
 }

@@ -29,20 +29,20 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
-// tokenDelivery is a delivery signed by a token, before it is put together.
-type tokenDelivery struct {
+// jwtDelivery is a delivery signed by a JWT, before it is put together.
+type jwtDelivery struct {
 	verifier webhook.Dynamic
-	key      any                 // signs, see signToken
-	header   map[string]any      // of the token
+	key      any                 // signs, see signJWT
+	header   map[string]any      // of the JWT
 	claims   map[string]any      // unless payload
 	payload  string              // instead of claims
-	text     func(string) string // what becomes of the finished token
+	text     func(string) string // what becomes of the finished JWT
 	body     []byte
 }
 
-// genuineToken returns one that is taken, signed now.
-func genuineToken() *tokenDelivery {
-	return &tokenDelivery{
+// genuineJWT returns one that is taken, signed now.
+func genuineJWT() *jwtDelivery {
+	return &jwtDelivery{
 		verifier: webhook.Dynamic{
 			Keys: ring[webhook.PublicKey]{
 				publicKey("", edKey), publicKey("other", otherRSA()), publicKey("ec", ecKey()), publicKey("rsa", rsaKey()),
@@ -52,38 +52,38 @@ func genuineToken() *tokenDelivery {
 		key:    rsaKey(),
 		header: map[string]any{"alg": "RS256", "kid": "rsa", "typ": "JWT"},
 		claims: webhooktest.Claims(audience, time.Now(), someBody),
-		text:   func(token string) string { return token },
+		text:   func(jwt string) string { return jwt },
 		body:   someBody,
 	}
 }
 
-func (d *tokenDelivery) token() string {
+func (d *jwtDelivery) jwt() string {
 	payload := d.payload
 	if payload == "" {
 		payload = string(must(json.Marshal(d.claims)))
 	}
-	return d.text(signToken(d.key, string(must(json.Marshal(d.header))), payload))
+	return d.text(signJWT(d.key, string(must(json.Marshal(d.header))), payload))
 }
 
-func (d *tokenDelivery) verify(t testing.TB) (*webhook.Delivery, error) {
-	return d.verifier.Verify(t.Context(), webhooktest.Header(someID, time.Now(), d.token()), d.body)
+func (d *jwtDelivery) verify(t testing.TB) (*webhook.Delivery, error) {
+	return d.verifier.Verify(t.Context(), webhooktest.Header(someID, time.Now(), d.jwt()), d.body)
 }
 
-// A row spoils, or changes, one thing about a genuine delivery.
-type tokenRow struct {
+// A jwtRow mutates one thing about a genuine delivery.
+type jwtRow struct {
 	name   string
-	change func(*tokenDelivery)
+	change func(*jwtDelivery)
 	want   error
 }
 
-func runTokenRows(t *testing.T, rows []tokenRow) {
+func runJWTRows(t *testing.T, rows []jwtRow) {
 	rsaKey() // made outside of the bubbles, where it takes no time
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				d, err := genuineToken().verify(t)
+				d, err := genuineJWT().verify(t)
 				wantRefusal(t, d, err, nil)
-				changed := genuineToken()
+				changed := genuineJWT()
 				row.change(changed)
 				d, err = changed.verify(t)
 				wantRefusal(t, d, err, row.want)
@@ -95,33 +95,33 @@ func runTokenRows(t *testing.T, rows []tokenRow) {
 	}
 }
 
-func header(name string, value any) func(*tokenDelivery) {
-	return func(d *tokenDelivery) { d.header[name] = value }
+func header(name string, value any) func(*jwtDelivery) {
+	return func(d *jwtDelivery) { d.header[name] = value }
 }
 
-func claim(name string, value any) func(*tokenDelivery) {
-	return func(d *tokenDelivery) { d.claims[name] = value }
+func claim(name string, value any) func(*jwtDelivery) {
+	return func(d *jwtDelivery) { d.claims[name] = value }
 }
 
 // in returns a claim of a time from now.
-func in(name string, ahead time.Duration) func(*tokenDelivery) {
-	return func(d *tokenDelivery) { d.claims[name] = time.Now().Add(ahead).Unix() }
+func in(name string, ahead time.Duration) func(*jwtDelivery) {
+	return func(d *jwtDelivery) { d.claims[name] = time.Now().Add(ahead).Unix() }
 }
 
-func without(names ...string) func(*tokenDelivery) {
-	return func(d *tokenDelivery) {
+func without(names ...string) func(*jwtDelivery) {
+	return func(d *jwtDelivery) {
 		for _, name := range names {
 			delete(d.claims, name)
 		}
 	}
 }
 
-func text(change func(token string) string) func(*tokenDelivery) {
-	return func(d *tokenDelivery) { d.text = change }
+func text(change func(jwt string) string) func(*jwtDelivery) {
+	return func(d *jwtDelivery) { d.text = change }
 }
 
-func all(changes ...func(*tokenDelivery)) func(*tokenDelivery) {
-	return func(d *tokenDelivery) {
+func all(changes ...func(*jwtDelivery)) func(*jwtDelivery) {
+	return func(d *jwtDelivery) {
 		for _, change := range changes {
 			change(d)
 		}
@@ -131,11 +131,11 @@ func all(changes ...func(*tokenDelivery)) func(*tokenDelivery) {
 func TestJWTSignatures(t *testing.T) {
 	public := must(x509.MarshalPKIXPublicKey(&rsaKey().PublicKey))
 	publicPEM := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public})
-	key := func(key any) func(*tokenDelivery) { return func(d *tokenDelivery) { d.key = key } }
-	runTokenRows(t, []tokenRow{
-		{"no kid", func(d *tokenDelivery) { delete(d.header, "kid") }, nil},
+	key := func(key any) func(*jwtDelivery) { return func(d *jwtDelivery) { d.key = key } }
+	runJWTRows(t, []jwtRow{
+		{"no kid", func(d *jwtDelivery) { delete(d.header, "kid") }, nil},
 		{"empty kid", header("kid", ""), nil},
-		{"no typ", func(d *tokenDelivery) { delete(d.header, "typ") }, nil},
+		{"no typ", func(d *jwtDelivery) { delete(d.header, "typ") }, nil},
 		{"key without kid", all(key(edKey), header("alg", "EdDSA"), header("kid", "x")), nil},
 		{"EdDSA by the name of RFC 9864", all(key(edKey), header("alg", "Ed25519"), header("kid", "x")), nil},
 		{"Ed25519 by an RSA key", all(header("alg", "Ed25519"), header("kid", "")), webhook.ErrForged},
@@ -156,7 +156,7 @@ func TestJWTSignatures(t *testing.T) {
 		{"alg nOnE", all(header("alg", "nOnE"), key(nil)), webhook.ErrForged},
 		{"alg RS256, no signature", key(nil), webhook.ErrForged},
 		{"alg empty", header("alg", ""), webhook.ErrForged},
-		{"alg missing", func(d *tokenDelivery) { delete(d.header, "alg") }, webhook.ErrForged},
+		{"alg missing", func(d *jwtDelivery) { delete(d.header, "alg") }, webhook.ErrForged},
 		{"alg no text", header("alg", 256), webhook.ErrForged},
 		{"alg null", header("alg", nil), webhook.ErrForged},
 		{"alg lower case", header("alg", "rs256"), webhook.ErrForged},
@@ -172,15 +172,15 @@ func TestJWTSignatures(t *testing.T) {
 		{"EdDSA by an RSA key", all(header("alg", "EdDSA"), header("kid", "")), webhook.ErrForged},
 		{"ES256 by an RSA key", all(header("alg", "ES256"), header("kid", "")), webhook.ErrForged},
 		{"RS256 by a P-256 key", all(key(ecKey()), header("kid", "")), webhook.ErrForged},
-		{"ES256 in DER", all(key(ecKey()), header("alg", "ES256"), header("kid", "ec"), text(func(token string) string {
-			signed := token[:strings.LastIndex(token, ".")]
+		{"ES256 in DER", all(key(ecKey()), header("alg", "ES256"), header("kid", "ec"), text(func(jwt string) string {
+			signed := jwt[:strings.LastIndex(jwt, ".")]
 			digest := sha256.Sum256([]byte(signed))
 			return signed + "." + raw64(must(ecdsa.SignASN1(rand.Reader, ecKey(), digest[:])))
 		})), webhook.ErrForged},
 		{"ES256 all zero", all(header("alg", "ES256"), header("kid", "ec"), text(lastPart(raw64(make([]byte, 64))))), webhook.ErrForged},
 		{"ES256 too short", all(header("alg", "ES256"), header("kid", "ec"), text(lastPart(raw64(make([]byte, 63))))), webhook.ErrForged},
 		{"EdDSA too short", all(header("alg", "EdDSA"), text(lastPart(raw64(make([]byte, 63))))), webhook.ErrForged},
-		{"RS256 too long", text(func(token string) string { return token + "AAAA" }), webhook.ErrForged},
+		{"RS256 too long", text(func(jwt string) string { return jwt + "AAAA" }), webhook.ErrForged},
 		{"signature changed", text(corrupt), webhook.ErrForged},
 		{"no signature", text(lastPart("")), webhook.ErrForged},
 
@@ -188,15 +188,15 @@ func TestJWTSignatures(t *testing.T) {
 		{"crit empty", header("crit", []string{}), webhook.ErrForged},
 		{"crit null", header("crit", nil), webhook.ErrForged},
 		{"b64 false", all(header("b64", false), header("crit", []string{"b64"})), webhook.ErrForged},
-		{"header no object", text(func(token string) string { return raw64([]byte(`"RS256"`)) + token[strings.Index(token, "."):] }), webhook.ErrForged},
-		{"header no JSON", text(func(token string) string { return raw64([]byte(`{"alg":"RS256"`)) + token[strings.Index(token, "."):] }), webhook.ErrForged},
+		{"header no object", text(func(jwt string) string { return raw64([]byte(`"RS256"`)) + jwt[strings.Index(jwt, "."):] }), webhook.ErrForged},
+		{"header no JSON", text(func(jwt string) string { return raw64([]byte(`{"alg":"RS256"`)) + jwt[strings.Index(jwt, "."):] }), webhook.ErrForged},
 	})
 }
 
-// signAgain replaces the signature of a token by another of the same key.
+// signAgain replaces the signature of a JWT by another of the same key.
 func signAgain(hash crypto.Hash, pss *rsa.PSSOptions) func(string) string {
-	return func(token string) string {
-		signed := token[:strings.LastIndex(token, ".")]
+	return func(jwt string) string {
+		signed := jwt[:strings.LastIndex(jwt, ".")]
 		h := hash.New()
 		h.Write([]byte(signed))
 		var options crypto.SignerOpts = hash
@@ -213,10 +213,10 @@ var _ = sha512.New // RS512's, for hash.New
 func raw64(raw []byte) string { return base64.RawURLEncoding.EncodeToString(raw) }
 
 func lastPart(part string) func(string) string {
-	return func(token string) string { return token[:strings.LastIndex(token, ".")+1] + part }
+	return func(jwt string) string { return jwt[:strings.LastIndex(jwt, ".")+1] + part }
 }
 
-// Keys that the token brings along are never looked at, nor fetched.
+// Keys that the JWT brings along are never looked at, nor fetched.
 func TestJWTBringsNoKey(t *testing.T) {
 	var fetched atomic.Bool
 	attacker := newRSAKey()
@@ -233,7 +233,7 @@ func TestJWTBringsNoKey(t *testing.T) {
 		"kid": {"kid": server.URL},
 	} {
 		t.Run(name, func(t *testing.T) {
-			genuine := genuineToken()
+			genuine := genuineJWT()
 			maps.Copy(genuine.header, bring)
 			if name != "kid" { // beside a genuine signature they are harmless
 				d, err := genuine.verify(t)
@@ -243,57 +243,57 @@ func TestJWTBringsNoKey(t *testing.T) {
 			d, err := genuine.verify(t)
 			wantRefusal(t, d, err, webhook.ErrForged)
 			if fetched.Load() {
-				t.Error("a URL out of a token was fetched")
+				t.Error("a URL out of a JWT was fetched")
 			}
 		})
 	}
 }
 
 func TestJWTForm(t *testing.T) {
-	parts := func(change func(parts []string) []string) func(*tokenDelivery) {
-		return text(func(token string) string { return strings.Join(change(strings.Split(token, ".")), ".") })
+	parts := func(change func(parts []string) []string) func(*jwtDelivery) {
+		return text(func(jwt string) string { return strings.Join(change(strings.Split(jwt, ".")), ".") })
 	}
-	runTokenRows(t, []tokenRow{
+	runJWTRows(t, []jwtRow{
 		{"two parts", parts(func(p []string) []string { return p[:2] }), webhook.ErrForged},
 		{"four parts", parts(func(p []string) []string { return append(p, p[2]) }), webhook.ErrForged},
 		{"five parts, as encrypted ones", parts(func(p []string) []string { return append(p, p[1], p[2]) }), webhook.ErrForged},
 		{"header empty", parts(func(p []string) []string { return []string{"", p[1], p[2]} }), webhook.ErrForged},
 		{"payload empty, detached", parts(func(p []string) []string { return []string{p[0], "", p[2]} }), webhook.ErrForged},
 		{"all empty", text(func(string) string { return ".." }), webhook.ErrForged},
-		{"padded", text(func(token string) string { return token + "==" }), webhook.ErrForged},
-		{"standard alphabet", text(func(token string) string {
-			return strings.NewReplacer("-", "+", "_", "/").Replace(token)
+		{"padded", text(func(jwt string) string { return jwt + "==" }), webhook.ErrForged},
+		{"standard alphabet", text(func(jwt string) string {
+			return strings.NewReplacer("-", "+", "_", "/").Replace(jwt)
 		}), webhook.ErrForged},
 		{"not base64", parts(func(p []string) []string { return []string{p[0], p[1], "*" + p[2][1:]} }), webhook.ErrForged},
-		{"other trailing bits", text(func(token string) string {
-			return token[:len(token)-1] + otherTrailingBits("A" + token[len(token)-1:] + "==")[1:2] // 256 bytes leave four bits over
+		{"other trailing bits", text(func(jwt string) string {
+			return jwt[:len(jwt)-1] + otherTrailingBits("A" + jwt[len(jwt)-1:] + "==")[1:2] // 256 bytes leave four bits over
 		}), webhook.ErrForged},
-		{"quoted", text(func(token string) string { return `"` + token + `"` }), webhook.ErrForged},
-		{"Bearer", text(func(token string) string { return "Bearer " + token }), webhook.ErrForged},
-		{"in JSON", text(func(token string) string {
-			p := strings.Split(token, ".")
+		{"quoted", text(func(jwt string) string { return `"` + jwt + `"` }), webhook.ErrForged},
+		{"Bearer", text(func(jwt string) string { return "Bearer " + jwt }), webhook.ErrForged},
+		{"in JSON", text(func(jwt string) string {
+			p := strings.Split(jwt, ".")
 			return `{"protected":"` + p[0] + `","payload":"` + p[1] + `","signature":"` + p[2] + `"}`
 		}), webhook.ErrForged},
-		{"payload no JSON", func(d *tokenDelivery) { d.payload = "hello" }, webhook.ErrForged},
-		{"payload a list", func(d *tokenDelivery) { d.payload = "[]" }, webhook.ErrForged},
-		{"payload null", func(d *tokenDelivery) { d.payload = "null" }, webhook.ErrForged},
-		{"payload deep", func(d *tokenDelivery) { d.payload = strings.Repeat("[", 11_000) }, webhook.ErrForged},
-		{"payload of another token", parts(func(p []string) []string {
-			return []string{p[0], strings.Split(signToken(nil, `{}`, `{"aud":"x"}`), ".")[1], p[2]}
+		{"payload no JSON", func(d *jwtDelivery) { d.payload = "hello" }, webhook.ErrForged},
+		{"payload a list", func(d *jwtDelivery) { d.payload = "[]" }, webhook.ErrForged},
+		{"payload null", func(d *jwtDelivery) { d.payload = "null" }, webhook.ErrForged},
+		{"payload deep", func(d *jwtDelivery) { d.payload = strings.Repeat("[", 11_000) }, webhook.ErrForged},
+		{"payload of another JWT", parts(func(p []string) []string {
+			return []string{p[0], strings.Split(signJWT(nil, `{}`, `{"aud":"x"}`), ".")[1], p[2]}
 		}), webhook.ErrForged},
 	})
 }
 
-// The longest token that is accepted has 16 KiB. A longer one is malformed: a bound of
+// The longest JWT that is accepted has 16 KiB. A longer one is malformed: a bound of
 // ours on a request is no forgery of the sender's.
 func TestJWTSize(t *testing.T) {
 	const limit = 16 << 10
 	longest := 0
 	for pad := limit*3/4 - 1500; longest == 0; pad++ {
-		d := genuineToken()
+		d := genuineJWT()
 		d.key, d.header = edKey, map[string]any{"alg": "EdDSA"}
 		d.claims["pad"] = strings.Repeat("x", pad)
-		size := len(d.token())
+		size := len(d.jwt())
 		delivery, err := d.verify(t)
 		switch {
 		case size <= limit:
@@ -312,14 +312,14 @@ func TestJWTSize(t *testing.T) {
 }
 
 func TestJWTClaims(t *testing.T) {
-	audiences := func(ours ...string) func(*tokenDelivery) {
-		return func(d *tokenDelivery) { d.verifier.Audiences = ours }
+	audiences := func(ours ...string) func(*jwtDelivery) {
+		return func(d *jwtDelivery) { d.verifier.Audiences = ours }
 	}
-	tolerance := func(tolerance time.Duration) func(*tokenDelivery) {
-		return func(d *tokenDelivery) { d.verifier.Tolerance = tolerance }
+	tolerance := func(tolerance time.Duration) func(*jwtDelivery) {
+		return func(d *jwtDelivery) { d.verifier.Tolerance = tolerance }
 	}
 	const second, minute, hour = time.Second, time.Minute, time.Hour
-	runTokenRows(t, []tokenRow{
+	runJWTRows(t, []jwtRow{
 		{"aud wrong", claim("aud", "https://another.example/"), webhook.ErrAudience},
 		{"aud a part of ours", claim("aud", audience[:len(audience)-1]), webhook.ErrAudience},
 		{"aud longer than ours", claim("aud", audience+"/"), webhook.ErrAudience},
@@ -364,7 +364,7 @@ func TestJWTClaims(t *testing.T) {
 		{"exp beyond all clocks", claim("exp", 1e300), webhook.ErrStale},
 		{"exp where int64 overflows", claim("exp", 18446744074656236416.0), webhook.ErrStale},
 		{"exp where a Duration overflows", claim("exp", 10170056837), webhook.ErrStale},
-		{"exp beyond float64", func(d *tokenDelivery) {
+		{"exp beyond float64", func(d *jwtDelivery) {
 			d.payload = strings.Replace(string(must(json.Marshal(d.claims))), `"exp":`, `"exp":1e999,"_":`, 1)
 		}, webhook.ErrForged},
 		{"exp a fraction", claim("exp", 946684860.5), nil},
@@ -392,7 +392,7 @@ func TestJWTClaims(t *testing.T) {
 	})
 }
 
-// The sender's clock may be off either way by the tolerance: every token that it signs
+// The sender's clock may be off either way by the tolerance: every JWT that it signs
 // for an hour is accepted then, and beyond that none is called forged.
 func TestSendersClock(t *testing.T) {
 	for _, tolerance := range []time.Duration{0, time.Minute, time.Hour} {
@@ -401,7 +401,7 @@ func TestSendersClock(t *testing.T) {
 			for _, off := range []time.Duration{
 				-3 * time.Hour, -edge - time.Second, -edge, -time.Minute, 0, time.Minute, edge, edge + time.Second, 3 * time.Hour,
 			} {
-				clock := func(d *tokenDelivery) {
+				clock := func(d *jwtDelivery) {
 					d.verifier.Tolerance = tolerance
 					delete(d.claims, "iat")
 					for _, name := range times {
@@ -413,17 +413,17 @@ func TestSendersClock(t *testing.T) {
 				if off.Abs() <= edge || off < 0 && off > -time.Hour-edge && times[0] != "iat" {
 					want = nil
 				}
-				runTokenRows(t, []tokenRow{{fmt.Sprint(tolerance, times, off), clock, want}})
+				runJWTRows(t, []jwtRow{{fmt.Sprint(tolerance, times, off), clock, want}})
 			}
 		}
 	}
 }
 
-// An exp too far ahead means a token that lives too long if its iat is good. Without an
+// An exp too far ahead means a JWT that lives too long if its iat is good. Without an
 // iat the sender's clock may be the cause as well.
 func TestExpTooFarAhead(t *testing.T) {
 	for name, test := range map[string]struct {
-		change func(*tokenDelivery)
+		change func(*jwtDelivery)
 		want   string
 	}{
 		"iat good":    {in("exp", 2*time.Hour), "exp is 2h0m0s ahead of our clock, of at most 1h5m0s: the token lives too long"},
@@ -434,7 +434,7 @@ func TestExpTooFarAhead(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				d := genuineToken()
+				d := genuineJWT()
 				test.change(d)
 				if _, err := d.verify(t); !errors.Is(err, webhook.ErrStale) || !strings.HasSuffix(err.Error(), test.want) {
 					t.Errorf("%v; want %s", err, test.want)
@@ -446,7 +446,7 @@ func TestExpTooFarAhead(t *testing.T) {
 
 // What no clock shows is held against the clock all the same.
 func TestJWTAbsurdTimes(t *testing.T) {
-	runTokenRows(t, []tokenRow{
+	runJWTRows(t, []jwtRow{
 		{"iat beyond all clocks", claim("iat", 1e300), webhook.ErrStale},
 		{"iat before all clocks", claim("iat", -1e300), webhook.ErrStale},
 		{"nbf beyond all clocks", claim("nbf", 1e300), webhook.ErrStale},
@@ -456,11 +456,11 @@ func TestJWTAbsurdTimes(t *testing.T) {
 }
 
 func TestJWTEvent(t *testing.T) {
-	body := func(text string) func(*tokenDelivery) {
-		return func(d *tokenDelivery) { d.body = []byte(text) }
+	body := func(text string) func(*jwtDelivery) {
+		return func(d *jwtDelivery) { d.body = []byte(text) }
 	}
-	event := func(claims, text string) func(*tokenDelivery) {
-		return func(d *tokenDelivery) {
+	event := func(claims, text string) func(*jwtDelivery) {
+		return func(d *jwtDelivery) {
 			without("type", "data", "timestamp", "version")(d)
 			var more map[string]any
 			dec := json.NewDecoder(strings.NewReader(claims))
@@ -472,11 +472,11 @@ func TestJWTEvent(t *testing.T) {
 			d.body = []byte(text)
 		}
 	}
-	unbound := func(d *tokenDelivery) { d.verifier.JWTWithoutEvent = true }
+	unbound := func(d *jwtDelivery) { d.verifier.JWTWithoutEvent = true }
 	none := without("type", "data")
 	const data = `"data":{"id":"1"}`
-	rows := []tokenRow{
-		{"body re-encoded", func(d *tokenDelivery) { d.body = reencode(d.body) }, nil},
+	rows := []jwtRow{
+		{"body re-encoded", func(d *jwtDelivery) { d.body = reencode(d.body) }, nil},
 		{"body with more", event(`{"type":"t",`+data+`}`, `{"version":"v1","type":"t",`+data+`,"user_metadata":{"a":"b"}}`), nil},
 		{"names in another order", event(`{"type":"t","data":{"id":"1","x":2}}`, `{"data":{"x":2,"id":"1"},"type":"t"}`), nil},
 		{"escapes", event(`{"type":"t",`+data+`}`, `{"\u0074ype":"\u0074","data":{"id":"\u0031"}}`), nil},
@@ -500,7 +500,7 @@ func TestJWTEvent(t *testing.T) {
 		{"the same time, under another name", event(`{"type":"t",`+data+`,"timestamp":"a"}`, `{"type":"t",`+data+`,"Timestamp":"a"}`), webhook.ErrForged},
 		{"other metadata", event(`{"type":"t",`+data+`,"user_metadata":{"g":"mine"}}`, `{"type":"t",`+data+`,"user_metadata":{"g":"theirs"}}`), webhook.ErrForged},
 		{"the same metadata", event(`{"type":"t",`+data+`,"user_metadata":{"g":"mine","h":1.0}}`, `{"type":"t",`+data+`,"user_metadata":{"h":1.0,"g":"mine"}}`), nil},
-		{"less than the token", event(`{"type":"t",`+data+`,"version":"v1"}`, `{"type":"t",`+data+`}`), nil},
+		{"less than the JWT", event(`{"type":"t",`+data+`,"version":"v1"}`, `{"type":"t",`+data+`}`), nil},
 		{"half a surrogate pair", event(`{"type":"t","data":"\ud800"}`, `{"type":"t","data":"\udfff"}`), webhook.ErrForged},
 		{"type in upper case", event(`{"type":"t",`+data+`}`, `{"type":"T",`+data+`}`), webhook.ErrForged},
 
@@ -563,10 +563,10 @@ func TestJWTEvent(t *testing.T) {
 		{"unbound allowed, expired", all(none, unbound, in("exp", -time.Hour)), webhook.ErrStale},
 		{"unbound allowed, no exp", all(none, unbound, without("exp")), webhook.ErrForged},
 	}
-	runTokenRows(t, rows)
+	runJWTRows(t, rows)
 }
 
-// A token for another audience is refused with the audience that came, since that is all
+// A JWT for another audience is refused with the audience that came, since that is all
 // there is to configure by: without queries, which hold URL tokens, quoted, and bounded.
 func TestAudienceRefusalNamesTheAudience(t *testing.T) {
 	long := strings.Repeat("x", 300)
@@ -591,7 +591,7 @@ func TestAudienceRefusalNamesTheAudience(t *testing.T) {
 	} {
 		for kind, ours := range map[string][]string{"others": {audience}, "none": nil} {
 			t.Run(name+", "+kind, func(t *testing.T) {
-				d := genuineToken()
+				d := genuineJWT()
 				d.claims["aud"], d.verifier.Audiences = test.aud, ours
 				_, err := d.verify(t)
 				if !errors.Is(err, webhook.ErrAudience) || !strings.HasSuffix(err.Error(), ": aud is "+test.want) || strings.Contains(err.Error(), "canary") {
@@ -602,9 +602,9 @@ func TestAudienceRefusalNamesTheAudience(t *testing.T) {
 	}
 }
 
-// Whoever has configured no audience is told so, and not that the token has a wrong one.
+// Whoever has configured no audience is told so, and not that the JWT has a wrong one.
 func TestNoAudience(t *testing.T) {
-	d := genuineToken()
+	d := genuineJWT()
 	d.verifier.Audiences = nil
 	if _, err := d.verify(t); !errors.Is(err, webhook.ErrAudience) || !strings.Contains(err.Error(), "no audience is configured") {
 		t.Errorf("%v", err)
@@ -616,9 +616,9 @@ func nested(levels int) string {
 	return strings.Repeat("[", levels) + strings.Repeat("]", levels)
 }
 
-// What a token bound is what consumers see: Event must not read it otherwise.
-func TestEventIsTheOneThatTheTokenBound(t *testing.T) {
-	d := genuineToken()
+// What a JWT bound is what consumers see: Event must not read it otherwise.
+func TestEventIsTheOneThatTheJWTBound(t *testing.T) {
+	d := genuineJWT()
 	delivery, err := d.verify(t)
 	if err != nil {
 		t.Fatal(err)

@@ -39,9 +39,9 @@ func TestRefusals(t *testing.T) {
 		scheme, signature, jwt = webhook.StepScheme, webhook.StepSignature, webhook.StepJWT
 	)
 	static, v1a := sides(t)[0], sides(t)[1]
-	spoiled := func(s side, spoil func(http.Header)) error {
+	mutated := func(s side, mutate func(http.Header)) error {
 		h := genuine(s)
-		spoil(h)
+		mutate(h)
 		_, err := s.verifier.Verify(t.Context(), h, someBody)
 		return err
 	}
@@ -53,59 +53,59 @@ func TestRefusals(t *testing.T) {
 		_, err := s.verifier.Verify(t.Context(), h, someBody)
 		return err
 	}
-	token := func(change func(*tokenDelivery)) error {
-		d := genuineToken()
+	byJWT := func(change func(*jwtDelivery)) error {
+		d := genuineJWT()
 		change(d)
 		_, err := d.verify(t)
 		return err
 	}
 	gate := func(text string) error {
-		return (&webhook.Token{Tokens: ring[webhook.URLToken]{parseToken(t, urlToken)}}).Check(t.Context(), text)
+		return (&webhook.URLTokenGate{Tokens: ring[webhook.URLToken]{parseURLToken(t, urlToken)}}).Check(t.Context(), text)
 	}
-	audiences := func(d *tokenDelivery) { d.verifier.Audiences = nil }
+	audiences := func(d *jwtDelivery) { d.verifier.Audiences = nil }
 	day := 24 * time.Hour
 
 	tests := []refused{
 		{gate(""), webhook.ErrUnauthorized, webhook.StepGate, webhook.URLTokenMissing},
 		{gate("x"), webhook.ErrUnauthorized, webhook.StepGate, webhook.URLTokenWrong},
 
-		{spoiled(static, set("Webhook-Id")), webhook.ErrMalformed, headers, webhook.IDMissing},
-		{spoiled(static, set("Webhook-Id", "")), webhook.ErrMalformed, headers, webhook.IDMissing},
-		{spoiled(static, set("Webhook-Id", "a", "b")), webhook.ErrMalformed, headers, webhook.IDRepeated},
-		{spoiled(static, set("Webhook-Id", "a.b")), webhook.ErrMalformed, headers, webhook.IDMalformed},
-		{spoiled(static, set("Webhook-Id", strings.Repeat("a", 257))), webhook.ErrMalformed, headers, webhook.IDMalformed},
-		{spoiled(v1a, set("Webhook-Timestamp")), webhook.ErrMalformed, headers, webhook.TimestampMissing},
-		{spoiled(v1a, set("Webhook-Timestamp", "1", "1")), webhook.ErrMalformed, headers, webhook.TimestampRepeated},
-		{spoiled(v1a, set("Webhook-Timestamp", "x")), webhook.ErrMalformed, headers, webhook.TimestampMalformed},
-		{spoiled(static, set("Webhook-Signature")), webhook.ErrMalformed, headers, webhook.SignatureMissing},
-		{spoiled(static, set("Webhook-Signature", "", "")), webhook.ErrMalformed, headers, webhook.SignatureMissing},
-		{spoiled(static, set("Webhook-Signature", strings.Repeat("v1,a ", 17))), webhook.ErrMalformed, headers, webhook.TooManySignatures},
-		{spoiled(v1a, set("Webhook-Signature", strings.Repeat("v1a,a ", 5))), webhook.ErrMalformed, headers, webhook.TooManySignatures},
-		{token(text(func(token string) string { return token + strings.Repeat("A", 16<<10) })), webhook.ErrMalformed, headers, webhook.JWTTooLarge},
+		{mutated(static, set("Webhook-Id")), webhook.ErrMalformed, headers, webhook.IDMissing},
+		{mutated(static, set("Webhook-Id", "")), webhook.ErrMalformed, headers, webhook.IDMissing},
+		{mutated(static, set("Webhook-Id", "a", "b")), webhook.ErrMalformed, headers, webhook.IDRepeated},
+		{mutated(static, set("Webhook-Id", "a.b")), webhook.ErrMalformed, headers, webhook.IDMalformed},
+		{mutated(static, set("Webhook-Id", strings.Repeat("a", 257))), webhook.ErrMalformed, headers, webhook.IDMalformed},
+		{mutated(v1a, set("Webhook-Timestamp")), webhook.ErrMalformed, headers, webhook.TimestampMissing},
+		{mutated(v1a, set("Webhook-Timestamp", "1", "1")), webhook.ErrMalformed, headers, webhook.TimestampRepeated},
+		{mutated(v1a, set("Webhook-Timestamp", "x")), webhook.ErrMalformed, headers, webhook.TimestampMalformed},
+		{mutated(static, set("Webhook-Signature")), webhook.ErrMalformed, headers, webhook.SignatureMissing},
+		{mutated(static, set("Webhook-Signature", "", "")), webhook.ErrMalformed, headers, webhook.SignatureMissing},
+		{mutated(static, set("Webhook-Signature", strings.Repeat("v1,a ", 17))), webhook.ErrMalformed, headers, webhook.TooManySignatures},
+		{mutated(v1a, set("Webhook-Signature", strings.Repeat("v1a,a ", 5))), webhook.ErrMalformed, headers, webhook.TooManySignatures},
+		{byJWT(text(func(jwt string) string { return jwt + strings.Repeat("A", 16<<10) })), webhook.ErrMalformed, headers, webhook.JWTTooLarge},
 
-		{spoiled(static, set("Webhook-Signature", "v1a,a")), webhook.ErrForged, scheme, webhook.NoSignature},
-		{spoiled(v1a, set("Webhook-Signature", "v1,a")), webhook.ErrForged, scheme, webhook.NoSignature},
-		{token(text(func(string) string { return "a.b.*" })), webhook.ErrForged, scheme, webhook.JWTMalformed},
-		{token(text(func(string) string { return ".." })), webhook.ErrForged, scheme, webhook.JWTMalformed},
-		{token(header("alg", "none")), webhook.ErrForged, scheme, webhook.JWTAlgorithm},
-		{token(header("crit", []string{"exp"})), webhook.ErrForged, scheme, webhook.JWTCritical},
+		{mutated(static, set("Webhook-Signature", "v1a,a")), webhook.ErrForged, scheme, webhook.NoSignature},
+		{mutated(v1a, set("Webhook-Signature", "v1,a")), webhook.ErrForged, scheme, webhook.NoSignature},
+		{byJWT(text(func(string) string { return "a.b.*" })), webhook.ErrForged, scheme, webhook.JWTMalformed},
+		{byJWT(text(func(string) string { return ".." })), webhook.ErrForged, scheme, webhook.JWTMalformed},
+		{byJWT(header("alg", "none")), webhook.ErrForged, scheme, webhook.JWTAlgorithm},
+		{byJWT(header("crit", []string{"exp"})), webhook.ErrForged, scheme, webhook.JWTCritical},
 
-		{spoiled(static, set("Webhook-Id", "another")), webhook.ErrForged, signature, webhook.NoKeyMatches},
-		{spoiled(v1a, set("Webhook-Id", "another")), webhook.ErrForged, signature, webhook.NoKeyMatches},
-		{token(header("kid", "unknown")), webhook.ErrForged, signature, webhook.NoKeyMatches},
+		{mutated(static, set("Webhook-Id", "another")), webhook.ErrForged, signature, webhook.NoKeyMatches},
+		{mutated(v1a, set("Webhook-Id", "another")), webhook.ErrForged, signature, webhook.NoKeyMatches},
+		{byJWT(header("kid", "unknown")), webhook.ErrForged, signature, webhook.NoKeyMatches},
 
-		{token(claim("exp", "soon")), webhook.ErrForged, jwt, webhook.JWTClaimsForm},
-		{token(audiences), webhook.ErrAudience, jwt, webhook.AudienceUnset},
-		{token(claim("aud", "another")), webhook.ErrAudience, jwt, webhook.AudienceUnknown},
-		{token(without("exp")), webhook.ErrForged, jwt, webhook.JWTExpMissing},
-		{token(in("exp", -day)), webhook.ErrStale, jwt, webhook.JWTExpired},
-		{token(in("nbf", day)), webhook.ErrStale, jwt, webhook.JWTNotYet},
-		{token(in("iat", -day)), webhook.ErrStale, jwt, webhook.JWTOld},
-		{token(in("iat", day)), webhook.ErrStale, jwt, webhook.JWTAhead},
-		{token(in("exp", day)), webhook.ErrStale, jwt, webhook.JWTLivesLong},
-		{token(without("data")), webhook.ErrForged, jwt, webhook.EventMissing},
-		{token(claim("type", "another")), webhook.ErrForged, jwt, webhook.EventDiffers},
-		{token(func(d *tokenDelivery) { d.body = []byte("hello") }), webhook.ErrForged, jwt, webhook.EventNotInBody},
+		{byJWT(claim("exp", "soon")), webhook.ErrForged, jwt, webhook.JWTClaimsForm},
+		{byJWT(audiences), webhook.ErrAudience, jwt, webhook.AudienceUnset},
+		{byJWT(claim("aud", "another")), webhook.ErrAudience, jwt, webhook.AudienceUnknown},
+		{byJWT(without("exp")), webhook.ErrForged, jwt, webhook.JWTExpMissing},
+		{byJWT(in("exp", -day)), webhook.ErrStale, jwt, webhook.JWTExpired},
+		{byJWT(in("nbf", day)), webhook.ErrStale, jwt, webhook.JWTNotYet},
+		{byJWT(in("iat", -day)), webhook.ErrStale, jwt, webhook.JWTOld},
+		{byJWT(in("iat", day)), webhook.ErrStale, jwt, webhook.JWTAhead},
+		{byJWT(in("exp", day)), webhook.ErrStale, jwt, webhook.JWTLivesLong},
+		{byJWT(without("data")), webhook.ErrForged, jwt, webhook.EventMissing},
+		{byJWT(claim("type", "another")), webhook.ErrForged, jwt, webhook.EventDiffers},
+		{byJWT(func(d *jwtDelivery) { d.body = []byte("hello") }), webhook.ErrForged, jwt, webhook.EventNotInBody},
 
 		{at(static, time.Now().Add(-day)), webhook.ErrStale, webhook.StepTimestamp, webhook.TimestampOld},
 		{at(v1a, time.Now().Add(day)), webhook.ErrStale, webhook.StepTimestamp, webhook.TimestampAhead},

@@ -27,7 +27,7 @@ func SignV1a(key ed25519.PrivateKey, id, timestamp string, body []byte) string {
 	return string(V1a) + "," + base64.StdEncoding.EncodeToString(ed25519.Sign(key, content))
 }
 
-// SignJWT returns a compact token over claims, which must marshal to a JSON
+// SignJWT returns a compact JWT over claims, which must marshal to a JSON
 // object. key is an ed25519.PrivateKey, an *rsa.PrivateKey, or an
 // *ecdsa.PrivateKey on P-256, and chooses the algorithm. An empty kid is left out.
 func SignJWT(key crypto.Signer, kid string, claims any) (string, error) {

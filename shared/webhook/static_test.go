@@ -19,7 +19,7 @@ import (
 // What is signed is the id, the timestamp and the body, under one of the secrets.
 func TestStaticRefusesWhatWasNotSigned(t *testing.T) {
 	now := time.Now()
-	for name, spoil := range map[string]func(h http.Header, body *[]byte){
+	for name, mutate := range map[string]func(h http.Header, body *[]byte){
 		"id": func(h http.Header, _ *[]byte) { h.Set("Webhook-Id", someID+"0") },
 		"timestamp": func(h http.Header, _ *[]byte) {
 			h.Set("Webhook-Timestamp", webhooktest.Timestamp(now.Add(time.Second)))
@@ -43,7 +43,7 @@ func TestStaticRefusesWhatWasNotSigned(t *testing.T) {
 			h := webhooktest.Header(someID, now, s.sign(someID, webhooktest.Timestamp(now), body))
 			d, err := s.verifier.Verify(t.Context(), h, body)
 			wantRefusal(t, d, err, nil)
-			spoil(h, &body)
+			mutate(h, &body)
 			d, err = s.verifier.Verify(t.Context(), h, body)
 			wantRefusal(t, d, err, webhook.ErrForged)
 		})

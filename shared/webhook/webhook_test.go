@@ -174,7 +174,7 @@ func TestVerifyReturnsWhatWasDelivered(t *testing.T) {
 }
 
 func TestVerifyTakesAnyBody(t *testing.T) {
-	for _, s := range sides(t)[:2] { // what a token carries must be JSON
+	for _, s := range sides(t)[:2] { // what a JWT carries must be JSON
 		for name, body := range map[string][]byte{
 			"none":        nil,
 			"empty":       {},
@@ -266,7 +266,7 @@ func TestEndpointsTakeNoOtherScheme(t *testing.T) {
 func TestErrorsHoldNothingReceived(t *testing.T) {
 	long := strings.Repeat("canary", 10_000)
 	for _, s := range sides(t) {
-		for name, spoil := range map[string]func(http.Header){
+		for name, mutate := range map[string]func(http.Header){
 			"id":              func(h http.Header) { h.Set("Webhook-Id", long) },
 			"id with a dot":   func(h http.Header) { h.Set("Webhook-Id", "canary.") },
 			"timestamp":       func(h http.Header) { h.Set("Webhook-Timestamp", long) },
@@ -278,7 +278,7 @@ func TestErrorsHoldNothingReceived(t *testing.T) {
 		} {
 			t.Run(string(s.scheme)+" "+name, func(t *testing.T) {
 				h := webhooktest.Header(someID, time.Now(), "v1,")
-				spoil(h)
+				mutate(h)
 				_, err := s.verifier.Verify(t.Context(), h, []byte("canary"))
 				if err == nil {
 					t.Fatal("taken")

@@ -119,7 +119,7 @@ func (c *cell) freezeTime() time.Duration {
 	if c.step.atStart {
 		return warmUpFreeze
 	}
-	return c.times.take + c.times.end + (c.times.lease-c.times.take-c.times.end)/4
+	return c.times.process + c.times.end + (c.times.lease-c.times.process-c.times.end)/4
 }
 
 const (

@@ -26,18 +26,18 @@ import (
 )
 
 // times are those of a function under test.
-type times struct{ take, end, lease time.Duration }
+type times struct{ process, end, lease time.Duration }
 
 var (
 	// shortTimes stand to each other as the real ones do: all that a request may take
 	// is less than the lease.
-	shortTimes = times{take: time.Second, end: 800 * time.Millisecond, lease: 2500 * time.Millisecond}
+	shortTimes = times{process: time.Second, end: 800 * time.Millisecond, lease: 2500 * time.Millisecond}
 
 	// wireTimes leave a call the time that it has in production to notice that its
 	// connection is dead, and a lease that ends while the connection idles.
-	wireTimes = times{take: receiver.DefaultTakeTimeout, end: dedup.DefaultEndTimeout, lease: 10 * time.Second}
+	wireTimes = times{process: receiver.DefaultProcessTimeout, end: dedup.DefaultEndTimeout, lease: 10 * time.Second}
 
-	realTimes = times{take: receiver.DefaultTakeTimeout, end: dedup.DefaultEndTimeout, lease: dedup.DefaultLease}
+	realTimes = times{process: receiver.DefaultProcessTimeout, end: dedup.DefaultEndTimeout, lease: dedup.DefaultLease}
 )
 
 // What the environment of a function under test holds beside its settings: its times,
@@ -51,13 +51,13 @@ const (
 
 func (t times) slower(factor int) times {
 	n := time.Duration(factor)
-	return times{t.take * n, t.end * n, t.lease * n}
+	return times{t.process * n, t.end * n, t.lease * n}
 }
 
-func (t times) String() string { return fmt.Sprintf("%d %d %d", t.take, t.end, t.lease) }
+func (t times) String() string { return fmt.Sprintf("%d %d %d", t.process, t.end, t.lease) }
 
 func parseTimes(text string) (t times, err error) {
-	_, err = fmt.Sscanf(text, "%d %d %d", &t.take, &t.end, &t.lease)
+	_, err = fmt.Sscanf(text, "%d %d %d", &t.process, &t.end, &t.lease)
 	return t, err
 }
 
@@ -137,7 +137,7 @@ func buildDynamic(ctx context.Context) (*instance.Function, error) {
 	keys := jwks.Open(keysURL, log)
 	return build(ctx, &receiver.Receiver{
 		Endpoint: webhook.DynamicEndpoint,
-		Gate:     &webhook.Token{Tokens: tokens},
+		Gate:     &webhook.URLTokenGate{Tokens: tokens},
 		Verifier: &webhook.Dynamic{Keys: keys, Tolerance: webhook.DefaultTolerance},
 	}, tokens.Warm, keys.Warm)
 }
@@ -161,6 +161,6 @@ func build(ctx context.Context, r *receiver.Receiver, warm ...func(context.Conte
 		return nil, err
 	}
 	ledger.Lease, ledger.EndTimeout = times.lease, times.end
-	r.Ledger, r.Publisher, r.Log, r.TakeTimeout = ledger, publisher, log, times.take
+	r.Ledger, r.Publisher, r.Log, r.ProcessTimeout = ledger, publisher, log, times.process
 	return &instance.Function{Handler: r, Warm: append(warm, ledger.Warm, publisher.Warm)}, nil
 }

@@ -112,7 +112,7 @@ func plans() []plan {
 			}
 		}
 	}
-	slices.SortStableFunc(all, func(a, b plan) int { return cmp.Compare(b.times.take, a.times.take) })
+	slices.SortStableFunc(all, func(a, b plan) int { return cmp.Compare(b.times.process, a.times.process) })
 	return all
 }
 

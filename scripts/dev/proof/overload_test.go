@@ -33,7 +33,7 @@ const (
 	overloadFor    = 8 * time.Second
 
 	// handlerDeadline is all the time that a request may take.
-	handlerDeadline = receiver.DefaultArriveTimeout + receiver.DefaultTakeTimeout + dedup.DefaultEndTimeout
+	handlerDeadline = receiver.DefaultVerifyTimeout + receiver.DefaultProcessTimeout + dedup.DefaultEndTimeout
 
 	// memory is what an instance has unless it is given another, in MiB.
 	memory = 512.0

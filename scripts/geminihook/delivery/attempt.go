@@ -19,7 +19,7 @@ type Attempt struct {
 	ID        string
 	Timestamp string
 	Body      []byte
-	Claims    func(map[string]any)             // changes those of a token; may be nil
+	Claims    func(map[string]any)             // changes those of a JWT; may be nil
 	Sign      func(a *Attempt) (string, error) // of its scheme, unless changed
 }
 
@@ -46,12 +46,12 @@ func SignV1a(a *Attempt) (string, error) {
 
 // SignJWT signs as the documentation describes the webhook of a single request.
 func SignJWT(a *Attempt) (string, error) {
-	return webhook.SignJWT(a.Keys.Token, a.Keys.TokenID, a.TokenClaims())
+	return webhook.SignJWT(a.Keys.JWT, a.Keys.JWTKeyID, a.JWTClaims())
 }
 
-// TokenClaims returns claims that carry the body's event. A body that is no event
+// JWTClaims returns claims that carry the body's event. A body that is no event
 // has none to carry.
-func (a *Attempt) TokenClaims() map[string]any {
+func (a *Attempt) JWTClaims() map[string]any {
 	event := a.Body
 	if !webhooktest.IsObject(event) {
 		event = []byte("{}")

@@ -21,8 +21,8 @@ import (
 type Keys struct {
 	Secret   webhook.SigningKey
 	Ed25519  ed25519.PrivateKey
-	Token    crypto.Signer // of tokens
-	TokenID  string        // its kid
+	JWT      crypto.Signer // signs JWTs
+	JWTKeyID string        // its kid
 	Audience string
 
 	given map[webhook.Scheme]bool
@@ -42,8 +42,8 @@ func Strangers(audience string) *Keys {
 	return &Keys{
 		Secret:   secret,
 		Ed25519:  private,
-		Token:    token,
-		TokenID:  webhooktest.RSAKeyID,
+		JWT:      token,
+		JWTKeyID: webhooktest.RSAKeyID,
 		Audience: audience,
 		given:    make(map[webhook.Scheme]bool),
 	}
@@ -55,7 +55,7 @@ func (k *Keys) takeServe(s *running.Serve) error {
 		return err
 	}
 	err := errors.Join(k.takeKey([]byte(s.RSA)), k.takeKey([]byte(s.Ed25519)))
-	k.TokenID = webhooktest.RSAKeyID
+	k.JWTKeyID = webhooktest.RSAKeyID
 	return err
 }
 
@@ -68,7 +68,7 @@ func (k *Keys) takeSecret(text string) error {
 	return nil
 }
 
-// takeKey takes a private key in PEM. An Ed25519 key signs v1a, and tokens where no
+// takeKey takes a private key in PEM. An Ed25519 key signs v1a, and JWTs where no
 // other key does.
 func (k *Keys) takeKey(text []byte) error {
 	block, _ := pem.Decode(bytes.TrimSpace(text))
@@ -87,7 +87,7 @@ func (k *Keys) takeKey(text []byte) error {
 		k.Ed25519, k.given[webhook.V1a] = e, true
 	}
 	if !k.given[webhook.JWT] {
-		k.Token, k.TokenID, k.given[webhook.JWT] = signer, "", true
+		k.JWT, k.JWTKeyID, k.given[webhook.JWT] = signer, "", true
 	}
 	return nil
 }

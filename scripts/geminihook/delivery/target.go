@@ -27,8 +27,8 @@ type Options struct {
 	URL           string // of an endpoint, or of a serve
 	Secret        string // whsec_…, signs v1
 	DefaultSecret string // the same, if Secret is empty and URL leads to no serve
-	Key           []byte // a private key in PEM, signs v1a or tokens
-	Audience      string // of tokens; empty: that of the serve, else the URL
+	Key           []byte // a private key in PEM, signs v1a or JWTs
+	Audience      string // of JWTs; empty: that of the serve, else the URL
 	Scheme        webhook.Scheme
 	AllSchemes    bool // if Scheme is empty, sign in jwt too, which Gemini does not send
 }

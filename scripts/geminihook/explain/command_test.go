@@ -39,7 +39,7 @@ func TestCommand(t *testing.T) {
 		t.Fatal(err)
 	}
 	mine := delivery.Strangers("https://a.example/x")
-	mine.Secret, mine.Ed25519, mine.Token = key, published.Ed25519(2), published.RSA()
+	mine.Secret, mine.Ed25519, mine.JWT = key, published.Ed25519(2), published.RSA()
 	captured := func(scheme webhook.Scheme, sign func(*delivery.Attempt) (string, error)) string {
 		a := &delivery.Attempt{Scheme: scheme, Keys: mine, ID: webhooktest.NewID(), Timestamp: webhooktest.Timestamp(time.Now()), Body: webhooktest.NewEvent("video.generated"), Sign: sign}
 		r, err := a.Request()

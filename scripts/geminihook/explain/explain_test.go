@@ -159,7 +159,7 @@ func keep(store func(secret string) string) func(*delivery) {
 
 func milliseconds() string { return strconv.FormatInt(time.Now().UnixMilli(), 10) }
 
-// Each case takes a genuine delivery and spoils one thing.
+// Each case takes a genuine delivery and mutates one thing.
 func TestCauses(t *testing.T) {
 	w := newWorld()
 	static := func() *delivery { return w.delivery(w.static(), v1) }
@@ -168,7 +168,7 @@ func TestCauses(t *testing.T) {
 	text := strings.TrimPrefix(w.secret, "whsec_")
 	for name, test := range map[string]struct {
 		genuine func() *delivery
-		spoil   func(*delivery)
+		mutate  func(*delivery)
 		cause   Cause
 		says    string
 	}{
@@ -233,7 +233,7 @@ func TestCauses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := test.genuine()
-			test.spoil(d)
+			test.mutate(d)
 			r, text := d.explain(t)
 			if test.cause == "" != r.Genuine || !r.Genuine && r.Causes[0] != test.cause || !strings.Contains(text, test.says) {
 				t.Errorf("genuine %v, causes %v; want %q and %q in:\n%s", r.Genuine, r.Causes, test.cause, test.says, text)

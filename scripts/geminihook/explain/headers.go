@@ -37,8 +37,8 @@ func (h *headers) entries() []string {
 	return entries
 }
 
-// token reports whether the signature is a JSON Web Token.
-func (h *headers) token() bool { return webhook.IsJWT(h.signature) }
+// isJWT reports whether the signature is a JSON Web Token.
+func (h *headers) isJWT() bool { return webhook.IsJWT(h.signature) }
 
 // headers looks at each header by itself.
 func (x *examination) headers() {
@@ -106,7 +106,7 @@ func letters(name string) string {
 
 // shape says what the signature header holds, and nothing of the signatures.
 func (h *headers) shape() string {
-	if h.token() {
+	if h.isJWT() {
 		return "a JSON Web Token"
 	}
 	var versions []string

@@ -18,7 +18,7 @@ func (x *examination) scheme() bool {
 	switch {
 	case h.signature == "":
 		return false
-	case x.dynamic() && (h.token() || v1a) || !x.dynamic() && v1:
+	case x.dynamic() && (h.isJWT() || v1a) || !x.dynamic() && v1:
 		return true
 	case x.dynamic() && v1:
 		x.find(finding{V1AtDynamic, "v1 is the signature of a project-level webhook, and a dynamic endpoint takes v1a or a token",
@@ -26,7 +26,7 @@ func (x *examination) scheme() bool {
 	case v1a:
 		x.find(finding{V1aAtStatic, "v1a is the signature of a webhook that a request brought along (webhook_config), and a static endpoint takes v1",
 			"put the dynamic function's URL into the request, or check with the key set here (--jwks-url)"}, "scheme", "v1a, at a static endpoint")
-	case h.token():
+	case h.isJWT():
 		x.find(finding{JWTAtStatic, "a JSON Web Token is for a dynamic endpoint, and a static one takes v1",
 			"put the dynamic function's URL into the request, or check with the key set here (--jwks-url)"}, "scheme", "a JSON Web Token, at a static endpoint")
 	default:
@@ -49,8 +49,8 @@ func (x *examination) signature() {
 	}
 	r := x.verify(h.http(), anyAge)
 	switch {
-	case h.token():
-		x.tokenSignature(r)
+	case h.isJWT():
+		x.jwtSignature(r)
 	case r.Matched != "":
 		x.say(Pass, "signature", "good: %s", x.matched(r.Matched))
 	case h.id == "" || h.timestamp == "":

@@ -1,5 +1,5 @@
-// Package hostile sends a receiver deliveries that it must reject, repeat or endure,
-// and judges its answers by their status.
+// Package hostile runs conformance cases against a receiver: deliveries that it must
+// reject, repeat or endure, whose answers are judged by their status.
 package hostile
 
 import (
@@ -21,38 +21,38 @@ import (
 
 // Options say how to judge.
 type Options struct {
-	// Exact runs every trial and asks for geminihook's own statuses and headers.
-	// Without it only the trials run that hold for any Standard Webhooks receiver, and
+	// Exact runs every case and asks for geminihook's own statuses and headers.
+	// Without it only the cases run that hold for any Standard Webhooks receiver, and
 	// the class of a status counts: any 2xx accepts, any 4xx rejects.
 	Exact bool
 
 	JSON bool
 }
 
-// A trial is a genuine delivery with one thing changed, and the answers that it must
-// get.
-type trial struct {
+// A conformanceCase is a genuine delivery with one thing changed, and the answers that
+// it must get.
+type conformanceCase struct {
 	name string
 	want []int // the first one at least once, and nothing else
 	why  string
 	ours bool // a rule of geminihook's, not of every Standard Webhooks receiver
 
-	spoil  func(a *delivery.Attempt) // before it is signed; may be nil
-	tamper func(r *delivery.Request) // after it is signed; may be nil
-	then   func(a *delivery.Attempt) // makes a second delivery of the first, sent after it; may be nil
-	copies int                       // sent at once; 0 means 1
+	mutate       func(a *delivery.Attempt) // changes it before it is signed; may be nil
+	mutateSigned func(r *delivery.Request) // changes it after it is signed; may be nil
+	then         func(a *delivery.Attempt) // makes a second delivery of the first, sent after it; may be nil
+	copies       int                       // sent at once; 0 means 1
 }
 
-// A verdict is the result of a trial.
+// A verdict is the result of a conformance case.
 type verdict struct {
-	trial
+	conformanceCase
 	scheme webhook.Scheme
 	exact  bool
 	got    []delivery.Answer
 	err    error // of signing it
 }
 
-// Run runs all trials of the target's schemes, one after the other, and reports them
+// Run runs all cases of the target's schemes, one after the other, and reports them
 // on standard output. It returns terminal.ErrReported if an answer was not as it
 // should be.
 func Run(ctx context.Context, t *delivery.Target, o Options) error {
@@ -61,18 +61,18 @@ func Run(ctx context.Context, t *delivery.Target, o Options) error {
 	var wrong []string
 	total := 0
 	for _, scheme := range t.Schemes {
-		for _, tr := range trialsOf(scheme) {
+		for _, c := range casesOf(scheme) {
 			switch {
 			case ctx.Err() != nil:
-				return fmt.Errorf("ended after %d trials", total)
-			case tr.ours && !o.Exact:
+				return fmt.Errorf("ended after %d cases", total)
+			case c.ours && !o.Exact:
 				continue
 			}
 			total++
-			v := tr.run(ctx, client, t.Attempt(scheme, webhooktest.NewEvent("batch.succeeded")), o.Exact)
+			v := c.run(ctx, client, t.Attempt(scheme, webhooktest.NewEvent("batch.succeeded")), o.Exact)
 			report(v)
 			if v.fault() != "" {
-				wrong = append(wrong, fmt.Sprintf("%s: %s", scheme, tr.name))
+				wrong = append(wrong, fmt.Sprintf("%s: %s", scheme, c.name))
 			}
 		}
 	}
@@ -85,29 +85,29 @@ func Run(ctx context.Context, t *delivery.Target, o Options) error {
 	return nil
 }
 
-// run sends the trial's deliveries.
-func (tr trial) run(ctx context.Context, client *http.Client, a *delivery.Attempt, exact bool) verdict {
-	v := verdict{trial: tr, scheme: a.Scheme, exact: exact}
-	a.Keys = new(*a.Keys) // a trial may change its own
-	if tr.spoil != nil {
-		tr.spoil(a)
+// run sends the case's deliveries.
+func (c conformanceCase) run(ctx context.Context, client *http.Client, a *delivery.Attempt, exact bool) verdict {
+	v := verdict{conformanceCase: c, scheme: a.Scheme, exact: exact}
+	a.Keys = new(*a.Keys) // a case may change its own
+	if c.mutate != nil {
+		c.mutate(a)
 	}
-	if v.send(ctx, client, a); tr.then != nil {
-		tr.then(a)
+	if v.send(ctx, client, a); c.then != nil {
+		c.then(a)
 		v.send(ctx, client, a)
 	}
 	return v
 }
 
-// send sends the attempt, in as many copies as the trial asks for.
+// send sends the attempt, in as many copies as the case asks for.
 func (v *verdict) send(ctx context.Context, client *http.Client, a *delivery.Attempt) {
 	r, err := a.Request()
 	if err != nil {
 		v.err = err
 		return
 	}
-	if v.tamper != nil {
-		v.tamper(r)
+	if v.mutateSigned != nil {
+		v.mutateSigned(r)
 	}
 	got := make([]delivery.Answer, max(v.copies, 1))
 	var all sync.WaitGroup
@@ -210,7 +210,7 @@ func writeVerdictJSON(v verdict) {
 	_ = json.NewEncoder(os.Stdout).Encode(struct {
 		Endpoint string         `json:"endpoint"`
 		Scheme   webhook.Scheme `json:"scheme"`
-		Trial    string         `json:"trial"`
+		Case     string         `json:"case"`
 		Exact    bool           `json:"exact"`
 		Want     []int          `json:"want"`
 		Got      []int          `json:"got"`
@@ -223,10 +223,10 @@ func writeVerdictJSON(v verdict) {
 func summarize(total int, wrong []string) {
 	paint := terminal.PaintFor(os.Stdout)
 	if len(wrong) == 0 {
-		fmt.Printf("\n%s\n", paint.In(terminal.Green, fmt.Sprintf("all %d trials were answered as they should be", total)))
+		fmt.Printf("\n%s\n", paint.In(terminal.Green, fmt.Sprintf("all %d cases were answered as they should be", total)))
 		return
 	}
-	fmt.Printf("\n%s\n", paint.In(terminal.Red, fmt.Sprintf("%d of %d trials were not answered as they should be:", len(wrong), total)))
+	fmt.Printf("\n%s\n", paint.In(terminal.Red, fmt.Sprintf("%d of %d cases were not answered as they should be:", len(wrong), total)))
 	for _, name := range wrong {
 		fmt.Printf("  %s\n", name)
 	}

@@ -18,7 +18,7 @@ import (
 
 func TestMain(m *testing.M) { commandtest.Main(m) }
 
-// The receiver as it is answers every trial as it should, and whatever is taken is
+// The receiver as it is answers every case as it should, and whatever is taken is
 // published once.
 func TestHostile(t *testing.T) {
 	home := commandtest.NewHome(t)
@@ -41,12 +41,12 @@ func TestHostile(t *testing.T) {
 		published[key] = true
 	}
 	if len(published) != taken {
-		t.Errorf("%d published, of %d trials that were taken", len(published), taken)
+		t.Errorf("%d published, of %d cases that were taken", len(published), taken)
 	}
 }
 
 type verdictLine struct {
-	Trial     string
+	Case      string
 	Want, Got []int
 	OK        bool
 }
@@ -55,7 +55,7 @@ func verdicts(t *testing.T, output string) (all []verdictLine) {
 	t.Helper()
 	for line := range strings.Lines(output) {
 		var v verdictLine
-		if err := json.Unmarshal([]byte(line), &v); err != nil || v.Trial == "" || len(v.Got) == 0 {
+		if err := json.Unmarshal([]byte(line), &v); err != nil || v.Case == "" || len(v.Got) == 0 {
 			t.Fatalf("%v: %s", err, line)
 		}
 		all = append(all, v)
@@ -79,7 +79,7 @@ func TestHostileToAReceiverThatChecksNothing(t *testing.T) {
 	got.Check(t, 1)
 	for _, v := range verdicts(t, got.Stdout) {
 		if want := v.Want[0] == http.StatusNoContent; v.OK != want {
-			t.Errorf("%s: ok %v, want %v", v.Trial, v.OK, want)
+			t.Errorf("%s: ok %v, want %v", v.Case, v.OK, want)
 		}
 	}
 }
@@ -103,7 +103,7 @@ func TestHostileToAnyReceiver(t *testing.T) {
 	}))
 	defer receiver.Close()
 	home := commandtest.NewHome(t)
-	home.Run(t, secret, "hostile", "--url", receiver.URL, "--secret-file", "-").Check(t, 0, "trials were answered as they should be", "another body")
+	home.Run(t, secret, "hostile", "--url", receiver.URL, "--secret-file", "-").Check(t, 0, "cases were answered as they should be", "another body")
 	home.Run(t, secret, "hostile", "--exact", "--url", receiver.URL, "--secret-file", "-").Check(t, 1, "v1: GET", "should have been 204")
 }
 
@@ -115,15 +115,15 @@ func TestHostileToAnyReceiverThatChecksNothing(t *testing.T) {
 	got.Check(t, 1, "  v1: one bit of the body\n", "the answer should have been 4xx", "ok     static   v1   genuine")
 }
 
-// Every trial has a name of its own within its scheme: the summary tells them by it.
-func TestTrialsAreNamed(t *testing.T) {
+// Every case has a name of its own within its scheme: the summary tells them by it.
+func TestCasesAreNamed(t *testing.T) {
 	for _, scheme := range delivery.Schemes {
 		names := make(map[string]bool)
-		for _, tr := range trialsOf(scheme) {
-			if names[tr.name] || tr.name == "" || tr.why == "" || len(tr.want) == 0 {
-				t.Errorf("%s: %q: named twice, or something is missing", scheme, tr.name)
+		for _, c := range casesOf(scheme) {
+			if names[c.name] || c.name == "" || c.why == "" || len(c.want) == 0 {
+				t.Errorf("%s: %q: named twice, or something is missing", scheme, c.name)
 			}
-			names[tr.name] = true
+			names[c.name] = true
 		}
 	}
 }

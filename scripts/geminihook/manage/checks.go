@@ -20,32 +20,32 @@ import (
 )
 
 // checks are in the order in which a delivery goes.
-func (e *Errand) checks(ctx context.Context) []check {
-	p := e.patient(ctx)
+func (inv *Invocation) checks(ctx context.Context) []check {
+	d := inv.deployment(ctx)
 	const accessor = "roles/secretmanager.viewer and roles/secretmanager.secretAccessor on the secret"
 	return []check{
-		{"services", "roles/serviceusage.serviceUsageViewer", p.services},
-		{"webhook", "", p.registered},
-		{"signing secret", accessor, p.signingSecret},
-		{"rotation", accessor, p.rotation},
-		{"static function", "", p.static},
-		{"URL token", accessor, p.urlToken},
-		{"dynamic function", accessor, p.dynamic},
-		{"ledger's TTL", "roles/datastore.viewer", p.ttl},
-		{"topics", "roles/pubsub.viewer", p.topics},
-		{"subscriptions", "roles/pubsub.viewer", p.subscriptions},
-		{"dead letters", "roles/monitoring.viewer", p.deadLetters},
-		{"clock", "", p.clock},
+		{"services", "roles/serviceusage.serviceUsageViewer", d.services},
+		{"webhook", "", d.registered},
+		{"signing secret", accessor, d.signingSecret},
+		{"rotation", accessor, d.rotation},
+		{"static function", "", d.static},
+		{"URL token", accessor, d.urlToken},
+		{"dynamic function", accessor, d.dynamic},
+		{"ledger's TTL", "roles/datastore.viewer", d.ttl},
+		{"topics", "roles/pubsub.viewer", d.topics},
+		{"subscriptions", "roles/pubsub.viewer", d.subscriptions},
+		{"dead letters", "roles/monitoring.viewer", d.deadLetters},
+		{"clock", "", d.clock},
 	}
 }
 
-func (p *patient) services(ctx context.Context) (string, error) {
-	client, err := serviceusage.NewService(ctx, p.Google...)
+func (d *deployment) services(ctx context.Context) (string, error) {
+	client, err := serviceusage.NewService(ctx, d.Google...)
 	if err != nil {
 		return "", err
 	}
-	parent := "projects/" + p.Values["project"]
-	names := p.Values.list("services")
+	parent := "projects/" + d.Values["project"]
+	names := d.Values.list("services")
 	for i, name := range names {
 		names[i] = parent + "/services/" + name
 	}
@@ -57,32 +57,32 @@ func (p *patient) services(ctx context.Context) (string, error) {
 	for _, service := range res.Services {
 		on[path.Base(service.Name)] = service.State == "ENABLED"
 	}
-	off := slices.DeleteFunc(p.Values.list("services"), func(name string) bool { return on[name] })
+	off := slices.DeleteFunc(d.Values.list("services"), func(name string) bool { return on[name] })
 	if len(off) > 0 {
 		return "", errTodo("terraform apply", "off: %s", strings.Join(off, ", "))
 	}
 	return fmt.Sprintf("%d on", len(on)), nil
 }
 
-func (p *patient) registered(context.Context) (string, error) {
-	h, err := p.webhook()
+func (d *deployment) registered(context.Context) (string, error) {
+	w, err := d.webhook()
 	switch {
 	case err != nil:
 		return "", err
-	case h.state != enabled:
-		return "", errTodo(terminal.Command("enable")+", once the rest is ✓", "%s is %s", h.id, h.state)
+	case w.state != enabled:
+		return "", errTodo(terminal.Command("enable")+", once the rest is ✓", "%s is %s", w.id, w.state)
 	}
-	finding := fmt.Sprintf("%s, enabled, %d events", h.id, len(h.events))
+	finding := fmt.Sprintf("%s, enabled, %d events", w.id, len(w.events))
 	for _, event := range Subscribable {
-		if !slices.Contains(h.events, event) {
+		if !slices.Contains(w.events, event) {
 			finding += ", not " + event
 		}
 	}
 	return finding, nil
 }
 
-func (p *patient) signingSecret(context.Context) (string, error) {
-	stored, err := p.signing()
+func (d *deployment) signingSecret(context.Context) (string, error) {
+	stored, err := d.signing()
 	switch {
 	case err != nil:
 		return "", err
@@ -94,44 +94,44 @@ func (p *patient) signingSecret(context.Context) (string, error) {
 			return "", errTodo("disable it", "%s is %v", v, err)
 		}
 	}
-	h, err := p.webhook()
+	w, err := d.webhook()
 	if err != nil {
 		return "", errTodo("fix that first", "%s enabled; whether the webhook signs with it is not known", numbers(stored))
 	}
-	current, _ := split(h, stored)
+	current, _ := split(w, stored)
 	if len(current) == 0 {
-		return "", errTodo(terminal.Command("rotate"), "%v: its deliveries are refused", errNotStored(h))
+		return "", errTodo(terminal.Command("rotate"), "%v: its deliveries are refused", errNotStored(w))
 	}
 	return fmt.Sprintf("%s is what the webhook signs with", numbers(current)), nil
 }
 
-func (p *patient) rotation(context.Context) (string, error) {
-	stored, err := p.signing()
+func (d *deployment) rotation(context.Context) (string, error) {
+	stored, err := d.signing()
 	if err != nil {
 		return "", err
 	}
-	h, err := p.webhook()
+	w, err := d.webhook()
 	if err != nil {
 		return "", errTodo("fix that first", "the webhook is not known")
 	}
-	current, old := split(h, stored)
+	current, old := split(w, stored)
 	switch {
 	case len(current) == 0:
 		return "", errTodo("fix that first", "the current secret is not stored")
 	case len(old) == 0:
 		return "none under way", nil
 	}
-	if over := overlapEnd(h, current); p.Now().Before(over) {
-		return fmt.Sprintf("%s in force until %s; then %s", numbers(old), p.when(over), terminal.Command("rotate --finish")), nil
+	if over := overlapEnd(w, current); d.Now().Before(over) {
+		return fmt.Sprintf("%s in force until %s; then %s", numbers(old), d.when(over), terminal.Command("rotate --finish")), nil
 	}
 	return "", errTodo(terminal.Command("rotate --finish"), "%s still enabled, and no longer needed", numbers(old))
 }
 
-func (p *patient) urlToken(context.Context) (string, error) {
-	if p.Values["url_token_required"] == "false" {
+func (d *deployment) urlToken(context.Context) (string, error) {
+	if d.Values["url_token_required"] == "false" {
 		return "none demanded", nil
 	}
-	tokens, err := p.tokens()
+	tokens, err := d.tokens()
 	switch {
 	case err != nil:
 		return "", err
@@ -147,19 +147,19 @@ func (p *patient) urlToken(context.Context) (string, error) {
 	switch {
 	case len(tokens) == 1:
 		return numbers(tokens) + " is enabled", nil
-	case p.Now().Before(over):
-		return fmt.Sprintf("%s is carried by jobs until %s; then %s", numbers(tokens[1:]), p.when(over), terminal.Command("dynamic-url --finish")), nil
+	case d.Now().Before(over):
+		return fmt.Sprintf("%s is carried by jobs until %s; then %s", numbers(tokens[1:]), d.when(over), terminal.Command("dynamic-url --finish")), nil
 	}
 	return "", errTodo(terminal.Command("dynamic-url --finish"), "%s still enabled, and no longer needed", numbers(tokens[1:]))
 }
 
-func (p *patient) ttl(ctx context.Context) (string, error) {
-	client, err := firestore.NewService(ctx, p.Google...)
+func (d *deployment) ttl(ctx context.Context) (string, error) {
+	client, err := firestore.NewService(ctx, d.Google...)
 	if err != nil {
 		return "", err
 	}
 	field := fmt.Sprintf("projects/%s/databases/%s/collectionGroups/%s/fields/expire_at",
-		p.Values["project"], p.Values["firestore_database"], p.Values["firestore_collection"])
+		d.Values["project"], d.Values["firestore_database"], d.Values["firestore_collection"])
 	res, err := client.Projects.Databases.CollectionGroups.Fields.Get(field).Context(ctx).Do()
 	switch {
 	case err != nil:
@@ -174,12 +174,12 @@ func (p *patient) ttl(ctx context.Context) (string, error) {
 	return "active", nil
 }
 
-func (p *patient) topics(ctx context.Context) (string, error) {
-	client, err := pubsub.NewService(ctx, p.Google...)
+func (d *deployment) topics(ctx context.Context) (string, error) {
+	client, err := pubsub.NewService(ctx, d.Google...)
 	if err != nil {
 		return "", err
 	}
-	routes, err := publish.RoutesIn(p.Values["project"])(p.Values["routes"])
+	routes, err := publish.RoutesIn(d.Values["project"])(d.Values["routes"])
 	if err != nil {
 		return "", err
 	}
@@ -192,13 +192,13 @@ func (p *patient) topics(ctx context.Context) (string, error) {
 	return fmt.Sprintf("%d there", len(names)), nil
 }
 
-func (p *patient) subscriptions(ctx context.Context) (string, error) {
-	client, err := pubsub.NewService(ctx, p.Google...)
+func (d *deployment) subscriptions(ctx context.Context) (string, error) {
+	client, err := pubsub.NewService(ctx, d.Google...)
 	if err != nil {
 		return "", err
 	}
-	project := "projects/" + p.Values["project"]
-	pairs := p.Values.list("subscriptions")
+	project := "projects/" + d.Values["project"]
+	pairs := d.Values.list("subscriptions")
 	for _, pair := range pairs {
 		topic, name, _ := strings.Cut(pair, "=")
 		res, err := client.Projects.Subscriptions.Get(project + "/subscriptions/" + name).Context(ctx).Do()
@@ -216,16 +216,16 @@ func (p *patient) subscriptions(ctx context.Context) (string, error) {
 
 // deadLetters counts them without taking any: a pull would hide them from others for
 // a while.
-func (p *patient) deadLetters(ctx context.Context) (string, error) {
-	client, err := monitoring.NewService(ctx, p.Google...)
+func (d *deployment) deadLetters(ctx context.Context) (string, error) {
+	client, err := monitoring.NewService(ctx, d.Google...)
 	if err != nil {
 		return "", err
 	}
-	subscription := p.Values["dead_letter_subscription"]
-	res, err := client.Projects.TimeSeries.List("projects/" + p.Values["project"]).
+	subscription := d.Values["dead_letter_subscription"]
+	res, err := client.Projects.TimeSeries.List("projects/" + d.Values["project"]).
 		Filter(fmt.Sprintf(`metric.type="pubsub.googleapis.com/subscription/num_undelivered_messages" AND resource.labels.subscription_id=%q`, subscription)).
-		IntervalStartTime(p.Now().Add(-10 * time.Minute).UTC().Format(time.RFC3339)).
-		IntervalEndTime(p.Now().UTC().Format(time.RFC3339)).
+		IntervalStartTime(d.Now().Add(-10 * time.Minute).UTC().Format(time.RFC3339)).
+		IntervalEndTime(d.Now().UTC().Format(time.RFC3339)).
 		Context(ctx).Do()
 	if err != nil {
 		return "", err

@@ -32,8 +32,8 @@ func errTodo(next, format string, args ...any) error {
 
 // Doctor checks everything between the Gemini API and the topics, and changes nothing.
 // It returns terminal.ErrReported if a check failed.
-func (e *Errand) Doctor(ctx context.Context) error {
-	checks := e.checks(ctx)
+func (inv *Invocation) Doctor(ctx context.Context) error {
+	checks := inv.checks(ctx)
 	outcomes := make([]chan outcome, len(checks))
 	for i, c := range checks {
 		outcomes[i] = make(chan outcome, 1)
@@ -45,34 +45,34 @@ func (e *Errand) Doctor(ctx context.Context) error {
 		if !o.ok {
 			bad++
 		}
-		e.report(c, o)
+		inv.report(c, o)
 	}
 	if bad == 0 {
 		return nil
 	}
-	if !e.JSON {
-		fmt.Fprintf(e.Out, "\n%d of %d are not as they should be\n", bad, len(checks))
+	if !inv.JSON {
+		fmt.Fprintf(inv.Out, "\n%d of %d are not as they should be\n", bad, len(checks))
 	}
 	return terminal.ErrReported
 }
 
-func (e *Errand) report(c check, o outcome) {
-	if e.JSON {
-		e.line(struct {
+func (inv *Invocation) report(c check, o outcome) {
+	if inv.JSON {
+		inv.line(struct {
 			Check string `json:"check"`
 			OK    bool   `json:"ok"`
 			Text  string `json:"text"`
 		}{c.name, o.ok, o.text})
 		return
 	}
-	fmt.Fprintf(e.Out, "%s %-18s %s\n", e.mark(o.ok), c.name, o.text)
+	fmt.Fprintf(inv.Out, "%s %-18s %s\n", inv.mark(o.ok), c.name, o.text)
 }
 
-func (e *Errand) mark(ok bool) string {
+func (inv *Invocation) mark(ok bool) string {
 	if ok {
-		return e.Paint.In(terminal.Green, "✓")
+		return inv.Paint.In(terminal.Green, "✓")
 	}
-	return e.Paint.In(terminal.Red, "✗")
+	return inv.Paint.In(terminal.Red, "✗")
 }
 
 type outcome struct {
@@ -104,23 +104,23 @@ func forbidden(err error) bool {
 	return errors.As(err, &answer) && answer.Code == http.StatusForbidden || status.Code(err) == codes.PermissionDenied
 }
 
-// A patient is what several checks look at, fetched once.
-type patient struct {
-	*Errand
-	webhook func() (*hook, error)
+// A deployment is what the checks look at. What several of them need is fetched once.
+type deployment struct {
+	*Invocation
+	webhook func() (*geminiWebhook, error)
 	signing func() ([]version, error)
 	tokens  func() ([]version, error)
 }
 
-func (e *Errand) patient(ctx context.Context) *patient {
-	return &patient{
-		Errand: e,
-		webhook: once(ctx, func(ctx context.Context) (*hook, error) {
-			_, h, err := e.webhook(ctx)
-			return h, err
+func (inv *Invocation) deployment(ctx context.Context) *deployment {
+	return &deployment{
+		Invocation: inv,
+		webhook: once(ctx, func(ctx context.Context) (*geminiWebhook, error) {
+			_, w, err := inv.webhook(ctx)
+			return w, err
 		}),
-		signing: once(ctx, e.enabledVersions("signing_secret_name")),
-		tokens:  once(ctx, e.enabledVersions("url_token_secret_name")),
+		signing: once(ctx, inv.enabledVersions("signing_secret_name")),
+		tokens:  once(ctx, inv.enabledVersions("url_token_secret_name")),
 	}
 }
 
@@ -132,12 +132,12 @@ func once[T any](ctx context.Context, fetch func(context.Context) (T, error)) fu
 	})
 }
 
-func (e *Errand) enabledVersions(secret string) func(context.Context) ([]version, error) {
+func (inv *Invocation) enabledVersions(secret string) func(context.Context) ([]version, error) {
 	return func(ctx context.Context) ([]version, error) {
-		v, err := e.vault(ctx, e.Values[secret])
+		s, err := inv.secretStore(ctx, inv.Values[secret])
 		if err != nil {
 			return nil, err
 		}
-		return v.versions(ctx)
+		return s.versions(ctx)
 	}
 }

@@ -17,80 +17,80 @@ const urlUsedFor = 48*time.Hour + webhook.RetriedFor
 
 // DynamicURL prints the dynamic function's URL with its token. It makes a token if there
 // is none, or if Rotate is set.
-func (e *Errand) DynamicURL(ctx context.Context) error {
-	if e.Values["url_token_required"] == "false" {
-		fmt.Fprintln(e.Err, "this deployment demands no token: anybody's genuine delivery is taken for yours")
-		e.printURL(e.Values["dynamic_url"])
+func (inv *Invocation) DynamicURL(ctx context.Context) error {
+	if inv.Values["url_token_required"] == "false" {
+		fmt.Fprintln(inv.Err, "this deployment demands no token: anybody's genuine delivery is taken for yours")
+		inv.printURL(inv.Values["dynamic_url"])
 		return nil
 	}
-	v, err := e.vault(ctx, e.Values["url_token_secret_name"])
+	s, err := inv.secretStore(ctx, inv.Values["url_token_secret_name"])
 	if err != nil {
 		return err
 	}
-	tokens, err := v.versions(ctx)
-	if err == nil && (e.Options.Rotate || len(tokens) == 0) {
-		tokens, err = e.addToken(ctx, v, tokens)
+	tokens, err := s.versions(ctx)
+	if err == nil && (inv.Options.Rotate || len(tokens) == 0) {
+		tokens, err = inv.addToken(ctx, s, tokens)
 	}
-	if err == nil && (e.Finish || e.Immediately) {
-		err = e.retire(ctx, v, tokens)
+	if err == nil && (inv.Finish || inv.Immediately) {
+		err = inv.retire(ctx, s, tokens)
 	}
 	if err != nil {
 		return err
 	}
-	e.printURL(withToken(e.Values["dynamic_url"], tokens[0]))
+	inv.printURL(withToken(inv.Values["dynamic_url"], tokens[0]))
 	return nil
 }
 
-func (e *Errand) printURL(url string) {
-	if e.JSON {
-		e.line(struct {
+func (inv *Invocation) printURL(url string) {
+	if inv.JSON {
+		inv.line(struct {
 			URL string `json:"url"`
 		}{url})
 		return
 	}
-	fmt.Fprintln(e.Out, url)
+	fmt.Fprintln(inv.Out, url)
 }
 
 // withToken returns the URL with a token, which no URL has to escape.
 func withToken(url string, token version) string { return url + "?token=" + token.text }
 
 // addToken makes a token, and puts it in front of the others.
-func (e *Errand) addToken(ctx context.Context, v *vault, old []version) ([]version, error) {
-	if err := v.check(ctx, mayAdd, mayList, mayAccess); err != nil {
+func (inv *Invocation) addToken(ctx context.Context, s *secretStore, old []version) ([]version, error) {
+	if err := s.check(ctx, mayAdd, mayList, mayAccess); err != nil {
 		return nil, err
 	}
-	fresh, err := v.store(ctx, rand.Text()) // 130 bits
+	fresh, err := s.store(ctx, rand.Text()) // 130 bits
 	if err != nil {
 		return nil, &failure{err, "the tokens are as they were", "fix that, then " + terminal.Command("dynamic-url")}
 	}
-	fmt.Fprintf(e.Err, "new token: %s of %s; the function knows it within a minute\n", fresh, v)
-	if len(old) > 0 && !e.Immediately {
-		fmt.Fprintf(e.Err, "jobs under way carry the old one until %s; after that: %s\n",
-			e.when(fresh.created.Add(urlUsedFor)), terminal.Command("dynamic-url --finish"))
+	fmt.Fprintf(inv.Err, "new token: %s of %s; the function knows it within a minute\n", fresh, s)
+	if len(old) > 0 && !inv.Immediately {
+		fmt.Fprintf(inv.Err, "jobs under way carry the old one until %s; after that: %s\n",
+			inv.when(fresh.created.Add(urlUsedFor)), terminal.Command("dynamic-url --finish"))
 	}
 	return append([]version{fresh}, old...), nil
 }
 
 // retire disables all tokens but the newest.
-func (e *Errand) retire(ctx context.Context, v *vault, tokens []version) error {
+func (inv *Invocation) retire(ctx context.Context, s *secretStore, tokens []version) error {
 	old := tokens[1:]
 	if len(old) == 0 {
-		fmt.Fprintf(e.Err, "only one token is enabled, %s of %s\n", tokens[0], v)
+		fmt.Fprintf(inv.Err, "only one token is enabled, %s of %s\n", tokens[0], s)
 		return nil
 	}
-	if over := tokens[0].created.Add(urlUsedFor); !e.Immediately && e.Now().Before(over) {
+	if over := tokens[0].created.Add(urlUsedFor); !inv.Immediately && inv.Now().Before(over) {
 		return &failure{
-			err:   fmt.Errorf("until %s jobs under way may carry the old token", e.when(over)),
+			err:   fmt.Errorf("until %s jobs under way may carry the old token", inv.when(over)),
 			state: "nothing was changed",
 			next:  fmt.Sprintf("after that, %s; if it has leaked, %s", terminal.Command("dynamic-url --finish"), terminal.Command("dynamic-url --immediately")),
 		}
 	}
-	if err := v.check(ctx, mayDisable); err != nil {
+	if err := s.check(ctx, mayDisable); err != nil {
 		return err
 	}
-	if err := v.disable(ctx, old...); err != nil {
+	if err := s.disable(ctx, old...); err != nil {
 		return &failure{err, "the rest is as it was", terminal.Command("dynamic-url --immediately")}
 	}
-	fmt.Fprintf(e.Err, "disabled %s of %s; instances that hold it in memory accept it for up to %s more\n", numbers(old), v, minutes(refresh.FreshFor))
+	fmt.Fprintf(inv.Err, "disabled %s of %s; instances that hold it in memory accept it for up to %s more\n", numbers(old), s, minutes(refresh.TTL))
 	return nil
 }

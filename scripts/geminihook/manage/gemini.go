@@ -35,8 +35,8 @@ const (
 
 const enabled = string(webhooks.WebhookStateEnabled)
 
-// A hook is a webhook as the API shows it.
-type hook struct {
+// A geminiWebhook is a webhook as the API shows it. The package webhook is shared/webhook.
+type geminiWebhook struct {
 	id, uri, state string
 	events         []string
 	keys           []key
@@ -50,29 +50,29 @@ type key struct {
 
 // current reports whether a secret is the one that the webhook goes on signing with,
 // as far as its ending tells. Where the API shows none, any may be.
-func (h *hook) current(secret string) bool {
-	return len(h.keys) == 0 || slices.ContainsFunc(h.keys, func(k key) bool {
+func (w *geminiWebhook) current(secret string) bool {
+	return len(w.keys) == 0 || slices.ContainsFunc(w.keys, func(k key) bool {
 		return k.expires.IsZero() && strings.HasSuffix(secret, k.ending)
 	})
 }
 
 // inForce reports whether a secret signs at all: for now, or for good.
-func (h *hook) inForce(secret string) bool {
-	return len(h.keys) == 0 || slices.ContainsFunc(h.keys, func(k key) bool { return strings.HasSuffix(secret, k.ending) })
+func (w *geminiWebhook) inForce(secret string) bool {
+	return len(w.keys) == 0 || slices.ContainsFunc(w.keys, func(k key) bool { return strings.HasSuffix(secret, k.ending) })
 }
 
-func newHook(w *webhooks.Webhook) *hook {
-	h := &hook{id: value(w.ID), uri: w.URI, state: string(value(w.State))}
-	for _, event := range w.SubscribedEvents {
-		h.events = append(h.events, string(event))
+func newGeminiWebhook(shown *webhooks.Webhook) *geminiWebhook {
+	w := &geminiWebhook{id: value(shown.ID), uri: shown.URI, state: string(value(shown.State))}
+	for _, event := range shown.SubscribedEvents {
+		w.events = append(w.events, string(event))
 	}
-	for _, s := range w.SigningSecrets {
+	for _, s := range shown.SigningSecrets {
 		// "whsec_...MnM=". What is of another form tells nothing.
 		if _, ending, ok := strings.Cut(value(s.TruncatedSecret), "..."); ok && len(ending) >= 3 {
-			h.keys = append(h.keys, key{ending, value(s.ExpireTime)})
+			w.keys = append(w.keys, key{ending, value(s.ExpireTime)})
 		}
 	}
-	return h
+	return w
 }
 
 // value returns what p points to, or zero.
@@ -89,8 +89,8 @@ type gemini struct {
 	pause  func(context.Context, time.Duration) error
 }
 
-func (e *Errand) gemini(ctx context.Context) (*gemini, error) {
-	key, err := e.apiKey(ctx)
+func (inv *Invocation) gemini(ctx context.Context) (*gemini, error) {
+	key, err := inv.apiKey(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -101,28 +101,28 @@ func (e *Errand) gemini(ctx context.Context) (*gemini, error) {
 	client, err := genai.NewClient(ctx, &genai.ClientConfig{
 		APIKey:      key,
 		Backend:     genai.BackendGeminiAPI,
-		HTTPOptions: genai.HTTPOptions{BaseURL: e.GeminiURL, Timeout: &timeout},
+		HTTPOptions: genai.HTTPOptions{BaseURL: inv.GeminiURL, Timeout: &timeout},
 	})
 	if err != nil {
 		return nil, errors.New("gemini client: not made") // its errors hold the key
 	}
-	return &gemini{client, e.Pause}, nil
+	return &gemini{client, inv.Pause}, nil
 }
 
-func (e *Errand) apiKey(ctx context.Context) (string, error) {
-	if e.APIKeySecret == "" {
+func (inv *Invocation) apiKey(ctx context.Context) (string, error) {
+	if inv.APIKeySecret == "" {
 		if key := strings.TrimSpace(os.Getenv("GEMINI_API_KEY")); key != "" {
 			return key, nil
 		}
 		return "", errors.New("no Gemini API key: set GEMINI_API_KEY, or say --api-key-secret-name SECRET")
 	}
-	v, err := e.vault(ctx, e.APIKeySecret)
+	s, err := inv.secretStore(ctx, inv.APIKeySecret)
 	if err != nil {
 		return "", err
 	}
-	versions, err := v.versions(ctx)
+	versions, err := s.versions(ctx)
 	if err == nil && len(versions) == 0 {
-		err = fmt.Errorf("%s has no enabled version", v)
+		err = fmt.Errorf("%s has no enabled version", s)
 	}
 	if err != nil {
 		return "", fmt.Errorf("--api-key-secret-name: %w", err)
@@ -131,8 +131,8 @@ func (e *Errand) apiKey(ctx context.Context) (string, error) {
 }
 
 // list returns all webhooks of the project that the API key is of.
-func (g *gemini) list(ctx context.Context) ([]*hook, error) {
-	var all []*hook
+func (g *gemini) list(ctx context.Context) ([]*geminiWebhook, error) {
+	var all []*geminiWebhook
 	size := listPage
 	request := operations.ListWebhooksRequest{PageSize: &size}
 	for range maxPages {
@@ -141,7 +141,7 @@ func (g *gemini) list(ctx context.Context) ([]*hook, error) {
 			return nil, fmt.Errorf("list the webhooks: %w", describe(err))
 		}
 		for i := range res.GetWebhookListResponse().GetWebhooks() {
-			all = append(all, newHook(&res.WebhookListResponse.Webhooks[i]))
+			all = append(all, newGeminiWebhook(&res.WebhookListResponse.Webhooks[i]))
 		}
 		request.PageToken = res.GetWebhookListResponse().GetNextPageToken()
 		if value(request.PageToken) == "" {
@@ -154,7 +154,7 @@ func (g *gemini) list(ctx context.Context) ([]*hook, error) {
 // create makes a webhook, and returns the secret that is never shown again. The
 // client's own repetitions are off: a create that is answered 500 may have happened,
 // and another would make a second webhook.
-func (g *gemini) create(ctx context.Context, uri string, events []string) (h *hook, secret string, err error) {
+func (g *gemini) create(ctx context.Context, uri string, events []string) (w *geminiWebhook, secret string, err error) {
 	request := operations.CreateWebhookRequest{Body: webhooks.WebhookInput{URI: uri}}
 	for _, event := range events {
 		request.Body.SubscribedEvents = append(request.Body.SubscribedEvents, webhooks.WebhookSubscribedEvent(event))
@@ -166,7 +166,7 @@ func (g *gemini) create(ctx context.Context, uri string, events []string) (h *ho
 		case err == nil && value(res.GetWebhook().GetNewSigningSecret()) == "":
 			return nil, "", errors.New("create the webhook: an answer without a signing secret")
 		case err == nil:
-			return newHook(res.Webhook), *res.Webhook.NewSigningSecret, nil
+			return newGeminiWebhook(res.Webhook), *res.Webhook.NewSigningSecret, nil
 		case !again || attempt == createAttempts || wait > callTimeout || g.pause(ctx, wait) != nil:
 			return nil, "", fmt.Errorf("create the webhook: %w", describe(err))
 		}
@@ -204,13 +204,13 @@ func (g *gemini) rotate(ctx context.Context, id string, behaviour webhooks.Revoc
 	return *res.WebhookRotateSigningSecretResponse.Secret, nil
 }
 
-func (g *gemini) enable(ctx context.Context, id string) (*hook, error) {
+func (g *gemini) enable(ctx context.Context, id string) (*geminiWebhook, error) {
 	state := webhooks.WebhookUpdateStateEnabled
 	res, err := g.client.Webhooks.Update(ctx, operations.UpdateWebhookRequest{ID: id, Body: webhooks.WebhookUpdate{State: &state}})
 	if err != nil {
 		return nil, fmt.Errorf("enable the webhook: %w", describe(err))
 	}
-	return newHook(res.Webhook), nil
+	return newGeminiWebhook(res.Webhook), nil
 }
 
 func (g *gemini) delete(ctx context.Context, id string) error {

@@ -14,29 +14,29 @@ import (
 var errNoWebhook = errors.New("no webhook is registered for this URL")
 
 // find returns the webhook that ID names, or the one for the static function's URL.
-func (k *keeper) find(ctx context.Context) (*hook, error) {
-	return k.Errand.find(ctx, k.api)
+func (r *registrar) find(ctx context.Context) (*geminiWebhook, error) {
+	return r.Invocation.find(ctx, r.api)
 }
 
-// webhook returns the webhook that the errand is about, and the API that has it.
-func (e *Errand) webhook(ctx context.Context) (*gemini, *hook, error) {
-	api, err := e.gemini(ctx)
+// webhook returns the webhook that the invocation is about, and the API that has it.
+func (inv *Invocation) webhook(ctx context.Context) (*gemini, *geminiWebhook, error) {
+	api, err := inv.gemini(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	h, err := e.find(ctx, api)
-	return api, h, err
+	w, err := inv.find(ctx, api)
+	return api, w, err
 }
 
-func (e *Errand) find(ctx context.Context, api *gemini) (*hook, error) {
+func (inv *Invocation) find(ctx context.Context, api *gemini) (*geminiWebhook, error) {
 	all, err := api.list(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var found []*hook
-	for _, h := range all {
-		if h.id == e.ID || e.ID == "" && h.uri == e.Values["static_url"] {
-			found = append(found, h)
+	var found []*geminiWebhook
+	for _, w := range all {
+		if w.id == inv.ID || inv.ID == "" && w.uri == inv.Values["static_url"] {
+			found = append(found, w)
 		}
 	}
 	switch {
@@ -44,17 +44,17 @@ func (e *Errand) find(ctx context.Context, api *gemini) (*hook, error) {
 		return found[0], nil
 	case len(found) > 1:
 		return nil, several(found)
-	case e.ID != "":
-		return nil, &failure{fmt.Errorf("no webhook has the id %s", e.ID), "", terminal.Command("list")}
+	case inv.ID != "":
+		return nil, &failure{fmt.Errorf("no webhook has the id %s", inv.ID), "", terminal.Command("list")}
 	}
-	return nil, &failure{fmt.Errorf("%w, %s", errNoWebhook, e.Values["static_url"]), "", terminal.Command("register")}
+	return nil, &failure{fmt.Errorf("%w, %s", errNoWebhook, inv.Values["static_url"]), "", terminal.Command("register")}
 }
 
 // several is what is wrong where there are several webhooks for a URL.
-func several(found []*hook) error {
+func several(found []*geminiWebhook) error {
 	var ids []string
-	for _, h := range found {
-		ids = append(ids, h.id)
+	for _, w := range found {
+		ids = append(ids, w.id)
 	}
 	return &failure{
 		err:   fmt.Errorf("%d webhooks are registered for this URL: %s", len(ids), strings.Join(ids, ", ")),
@@ -64,8 +64,8 @@ func several(found []*hook) error {
 }
 
 // List shows all webhooks of the API key's project.
-func (e *Errand) List(ctx context.Context) error {
-	api, err := e.gemini(ctx)
+func (inv *Invocation) List(ctx context.Context) error {
+	api, err := inv.gemini(ctx)
 	if err != nil {
 		return err
 	}
@@ -73,83 +73,83 @@ func (e *Errand) List(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, h := range all {
-		e.show(h)
+	for _, w := range all {
+		inv.show(w)
 	}
-	if len(all) == 0 && !e.JSON {
-		fmt.Fprintf(e.Out, "no webhooks; %s makes one\n", terminal.Command("register"))
+	if len(all) == 0 && !inv.JSON {
+		fmt.Fprintf(inv.Out, "no webhooks; %s makes one\n", terminal.Command("register"))
 	}
 	return nil
 }
 
 // show writes a webhook of the list.
-func (e *Errand) show(h *hook) {
-	ours := h.uri == e.Values["static_url"]
+func (inv *Invocation) show(w *geminiWebhook) {
+	ours := w.uri == inv.Values["static_url"]
 	var until []time.Time
-	for _, k := range h.keys {
+	for _, k := range w.keys {
 		if !k.expires.IsZero() {
 			until = append(until, k.expires)
 		}
 	}
-	if e.JSON {
-		e.line(struct {
+	if inv.JSON {
+		inv.line(struct {
 			ID            string      `json:"id"`
 			State         string      `json:"state"`
 			URL           string      `json:"url"`
 			Static        bool        `json:"static"` // it is for the static function
 			Events        []string    `json:"events"`
 			FormerSecrets []time.Time `json:"former_secrets_until,omitempty"`
-		}{h.id, h.state, webhook.WithoutQuery(h.uri), ours, h.events, until})
+		}{w.id, w.state, webhook.WithoutQuery(w.uri), ours, w.events, until})
 		return
 	}
 	mark := " "
 	if ours {
 		mark = "*"
 	}
-	fmt.Fprintf(e.Out, "%s %-36s  %-9s  %s\n    %s\n", mark, h.id, h.state, webhook.WithoutQuery(h.uri), strings.Join(h.events, " "))
+	fmt.Fprintf(inv.Out, "%s %-36s  %-9s  %s\n    %s\n", mark, w.id, w.state, webhook.WithoutQuery(w.uri), strings.Join(w.events, " "))
 	for _, at := range until {
-		fmt.Fprintf(e.Out, "    a former secret signs until %s\n", e.when(at))
+		fmt.Fprintf(inv.Out, "    a former secret signs until %s\n", inv.when(at))
 	}
 }
 
 // Enable puts the webhook back in the state enabled.
-func (e *Errand) Enable(ctx context.Context) error {
-	api, h, err := e.webhook(ctx)
+func (inv *Invocation) Enable(ctx context.Context) error {
+	api, w, err := inv.webhook(ctx)
 	if err != nil {
 		return err
 	}
-	if h.state == enabled {
-		e.say("enabled", "webhook %s was already; nothing was changed", h.id)
+	if w.state == enabled {
+		inv.say("enabled", "webhook %s was already; nothing was changed", w.id)
 		return nil
 	}
-	after, err := api.enable(ctx, h.id)
+	after, err := api.enable(ctx, w.id)
 	if err == nil && after.state != enabled {
-		err = fmt.Errorf("webhook %s is still %s", h.id, after.state)
+		err = fmt.Errorf("webhook %s is still %s", w.id, after.state)
 	}
 	if err != nil {
 		return err
 	}
-	e.say("enabled", "webhook %s, which was %s", h.id, h.state)
-	e.say("next", "%s", terminal.Command("ping"))
+	inv.say("enabled", "webhook %s, which was %s", w.id, w.state)
+	inv.say("next", "%s", terminal.Command("ping"))
 	return nil
 }
 
 // Delete deletes the webhook.
-func (e *Errand) Delete(ctx context.Context) error {
-	api, h, err := e.webhook(ctx)
+func (inv *Invocation) Delete(ctx context.Context) error {
+	api, w, err := inv.webhook(ctx)
 	if err != nil {
 		return err
 	}
-	if !e.Yes {
+	if !inv.Yes {
 		return &failure{
-			err:   fmt.Errorf("webhook %s for %s would be deleted", h.id, webhook.WithoutQuery(h.uri)),
+			err:   fmt.Errorf("webhook %s for %s would be deleted", w.id, webhook.WithoutQuery(w.uri)),
 			state: "nothing was changed",
-			next:  terminal.Command("delete --yes --id " + h.id),
+			next:  terminal.Command("delete --yes --id " + w.id),
 		}
 	}
-	if err := api.delete(ctx, h.id); err != nil {
+	if err := api.delete(ctx, w.id); err != nil {
 		return err
 	}
-	e.say("deleted", "webhook %s for %s", h.id, webhook.WithoutQuery(h.uri))
+	inv.say("deleted", "webhook %s for %s", w.id, webhook.WithoutQuery(w.uri))
 	return nil
 }

@@ -28,32 +28,32 @@ const (
 
 // Ping asks the API for a ping, and waits until the function's log shows an accepted
 // delivery.
-func (e *Errand) Ping(ctx context.Context) error {
-	api, h, err := e.webhook(ctx)
+func (inv *Invocation) Ping(ctx context.Context) error {
+	api, w, err := inv.webhook(ctx)
 	if err != nil {
 		return err
 	}
-	if h.state != enabled {
-		return &failure{fmt.Errorf("webhook %s is %s: no ping would come", h.id, h.state), "", terminal.Command("enable")}
+	if w.state != enabled {
+		return &failure{fmt.Errorf("webhook %s is %s: no ping would come", w.id, w.state), "", terminal.Command("enable")}
 	}
-	log, err := e.deliveryLog(ctx)
+	log, err := inv.deliveryLog(ctx)
 	if err != nil {
 		return err
 	}
-	if err := api.ping(ctx, h.id); err != nil {
+	if err := api.ping(ctx, w.id); err != nil {
 		return err
 	}
-	e.say("asked", "for a ping of webhook %s; waiting up to %v for it to arrive at %s", h.id, e.Wait, e.Values["static_function"])
-	return e.awaitPing(ctx, log)
+	inv.say("asked", "for a ping of webhook %s; waiting up to %v for it to arrive at %s", w.id, inv.Wait, inv.Values["static_function"])
+	return inv.awaitPing(ctx, log)
 }
 
 // awaitPing waits for a delivery that was taken. Nothing in the answer to the request
 // tells which one is the ping, nor what it looks like; any proves the way open. A
 // refusal proves nothing, since anybody can post, but may say what is wrong.
-func (e *Errand) awaitPing(ctx context.Context, log *deliveryLog) error {
+func (inv *Invocation) awaitPing(ctx context.Context, log *deliveryLog) error {
 	var last *delivery
-	for waited := time.Duration(0); waited < e.Wait; waited += pollEvery {
-		if err := e.Pause(ctx, pollEvery); err != nil {
+	for waited := time.Duration(0); waited < inv.Wait; waited += pollEvery {
+		if err := inv.Pause(ctx, pollEvery); err != nil {
 			return err
 		}
 		fresh, err := log.read(ctx)
@@ -62,7 +62,7 @@ func (e *Errand) awaitPing(ctx context.Context, log *deliveryLog) error {
 		}
 		for _, d := range fresh {
 			if d.taken() {
-				e.say("arrived", "%s, type %q, id %s, on %s", d.Outcome, d.Type, d.WebhookID, d.Topic)
+				inv.say("arrived", "%s, type %q, id %s, on %s", d.Outcome, d.Type, d.WebhookID, d.Topic)
 				return nil
 			}
 			last = d
@@ -70,13 +70,13 @@ func (e *Errand) awaitPing(ctx context.Context, log *deliveryLog) error {
 	}
 	if last != nil {
 		return &failure{
-			err:   fmt.Errorf("no delivery was taken within %v; the last one was answered %d, %s: %s", e.Wait, last.Status, last.Outcome, last.Error),
+			err:   fmt.Errorf("no delivery was taken within %v; the last one was answered %d, %s: %s", inv.Wait, last.Status, last.Outcome, last.Error),
 			state: "the function is reached, but refuses",
 			next:  terminal.Command("doctor") + ", which says what is missing",
 		}
 	}
 	return &failure{
-		err:   fmt.Errorf("nothing arrived within %v", e.Wait),
+		err:   fmt.Errorf("nothing arrived within %v", inv.Wait),
 		state: "the function is not reached: not deployed, not open to all callers, or another URL is registered; or the log is late",
 		next:  fmt.Sprintf("%s; %s shows the URL that is registered", terminal.Command("doctor"), terminal.Command("list")),
 	}
@@ -108,15 +108,15 @@ type deliveryLog struct {
 }
 
 // deliveryLog returns a log that has seen all there is so far.
-func (e *Errand) deliveryLog(ctx context.Context) (*deliveryLog, error) {
-	service, err := logging.NewService(ctx, e.Google...)
+func (inv *Invocation) deliveryLog(ctx context.Context) (*deliveryLog, error) {
+	service, err := logging.NewService(ctx, inv.Google...)
 	if err != nil {
 		return nil, fmt.Errorf("cloud logging client: %w", err)
 	}
 	l := &deliveryLog{service.Entries, &logging.ListLogEntriesRequest{
-		ResourceNames: []string{"projects/" + e.Values["project"]},
+		ResourceNames: []string{"projects/" + inv.Values["project"]},
 		Filter: fmt.Sprintf(`resource.type="cloud_run_revision" AND resource.labels.service_name=%q AND jsonPayload.message="delivery" AND timestamp>=%q`,
-			e.Values["static_function"], e.Now().Add(-logWindow).UTC().Format(time.RFC3339)),
+			inv.Values["static_function"], inv.Now().Add(-logWindow).UTC().Format(time.RFC3339)),
 		OrderBy:  "timestamp desc",
 		PageSize: logPage,
 	}, map[string]bool{}}

@@ -16,28 +16,29 @@ import (
 // maxSkew is how wrong this machine's clock may be.
 const maxSkew = time.Second
 
-// A knock is a request to a function, and the answer that shows it well.
-type knock struct {
+// A probe is a request to a function, and the status of the answer that shows it well.
+type probe struct {
 	what   string
 	url    string
 	header http.Header
 	want   int
 }
 
-// static knocks without a delivery, and with one that somebody else signed.
-func (p *patient) static(ctx context.Context) (string, error) {
+// static probes the static function without a delivery, and with one that somebody else
+// signed.
+func (d *deployment) static(ctx context.Context) (string, error) {
 	forged, err := sign(webhooktest.SignV1(webhooktest.NewSecret()))
 	if err != nil {
 		return "", err
 	}
-	return knockAll(ctx,
-		knock{"an empty POST", p.Values["static_url"], nil, http.StatusBadRequest},
-		knock{"a forged delivery", p.Values["static_url"], forged, http.StatusUnauthorized},
+	return probeAll(ctx,
+		probe{"an empty POST", d.Values["static_url"], nil, http.StatusBadRequest},
+		probe{"a forged delivery", d.Values["static_url"], forged, http.StatusUnauthorized},
 	)
 }
 
-// dynamic does the same, with the token and without.
-func (p *patient) dynamic(ctx context.Context) (string, error) {
+// dynamic probes the dynamic function in the same way, with the token and without.
+func (d *deployment) dynamic(ctx context.Context) (string, error) {
 	_, key, err := ed25519.GenerateKey(nil)
 	if err != nil {
 		return "", err
@@ -46,14 +47,14 @@ func (p *patient) dynamic(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	bare := p.Values["dynamic_url"]
-	if p.Values["url_token_required"] == "false" {
-		return knockAll(ctx,
-			knock{"an empty POST", bare, nil, http.StatusBadRequest},
-			knock{"a forged delivery", bare, forged, http.StatusUnauthorized},
+	bare := d.Values["dynamic_url"]
+	if d.Values["url_token_required"] == "false" {
+		return probeAll(ctx,
+			probe{"an empty POST", bare, nil, http.StatusBadRequest},
+			probe{"a forged delivery", bare, forged, http.StatusUnauthorized},
 		)
 	}
-	tokens, err := p.tokens()
+	tokens, err := d.tokens()
 	switch {
 	case err != nil:
 		return "", err
@@ -61,10 +62,10 @@ func (p *patient) dynamic(ctx context.Context) (string, error) {
 		return "", errTodo("fix that first", "there is no token to call it with")
 	}
 	full := withToken(bare, tokens[0])
-	return knockAll(ctx,
-		knock{"an empty POST without the token", bare, nil, http.StatusUnauthorized},
-		knock{"an empty POST", full, nil, http.StatusBadRequest},
-		knock{"a forged delivery", full, forged, http.StatusUnauthorized},
+	return probeAll(ctx,
+		probe{"an empty POST without the token", bare, nil, http.StatusUnauthorized},
+		probe{"an empty POST", full, nil, http.StatusBadRequest},
+		probe{"a forged delivery", full, forged, http.StatusUnauthorized},
 	)
 }
 
@@ -75,20 +76,20 @@ func sign(by webhooktest.Signer) (http.Header, error) {
 	return m.Header()
 }
 
-func knockAll(ctx context.Context, knocks ...knock) (string, error) {
+func probeAll(ctx context.Context, probes ...probe) (string, error) {
 	finding := ""
-	for i, k := range knocks {
-		resp, err := ask(ctx, http.MethodPost, k.url, k.header)
+	for i, p := range probes {
+		resp, err := ask(ctx, http.MethodPost, p.url, p.header)
 		switch {
 		case err != nil:
 			return "", errTodo("terraform apply, if it is not deployed", "it cannot be reached: %v", err)
-		case resp.StatusCode != k.want:
-			return "", errTodo(advice(resp.StatusCode), "it answers %d to %s, not %d", resp.StatusCode, k.what, k.want)
+		case resp.StatusCode != p.want:
+			return "", errTodo(advice(resp.StatusCode), "it answers %d to %s, not %d", resp.StatusCode, p.what, p.want)
 		}
 		if i > 0 {
 			finding += ", "
 		}
-		finding += fmt.Sprintf("%d to %s", k.want, k.what)
+		finding += fmt.Sprintf("%d to %s", p.want, p.what)
 	}
 	return finding, nil
 }
@@ -120,13 +121,13 @@ func ask(ctx context.Context, method, to string, header http.Header) (*http.Resp
 }
 
 // clock compares this machine's time with Google's, which is given in whole seconds.
-func (p *patient) clock(ctx context.Context) (string, error) {
-	before := p.Now()
-	resp, err := ask(ctx, http.MethodHead, p.GeminiURL, nil)
+func (d *deployment) clock(ctx context.Context) (string, error) {
+	before := d.Now()
+	resp, err := ask(ctx, http.MethodHead, d.GeminiURL, nil)
 	if err != nil {
 		return "", err
 	}
-	after := p.Now()
+	after := d.Now()
 	date, err := http.ParseTime(resp.Header.Get("Date"))
 	if err != nil {
 		return "", errors.New("no date in the answer")

@@ -20,77 +20,78 @@ var Subscribable = []string{
 }
 
 // Register makes the webhook, unless there is one.
-func (e *Errand) Register(ctx context.Context) error {
-	k, err := e.keeper(ctx)
+func (inv *Invocation) Register(ctx context.Context) error {
+	r, err := inv.registrar(ctx)
 	if err != nil {
 		return err
 	}
-	if err := k.check(ctx, mayAdd, mayList, mayAccess); err != nil {
+	if err := r.check(ctx, mayAdd, mayList, mayAccess); err != nil {
 		return err
 	}
-	h, err := k.find(ctx)
+	w, err := r.find(ctx)
 	switch {
 	case errors.Is(err, errNoWebhook):
-		return k.create(ctx)
+		return r.create(ctx)
 	case err != nil:
 		return err
 	}
-	return k.adopt(ctx, h)
+	return r.adopt(ctx, w)
 }
 
-// A keeper has both the webhook and the secret in hand, and keeps them in step.
-type keeper struct {
-	*Errand
-	*vault
+// A registrar holds both the API and the secret, and keeps the webhook and its stored
+// secret in step.
+type registrar struct {
+	*Invocation
+	*secretStore
 	api *gemini
 }
 
-func (e *Errand) keeper(ctx context.Context) (*keeper, error) {
-	v, err := e.vault(ctx, e.Values["signing_secret_name"])
+func (inv *Invocation) registrar(ctx context.Context) (*registrar, error) {
+	s, err := inv.secretStore(ctx, inv.Values["signing_secret_name"])
 	if err != nil {
 		return nil, err
 	}
-	api, err := e.gemini(ctx)
+	api, err := inv.gemini(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &keeper{e, v, api}, nil
+	return &registrar{inv, s, api}, nil
 }
 
 // create makes a webhook and stores its secret. From then on an interrupt must not
 // leave one without the other.
-func (k *keeper) create(ctx context.Context) error {
-	uri := k.Values["static_url"]
-	h, secret, err := k.api.create(ctx, uri, k.Events)
+func (r *registrar) create(ctx context.Context) error {
+	uri := r.Values["static_url"]
+	w, secret, err := r.api.create(ctx, uri, r.Events)
 	ctx = context.WithoutCancel(ctx)
 	switch {
 	case refused(err):
 		return &failure{err, "nothing was registered", "fix that, then " + terminal.Command("register")}
 	case err != nil:
-		return k.afterLostReply(ctx, err)
+		return r.afterLostReply(ctx, err)
 	}
-	all, err := k.api.list(ctx)
-	if err == nil && slices.ContainsFunc(all, func(other *hook) bool { return other.uri == uri && other.id != h.id }) {
-		return k.withdraw(ctx, h, errors.New("another webhook for this URL was made at the same time"))
+	all, err := r.api.list(ctx)
+	if err == nil && slices.ContainsFunc(all, func(other *geminiWebhook) bool { return other.uri == uri && other.id != w.id }) {
+		return r.withdraw(ctx, w, errors.New("another webhook for this URL was made at the same time"))
 	}
-	stored, err := k.store(ctx, secret)
+	stored, err := r.store(ctx, secret)
 	if err != nil {
-		return k.withdraw(ctx, h, fmt.Errorf("the signing secret could not be stored: %w", err))
+		return r.withdraw(ctx, w, fmt.Errorf("the signing secret could not be stored: %w", err))
 	}
-	k.say("registered", "webhook %s for %s", h.id, h.uri)
-	k.say("events", "%s", strings.Join(h.events, " "))
-	k.say("secret", "%s of %s; it was read back, and is nowhere else", stored, k.vault)
-	k.say("next", "%s", terminal.Command("ping"))
+	r.say("registered", "webhook %s for %s", w.id, w.uri)
+	r.say("events", "%s", strings.Join(w.events, " "))
+	r.say("secret", "%s of %s; it was read back, and is nowhere else", stored, r.secretStore)
+	r.say("next", "%s", terminal.Command("ping"))
 	return nil
 }
 
 // afterLostReply looks whether a webhook was made whose secret nobody has seen.
-func (k *keeper) afterLostReply(ctx context.Context, lost error) error {
-	h, err := k.find(ctx)
+func (r *registrar) afterLostReply(ctx context.Context, lost error) error {
+	w, err := r.find(ctx)
 	switch {
 	case err == nil:
-		k.say("found", "%v; the webhook was made all the same", lost)
-		return k.adopt(ctx, h)
+		r.say("found", "%v; the webhook was made all the same", lost)
+		return r.adopt(ctx, w)
 	case errors.Is(err, errNoWebhook):
 		return &failure{lost, "no webhook for this URL is listed", "in a minute, " + terminal.Command("register")}
 	}
@@ -102,45 +103,45 @@ func (k *keeper) afterLostReply(ctx context.Context, lost error) error {
 }
 
 // withdraw deletes a webhook whose secret is about to be forgotten.
-func (k *keeper) withdraw(ctx context.Context, h *hook, why error) error {
-	if err := k.api.delete(ctx, h.id); err != nil {
+func (r *registrar) withdraw(ctx context.Context, w *geminiWebhook, why error) error {
+	if err := r.api.delete(ctx, w.id); err != nil {
 		return &failure{
 			err:   fmt.Errorf("%w; then %w", why, err),
-			state: fmt.Sprintf("webhook %s is registered, and signs with a secret that nobody has: its deliveries are refused", h.id),
-			next:  fmt.Sprintf("%s, which gives it a new secret, or %s", terminal.Command("register"), terminal.Command("delete --yes --id "+h.id)),
+			state: fmt.Sprintf("webhook %s is registered, and signs with a secret that nobody has: its deliveries are refused", w.id),
+			next:  fmt.Sprintf("%s, which gives it a new secret, or %s", terminal.Command("register"), terminal.Command("delete --yes --id "+w.id)),
 		}
 	}
-	return &failure{why, fmt.Sprintf("webhook %s was deleted again", h.id), "fix that, then " + terminal.Command("register")}
+	return &failure{why, fmt.Sprintf("webhook %s was deleted again", w.id), "fix that, then " + terminal.Command("register")}
 }
 
 // adopt sees to it that the secret of a webhook that is there is stored. Where it
 // is, nothing is changed.
-func (k *keeper) adopt(ctx context.Context, h *hook) error {
-	stored, err := k.versions(ctx)
+func (r *registrar) adopt(ctx context.Context, w *geminiWebhook) error {
+	stored, err := r.versions(ctx)
 	if err != nil {
 		return err
 	}
-	if current, _ := split(h, stored); len(current) > 0 {
-		k.say("registered", "webhook %s for %s was already; nothing was changed", h.id, h.uri)
-		k.say("secret", "%s of %s", current[0], k.vault)
-		return k.remind(h)
+	if current, _ := split(w, stored); len(current) > 0 {
+		r.say("registered", "webhook %s for %s was already; nothing was changed", w.id, w.uri)
+		r.say("secret", "%s of %s", current[0], r.secretStore)
+		return r.remind(w)
 	}
-	fresh, err := k.renew(ctx, h, revocation(h, stored))
+	fresh, err := r.renew(ctx, w, revocation(w, stored))
 	if err != nil {
 		return err
 	}
-	k.say("registered", "webhook %s for %s was already, but its secret was not stored: it has a new one", h.id, h.uri)
-	k.say("secret", "%s of %s; it was read back, and is nowhere else", fresh, k.vault)
-	return k.remind(h)
+	r.say("registered", "webhook %s for %s was already, but its secret was not stored: it has a new one", w.id, w.uri)
+	r.say("secret", "%s of %s; it was read back, and is nowhere else", fresh, r.secretStore)
+	return r.remind(w)
 }
 
 // revocation returns how the webhook's secrets are to be revoked once it has a new one,
 // where the current one is not stored. If an older one is, and still signs, it goes
 // on for its time. If none is, nobody verifies by any of them: none must go on
 // signing beside the new one, or instead of it.
-func revocation(h *hook, stored []version) webhooks.RevocationBehavior {
+func revocation(w *geminiWebhook, stored []version) webhooks.RevocationBehavior {
 	for _, v := range stored {
-		if h.inForce(v.text) {
+		if w.inForce(v.text) {
 			return webhooks.RevocationBehaviorRevokePreviousSecretsAfterH24
 		}
 	}
@@ -148,14 +149,14 @@ func revocation(h *hook, stored []version) webhooks.RevocationBehavior {
 }
 
 // remind says what else is to be done about a webhook.
-func (k *keeper) remind(h *hook) error {
-	if h.state != enabled {
+func (r *registrar) remind(w *geminiWebhook) error {
+	if w.state != enabled {
 		return &failure{
-			err:   fmt.Errorf("webhook %s is %s", h.id, h.state),
+			err:   fmt.Errorf("webhook %s is %s", w.id, w.state),
 			state: "nothing is delivered",
 			next:  fmt.Sprintf("%s, until only that is left; then %s", terminal.Command("doctor"), terminal.Command("enable")),
 		}
 	}
-	k.say("next", "%s", terminal.Command("ping"))
+	r.say("next", "%s", terminal.Command("ping"))
 	return nil
 }

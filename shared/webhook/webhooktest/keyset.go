@@ -50,7 +50,7 @@ func (k *KeySet) Ed25519(i int) ed25519.PrivateKey {
 	return k.ed25519[i]
 }
 
-// RSA returns the key that signs tokens.
+// RSA returns the key that signs JWTs.
 func (k *KeySet) RSA() *rsa.PrivateKey {
 	k.mu.Lock()
 	defer k.mu.Unlock()

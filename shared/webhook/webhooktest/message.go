@@ -52,7 +52,7 @@ func SignV1a(key ed25519.PrivateKey) Signer {
 	}
 }
 
-// SignJWT returns a signer whose signature is a token that carries the event in body,
+// SignJWT returns a signer whose signature is a JWT that carries the event in body,
 // for an audience, at the message's timestamp, as [Claims] has it. An empty kid is left
 // out. It fails if the timestamp is not in Unix seconds.
 func SignJWT(key crypto.Signer, kid, audience string) Signer {
@@ -103,7 +103,7 @@ func (m *Message) Request(ctx context.Context, url string) (*http.Request, error
 }
 
 // Post signs the message and delivers it, once. The answer's body is read and closed.
-// The error does not hold the URL, which may hold a token.
+// The error does not hold the URL, which may hold a URL token.
 func (m *Message) Post(ctx context.Context, client *http.Client, url string) (*http.Response, error) {
 	req, err := m.Request(ctx, url)
 	if err != nil {

@@ -66,7 +66,7 @@ func TestMessage(t *testing.T) {
 	}
 }
 
-// No error of a delivery holds the URL, which may hold a token.
+// No error of a delivery holds the URL, which may hold a URL token.
 func TestErrorsWithoutURL(t *testing.T) {
 	m := webhooktest.NewMessage("batch.succeeded", webhooktest.SignV1(webhooktest.NewSecret()))
 	for _, url := range []string{"http://127.0.0.1:1/?token=hidden", "http://127.0.0.1:x/?token=hidden", "%?token=hidden"} {

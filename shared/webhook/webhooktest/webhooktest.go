@@ -99,7 +99,7 @@ func IsObject(body []byte) bool {
 	return json.Unmarshal(body, &object) == nil && object != nil
 }
 
-// Claims returns those of a token that carries the event in body: signed for an
+// Claims returns those of a JWT that carries the event in body: signed for an
 // audience, now, for five minutes. It panics where body is no JSON object.
 func Claims(audience string, now time.Time, body []byte) map[string]any {
 	claims := make(map[string]any)

@@ -106,8 +106,8 @@ func (r *report) fail(name string, err error, more string) error {
 func (r *report) open(d *delivery) {
 	last := slices.Index(order, r.checks[len(r.checks)-1].Name)
 	for _, name := range order[last+1:] {
-		token := name == "Audience" || name == "Claims"
-		if token && d.claimedScheme() != webhook.JWT || name == "URL token" && d.endpoint != webhook.DynamicEndpoint {
+		jwt := name == "Audience" || name == "Claims"
+		if jwt && d.claimedScheme() != webhook.JWT || name == "URL token" && d.endpoint != webhook.DynamicEndpoint {
 			continue
 		}
 		r.checks = append(r.checks, check{name, "open", "not reached"})
@@ -186,7 +186,7 @@ func (r *report) verified(d *delivery, result *reverify.Result) {
 	}
 	r.pass("Signature", "made with %s", result.Matched)
 	if d.endpoint == webhook.DynamicEndpoint && d.claimedScheme() == webhook.JWT {
-		r.token(result)
+		r.claims(result)
 	}
 	switch {
 	case result.Passed(webhook.StepTimestamp):
@@ -196,8 +196,8 @@ func (r *report) verified(d *delivery, result *reverify.Result) {
 	}
 }
 
-// token adds the checks of a token's claims. Their form is looked at before the audience.
-func (r *report) token(result *reverify.Result) {
+// claims adds the checks of a JWT's claims. Their form is looked at before the audience.
+func (r *report) claims(result *reverify.Result) {
 	switch {
 	case result.Passed(webhook.StepJWT):
 		r.pass("Audience", "one of ours")

@@ -9,23 +9,23 @@ import (
 	"fmt"
 )
 
-// Token guards the URL of the dynamic endpoint. Whoever has a Gemini key can make
-// Google sign a delivery to any URL, and the signature does not cover the URL: so
+// URLTokenGate guards the URL of the dynamic endpoint. Whoever has a Gemini key can
+// make Google sign a delivery to any URL, and the signature does not cover the URL: so
 // the URL itself carries a secret that only those who start our jobs know. It is
 // safe for concurrent use.
-type Token struct {
+type URLTokenGate struct {
 	Tokens Keyring[URLToken]
 }
 
 // Check returns nil if text is one of the tokens in force, and a *Refusal of kind
 // ErrUnauthorized if it is not. Any other error is a fault of ours: the tokens in force
 // are not known.
-func (t *Token) Check(ctx context.Context, text string) error {
+func (g *URLTokenGate) Check(ctx context.Context, text string) error {
 	if text == "" {
 		return Refuse(URLTokenMissing, "")
 	}
 	given := sha256.Sum256([]byte(text))
-	ok, err := t.Tokens.Find(ctx, func(k URLToken) bool {
+	ok, err := g.Tokens.Find(ctx, func(k URLToken) bool {
 		return subtle.ConstantTimeCompare(given[:], k.digest[:]) == 1
 	})
 	if err == nil && !ok {
@@ -35,8 +35,8 @@ func (t *Token) Check(ctx context.Context, text string) error {
 }
 
 const (
-	minTokenLength = 16
-	maxTokenLength = 256
+	minURLTokenLength = 16
+	maxURLTokenLength = 256
 )
 
 // A URLToken is the secret part of the dynamic endpoint's URL. Only its digest is
@@ -50,8 +50,8 @@ type URLToken struct {
 // and white space around the token, are dropped. The error holds nothing of the token.
 func ParseURLToken(secret []byte) (URLToken, error) {
 	text := bytes.TrimSpace(withoutMark(secret))
-	if len(text) < minTokenLength || len(text) > maxTokenLength {
-		return URLToken{}, fmt.Errorf("not a URL token: %d characters, of %d to %d", len(text), minTokenLength, maxTokenLength)
+	if len(text) < minURLTokenLength || len(text) > maxURLTokenLength {
+		return URLToken{}, fmt.Errorf("not a URL token: %d characters, of %d to %d", len(text), minURLTokenLength, maxURLTokenLength)
 	}
 	for _, c := range text {
 		if !unreserved(c) {

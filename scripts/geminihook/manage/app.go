@@ -16,9 +16,9 @@ import (
 	"github.com/geminihook/geminihook/scripts/internal/terminal"
 )
 
-// A Terminal is where a command runs: where it writes, the time, and how it reaches
+// An App is where a command runs: where it writes, the time, and how it reaches
 // the APIs.
-type Terminal struct {
+type App struct {
 	Out, Err io.Writer // results, and the rest
 	Paint    terminal.Paint
 	Now      func() time.Time
@@ -28,9 +28,9 @@ type Terminal struct {
 	Google    []option.ClientOption // of the clients for Google Cloud but Secret Manager
 }
 
-// System returns the terminal of this process.
-func System() *Terminal {
-	return &Terminal{
+// System returns the app of this process.
+func System() *App {
+	return &App{
 		Out:       os.Stdout,
 		Err:       os.Stderr,
 		Paint:     terminal.PaintFor(os.Stdout),
@@ -41,8 +41,8 @@ func System() *Terminal {
 }
 
 // when says a time, and how far off it is.
-func (t *Terminal) when(at time.Time) string {
-	return fmt.Sprintf("%s (in %s)", at.Local().Format("2006-01-02 15:04 MST"), at.Sub(t.Now()).Round(time.Minute))
+func (a *App) when(at time.Time) string {
+	return fmt.Sprintf("%s (in %s)", at.Local().Format("2006-01-02 15:04 MST"), at.Sub(a.Now()).Round(time.Minute))
 }
 
 func pause(ctx context.Context, d time.Duration) error {

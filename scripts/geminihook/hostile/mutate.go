@@ -85,7 +85,7 @@ func signV1WithPublicKey(a *delivery.Attempt) (string, error) {
 	return webhook.SignV1(secret, a.ID, a.Timestamp, a.Body), nil
 }
 
-// claims has the token's claims changed.
+// claims has the JWT's claims changed.
 func claims(change func(map[string]any)) func(*delivery.Attempt) {
 	return func(a *delivery.Attempt) { a.Claims = change }
 }
@@ -103,17 +103,17 @@ func claimIn(name string, from time.Duration) func(*delivery.Attempt) {
 	return claims(func(c map[string]any) { c[name] = time.Now().Add(from).Unix() })
 }
 
-// tokenBy has the token signed in another way than by a key of its kind.
-func tokenBy(algorithm string, sign func(content []byte, k *delivery.Keys) []byte) func(*delivery.Attempt) {
+// jwtBy has the JWT signed in another way than by a key of its kind.
+func jwtBy(algorithm string, sign func(content []byte, k *delivery.Keys) []byte) func(*delivery.Attempt) {
 	return func(a *delivery.Attempt) {
 		a.Sign = func(a *delivery.Attempt) (string, error) {
-			header := map[string]any{"alg": algorithm, "kid": a.Keys.TokenID}
-			return handmade(header, a.TokenClaims(), func(content []byte) []byte { return sign(content, a.Keys) })
+			header := map[string]any{"alg": algorithm, "kid": a.Keys.JWTKeyID}
+			return handmade(header, a.JWTClaims(), func(content []byte) []byte { return sign(content, a.Keys) })
 		}
 	}
 }
 
-// handmade is a token that SignJWT would not make.
+// handmade is a JWT that SignJWT would not make.
 func handmade(header, claims any, sign func([]byte) []byte) (string, error) {
 	var parts []string
 	for _, part := range []any{header, claims} {
@@ -128,7 +128,7 @@ func handmade(header, claims any, sign func([]byte) []byte) (string, error) {
 }
 
 func hmacWithPublicKey(content []byte, k *delivery.Keys) []byte {
-	der, err := x509.MarshalPKIXPublicKey(k.Token.Public())
+	der, err := x509.MarshalPKIXPublicKey(k.JWT.Public())
 	if err != nil {
 		panic(err) // every kind of key that --key-file takes is known to it
 	}
@@ -137,16 +137,16 @@ func hmacWithPublicKey(content []byte, k *delivery.Keys) []byte {
 	return mac.Sum(nil)
 }
 
-// broughtKey has the token signed by a stranger, whose public key stands in its
+// broughtKey has the JWT signed by a stranger, whose public key stands in its
 // header as RFC 7515 allows.
 func broughtKey(a *delivery.Attempt) {
-	stranger := delivery.Strangers("").Token.(*rsa.PrivateKey)
+	stranger := delivery.Strangers("").JWT.(*rsa.PrivateKey)
 	encode := base64.RawURLEncoding.EncodeToString
 	a.Sign = func(a *delivery.Attempt) (string, error) {
-		header := map[string]any{"alg": "RS256", "kid": a.Keys.TokenID, "jwk": map[string]string{
+		header := map[string]any{"alg": "RS256", "kid": a.Keys.JWTKeyID, "jwk": map[string]string{
 			"kty": "RSA", "n": encode(stranger.N.Bytes()), "e": encode(big.NewInt(int64(stranger.E)).Bytes()),
 		}}
-		return handmade(header, a.TokenClaims(), func(content []byte) []byte {
+		return handmade(header, a.JWTClaims(), func(content []byte) []byte {
 			digest := sha256.Sum256(content)
 			signature, err := rsa.SignPKCS1v15(rand.Reader, stranger, crypto.SHA256, digest[:])
 			if err != nil {

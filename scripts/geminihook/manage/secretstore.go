@@ -40,19 +40,20 @@ const (
 	mayDisable = "secretmanager.versions.disable"
 )
 
-// A vault is a secret in Secret Manager.
-type vault struct {
+// A secretStore is one secret in Secret Manager, with its versions.
+type secretStore struct {
 	client *secretmanager.Client
 	name   string // in full
 	pause  func(context.Context, time.Duration) error
 }
 
-// vault returns a secret. Nothing is asked of Secret Manager yet.
-func (e *Errand) vault(ctx context.Context, name string) (*vault, error) {
-	if err := e.refuseEmulator(); err != nil {
+// secretStore returns the store of a secret, by its name. It does not call Secret Manager
+// yet.
+func (inv *Invocation) secretStore(ctx context.Context, name string) (*secretStore, error) {
+	if err := inv.refuseEmulator(); err != nil {
 		return nil, err
 	}
-	name, err := secret.Name(e.Values["project"], name)
+	name, err := secret.Name(inv.Values["project"], name)
 	if err != nil {
 		return nil, err
 	}
@@ -60,15 +61,15 @@ func (e *Errand) vault(ctx context.Context, name string) (*vault, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &vault{client, name, e.Pause}, nil
+	return &secretStore{client, name, inv.Pause}, nil
 }
 
 // refuseEmulator fails if a variable, left over from a test, leads to an emulator of
 // Secret Manager while the Gemini API is the real one. Its one-time secret would be
 // stored in the emulator, and be gone with it.
-func (e *Errand) refuseEmulator() error {
+func (inv *Invocation) refuseEmulator() error {
 	host := os.Getenv(secret.EmulatorHost)
-	if host == "" || local(e.GeminiURL) {
+	if host == "" || local(inv.GeminiURL) {
 		return nil
 	}
 	return &failure{
@@ -89,7 +90,7 @@ func local(rawURL string) bool {
 }
 
 // String returns the secret's short name.
-func (v *vault) String() string { return "secret " + path.Base(v.name) }
+func (s *secretStore) String() string { return "secret " + path.Base(s.name) }
 
 // A version is one value of a secret.
 type version struct {
@@ -114,28 +115,28 @@ func numbers(versions []version) string {
 }
 
 // check asks, before anything is done, whether it will be allowed.
-func (v *vault) check(ctx context.Context, permissions ...string) error {
-	res, err := v.client.TestIamPermissions(ctx, &iampb.TestIamPermissionsRequest{Resource: v.name, Permissions: permissions})
+func (s *secretStore) check(ctx context.Context, permissions ...string) error {
+	res, err := s.client.TestIamPermissions(ctx, &iampb.TestIamPermissionsRequest{Resource: s.name, Permissions: permissions})
 	if err != nil {
-		return fmt.Errorf("%s: permissions: %w", v, err)
+		return fmt.Errorf("%s: permissions: %w", s, err)
 	}
 	missing := slices.DeleteFunc(permissions, func(p string) bool { return slices.Contains(res.Permissions, p) })
 	if len(missing) == 0 {
 		return nil
 	}
 	return &failure{
-		err:   fmt.Errorf("%s: it does not exist, or you lack %s on it", v, strings.Join(missing, ", ")),
+		err:   fmt.Errorf("%s: it does not exist, or you lack %s on it", s, strings.Join(missing, ", ")),
 		state: "nothing was changed",
 		next: fmt.Sprintf("terraform apply makes the secret; roles/secretmanager.secretVersionManager and roles/secretmanager.secretAccessor on %s allow it all",
-			v.name),
+			s.name),
 	}
 }
 
 // versions returns the enabled versions, newest first, as the functions see them.
-func (v *vault) versions(ctx context.Context) ([]version, error) {
+func (s *secretStore) versions(ctx context.Context) ([]version, error) {
 	var all []version
-	found := v.client.ListSecretVersions(ctx, &secretmanagerpb.ListSecretVersionsRequest{
-		Parent: v.name, Filter: "state:ENABLED", PageSize: maxVersions,
+	found := s.client.ListSecretVersions(ctx, &secretmanagerpb.ListSecretVersionsRequest{
+		Parent: s.name, Filter: "state:ENABLED", PageSize: maxVersions,
 	})
 	for len(all) < maxVersions {
 		about, err := found.Next()
@@ -143,9 +144,9 @@ func (v *vault) versions(ctx context.Context) ([]version, error) {
 			break
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%s: list its versions: %w", v, err)
+			return nil, fmt.Errorf("%s: list its versions: %w", s, err)
 		}
-		text, err := v.read(ctx, about.Name)
+		text, err := s.read(ctx, about.Name)
 		if err != nil {
 			return nil, err
 		}
@@ -154,26 +155,26 @@ func (v *vault) versions(ctx context.Context) ([]version, error) {
 	return all, nil
 }
 
-func (v *vault) read(ctx context.Context, name string) (string, error) {
-	res, err := v.client.AccessSecretVersion(ctx, &secretmanagerpb.AccessSecretVersionRequest{Name: name})
+func (s *secretStore) read(ctx context.Context, name string) (string, error) {
+	res, err := s.client.AccessSecretVersion(ctx, &secretmanagerpb.AccessSecretVersionRequest{Name: name})
 	if err != nil {
-		return "", fmt.Errorf("%s: read version %s: %w", v, path.Base(name), err)
+		return "", fmt.Errorf("%s: read version %s: %w", s, path.Base(name), err)
 	}
 	return string(res.GetPayload().GetData()), nil
 }
 
 // store adds a version and reads it back. It tries hard, and on after an interrupt:
 // whoever has the text has nothing else that holds it.
-func (v *vault) store(ctx context.Context, text string) (version, error) {
+func (s *secretStore) store(ctx context.Context, text string) (version, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
 	stored := version{text: text}
-	err := v.insist(ctx, func() error {
-		res, err := v.client.AddSecretVersion(ctx, &secretmanagerpb.AddSecretVersionRequest{
-			Parent: v.name, Payload: &secretmanagerpb.SecretPayload{Data: []byte(text)},
+	err := s.insist(ctx, func() error {
+		res, err := s.client.AddSecretVersion(ctx, &secretmanagerpb.AddSecretVersionRequest{
+			Parent: s.name, Payload: &secretmanagerpb.SecretPayload{Data: []byte(text)},
 		})
 		if err != nil {
-			return fmt.Errorf("%s: add a version: %w", v, err)
+			return fmt.Errorf("%s: add a version: %w", s, err)
 		}
 		stored.name, stored.created = res.Name, res.CreateTime.AsTime()
 		return nil
@@ -181,15 +182,15 @@ func (v *vault) store(ctx context.Context, text string) (version, error) {
 	if err != nil {
 		return version{}, err
 	}
-	err = v.insist(ctx, func() error {
-		read, err := v.read(ctx, stored.name)
+	err = s.insist(ctx, func() error {
+		read, err := s.read(ctx, stored.name)
 		if err == nil && read != text {
-			err = fmt.Errorf("%s: %s does not read as it was written", v, stored)
+			err = fmt.Errorf("%s: %s does not read as it was written", s, stored)
 		}
 		return err
 	})
 	if err != nil {
-		v.discard(ctx, stored)
+		s.discard(ctx, stored)
 		return version{}, err
 	}
 	return stored, nil
@@ -197,29 +198,29 @@ func (v *vault) store(ctx context.Context, text string) (version, error) {
 
 // discard disables a version that cannot be relied on. Where it fails, the version is
 // one that no delivery is signed with.
-func (v *vault) discard(ctx context.Context, bad version) {
+func (s *secretStore) discard(ctx context.Context, bad version) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
-	_ = v.disable(ctx, bad)
+	_ = s.disable(ctx, bad)
 }
 
 // insist repeats do until it succeeds, a few times.
-func (v *vault) insist(ctx context.Context, do func() error) error {
+func (s *secretStore) insist(ctx context.Context, do func() error) error {
 	wait := storePause
 	for attempt := 1; ; attempt++ {
 		err := do()
-		if err == nil || attempt == storeAttempts || v.pause(ctx, wait) != nil {
+		if err == nil || attempt == storeAttempts || s.pause(ctx, wait) != nil {
 			return err
 		}
 		wait *= 2
 	}
 }
 
-func (v *vault) disable(ctx context.Context, versions ...version) error {
+func (s *secretStore) disable(ctx context.Context, versions ...version) error {
 	for _, old := range versions {
-		_, err := v.client.DisableSecretVersion(ctx, &secretmanagerpb.DisableSecretVersionRequest{Name: old.name})
+		_, err := s.client.DisableSecretVersion(ctx, &secretmanagerpb.DisableSecretVersionRequest{Name: old.name})
 		if err != nil {
-			return fmt.Errorf("%s: disable %s: %w", v, old, err)
+			return fmt.Errorf("%s: disable %s: %w", s, old, err)
 		}
 	}
 	return nil

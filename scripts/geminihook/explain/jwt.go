@@ -11,14 +11,14 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook"
 )
 
-// A token is what a JSON Web Token says, verified or not. It is only shown: what
-// counts is what the verifier reads.
-type token struct {
+// A decodedJWT holds the header and claims of a JSON Web Token, verified or not. It is
+// only shown: what counts is what the verifier reads.
+type decodedJWT struct {
 	header struct{ Alg, Kid string }
 	claims map[string]json.RawMessage
 }
 
-func decodeToken(text string) (t token) {
+func decodeJWT(text string) (t decodedJWT) {
 	parts := strings.Split(text, ".")
 	for i, into := range []any{&t.header, &t.claims} {
 		if raw, err := base64.RawURLEncoding.DecodeString(parts[i]); err == nil {
@@ -28,13 +28,13 @@ func decodeToken(text string) (t token) {
 	return t
 }
 
-// tokenSignature looks at a token in the verifier's order. r is of the verifier,
+// jwtSignature looks at a JWT in the verifier's order. r is of the verifier,
 // whatever the time.
-func (x *examination) tokenSignature(r reverify.Result) {
-	t := decodeToken(x.header.signature)
+func (x *examination) jwtSignature(r reverify.Result) {
+	t := decodeJWT(x.header.signature)
 	about := fmt.Sprintf("alg %s, kid %s", orNone(t.header.Alg), orNone(t.header.Kid))
 	switch {
-	case !r.Passed(webhook.StepHeaders) && len(x.findings) > 0: // these kept the verifier from the token
+	case !r.Passed(webhook.StepHeaders) && len(x.findings) > 0: // these kept the verifier from the JWT
 		x.say(Note, "token", "%s; not checked", about)
 	case !r.Passed(webhook.StepScheme):
 		why := printable(r.Refusal.Detail)
@@ -69,9 +69,9 @@ func (x *examination) kid(id string) string {
 	return "none has its kid"
 }
 
-// claims looks at what a token says that a key in the set signed. refusal is the
-// verifier's, whatever the time; nil if it accepts the token.
-func (x *examination) claims(t token, refusal *webhook.Refusal) {
+// claims looks at what a JWT says that a key in the set signed. refusal is the
+// verifier's, whatever the time; nil if it accepts the JWT.
+func (x *examination) claims(t decodedJWT, refusal *webhook.Refusal) {
 	reason := webhook.Reason("")
 	if refusal != nil {
 		reason = refusal.Reason
@@ -102,7 +102,7 @@ func (x *examination) claims(t token, refusal *webhook.Refusal) {
 	}
 }
 
-func (x *examination) audience(t token, reason webhook.Reason) {
+func (x *examination) audience(t decodedJWT, reason webhook.Reason) {
 	f := finding{Audience, "the token is for another audience: " + t.audience(), "say the right one (-audience; JWT_AUDIENCES of the function), if it is yours"}
 	switch reason {
 	case webhook.AudienceUnset:
@@ -115,9 +115,9 @@ func (x *examination) audience(t token, reason webhook.Reason) {
 	}
 }
 
-// expiry holds the token's end against now.
-func (x *examination) expiry(t token) {
-	ago, most := x.now.Sub(t.time("exp")), webhook.MaxTokenLife+webhook.DefaultTolerance
+// expiry holds the JWT's end against now.
+func (x *examination) expiry(t decodedJWT) {
+	ago, most := x.now.Sub(t.time("exp")), webhook.MaxJWTLife+webhook.DefaultTolerance
 	says := utc(t.time("exp")) + ", " + from(ago)
 	switch {
 	case -ago > most:
@@ -131,14 +131,14 @@ func (x *examination) expiry(t token) {
 	x.find(finding{Expired, "the token expired " + from(ago), "nothing, if it arrived before " + utc(t.time("exp")) + ": it was right at its time"}, "exp", "%s", says)
 }
 
-func (t token) time(claim string) time.Time {
+func (t decodedJWT) time(claim string) time.Time {
 	var seconds float64
 	_ = json.Unmarshal(t.claims[claim], &seconds)
 	return time.Unix(int64(seconds), 0)
 }
 
-// audience is the token's aud without queries, which may hold a URL token.
-func (t token) audience() string {
+// audience is the JWT's aud without queries, which may hold a URL token.
+func (t decodedJWT) audience() string {
 	var one string
 	var all []string
 	if json.Unmarshal(t.claims["aud"], &one) == nil {

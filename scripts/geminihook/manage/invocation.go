@@ -10,7 +10,7 @@ import (
 	"github.com/geminihook/geminihook/scripts/internal/terminal"
 )
 
-// Options are the settings of an errand that are not about the deployment.
+// Options are the settings of an invocation that are not about the deployment.
 type Options struct {
 	Terraform    string        // the folder whose outputs are read
 	APIKeySecret string        // the name of the secret that holds the Gemini API key; empty: GEMINI_API_KEY
@@ -24,9 +24,9 @@ type Options struct {
 	JSON         bool          // write JSON lines on standard output
 }
 
-// An Errand is one run of a management command.
-type Errand struct {
-	*Terminal
+// An Invocation is one run of a management command.
+type Invocation struct {
+	*App
 	Options
 	Values Values
 }
@@ -34,35 +34,35 @@ type Errand struct {
 // Run takes from Terraform's outputs those of the needed values that are not given,
 // and does what do does. If that fails and something is left to do, it writes so and
 // returns terminal.ErrReported.
-func (e *Errand) Run(ctx context.Context, needed []string, do func(*Errand, context.Context) error) error {
-	err := e.Values.complete(ctx, needed, e.Terraform)
+func (inv *Invocation) Run(ctx context.Context, needed []string, do func(*Invocation, context.Context) error) error {
+	err := inv.Values.complete(ctx, needed, inv.Terraform)
 	if err == nil {
-		err = do(e, ctx)
+		err = do(inv, ctx)
 	}
 	var f *failure
 	if errors.As(err, &f) {
-		f.write(e.Err)
+		f.write(inv.Err)
 		return terminal.ErrReported
 	}
 	return err
 }
 
 // say writes a line about something that was done: a word, and the details.
-func (e *Errand) say(word, format string, args ...any) {
+func (inv *Invocation) say(word, format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
-	if e.JSON {
-		e.line(struct {
+	if inv.JSON {
+		inv.line(struct {
 			Event string `json:"event"`
 			Text  string `json:"text"`
 		}{word, text})
 		return
 	}
-	fmt.Fprintf(e.Out, "%-11s %s\n", word, text)
+	fmt.Fprintf(inv.Out, "%-11s %s\n", word, text)
 }
 
 // line writes a JSON line.
-func (e *Errand) line(value any) {
-	enc := json.NewEncoder(e.Out)
+func (inv *Invocation) line(value any) {
+	enc := json.NewEncoder(inv.Out)
 	enc.SetEscapeHTML(false)
 	_ = enc.Encode(value) // texts, times and truths always marshal
 }

@@ -11,7 +11,7 @@ import (
 
 const urlToken = "Kq3-tokens_of.this~form0"
 
-func parseToken(t testing.TB, text string) webhook.URLToken {
+func parseURLToken(t testing.TB, text string) webhook.URLToken {
 	t.Helper()
 	token, err := webhook.ParseURLToken([]byte(text))
 	if err != nil {
@@ -20,8 +20,8 @@ func parseToken(t testing.TB, text string) webhook.URLToken {
 	return token
 }
 
-func TestToken(t *testing.T) {
-	token := &webhook.Token{Tokens: ring[webhook.URLToken]{parseToken(t, "another-token-in-force"), parseToken(t, urlToken)}}
+func TestURLTokenGate(t *testing.T) {
+	gate := &webhook.URLTokenGate{Tokens: ring[webhook.URLToken]{parseURLToken(t, "another-token-in-force"), parseURLToken(t, urlToken)}}
 	for text, want := range map[string]error{
 		urlToken:                       nil,
 		"another-token-in-force":       nil,
@@ -37,7 +37,7 @@ func TestToken(t *testing.T) {
 		"\xff":                         webhook.ErrUnauthorized,
 	} {
 		t.Run(fmt.Sprintf("%.40q", text), func(t *testing.T) {
-			if err := token.Check(t.Context(), text); !errors.Is(err, want) {
+			if err := gate.Check(t.Context(), text); !errors.Is(err, want) {
 				t.Errorf("%v, want %v", err, want)
 			}
 		})
@@ -45,14 +45,14 @@ func TestToken(t *testing.T) {
 }
 
 // An outage of ours must not send a genuine caller away.
-func TestTokenOutage(t *testing.T) {
+func TestURLTokenGateOutage(t *testing.T) {
 	down := errors.New("down")
-	token := &webhook.Token{Tokens: outage[webhook.URLToken]{down}}
-	if err := token.Check(t.Context(), urlToken); !errors.Is(err, down) || errors.Is(err, webhook.ErrUnauthorized) {
+	gate := &webhook.URLTokenGate{Tokens: outage[webhook.URLToken]{down}}
+	if err := gate.Check(t.Context(), urlToken); !errors.Is(err, down) || errors.Is(err, webhook.ErrUnauthorized) {
 		t.Errorf("%v, want the keyring's error", err)
 	}
 	// No token is never one, whatever is in force, so nobody needs to be asked.
-	if err := token.Check(t.Context(), ""); !errors.Is(err, webhook.ErrUnauthorized) {
+	if err := gate.Check(t.Context(), ""); !errors.Is(err, webhook.ErrUnauthorized) {
 		t.Errorf("no token: %v", err)
 	}
 }
@@ -66,8 +66,8 @@ func TestParseURLToken(t *testing.T) {
 		"byte order mark": "\ufeff0123456789abcdef\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			token := &webhook.Token{Tokens: ring[webhook.URLToken]{parseToken(t, text)}}
-			if err := token.Check(t.Context(), strings.TrimSpace(strings.TrimPrefix(text, "\ufeff"))); err != nil {
+			gate := &webhook.URLTokenGate{Tokens: ring[webhook.URLToken]{parseURLToken(t, text)}}
+			if err := gate.Check(t.Context(), strings.TrimSpace(strings.TrimPrefix(text, "\ufeff"))); err != nil {
 				t.Error(err)
 			}
 		})
@@ -106,7 +106,7 @@ func TestParseURLToken(t *testing.T) {
 }
 
 func TestURLTokenPrintsAsNoToken(t *testing.T) {
-	token := parseToken(t, urlToken)
+	token := parseURLToken(t, urlToken)
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
 		if text := fmt.Sprintf(verb, token); strings.Contains(text, urlToken[:6]) || strings.Contains(text, fmt.Sprintf("%x", urlToken[:6])) {
 			t.Errorf("%s: %s", verb, text)
