@@ -99,17 +99,26 @@ func (inv *Invocation) show(w *geminiWebhook) {
 			Static        bool        `json:"static"` // it is for the static function
 			Events        []string    `json:"events"`
 			FormerSecrets []time.Time `json:"former_secrets_until,omitempty"`
-		}{w.id, w.state, webhook.WithoutQuery(w.uri), ours, w.events, until})
+		}{w.id, w.state, withoutToken(w.uri), ours, w.events, until})
 		return
 	}
 	mark := " "
 	if ours {
 		mark = "*"
 	}
-	fmt.Fprintf(inv.Out, "%s %-36s  %-9s  %s\n    %s\n", mark, w.id, w.state, webhook.WithoutQuery(w.uri), strings.Join(w.events, " "))
+	fmt.Fprintf(inv.Out, "%s %-36s  %-9s  %s\n    %s\n", mark, w.id, w.state, withoutToken(w.uri), strings.Join(w.events, " "))
 	for _, at := range until {
 		fmt.Fprintf(inv.Out, "    a former secret signs until %s\n", inv.when(at))
 	}
+}
+
+// withoutToken returns a URL for the output: of a query, which may hold a token, it shows
+// only that there is one.
+func withoutToken(url string) string {
+	if short := webhook.WithoutQuery(url); short != url {
+		return short + "?…"
+	}
+	return url
 }
 
 // Enable puts the webhook back in the state enabled.
@@ -142,7 +151,7 @@ func (inv *Invocation) Delete(ctx context.Context) error {
 	}
 	if !inv.Yes {
 		return &failure{
-			err:   fmt.Errorf("webhook %s for %s would be deleted", w.id, webhook.WithoutQuery(w.uri)),
+			err:   fmt.Errorf("webhook %s for %s would be deleted", w.id, withoutToken(w.uri)),
 			state: "nothing was changed",
 			next:  terminal.Command("delete --yes --id " + w.id),
 		}
@@ -150,6 +159,6 @@ func (inv *Invocation) Delete(ctx context.Context) error {
 	if err := api.delete(ctx, w.id); err != nil {
 		return err
 	}
-	inv.say("deleted", "webhook %s for %s", w.id, webhook.WithoutQuery(w.uri))
+	inv.say("deleted", "webhook %s for %s", w.id, withoutToken(w.uri))
 	return nil
 }
