@@ -12,7 +12,7 @@ import (
 // claim is a delivery's record, held by us once updated is set.
 type claim struct {
 	document
-	record  record
+	record  Record
 	updated time.Time // the record's update time when it became ours
 }
 
@@ -77,7 +77,7 @@ func (c *claim) release(ctx context.Context, cause error) error {
 // fails with ErrUnmarked.
 func (c *claim) mark(ctx context.Context, receipt webhook.Receipt, l *Ledger) error {
 	done := c.record
-	done.State = stateDone
+	done.State = StateDone
 	done.Topic, done.MessageID = receipt.Topic, receipt.MessageID
 	done.DoneAt = time.Now()
 	done.ExpireAt = done.DoneAt.Add(l.Retention)
@@ -94,7 +94,7 @@ func (c *claim) mark(ctx context.Context, receipt webhook.Receipt, l *Ledger) er
 	}
 }
 
-func (c *claim) attempt(ctx context.Context, done *record, timeout time.Duration) error {
+func (c *claim) attempt(ctx context.Context, done *Record, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	return c.set(ctx, done)

@@ -110,7 +110,7 @@ func (l *Ledger) Warm(ctx context.Context) error {
 // ctx bounds the claim and do. The mark or the release has EndTimeout of its own.
 func (l *Ledger) Once(ctx context.Context, d *webhook.Delivery, do func(context.Context) (webhook.Receipt, error)) (webhook.Receipt, error) {
 	return l.once(ctx, &claim{
-		document: stored{l.client, l.records.Doc(documentID(d))},
+		document: stored{l.client, l.records.Doc(DocumentID(d))},
 		record:   newRecord(d, rand.Text(), time.Now(), l.Retention),
 	}, do)
 }

@@ -113,16 +113,16 @@ func (s *store) ledger() *Ledger {
 
 // record returns a delivery's record as it is in the store, and whether there is
 // one.
-func (s *store) record(l *Ledger, d *webhook.Delivery) (record, bool) {
+func (s *store) record(l *Ledger, d *webhook.Delivery) (Record, bool) {
 	s.t.Helper()
-	seen, err := stored{l.client, l.records.Doc(documentID(d))}.read(s.t.Context())
+	seen, err := stored{l.client, l.records.Doc(DocumentID(d))}.read(s.t.Context())
 	if errors.Is(err, errChanged) {
-		return record{}, false
+		return Record{}, false
 	}
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return seen.record, true
+	return seen.Record, true
 }
 
 // once lets the first call that test picks go wrong.
@@ -215,7 +215,7 @@ func TestOnce(t *testing.T) {
 		}
 		r, _ := s.record(l, d)
 		s.taken()
-		if r.State != stateDone || r.Attempts != 1 || r.WebhookID != d.ID || r.Endpoint != d.Endpoint ||
+		if r.State != StateDone || r.Attempts != 1 || r.WebhookID != d.ID || r.Endpoint != d.Endpoint ||
 			r.Type != "batch.succeeded" || r.JobID != d.Event.JobID || r.BodySHA256 != bodySHA256(d) ||
 			r.Topic != receipt.Topic || r.MessageID != receipt.MessageID || r.Owner == "" ||
 			r.DoneAt.Before(r.ClaimedAt) || r.ExpireAt.Sub(r.DoneAt) != DefaultRetention {
@@ -345,7 +345,7 @@ func TestLapsedLease(t *testing.T) {
 		if calls := s.taken(); !slices.Equal(calls, []string{commit, get, begin, commit, commit}) {
 			t.Errorf("a takeover called %v", calls)
 		}
-		if r, _ := s.record(second, d); r.State != stateDone || r.Attempts != 2 {
+		if r, _ := s.record(second, d); r.State != StateDone || r.Attempts != 2 {
 			t.Errorf("the record is %s after %d attempts, want done after 2", r.State, r.Attempts)
 		}
 	})
@@ -446,7 +446,7 @@ func TestRelease(t *testing.T) {
 // nor undoes the next owner's work.
 func TestStalledOwner(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *store) {
-		take := func(first, second error) (record, *webhook.Delivery) {
+		take := func(first, second error) (Record, *webhook.Delivery) {
 			d, stalled, next := newDelivery(), s.ledger(), s.ledger()
 			next.Lease = lapsedAtOnce
 			stalled.Once(t.Context(), d, func(context.Context) (webhook.Receipt, error) {
@@ -456,16 +456,16 @@ func TestStalledOwner(t *testing.T) {
 			r, _ := s.record(next, d)
 			return r, d
 		}
-		if r, _ := take(webhook.ErrNotPublished, nil); r.State != stateDone {
+		if r, _ := take(webhook.ErrNotPublished, nil); r.State != StateDone {
 			t.Errorf("a stalled owner's release left %+v, want done", r)
 		}
-		if r, _ := take(webhook.ErrNotPublished, errors.New("unknown")); r.State != stateClaimed || r.Attempts != 2 {
+		if r, _ := take(webhook.ErrNotPublished, errors.New("unknown")); r.State != StateClaimed || r.Attempts != 2 {
 			t.Errorf("a stalled owner's release left %+v, want the next owner's claim", r)
 		}
-		if r, _ := take(nil, webhook.ErrNotPublished); r.State != stateDone {
+		if r, _ := take(nil, webhook.ErrNotPublished); r.State != StateDone {
 			t.Errorf("a stalled owner's mark after the next one's release left %+v, want done", r)
 		}
-		if r, _ := take(nil, nil); r.State != stateDone {
+		if r, _ := take(nil, nil); r.State != StateDone {
 			t.Errorf("two owners left %+v, want done", r)
 		}
 	})
@@ -496,7 +496,7 @@ func TestLostReplies(t *testing.T) {
 				t.Error(err)
 			}
 			p.want(t, 1)
-			if r, _ := s.record(l, d); r.State != stateDone || r.Attempts != 2 {
+			if r, _ := s.record(l, d); r.State != StateDone || r.Attempts != 2 {
 				t.Errorf("the record is %s after %d attempts, want done after 2", r.State, r.Attempts)
 			}
 		})
@@ -528,7 +528,7 @@ func TestLostReplies(t *testing.T) {
 			if err != nil {
 				t.Error(err)
 			}
-			if r, _ := s.record(l, d); r.State != stateDone {
+			if r, _ := s.record(l, d); r.State != StateDone {
 				t.Errorf("the record is %s, want done", r.State)
 			}
 		})
@@ -561,7 +561,7 @@ func TestAnswers(t *testing.T) {
 		want map[codes.Code]error // the others are faults
 	}{
 		"create": {
-			func(ctx context.Context, d stored) error { _, err := d.create(ctx, new(record)); return err },
+			func(ctx context.Context, d stored) error { _, err := d.create(ctx, new(Record)); return err },
 			map[codes.Code]error{codes.AlreadyExists: errExists, codes.Aborted: errChanged},
 		},
 		"read": {
@@ -569,12 +569,12 @@ func TestAnswers(t *testing.T) {
 			map[codes.Code]error{codes.NotFound: errChanged, codes.Aborted: errChanged},
 		},
 		"replace": {
-			func(ctx context.Context, d stored) error { _, err := d.replace(ctx, new(record), seen); return err },
+			func(ctx context.Context, d stored) error { _, err := d.replace(ctx, new(Record), seen); return err },
 			map[codes.Code]error{
 				codes.FailedPrecondition: errChanged, codes.InvalidArgument: errChanged, codes.NotFound: errChanged, codes.Aborted: errChanged,
 			},
 		},
-		"set":    {func(ctx context.Context, d stored) error { return d.set(ctx, new(record)) }, nil},
+		"set":    {func(ctx context.Context, d stored) error { return d.set(ctx, new(Record)) }, nil},
 		"remove": {func(ctx context.Context, d stored) error { return d.remove(ctx, seen) }, nil},
 	} {
 		for code := codes.Canceled; code <= codes.Unauthenticated; code++ {
@@ -638,7 +638,7 @@ func TestAborted(t *testing.T) {
 				t.Errorf("mark or release: %v, want %v", err, publishes)
 			}
 			r, ok := s.record(l, d)
-			if publishes == nil && r.State != stateDone || publishes != nil && ok {
+			if publishes == nil && r.State != StateDone || publishes != nil && ok {
 				t.Errorf("after a publish with %v the record is %+v", publishes, r)
 			}
 		}
@@ -656,7 +656,7 @@ func TestLostMark(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-		if r, _ := s.record(l, d); r.State != stateDone {
+		if r, _ := s.record(l, d); r.State != StateDone {
 			t.Errorf("the record is %s, want done", r.State)
 		}
 	})
@@ -692,7 +692,7 @@ func TestMarkOutlivesContext(t *testing.T) {
 		}); err != nil {
 			t.Error(err)
 		}
-		if r, _ := s.record(l, d); r.State != stateDone {
+		if r, _ := s.record(l, d); r.State != StateDone {
 			t.Errorf("the record is %s, want done", r.State)
 		}
 	})
@@ -760,7 +760,7 @@ func TestVanishedRecord(t *testing.T) {
 		d, l := newDelivery(), s.ledger()
 		abandon(t, s, d)
 		s.interfere(once(is(get), func(_ context.Context, _ string, forward func() error) error {
-			if _, err := l.records.Doc(documentID(d)).Delete(t.Context()); err != nil {
+			if _, err := l.records.Doc(DocumentID(d)).Delete(t.Context()); err != nil {
 				t.Error(err)
 			}
 			return forward()
@@ -777,10 +777,10 @@ func TestVanishedRecord(t *testing.T) {
 func TestOtherRecords(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *store) {
 		l, d := s.ledger(), newDelivery()
-		ref := l.records.Doc(documentID(d))
+		ref := l.records.Doc(DocumentID(d))
 		set := func(change map[string]any) {
 			fields := map[string]any{
-				"endpoint": d.Endpoint, "webhook_id": d.ID, "body_sha256": bodySHA256(d), "state": stateDone,
+				"endpoint": d.Endpoint, "webhook_id": d.ID, "body_sha256": bodySHA256(d), "state": StateDone,
 				"owner": "another", "attempts": 3, "expire_at": time.Now().Add(time.Hour), "of_a_later_release": "x",
 			}
 			for name, value := range change {
