@@ -44,10 +44,10 @@ func newRestless() (*restless, *claim) {
 	return r, &claim{document: r, record: Record{Owner: "me"}}
 }
 
-// A claim is not fought for without end.
+// A record that always changes is given up.
 func TestRestlessRecord(t *testing.T) {
 	r, c := newRestless()
-	if err := c.take(t.Context(), DefaultLease); !errors.Is(err, errChanged) || !strings.Contains(err.Error(), "4 times") {
+	if err := c.acquire(t.Context(), DefaultLease); !errors.Is(err, errChanged) || !strings.Contains(err.Error(), "4 times") {
 		t.Errorf("%v", err)
 	}
 	if len(r.attempts) != 4 {
@@ -59,7 +59,7 @@ func TestRestlessRecord(t *testing.T) {
 func TestAttemptsStartAnew(t *testing.T) {
 	r, c := newRestless()
 	r.vanishes = true
-	if err := c.take(t.Context(), DefaultLease); err != nil || c.record.Attempts != 1 || r.attempts[1] != 1 {
+	if err := c.acquire(t.Context(), DefaultLease); err != nil || c.record.Attempts != 1 || r.attempts[1] != 1 {
 		t.Errorf("%v, after attempts %v", err, r.attempts)
 	}
 }

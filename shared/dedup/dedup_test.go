@@ -91,8 +91,8 @@ func (s *store) interfere(fault proxy.Handler) {
 	s.fault = fault
 }
 
-// taken returns the methods called since the last time.
-func (s *store) taken() []string {
+// newCalls returns the methods called since it was last called.
+func (s *store) newCalls() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	calls := s.calls
@@ -210,11 +210,11 @@ func TestOnce(t *testing.T) {
 			t.Fatalf("Once = %v, %v, want %v", got, err, receipt)
 		}
 		p.want(t, 1)
-		if calls := s.taken(); !slices.Equal(calls, []string{commit, commit}) {
+		if calls := s.newCalls(); !slices.Equal(calls, []string{commit, commit}) {
 			t.Errorf("an accepted delivery called %v, want claim and mark", calls)
 		}
 		r, _ := s.record(l, d)
-		s.taken()
+		s.newCalls()
 		if r.State != StateDone || r.Attempts != 1 || r.WebhookID != d.ID || r.Endpoint != d.Endpoint ||
 			r.Type != "batch.succeeded" || r.JobID != d.Event.JobID || r.BodySHA256 != bodySHA256(d) ||
 			r.Topic != receipt.Topic || r.MessageID != receipt.MessageID || r.Owner == "" ||
@@ -228,7 +228,7 @@ func TestOnce(t *testing.T) {
 			t.Errorf("Once of the same body = %v", err)
 		}
 		p.want(t, 1)
-		if calls := s.taken(); !slices.Equal(calls, []string{commit, get}) {
+		if calls := s.newCalls(); !slices.Equal(calls, []string{commit, get}) {
 			t.Errorf("a duplicate called %v, want the refused claim and a read", calls)
 		}
 
@@ -263,7 +263,7 @@ func TestStoredForm(t *testing.T) {
 		}
 		abandon(t, s, d)
 		look("claimed")
-		l.Lease = lapsedAtOnce
+		l.Lease = expiredAtOnce
 		_, err := l.Once(t.Context(), d, func(context.Context) (webhook.Receipt, error) {
 			look("claimed")
 			return receipt, nil
@@ -280,7 +280,7 @@ func TestIdentity(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *store) {
 		l := s.ledger()
 		var p publisher
-		take := func(change func(*webhook.Delivery), d webhook.Delivery) error {
+		once := func(change func(*webhook.Delivery), d webhook.Delivery) error {
 			change(&d)
 			_, err := l.Once(t.Context(), &d, p.publish)
 			return err
@@ -289,18 +289,18 @@ func TestIdentity(t *testing.T) {
 		token.Endpoint, token.Scheme = webhook.DynamicEndpoint, webhook.JWT
 		same := func(*webhook.Delivery) {}
 		for _, err := range []error{
-			take(same, signed),
-			take(func(d *webhook.Delivery) { d.ID += "-other" }, signed),
-			take(func(d *webhook.Delivery) { d.Endpoint = webhook.DynamicEndpoint }, signed),
-			take(same, token),
-			take(func(d *webhook.Delivery) { d.Body = []byte("{}") }, token), // a token binds no id
+			once(same, signed),
+			once(func(d *webhook.Delivery) { d.ID += "-other" }, signed),
+			once(func(d *webhook.Delivery) { d.Endpoint = webhook.DynamicEndpoint }, signed),
+			once(same, token),
+			once(func(d *webhook.Delivery) { d.Body = []byte("{}") }, token), // a token binds no id
 		} {
 			if err != nil {
 				t.Error(err)
 			}
 		}
-		wantErr(t, take(same, signed), webhook.ErrDuplicate)
-		wantErr(t, take(same, token), webhook.ErrDuplicate)
+		wantErr(t, once(same, signed), webhook.ErrDuplicate)
+		wantErr(t, once(same, token), webhook.ErrDuplicate)
 		p.want(t, 5)
 	})
 }
@@ -326,7 +326,7 @@ func TestBusyUntilDone(t *testing.T) {
 
 // A failure that leaves it open whether the message is out keeps the claim, and the
 // next owner comes after the lease.
-func TestLapsedLease(t *testing.T) {
+func TestExpiredLease(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *store) {
 		d := newDelivery()
 		abandon(t, s, d)
@@ -336,13 +336,13 @@ func TestLapsedLease(t *testing.T) {
 		wantBusy(t, err, DefaultLease)
 		p.want(t, 0)
 
-		second.Lease = lapsedAtOnce
-		s.taken()
+		second.Lease = expiredAtOnce
+		s.newCalls()
 		if _, err := second.Once(t.Context(), d, p.publish); err != nil {
 			t.Fatal(err)
 		}
 		p.want(t, 1)
-		if calls := s.taken(); !slices.Equal(calls, []string{commit, get, begin, commit, commit}) {
+		if calls := s.newCalls(); !slices.Equal(calls, []string{commit, get, begin, commit, commit}) {
 			t.Errorf("a takeover called %v", calls)
 		}
 		if r, _ := s.record(second, d); r.State != StateDone || r.Attempts != 2 {
@@ -351,7 +351,7 @@ func TestLapsedLease(t *testing.T) {
 	})
 }
 
-// Of many that find a lapsed lease at once one publishes, and none waits for a
+// Of many that find an expired lease at once one publishes, and none waits for a
 // lock.
 func TestTakeoverRace(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *store) {
@@ -381,7 +381,7 @@ func TestTakeoverRace(t *testing.T) {
 		var all sync.WaitGroup
 		for range n {
 			l := s.ledger()
-			l.Lease = lapsedAtOnce
+			l.Lease = expiredAtOnce
 			all.Go(func() {
 				switch _, err := l.Once(t.Context(), d, p.publish); {
 				case err == nil:
@@ -401,8 +401,8 @@ func TestTakeoverRace(t *testing.T) {
 	})
 }
 
-// lapsedAtOnce is a lease that has lapsed by the time anybody looks.
-const lapsedAtOnce = time.Nanosecond
+// expiredAtOnce is a lease that has expired before anything can read it.
+const expiredAtOnce = time.Nanosecond
 
 // abandon leaves a claim behind whose owner never came back.
 func abandon(t *testing.T, s *store, d *webhook.Delivery) {
@@ -411,7 +411,7 @@ func abandon(t *testing.T, s *store, d *webhook.Delivery) {
 	if _, err := s.ledger().Once(t.Context(), d, p.publish); err != p.err {
 		t.Fatalf("Once = %v, want the publisher's own error", err)
 	}
-	s.taken()
+	s.newCalls()
 }
 
 // A refusal by Pub/Sub frees the delivery for the next attempt at once.
@@ -427,7 +427,7 @@ func TestRelease(t *testing.T) {
 
 		// So does one after a takeover, whose update time is another.
 		abandon(t, s, d)
-		l.Lease = lapsedAtOnce
+		l.Lease = expiredAtOnce
 		_, err = l.Once(t.Context(), d, refused.publish)
 		wantErr(t, err, webhook.ErrNotPublished)
 		if r, ok := s.record(l, d); ok {
@@ -446,9 +446,9 @@ func TestRelease(t *testing.T) {
 // nor undoes the next owner's work.
 func TestStalledOwner(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *store) {
-		take := func(first, second error) (Record, *webhook.Delivery) {
+		stall := func(first, second error) (Record, *webhook.Delivery) {
 			d, stalled, next := newDelivery(), s.ledger(), s.ledger()
-			next.Lease = lapsedAtOnce
+			next.Lease = expiredAtOnce
 			stalled.Once(t.Context(), d, func(context.Context) (webhook.Receipt, error) {
 				next.Once(t.Context(), d, func(context.Context) (webhook.Receipt, error) { return receipt, second })
 				return receipt, first
@@ -456,16 +456,16 @@ func TestStalledOwner(t *testing.T) {
 			r, _ := s.record(next, d)
 			return r, d
 		}
-		if r, _ := take(webhook.ErrNotPublished, nil); r.State != StateDone {
+		if r, _ := stall(webhook.ErrNotPublished, nil); r.State != StateDone {
 			t.Errorf("a stalled owner's release left %+v, want done", r)
 		}
-		if r, _ := take(webhook.ErrNotPublished, errors.New("unknown")); r.State != StateClaimed || r.Attempts != 2 {
+		if r, _ := stall(webhook.ErrNotPublished, errors.New("unknown")); r.State != StateClaimed || r.Attempts != 2 {
 			t.Errorf("a stalled owner's release left %+v, want the next owner's claim", r)
 		}
-		if r, _ := take(nil, webhook.ErrNotPublished); r.State != StateDone {
+		if r, _ := stall(nil, webhook.ErrNotPublished); r.State != StateDone {
 			t.Errorf("a stalled owner's mark after the next one's release left %+v, want done", r)
 		}
-		if r, _ := take(nil, nil); r.State != StateDone {
+		if r, _ := stall(nil, nil); r.State != StateDone {
 			t.Errorf("two owners left %+v, want done", r)
 		}
 	})
@@ -491,7 +491,7 @@ func TestLostReplies(t *testing.T) {
 			s.interfere(once(func(method string) bool {
 				return method == commit && commits.Add(1) == 2
 			}, loseReply))
-			l.Lease = lapsedAtOnce
+			l.Lease = expiredAtOnce
 			if _, err := l.Once(t.Context(), d, p.publish); err != nil {
 				t.Error(err)
 			}
@@ -511,7 +511,7 @@ func TestLostReplies(t *testing.T) {
 					}
 					return forward()
 				})
-				l.Lease = lapsedAtOnce
+				l.Lease = expiredAtOnce
 				if _, err := l.Once(t.Context(), d, p.publish); err != nil {
 					t.Error(err)
 				}
@@ -596,7 +596,7 @@ func TestAnswers(t *testing.T) {
 				want != fault && !errors.Is(err, want) {
 				t.Errorf("%s answered %v: %v, want %v", name, code, err, want)
 			}
-			if calls := s.taken(); want == errChanged && strings.Count(strings.Join(calls, " "), commit) > 1 {
+			if calls := s.newCalls(); want == errChanged && strings.Count(strings.Join(calls, " "), commit) > 1 {
 				t.Errorf("%s answered %v: calls %v, want no second attempt without a look", name, code, calls)
 			}
 		}
@@ -619,7 +619,7 @@ func TestAborted(t *testing.T) {
 			d, l := newDelivery(), s.ledger()
 			if step.abandoned {
 				abandon(t, s, d)
-				l.Lease = lapsedAtOnce
+				l.Lease = expiredAtOnce
 			}
 			s.interfere(once(is(step.method), abort))
 			var p publisher
@@ -704,7 +704,7 @@ func TestStoreDown(t *testing.T) {
 		for _, method := range []string{commit, get, begin} {
 			d, l := newDelivery(), s.ledger()
 			abandon(t, s, d)
-			l.Lease = lapsedAtOnce
+			l.Lease = expiredAtOnce
 			s.interfere(func(ctx context.Context, called string, forward func() error) error {
 				if called == method {
 					return proxy.Refuse()
@@ -731,7 +731,7 @@ func TestSilentTakeover(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *store) {
 		d, l := newDelivery(), s.ledger()
 		abandon(t, s, d)
-		l.Lease = lapsedAtOnce
+		l.Lease = expiredAtOnce
 		var begun atomic.Bool
 		s.interfere(func(ctx context.Context, method string, forward func() error) error {
 			if begun.Load() {
@@ -845,7 +845,7 @@ func TestManyCopies(t *testing.T) {
 		if won.Load() != 1 {
 			t.Errorf("%d claims won, want 1", won.Load())
 		}
-		if slices.Contains(s.taken(), begin) {
+		if slices.Contains(s.newCalls(), begin) {
 			t.Error("a transaction was begun")
 		}
 	})

@@ -127,8 +127,8 @@ func (m *model) next(a *attempt) (q question, err error) {
 	return question{}, err
 }
 
-// taken reports whether the sender is answered 2xx, as package receiver does it.
-func taken(err error) bool {
+// accepted reports whether the sender is answered 2xx, as package receiver does it.
+func accepted(err error) bool {
 	return err == nil || errors.Is(err, webhook.ErrDuplicate) || errors.Is(err, webhook.ErrUnmarked)
 }
 
@@ -316,7 +316,7 @@ func (m *model) mustComeThrough(w *world) {
 		q, _ := m.next(&w.attempts[by])
 		err = m.learn(w, by, q, m.ask(w, by, q))
 	}
-	if !taken(err) || len(w.messages) == 0 {
+	if !accepted(err) || len(w.messages) == 0 {
 		m.violated(fmt.Sprintf("a last attempt without a fault ends with %v, %d messages", err, len(w.messages)))
 	}
 }
@@ -438,7 +438,7 @@ func (m *model) learn(w *world, by int, q question, r reply) error {
 	if err == errUndecided {
 		return err
 	}
-	if taken(err) && len(w.messages) == 0 {
+	if accepted(err) && len(w.messages) == 0 {
 		m.violated("answered 2xx, and nothing is on the topic")
 	}
 	a.ended, a.inTime, a.learnt = true, w.lease == a.claimed, nil
@@ -493,10 +493,10 @@ func (k *key) time(t time.Time) {
 	k.add(k.names[t])
 }
 
-func (k *key) record(r *Record, updated time.Time, lapsed bool) {
+func (k *key) record(r *Record, updated time.Time, expired bool) {
 	k.text(r.Owner)
 	k.text(r.State)
-	k.add(r.Attempts, flags(lapsed))
+	k.add(r.Attempts, flags(expired))
 	k.time(updated)
 }
 

@@ -115,11 +115,11 @@ func (s *sighting) expired() bool      { return s.read.After(s.ExpireAt) }
 type verdict int
 
 const (
-	lapsed    verdict = iota // nobody holds it: take it over
+	available verdict = iota // the record or its lease has expired: take it over
 	ours                     // our own write, whose reply got lost
 	duplicate                // published before
 	mismatch                 // published before, with another body
-	busy                     // held, and the lease is alive
+	busy                     // held, and the lease has not expired
 )
 
 // decide is the whole of the contract's judgement. It is pure, so that every
@@ -127,7 +127,7 @@ const (
 func decide(seen *sighting, mine *Record, lease time.Duration) verdict {
 	switch {
 	case seen.expired():
-		return lapsed
+		return available
 	case seen.State == StateDone && seen.BodySHA256 != mine.BodySHA256:
 		return mismatch
 	case seen.State == StateDone:
@@ -137,5 +137,5 @@ func decide(seen *sighting, mine *Record, lease time.Duration) verdict {
 	case seen.age() < lease:
 		return busy
 	}
-	return lapsed
+	return available
 }

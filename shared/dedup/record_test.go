@@ -22,7 +22,7 @@ func TestDecide(t *testing.T) {
 	}{
 		{"claimed just now", func(s *sighting) {}, busy},
 		{"claimed, the lease's last moment", func(s *sighting) { s.read = now.Add(lease - 1) }, busy},
-		{"claimed, lease over", func(s *sighting) { s.read = now.Add(lease) }, lapsed},
+		{"claimed, lease expired", func(s *sighting) { s.read = now.Add(lease) }, available},
 		{"ours", func(s *sighting) { s.Owner = "me" }, ours},
 		{"ours, seen late", func(s *sighting) { s.Owner, s.read = "me", now.Add(lease) }, ours},
 		{"done", func(s *sighting) { s.State = StateDone }, duplicate},
@@ -30,10 +30,10 @@ func TestDecide(t *testing.T) {
 		{"done, another body", func(s *sighting) { s.State, s.BodySHA256 = StateDone, "xyz" }, mismatch},
 		{"claimed, another body", func(s *sighting) { s.BodySHA256 = "xyz" }, busy},
 		{"unknown state", func(s *sighting) { s.State = "parked" }, busy},
-		{"unknown state, lease over", func(s *sighting) { s.State, s.read = "parked", now.Add(lease) }, lapsed},
-		{"done, expired", func(s *sighting) { s.State, s.ExpireAt = StateDone, now.Add(-1) }, lapsed},
+		{"unknown state, lease expired", func(s *sighting) { s.State, s.read = "parked", now.Add(lease) }, available},
+		{"done, expired", func(s *sighting) { s.State, s.ExpireAt = StateDone, now.Add(-1) }, available},
 		{"done, at its expiry", func(s *sighting) { s.State, s.ExpireAt = StateDone, now }, duplicate},
-		{"claimed, expired", func(s *sighting) { s.ExpireAt = now.Add(-1) }, lapsed},
+		{"claimed, expired", func(s *sighting) { s.ExpireAt = now.Add(-1) }, available},
 	}
 	for _, test := range tests {
 		seen := base

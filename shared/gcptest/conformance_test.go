@@ -315,7 +315,7 @@ func TestCommitIsAllOrNothing(t *testing.T) {
 	})
 }
 
-// The takeover of a lapsed claim: of many who saw the same update time one wins, and at once.
+// The takeover of an expired lease: of many who saw the same update time one wins, and at once.
 func TestCompetingTakeovers(t *testing.T) {
 	onBoth(t, func(t *testing.T, b *backend) {
 		s := newScene(t, b)
