@@ -56,48 +56,18 @@ type store struct {
 	t       *testing.T
 	project string
 	wire    *proxy.Proxy
-
-	mu    sync.Mutex
-	calls []string
-	fault proxy.Handler // nil: none
+	proxy.Recorder
 }
 
 func newStore(t *testing.T, addr, project string) *store {
 	s := &store{t: t, project: project}
 	var err error
-	if s.wire, err = proxy.Start(addr, s.handle); err != nil {
+	if s.wire, err = proxy.Start(addr, s.Handle); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.wire.Close() })
 	t.Setenv("FIRESTORE_EMULATOR_HOST", s.wire.Addr) // goes before any option
 	return s
-}
-
-func (s *store) handle(ctx context.Context, method string, forward func() error) error {
-	s.mu.Lock()
-	s.calls = append(s.calls, method)
-	fault := s.fault
-	s.mu.Unlock()
-	if fault == nil {
-		return forward()
-	}
-	return fault(ctx, method, forward)
-}
-
-// interfere puts a fault on the wire; nil takes it off.
-func (s *store) interfere(fault proxy.Handler) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.fault = fault
-}
-
-// newCalls returns the methods called since it was last called.
-func (s *store) newCalls() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	calls := s.calls
-	s.calls = nil
-	return calls
 }
 
 // ledger returns one instance's ledger: each has connections of its own.
@@ -210,11 +180,11 @@ func TestOnce(t *testing.T) {
 			t.Fatalf("Once = %v, %v, want %v", got, err, receipt)
 		}
 		p.want(t, 1)
-		if calls := s.newCalls(); !slices.Equal(calls, []string{commit, commit}) {
+		if calls := s.Calls(); !slices.Equal(calls, []string{commit, commit}) {
 			t.Errorf("an accepted delivery called %v, want claim and mark", calls)
 		}
 		r, _ := s.record(l, d)
-		s.newCalls()
+		s.Calls()
 		if r.State != StateDone || r.Attempts != 1 || r.WebhookID != d.ID || r.Endpoint != d.Endpoint ||
 			r.Type != "batch.succeeded" || r.JobID != d.Event.JobID || r.BodySHA256 != bodySHA256(d) ||
 			r.Topic != receipt.Topic || r.MessageID != receipt.MessageID || r.Owner == "" ||
@@ -228,7 +198,7 @@ func TestOnce(t *testing.T) {
 			t.Errorf("Once of the same body = %v", err)
 		}
 		p.want(t, 1)
-		if calls := s.newCalls(); !slices.Equal(calls, []string{commit, get}) {
+		if calls := s.Calls(); !slices.Equal(calls, []string{commit, get}) {
 			t.Errorf("a duplicate called %v, want the refused claim and a read", calls)
 		}
 
@@ -337,12 +307,12 @@ func TestExpiredLease(t *testing.T) {
 		p.want(t, 0)
 
 		second.Lease = expiredAtOnce
-		s.newCalls()
+		s.Calls()
 		if _, err := second.Once(t.Context(), d, p.publish); err != nil {
 			t.Fatal(err)
 		}
 		p.want(t, 1)
-		if calls := s.newCalls(); !slices.Equal(calls, []string{commit, get, begin, commit, commit}) {
+		if calls := s.Calls(); !slices.Equal(calls, []string{commit, get, begin, commit, commit}) {
 			t.Errorf("a takeover called %v", calls)
 		}
 		if r, _ := s.record(second, d); r.State != StateDone || r.Attempts != 2 {
@@ -361,7 +331,7 @@ func TestTakeoverRace(t *testing.T) {
 		const n = 10
 		var reads atomic.Int32
 		allRead, done := make(chan struct{}), make(chan struct{})
-		s.interfere(func(_ context.Context, method string, forward func() error) error {
+		s.Interfere(func(_ context.Context, method string, forward func() error) error {
 			if method != get {
 				return forward()
 			}
@@ -411,7 +381,7 @@ func abandon(t *testing.T, s *store, d *webhook.Delivery) {
 	if _, err := s.ledger().Once(t.Context(), d, p.publish); err != p.err {
 		t.Fatalf("Once = %v, want the publisher's own error", err)
 	}
-	s.newCalls()
+	s.Calls()
 }
 
 // A refusal by Pub/Sub frees the delivery for the next attempt at once.
@@ -477,7 +447,7 @@ func TestLostReplies(t *testing.T) {
 		t.Run("claim", func(t *testing.T) {
 			d, l := newDelivery(), s.ledger()
 			var p publisher
-			s.interfere(once(is(commit), loseReply))
+			s.Interfere(once(is(commit), loseReply))
 			if _, err := l.Once(t.Context(), d, p.publish); err != nil {
 				t.Error(err)
 			}
@@ -488,7 +458,7 @@ func TestLostReplies(t *testing.T) {
 			abandon(t, s, d)
 			var p publisher
 			var commits atomic.Int32 // the first is the claim that is refused
-			s.interfere(once(func(method string) bool {
+			s.Interfere(once(func(method string) bool {
 				return method == commit && commits.Add(1) == 2
 			}, loseReply))
 			l.Lease = expiredAtOnce
@@ -505,9 +475,9 @@ func TestLostReplies(t *testing.T) {
 				d, l := newDelivery(), s.ledger()
 				abandon(t, s, d)
 				var p publisher
-				s.interfere(func(_ context.Context, method string, forward func() error) error {
+				s.Interfere(func(_ context.Context, method string, forward func() error) error {
 					if method == begin {
-						s.interfere(once(is(commit), func(context.Context, string, func() error) error { return status.Error(code, "somebody was there") }))
+						s.Interfere(once(is(commit), func(context.Context, string, func() error) error { return status.Error(code, "somebody was there") }))
 					}
 					return forward()
 				})
@@ -522,7 +492,7 @@ func TestLostReplies(t *testing.T) {
 			d, l := newDelivery(), s.ledger()
 			var p publisher
 			_, err := l.Once(t.Context(), d, func(ctx context.Context) (webhook.Receipt, error) {
-				s.interfere(once(is(commit), loseReply))
+				s.Interfere(once(is(commit), loseReply))
 				return p.publish(ctx)
 			})
 			if err != nil {
@@ -535,7 +505,7 @@ func TestLostReplies(t *testing.T) {
 		t.Run("release", func(t *testing.T) {
 			d, l := newDelivery(), s.ledger()
 			_, err := l.Once(t.Context(), d, func(context.Context) (webhook.Receipt, error) {
-				s.interfere(once(is(commit), loseReply))
+				s.Interfere(once(is(commit), loseReply))
 				return webhook.Receipt{}, webhook.ErrNotPublished
 			})
 			wantErr(t, err, webhook.ErrNotPublished)
@@ -578,7 +548,7 @@ func TestAnswers(t *testing.T) {
 		"remove": {func(ctx context.Context, d stored) error { return d.remove(ctx, seen) }, nil},
 	} {
 		for code := codes.Canceled; code <= codes.Unauthenticated; code++ {
-			s.interfere(func(_ context.Context, method string, forward func() error) error {
+			s.Interfere(func(_ context.Context, method string, forward func() error) error {
 				if method == commit || method == get {
 					return status.Error(code, "injected")
 				}
@@ -596,7 +566,7 @@ func TestAnswers(t *testing.T) {
 				want != fault && !errors.Is(err, want) {
 				t.Errorf("%s answered %v: %v, want %v", name, code, err, want)
 			}
-			if calls := s.newCalls(); want == errChanged && strings.Count(strings.Join(calls, " "), commit) > 1 {
+			if calls := s.Calls(); want == errChanged && strings.Count(strings.Join(calls, " "), commit) > 1 {
 				t.Errorf("%s answered %v: calls %v, want no second attempt without a look", name, code, calls)
 			}
 		}
@@ -621,7 +591,7 @@ func TestAborted(t *testing.T) {
 				abandon(t, s, d)
 				l.Lease = expiredAtOnce
 			}
-			s.interfere(once(is(step.method), abort))
+			s.Interfere(once(is(step.method), abort))
 			var p publisher
 			if _, err := l.Once(t.Context(), d, p.publish); err != nil {
 				t.Errorf("%s: %v", name, err)
@@ -631,7 +601,7 @@ func TestAborted(t *testing.T) {
 		for _, publishes := range []error{nil, webhook.ErrNotPublished} {
 			d, l := newDelivery(), s.ledger()
 			_, err := l.Once(t.Context(), d, func(context.Context) (webhook.Receipt, error) {
-				s.interfere(once(is(commit), abort))
+				s.Interfere(once(is(commit), abort))
 				return receipt, publishes
 			})
 			if !errors.Is(err, publishes) || err != nil && strings.Contains(err.Error(), "release") {
@@ -650,7 +620,7 @@ func TestLostMark(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *store) {
 		d, l := newDelivery(), s.ledger()
 		_, err := l.Once(t.Context(), d, func(context.Context) (webhook.Receipt, error) {
-			s.interfere(once(is(commit), func(ctx context.Context, _ string, _ func() error) error { return proxy.Hang(ctx) }))
+			s.Interfere(once(is(commit), func(ctx context.Context, _ string, _ func() error) error { return proxy.Hang(ctx) }))
 			return receipt, nil
 		})
 		if err != nil {
@@ -669,7 +639,7 @@ func TestUnmarked(t *testing.T) {
 		d, l := newDelivery(), s.ledger()
 		ctx, cancel := context.WithCancel(t.Context())
 		got, err := l.Once(ctx, d, func(context.Context) (webhook.Receipt, error) {
-			s.interfere(refuse)
+			s.Interfere(refuse)
 			cancel()
 			return receipt, nil
 		})
@@ -705,7 +675,7 @@ func TestStoreDown(t *testing.T) {
 			d, l := newDelivery(), s.ledger()
 			abandon(t, s, d)
 			l.Lease = expiredAtOnce
-			s.interfere(func(ctx context.Context, called string, forward func() error) error {
+			s.Interfere(func(ctx context.Context, called string, forward func() error) error {
 				if called == method {
 					return proxy.Refuse()
 				}
@@ -720,7 +690,7 @@ func TestStoreDown(t *testing.T) {
 				t.Errorf("with %s down Once = %v, want a fault of ours", method, err)
 			}
 			p.want(t, 0)
-			s.interfere(nil)
+			s.Interfere(nil)
 		}
 	})
 }
@@ -733,7 +703,7 @@ func TestSilentTakeover(t *testing.T) {
 		abandon(t, s, d)
 		l.Lease = expiredAtOnce
 		var begun atomic.Bool
-		s.interfere(func(ctx context.Context, method string, forward func() error) error {
+		s.Interfere(func(ctx context.Context, method string, forward func() error) error {
 			if begun.Load() {
 				return proxy.Hang(ctx)
 			}
@@ -759,7 +729,7 @@ func TestVanishedRecord(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *store) {
 		d, l := newDelivery(), s.ledger()
 		abandon(t, s, d)
-		s.interfere(once(is(get), func(_ context.Context, _ string, forward func() error) error {
+		s.Interfere(once(is(get), func(_ context.Context, _ string, forward func() error) error {
 			if _, err := l.records.Doc(DocumentID(d)).Delete(t.Context()); err != nil {
 				t.Error(err)
 			}
@@ -845,7 +815,7 @@ func TestManyCopies(t *testing.T) {
 		if won.Load() != 1 {
 			t.Errorf("%d claims won, want 1", won.Load())
 		}
-		if slices.Contains(s.newCalls(), begin) {
+		if slices.Contains(s.Calls(), begin) {
 			t.Error("a transaction was begun")
 		}
 	})
@@ -857,7 +827,7 @@ func TestWarm(t *testing.T) {
 		if err := l.Warm(t.Context()); err != nil {
 			t.Error(err)
 		}
-		s.interfere(refuse)
+		s.Interfere(refuse)
 		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 		defer cancel()
 		if err := l.Warm(ctx); err == nil {
