@@ -33,8 +33,8 @@ func (r *Records) of(ctx context.Context, d *delivery) (map[string]dedup.Record,
 	defer cancel()
 	found := make(map[string]dedup.Record)
 	for _, scheme := range []webhook.Scheme{webhook.V1, webhook.JWT} { // v1a's ids are made as v1's
-		id := dedup.DocumentID(&webhook.Delivery{Endpoint: d.endpoint, Scheme: scheme, ID: id, Body: d.body})
-		doc, err := r.Collection.Doc(id).Get(ctx)
+		name := dedup.DocumentID(&webhook.Delivery{Endpoint: d.endpoint, Scheme: scheme, ID: id, Body: d.body})
+		doc, err := r.Collection.Doc(name).Get(ctx)
 		if status.Code(err) == codes.NotFound {
 			continue
 		}
@@ -45,7 +45,7 @@ func (r *Records) of(ctx context.Context, d *delivery) (map[string]dedup.Record,
 		if err != nil {
 			return nil, fmt.Errorf("the ledger: %w", err)
 		}
-		found[id] = record
+		found[name] = record
 	}
 	return found, nil
 }

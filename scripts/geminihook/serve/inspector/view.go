@@ -104,8 +104,8 @@ func (d *delivery) logged() string {
 	return strings.Join(parts, " · ")
 }
 
-func viewRecord(id string, r dedup.Record) recordView {
-	v := recordView{Record: r, ID: id[:16] + "…", Claimed: clock(r.ClaimedAt), Expires: r.ExpireAt.Local().Format("2006-01-02 15:04"), Topic: path.Base(r.Topic)}
+func viewRecord(name string, r dedup.Record) recordView {
+	v := recordView{Record: r, ID: name[:16] + "…", Claimed: clock(r.ClaimedAt), Expires: r.ExpireAt.Local().Format("2006-01-02 15:04"), Topic: path.Base(r.Topic)}
 	if !r.DoneAt.IsZero() {
 		v.Done = clock(r.DoneAt)
 		v.Took = fmt.Sprintf("%.1f ms later", float64(r.DoneAt.Sub(r.ClaimedAt).Microseconds())/1000)
