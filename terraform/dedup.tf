@@ -1,4 +1,4 @@
-# Which deliveries have been taken.
+# The record of each delivery, so that it is published once.
 
 locals {
   collection = "deliveries"

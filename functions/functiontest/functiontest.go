@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
@@ -53,12 +52,10 @@ type Project struct {
 	Firestore string   // its address, past the wire
 	Env       []string // the settings that lead a function to it: NAME=value
 
+	proxy.Recorder // of the calls to its parts
+
 	topics topics
 	wires  []*proxy.Listener
-
-	mu    sync.Mutex
-	calls []string
-	fault proxy.Handler
 }
 
 // A Message is one that reached a topic.
@@ -152,7 +149,7 @@ func (p *Project) keyWire() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer := httptest.NewRecorder()
 		client, _ := net.ResolveTCPAddr("tcp", r.RemoteAddr)
-		err := p.through(peer.NewContext(r.Context(), &peer.Peer{Addr: client}), FetchKeys, func() error {
+		err := p.HandleUnrecorded(peer.NewContext(r.Context(), &peer.Peer{Addr: client}), FetchKeys, func() error {
 			p.Keys.ServeHTTP(answer, r)
 			return nil
 		})
@@ -176,36 +173,13 @@ func serve(t *testing.T, s gcptest.Service) (addr string) {
 // wire puts a proxy in front of a server.
 func (p *Project) wire(t *testing.T, addr string) string {
 	t.Helper()
-	wire, err := proxy.Start(addr, func(ctx context.Context, method string, forward func() error) error {
-		p.mu.Lock()
-		p.calls = append(p.calls, method)
-		p.mu.Unlock()
-		return p.through(ctx, method, forward)
-	})
+	wire, err := proxy.Start(addr, p.Handle)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { wire.Close() })
 	p.wires = append(p.wires, wire.Clients)
 	return wire.Addr
-}
-
-// through sends a call through the fault, if there is one.
-func (p *Project) through(ctx context.Context, method string, forward func() error) error {
-	p.mu.Lock()
-	fault := p.fault
-	p.mu.Unlock()
-	if fault == nil {
-		return forward()
-	}
-	return fault(ctx, method, forward)
-}
-
-// Interfere puts a fault on all wires; nil takes it off.
-func (p *Project) Interfere(fault proxy.Handler) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.fault = fault
 }
 
 // Cut breaks off all connections to the project's parts, in the middle of whatever goes
@@ -234,15 +208,6 @@ func (p *Project) Connections() (n int) {
 		n += wire.Accepted()
 	}
 	return n
-}
-
-// Calls returns the methods called since the last time.
-func (p *Project) Calls() []string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	calls := p.calls
-	p.calls = nil
-	return calls
 }
 
 // Messages returns the messages that reached any topic since the last time.

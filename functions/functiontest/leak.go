@@ -1,17 +1,43 @@
 package functiontest
 
 import (
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/geminihook/geminihook/shared/cloudlog"
 )
 
-// WantNothingLeft sends requests to a function that cannot be built, and checks that
-// each is answered 503 and that none leaves a goroutine behind, such as those of a
-// client that was opened before a later step failed.
-func WantNothingLeft(t *testing.T, h http.Handler) {
+// FailedBuilds makes each step of building a function fail in turn, and checks that the
+// log has the reason, that each request is answered 503, and that none leaves a goroutine
+// behind, such as those of a client that was opened before a later step failed. handler
+// returns the function, with the settings that an embedded [Project] does not make in the
+// environment.
+func FailedBuilds(t *testing.T, handler func(*slog.Logger) http.Handler) {
+	t.Helper()
+	for variable, value := range map[string]string{
+		"FIRESTORE_COLLECTION":         "deliveries/a",
+		"FIRESTORE_DATABASE":           "a/b",
+		"PUBSUB_EMULATOR_HOST":         "%zz",
+		"SECRET_MANAGER_EMULATOR_HOST": "192.0.2.1:1",
+	} {
+		t.Run(variable, func(t *testing.T) {
+			Embedded(t)
+			t.Setenv(variable, value)
+			logged := new(Log)
+			wantNothingLeft(t, handler(cloudlog.New(logged)))
+			if text := logged.Text(); !strings.Contains(text, variable) && !strings.Contains(text, value) {
+				t.Errorf("the log has no reason: %.500s", text)
+			}
+		})
+	}
+}
+
+func wantNothingLeft(t *testing.T, h http.Handler) {
 	t.Helper()
 	before := runtime.NumGoroutine()
 	for range 100 {

@@ -12,16 +12,16 @@ import (
 // claim is a delivery's record, held by us once updated is set.
 type claim struct {
 	document
-	record  record
+	record  Record
 	updated time.Time // the record's update time when it became ours
 }
 
-// take makes the record ours, or says why it is not.
-func (c *claim) take(ctx context.Context, lease time.Duration) (err error) {
+// acquire makes the record ours, or says why it is not.
+func (c *claim) acquire(ctx context.Context, lease time.Duration) (err error) {
 	for range maxRounds {
 		c.record.Attempts = 1
 		if c.updated, err = c.create(ctx, &c.record); errors.Is(err, errExists) {
-			err = c.settle(ctx, lease)
+			err = c.acquireExisting(ctx, lease)
 		}
 		if !errors.Is(err, errChanged) {
 			return err
@@ -30,9 +30,9 @@ func (c *claim) take(ctx context.Context, lease time.Duration) (err error) {
 	return fmt.Errorf("claim: %w, %d times", errChanged, maxRounds)
 }
 
-// settle decides about a record that was there before our create, or that our
+// acquireExisting decides about a record that was there before our create, or that our
 // create made without our learning of it.
-func (c *claim) settle(ctx context.Context, lease time.Duration) error {
+func (c *claim) acquireExisting(ctx context.Context, lease time.Duration) error {
 	seen, err := c.read(ctx)
 	if err != nil {
 		return err
@@ -48,12 +48,12 @@ func (c *claim) settle(ctx context.Context, lease time.Duration) error {
 		return webhook.ErrMismatch
 	case busy:
 		return &webhook.BusyError{RetryAfter: lease - seen.age()}
-	default: // lapsed
+	default: // available
 		return c.takeOver(ctx, seen)
 	}
 }
 
-// takeOver makes a lapsed record ours.
+// takeOver makes an existing record ours: its lease, or the record itself, has expired.
 func (c *claim) takeOver(ctx context.Context, seen *sighting) (err error) {
 	if !seen.expired() {
 		c.record.Attempts += seen.Attempts
@@ -62,8 +62,9 @@ func (c *claim) takeOver(ctx context.Context, seen *sighting) (err error) {
 	return err
 }
 
-// release gives the delivery back because of cause, which it returns, unless
-// somebody has taken it over. Where it fails the lease will do the same later.
+// release deletes the record because of cause, which it returns, unless another owner
+// has acquired it since. If the release fails, the lease expires later and has the same
+// effect.
 func (c *claim) release(ctx context.Context, cause error) error {
 	if err := c.remove(ctx, c.updated); err != nil {
 		return fmt.Errorf("%w; release: %w", cause, err)
@@ -77,7 +78,7 @@ func (c *claim) release(ctx context.Context, cause error) error {
 // fails with ErrUnmarked.
 func (c *claim) mark(ctx context.Context, receipt webhook.Receipt, l *Ledger) error {
 	done := c.record
-	done.State = stateDone
+	done.State = StateDone
 	done.Topic, done.MessageID = receipt.Topic, receipt.MessageID
 	done.DoneAt = time.Now()
 	done.ExpireAt = done.DoneAt.Add(l.Retention)
@@ -94,7 +95,7 @@ func (c *claim) mark(ctx context.Context, receipt webhook.Receipt, l *Ledger) er
 	}
 }
 
-func (c *claim) attempt(ctx context.Context, done *record, timeout time.Duration) error {
+func (c *claim) attempt(ctx context.Context, done *Record, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	return c.set(ctx, done)

@@ -19,7 +19,7 @@ type restless struct {
 	vanishes bool  // once it has been read
 }
 
-func (r *restless) create(_ context.Context, rec *record) (time.Time, error) {
+func (r *restless) create(_ context.Context, rec *Record) (time.Time, error) {
 	r.attempts = append(r.attempts, rec.Attempts)
 	if r.vanishes && len(r.attempts) > 1 {
 		return time.Now(), nil
@@ -29,7 +29,7 @@ func (r *restless) create(_ context.Context, rec *record) (time.Time, error) {
 
 func (r *restless) read(context.Context) (*sighting, error) { return &r.seen, nil }
 
-func (r *restless) replace(context.Context, *record, time.Time) (time.Time, error) {
+func (r *restless) replace(context.Context, *Record, time.Time) (time.Time, error) {
 	return time.Time{}, errChanged
 }
 
@@ -38,16 +38,16 @@ func (r *restless) remove(context.Context, time.Time) error { return errors.New(
 func newRestless() (*restless, *claim) {
 	now := time.Now()
 	r := &restless{seen: sighting{
-		record:  record{Owner: "other", State: stateClaimed, Attempts: 7, ExpireAt: now.Add(time.Hour)},
+		Record:  Record{Owner: "other", State: StateClaimed, Attempts: 7, ExpireAt: now.Add(time.Hour)},
 		updated: now, read: now.Add(DefaultLease),
 	}}
-	return r, &claim{document: r, record: record{Owner: "me"}}
+	return r, &claim{document: r, record: Record{Owner: "me"}}
 }
 
-// A claim is not fought for without end.
+// A record that always changes is given up.
 func TestRestlessRecord(t *testing.T) {
 	r, c := newRestless()
-	if err := c.take(t.Context(), DefaultLease); !errors.Is(err, errChanged) || !strings.Contains(err.Error(), "4 times") {
+	if err := c.acquire(t.Context(), DefaultLease); !errors.Is(err, errChanged) || !strings.Contains(err.Error(), "4 times") {
 		t.Errorf("%v", err)
 	}
 	if len(r.attempts) != 4 {
@@ -59,7 +59,7 @@ func TestRestlessRecord(t *testing.T) {
 func TestAttemptsStartAnew(t *testing.T) {
 	r, c := newRestless()
 	r.vanishes = true
-	if err := c.take(t.Context(), DefaultLease); err != nil || c.record.Attempts != 1 || r.attempts[1] != 1 {
+	if err := c.acquire(t.Context(), DefaultLease); err != nil || c.record.Attempts != 1 || r.attempts[1] != 1 {
 		t.Errorf("%v, after attempts %v", err, r.attempts)
 	}
 }
@@ -79,7 +79,7 @@ type slow struct {
 	removed bool
 }
 
-func (s *slow) create(ctx context.Context, _ *record) (time.Time, error) {
+func (s *slow) create(ctx context.Context, _ *Record) (time.Time, error) {
 	<-ctx.Done()
 	return time.Unix(1, 0), nil
 }

@@ -1,12 +1,12 @@
-// Package dedup keeps, in Firestore, which deliveries have been taken.
+// Package dedup keeps a record of each delivery in Firestore, so that it is published once.
 //
 // The contract: a delivery whose Once returned nil is on its topic. It is there
 // more than once only if a publish or a mark failed or its outcome could not be
 // known, or if an owner stalled past its lease.
 //
-// A delivery's record goes through two states. It is claimed, by a Create that
-// only one instance can win; then done, by whoever published it. A claim is a
-// lease: when its owner dies, the next delivery after the lease takes it over.
+// A delivery's record has two states: claimed, by a Create in which only one instance
+// succeeds, then done, by the owner that published it. A claim is a lease: if its owner
+// dies, the first retry after the lease has expired takes the record over.
 // No step reads inside a transaction, because two readers of one document that
 // then write it block each other until a time-out.
 package dedup
@@ -30,7 +30,7 @@ import (
 const (
 	// DefaultLease is how long an owner may be silent. It is longer than the ten
 	// seconds that the platform gives a request between SIGTERM and SIGKILL, so that
-	// a lapsed owner is a dead or stalled one.
+	// the owner of an expired lease has died or stalled.
 	DefaultLease = 30 * time.Second
 
 	// DefaultRetention is how long a record is kept. It must outlast the sender's
@@ -97,27 +97,27 @@ func (l *Ledger) Warm(ctx context.Context) error {
 	return nil
 }
 
-// Once claims the delivery, calls do, and marks it done. It does not call do, and
-// returns ErrDuplicate or ErrMismatch where the delivery is done already, and a
-// *BusyError where another instance holds it.
+// Once acquires the delivery's record, calls do, and marks the record done. It does not
+// call do, and returns ErrDuplicate or ErrMismatch, if the delivery is done already, or a
+// *BusyError if another instance holds the record.
 //
-// An error of do is returned as it is, beside its receipt. Where it is ErrNotPublished the claim is
-// released, so that the sender's next attempt starts afresh; otherwise the
-// delivery may have been published, and the claim is left to its lease.
+// An error of do is returned as it is, beside its receipt. If it is ErrNotPublished, the
+// record is released, so that the sender's next attempt starts afresh; otherwise the
+// delivery may have been published, and the record stays claimed until its lease expires.
 // ErrUnmarked means that do succeeded and only the mark failed. Any other error is
 // Firestore's, and do was not called.
 //
 // ctx bounds the claim and do. The mark or the release has EndTimeout of its own.
 func (l *Ledger) Once(ctx context.Context, d *webhook.Delivery, do func(context.Context) (webhook.Receipt, error)) (webhook.Receipt, error) {
 	return l.once(ctx, &claim{
-		document: stored{l.client, l.records.Doc(documentID(d))},
+		document: stored{l.client, l.records.Doc(DocumentID(d))},
 		record:   newRecord(d, rand.Text(), time.Now(), l.Retention),
 	}, do)
 }
 
 // once is Once, on any document.
 func (l *Ledger) once(ctx context.Context, c *claim, do func(context.Context) (webhook.Receipt, error)) (webhook.Receipt, error) {
-	if err := c.take(ctx, l.Lease); err != nil {
+	if err := c.acquire(ctx, l.Lease); err != nil {
 		return webhook.Receipt{}, err
 	}
 	receipt, err := do(ctx)

@@ -56,48 +56,18 @@ type store struct {
 	t       *testing.T
 	project string
 	wire    *proxy.Proxy
-
-	mu    sync.Mutex
-	calls []string
-	fault proxy.Handler // nil: none
+	proxy.Recorder
 }
 
 func newStore(t *testing.T, addr, project string) *store {
 	s := &store{t: t, project: project}
 	var err error
-	if s.wire, err = proxy.Start(addr, s.handle); err != nil {
+	if s.wire, err = proxy.Start(addr, s.Handle); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.wire.Close() })
 	t.Setenv("FIRESTORE_EMULATOR_HOST", s.wire.Addr) // goes before any option
 	return s
-}
-
-func (s *store) handle(ctx context.Context, method string, forward func() error) error {
-	s.mu.Lock()
-	s.calls = append(s.calls, method)
-	fault := s.fault
-	s.mu.Unlock()
-	if fault == nil {
-		return forward()
-	}
-	return fault(ctx, method, forward)
-}
-
-// interfere puts a fault on the wire; nil takes it off.
-func (s *store) interfere(fault proxy.Handler) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.fault = fault
-}
-
-// taken returns the methods called since the last time.
-func (s *store) taken() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	calls := s.calls
-	s.calls = nil
-	return calls
 }
 
 // ledger returns one instance's ledger: each has connections of its own.
@@ -113,16 +83,16 @@ func (s *store) ledger() *Ledger {
 
 // record returns a delivery's record as it is in the store, and whether there is
 // one.
-func (s *store) record(l *Ledger, d *webhook.Delivery) (record, bool) {
+func (s *store) record(l *Ledger, d *webhook.Delivery) (Record, bool) {
 	s.t.Helper()
-	seen, err := stored{l.client, l.records.Doc(documentID(d))}.read(s.t.Context())
+	seen, err := stored{l.client, l.records.Doc(DocumentID(d))}.read(s.t.Context())
 	if errors.Is(err, errChanged) {
-		return record{}, false
+		return Record{}, false
 	}
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return seen.record, true
+	return seen.Record, true
 }
 
 // once lets the first call that test picks go wrong.
@@ -210,12 +180,12 @@ func TestOnce(t *testing.T) {
 			t.Fatalf("Once = %v, %v, want %v", got, err, receipt)
 		}
 		p.want(t, 1)
-		if calls := s.taken(); !slices.Equal(calls, []string{commit, commit}) {
+		if calls := s.Calls(); !slices.Equal(calls, []string{commit, commit}) {
 			t.Errorf("an accepted delivery called %v, want claim and mark", calls)
 		}
 		r, _ := s.record(l, d)
-		s.taken()
-		if r.State != stateDone || r.Attempts != 1 || r.WebhookID != d.ID || r.Endpoint != d.Endpoint ||
+		s.Calls()
+		if r.State != StateDone || r.Attempts != 1 || r.WebhookID != d.ID || r.Endpoint != d.Endpoint ||
 			r.Type != "batch.succeeded" || r.JobID != d.Event.JobID || r.BodySHA256 != bodySHA256(d) ||
 			r.Topic != receipt.Topic || r.MessageID != receipt.MessageID || r.Owner == "" ||
 			r.DoneAt.Before(r.ClaimedAt) || r.ExpireAt.Sub(r.DoneAt) != DefaultRetention {
@@ -228,7 +198,7 @@ func TestOnce(t *testing.T) {
 			t.Errorf("Once of the same body = %v", err)
 		}
 		p.want(t, 1)
-		if calls := s.taken(); !slices.Equal(calls, []string{commit, get}) {
+		if calls := s.Calls(); !slices.Equal(calls, []string{commit, get}) {
 			t.Errorf("a duplicate called %v, want the refused claim and a read", calls)
 		}
 
@@ -263,7 +233,7 @@ func TestStoredForm(t *testing.T) {
 		}
 		abandon(t, s, d)
 		look("claimed")
-		l.Lease = lapsedAtOnce
+		l.Lease = expiredAtOnce
 		_, err := l.Once(t.Context(), d, func(context.Context) (webhook.Receipt, error) {
 			look("claimed")
 			return receipt, nil
@@ -280,7 +250,7 @@ func TestIdentity(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *store) {
 		l := s.ledger()
 		var p publisher
-		take := func(change func(*webhook.Delivery), d webhook.Delivery) error {
+		once := func(change func(*webhook.Delivery), d webhook.Delivery) error {
 			change(&d)
 			_, err := l.Once(t.Context(), &d, p.publish)
 			return err
@@ -289,18 +259,18 @@ func TestIdentity(t *testing.T) {
 		token.Endpoint, token.Scheme = webhook.DynamicEndpoint, webhook.JWT
 		same := func(*webhook.Delivery) {}
 		for _, err := range []error{
-			take(same, signed),
-			take(func(d *webhook.Delivery) { d.ID += "-other" }, signed),
-			take(func(d *webhook.Delivery) { d.Endpoint = webhook.DynamicEndpoint }, signed),
-			take(same, token),
-			take(func(d *webhook.Delivery) { d.Body = []byte("{}") }, token), // a token binds no id
+			once(same, signed),
+			once(func(d *webhook.Delivery) { d.ID += "-other" }, signed),
+			once(func(d *webhook.Delivery) { d.Endpoint = webhook.DynamicEndpoint }, signed),
+			once(same, token),
+			once(func(d *webhook.Delivery) { d.Body = []byte("{}") }, token), // a token binds no id
 		} {
 			if err != nil {
 				t.Error(err)
 			}
 		}
-		wantErr(t, take(same, signed), webhook.ErrDuplicate)
-		wantErr(t, take(same, token), webhook.ErrDuplicate)
+		wantErr(t, once(same, signed), webhook.ErrDuplicate)
+		wantErr(t, once(same, token), webhook.ErrDuplicate)
 		p.want(t, 5)
 	})
 }
@@ -326,7 +296,7 @@ func TestBusyUntilDone(t *testing.T) {
 
 // A failure that leaves it open whether the message is out keeps the claim, and the
 // next owner comes after the lease.
-func TestLapsedLease(t *testing.T) {
+func TestExpiredLease(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *store) {
 		d := newDelivery()
 		abandon(t, s, d)
@@ -336,22 +306,22 @@ func TestLapsedLease(t *testing.T) {
 		wantBusy(t, err, DefaultLease)
 		p.want(t, 0)
 
-		second.Lease = lapsedAtOnce
-		s.taken()
+		second.Lease = expiredAtOnce
+		s.Calls()
 		if _, err := second.Once(t.Context(), d, p.publish); err != nil {
 			t.Fatal(err)
 		}
 		p.want(t, 1)
-		if calls := s.taken(); !slices.Equal(calls, []string{commit, get, begin, commit, commit}) {
+		if calls := s.Calls(); !slices.Equal(calls, []string{commit, get, begin, commit, commit}) {
 			t.Errorf("a takeover called %v", calls)
 		}
-		if r, _ := s.record(second, d); r.State != stateDone || r.Attempts != 2 {
+		if r, _ := s.record(second, d); r.State != StateDone || r.Attempts != 2 {
 			t.Errorf("the record is %s after %d attempts, want done after 2", r.State, r.Attempts)
 		}
 	})
 }
 
-// Of many that find a lapsed lease at once one publishes, and none waits for a
+// Of many that find an expired lease at once one publishes, and none waits for a
 // lock.
 func TestTakeoverRace(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *store) {
@@ -361,7 +331,7 @@ func TestTakeoverRace(t *testing.T) {
 		const n = 10
 		var reads atomic.Int32
 		allRead, done := make(chan struct{}), make(chan struct{})
-		s.interfere(func(_ context.Context, method string, forward func() error) error {
+		s.Interfere(func(_ context.Context, method string, forward func() error) error {
 			if method != get {
 				return forward()
 			}
@@ -381,7 +351,7 @@ func TestTakeoverRace(t *testing.T) {
 		var all sync.WaitGroup
 		for range n {
 			l := s.ledger()
-			l.Lease = lapsedAtOnce
+			l.Lease = expiredAtOnce
 			all.Go(func() {
 				switch _, err := l.Once(t.Context(), d, p.publish); {
 				case err == nil:
@@ -401,8 +371,8 @@ func TestTakeoverRace(t *testing.T) {
 	})
 }
 
-// lapsedAtOnce is a lease that has lapsed by the time anybody looks.
-const lapsedAtOnce = time.Nanosecond
+// expiredAtOnce is a lease that has expired before anything can read it.
+const expiredAtOnce = time.Nanosecond
 
 // abandon leaves a claim behind whose owner never came back.
 func abandon(t *testing.T, s *store, d *webhook.Delivery) {
@@ -411,7 +381,7 @@ func abandon(t *testing.T, s *store, d *webhook.Delivery) {
 	if _, err := s.ledger().Once(t.Context(), d, p.publish); err != p.err {
 		t.Fatalf("Once = %v, want the publisher's own error", err)
 	}
-	s.taken()
+	s.Calls()
 }
 
 // A refusal by Pub/Sub frees the delivery for the next attempt at once.
@@ -427,7 +397,7 @@ func TestRelease(t *testing.T) {
 
 		// So does one after a takeover, whose update time is another.
 		abandon(t, s, d)
-		l.Lease = lapsedAtOnce
+		l.Lease = expiredAtOnce
 		_, err = l.Once(t.Context(), d, refused.publish)
 		wantErr(t, err, webhook.ErrNotPublished)
 		if r, ok := s.record(l, d); ok {
@@ -446,9 +416,9 @@ func TestRelease(t *testing.T) {
 // nor undoes the next owner's work.
 func TestStalledOwner(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *store) {
-		take := func(first, second error) (record, *webhook.Delivery) {
+		stall := func(first, second error) (Record, *webhook.Delivery) {
 			d, stalled, next := newDelivery(), s.ledger(), s.ledger()
-			next.Lease = lapsedAtOnce
+			next.Lease = expiredAtOnce
 			stalled.Once(t.Context(), d, func(context.Context) (webhook.Receipt, error) {
 				next.Once(t.Context(), d, func(context.Context) (webhook.Receipt, error) { return receipt, second })
 				return receipt, first
@@ -456,16 +426,16 @@ func TestStalledOwner(t *testing.T) {
 			r, _ := s.record(next, d)
 			return r, d
 		}
-		if r, _ := take(webhook.ErrNotPublished, nil); r.State != stateDone {
+		if r, _ := stall(webhook.ErrNotPublished, nil); r.State != StateDone {
 			t.Errorf("a stalled owner's release left %+v, want done", r)
 		}
-		if r, _ := take(webhook.ErrNotPublished, errors.New("unknown")); r.State != stateClaimed || r.Attempts != 2 {
+		if r, _ := stall(webhook.ErrNotPublished, errors.New("unknown")); r.State != StateClaimed || r.Attempts != 2 {
 			t.Errorf("a stalled owner's release left %+v, want the next owner's claim", r)
 		}
-		if r, _ := take(nil, webhook.ErrNotPublished); r.State != stateDone {
+		if r, _ := stall(nil, webhook.ErrNotPublished); r.State != StateDone {
 			t.Errorf("a stalled owner's mark after the next one's release left %+v, want done", r)
 		}
-		if r, _ := take(nil, nil); r.State != stateDone {
+		if r, _ := stall(nil, nil); r.State != StateDone {
 			t.Errorf("two owners left %+v, want done", r)
 		}
 	})
@@ -477,7 +447,7 @@ func TestLostReplies(t *testing.T) {
 		t.Run("claim", func(t *testing.T) {
 			d, l := newDelivery(), s.ledger()
 			var p publisher
-			s.interfere(once(is(commit), loseReply))
+			s.Interfere(once(is(commit), loseReply))
 			if _, err := l.Once(t.Context(), d, p.publish); err != nil {
 				t.Error(err)
 			}
@@ -488,15 +458,15 @@ func TestLostReplies(t *testing.T) {
 			abandon(t, s, d)
 			var p publisher
 			var commits atomic.Int32 // the first is the claim that is refused
-			s.interfere(once(func(method string) bool {
+			s.Interfere(once(func(method string) bool {
 				return method == commit && commits.Add(1) == 2
 			}, loseReply))
-			l.Lease = lapsedAtOnce
+			l.Lease = expiredAtOnce
 			if _, err := l.Once(t.Context(), d, p.publish); err != nil {
 				t.Error(err)
 			}
 			p.want(t, 1)
-			if r, _ := s.record(l, d); r.State != stateDone || r.Attempts != 2 {
+			if r, _ := s.record(l, d); r.State != StateDone || r.Attempts != 2 {
 				t.Errorf("the record is %s after %d attempts, want done after 2", r.State, r.Attempts)
 			}
 		})
@@ -505,13 +475,13 @@ func TestLostReplies(t *testing.T) {
 				d, l := newDelivery(), s.ledger()
 				abandon(t, s, d)
 				var p publisher
-				s.interfere(func(_ context.Context, method string, forward func() error) error {
+				s.Interfere(func(_ context.Context, method string, forward func() error) error {
 					if method == begin {
-						s.interfere(once(is(commit), func(context.Context, string, func() error) error { return status.Error(code, "somebody was there") }))
+						s.Interfere(once(is(commit), func(context.Context, string, func() error) error { return status.Error(code, "somebody was there") }))
 					}
 					return forward()
 				})
-				l.Lease = lapsedAtOnce
+				l.Lease = expiredAtOnce
 				if _, err := l.Once(t.Context(), d, p.publish); err != nil {
 					t.Error(err)
 				}
@@ -522,20 +492,20 @@ func TestLostReplies(t *testing.T) {
 			d, l := newDelivery(), s.ledger()
 			var p publisher
 			_, err := l.Once(t.Context(), d, func(ctx context.Context) (webhook.Receipt, error) {
-				s.interfere(once(is(commit), loseReply))
+				s.Interfere(once(is(commit), loseReply))
 				return p.publish(ctx)
 			})
 			if err != nil {
 				t.Error(err)
 			}
-			if r, _ := s.record(l, d); r.State != stateDone {
+			if r, _ := s.record(l, d); r.State != StateDone {
 				t.Errorf("the record is %s, want done", r.State)
 			}
 		})
 		t.Run("release", func(t *testing.T) {
 			d, l := newDelivery(), s.ledger()
 			_, err := l.Once(t.Context(), d, func(context.Context) (webhook.Receipt, error) {
-				s.interfere(once(is(commit), loseReply))
+				s.Interfere(once(is(commit), loseReply))
 				return webhook.Receipt{}, webhook.ErrNotPublished
 			})
 			wantErr(t, err, webhook.ErrNotPublished)
@@ -561,7 +531,7 @@ func TestAnswers(t *testing.T) {
 		want map[codes.Code]error // the others are faults
 	}{
 		"create": {
-			func(ctx context.Context, d stored) error { _, err := d.create(ctx, new(record)); return err },
+			func(ctx context.Context, d stored) error { _, err := d.create(ctx, new(Record)); return err },
 			map[codes.Code]error{codes.AlreadyExists: errExists, codes.Aborted: errChanged},
 		},
 		"read": {
@@ -569,16 +539,16 @@ func TestAnswers(t *testing.T) {
 			map[codes.Code]error{codes.NotFound: errChanged, codes.Aborted: errChanged},
 		},
 		"replace": {
-			func(ctx context.Context, d stored) error { _, err := d.replace(ctx, new(record), seen); return err },
+			func(ctx context.Context, d stored) error { _, err := d.replace(ctx, new(Record), seen); return err },
 			map[codes.Code]error{
 				codes.FailedPrecondition: errChanged, codes.InvalidArgument: errChanged, codes.NotFound: errChanged, codes.Aborted: errChanged,
 			},
 		},
-		"set":    {func(ctx context.Context, d stored) error { return d.set(ctx, new(record)) }, nil},
+		"set":    {func(ctx context.Context, d stored) error { return d.set(ctx, new(Record)) }, nil},
 		"remove": {func(ctx context.Context, d stored) error { return d.remove(ctx, seen) }, nil},
 	} {
 		for code := codes.Canceled; code <= codes.Unauthenticated; code++ {
-			s.interfere(func(_ context.Context, method string, forward func() error) error {
+			s.Interfere(func(_ context.Context, method string, forward func() error) error {
 				if method == commit || method == get {
 					return status.Error(code, "injected")
 				}
@@ -596,7 +566,7 @@ func TestAnswers(t *testing.T) {
 				want != fault && !errors.Is(err, want) {
 				t.Errorf("%s answered %v: %v, want %v", name, code, err, want)
 			}
-			if calls := s.taken(); want == errChanged && strings.Count(strings.Join(calls, " "), commit) > 1 {
+			if calls := s.Calls(); want == errChanged && strings.Count(strings.Join(calls, " "), commit) > 1 {
 				t.Errorf("%s answered %v: calls %v, want no second attempt without a look", name, code, calls)
 			}
 		}
@@ -619,9 +589,9 @@ func TestAborted(t *testing.T) {
 			d, l := newDelivery(), s.ledger()
 			if step.abandoned {
 				abandon(t, s, d)
-				l.Lease = lapsedAtOnce
+				l.Lease = expiredAtOnce
 			}
-			s.interfere(once(is(step.method), abort))
+			s.Interfere(once(is(step.method), abort))
 			var p publisher
 			if _, err := l.Once(t.Context(), d, p.publish); err != nil {
 				t.Errorf("%s: %v", name, err)
@@ -631,14 +601,14 @@ func TestAborted(t *testing.T) {
 		for _, publishes := range []error{nil, webhook.ErrNotPublished} {
 			d, l := newDelivery(), s.ledger()
 			_, err := l.Once(t.Context(), d, func(context.Context) (webhook.Receipt, error) {
-				s.interfere(once(is(commit), abort))
+				s.Interfere(once(is(commit), abort))
 				return receipt, publishes
 			})
 			if !errors.Is(err, publishes) || err != nil && strings.Contains(err.Error(), "release") {
 				t.Errorf("mark or release: %v, want %v", err, publishes)
 			}
 			r, ok := s.record(l, d)
-			if publishes == nil && r.State != stateDone || publishes != nil && ok {
+			if publishes == nil && r.State != StateDone || publishes != nil && ok {
 				t.Errorf("after a publish with %v the record is %+v", publishes, r)
 			}
 		}
@@ -650,13 +620,13 @@ func TestLostMark(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *store) {
 		d, l := newDelivery(), s.ledger()
 		_, err := l.Once(t.Context(), d, func(context.Context) (webhook.Receipt, error) {
-			s.interfere(once(is(commit), func(ctx context.Context, _ string, _ func() error) error { return proxy.Hang(ctx) }))
+			s.Interfere(once(is(commit), func(ctx context.Context, _ string, _ func() error) error { return proxy.Hang(ctx) }))
 			return receipt, nil
 		})
 		if err != nil {
 			t.Error(err)
 		}
-		if r, _ := s.record(l, d); r.State != stateDone {
+		if r, _ := s.record(l, d); r.State != StateDone {
 			t.Errorf("the record is %s, want done", r.State)
 		}
 	})
@@ -669,7 +639,7 @@ func TestUnmarked(t *testing.T) {
 		d, l := newDelivery(), s.ledger()
 		ctx, cancel := context.WithCancel(t.Context())
 		got, err := l.Once(ctx, d, func(context.Context) (webhook.Receipt, error) {
-			s.interfere(refuse)
+			s.Interfere(refuse)
 			cancel()
 			return receipt, nil
 		})
@@ -692,7 +662,7 @@ func TestMarkOutlivesContext(t *testing.T) {
 		}); err != nil {
 			t.Error(err)
 		}
-		if r, _ := s.record(l, d); r.State != stateDone {
+		if r, _ := s.record(l, d); r.State != StateDone {
 			t.Errorf("the record is %s, want done", r.State)
 		}
 	})
@@ -704,8 +674,8 @@ func TestStoreDown(t *testing.T) {
 		for _, method := range []string{commit, get, begin} {
 			d, l := newDelivery(), s.ledger()
 			abandon(t, s, d)
-			l.Lease = lapsedAtOnce
-			s.interfere(func(ctx context.Context, called string, forward func() error) error {
+			l.Lease = expiredAtOnce
+			s.Interfere(func(ctx context.Context, called string, forward func() error) error {
 				if called == method {
 					return proxy.Refuse()
 				}
@@ -720,7 +690,7 @@ func TestStoreDown(t *testing.T) {
 				t.Errorf("with %s down Once = %v, want a fault of ours", method, err)
 			}
 			p.want(t, 0)
-			s.interfere(nil)
+			s.Interfere(nil)
 		}
 	})
 }
@@ -731,9 +701,9 @@ func TestSilentTakeover(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *store) {
 		d, l := newDelivery(), s.ledger()
 		abandon(t, s, d)
-		l.Lease = lapsedAtOnce
+		l.Lease = expiredAtOnce
 		var begun atomic.Bool
-		s.interfere(func(ctx context.Context, method string, forward func() error) error {
+		s.Interfere(func(ctx context.Context, method string, forward func() error) error {
 			if begun.Load() {
 				return proxy.Hang(ctx)
 			}
@@ -759,8 +729,8 @@ func TestVanishedRecord(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *store) {
 		d, l := newDelivery(), s.ledger()
 		abandon(t, s, d)
-		s.interfere(once(is(get), func(_ context.Context, _ string, forward func() error) error {
-			if _, err := l.records.Doc(documentID(d)).Delete(t.Context()); err != nil {
+		s.Interfere(once(is(get), func(_ context.Context, _ string, forward func() error) error {
+			if _, err := l.records.Doc(DocumentID(d)).Delete(t.Context()); err != nil {
 				t.Error(err)
 			}
 			return forward()
@@ -777,10 +747,10 @@ func TestVanishedRecord(t *testing.T) {
 func TestOtherRecords(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *store) {
 		l, d := s.ledger(), newDelivery()
-		ref := l.records.Doc(documentID(d))
+		ref := l.records.Doc(DocumentID(d))
 		set := func(change map[string]any) {
 			fields := map[string]any{
-				"endpoint": d.Endpoint, "webhook_id": d.ID, "body_sha256": bodySHA256(d), "state": stateDone,
+				"endpoint": d.Endpoint, "webhook_id": d.ID, "body_sha256": bodySHA256(d), "state": StateDone,
 				"owner": "another", "attempts": 3, "expire_at": time.Now().Add(time.Hour), "of_a_later_release": "x",
 			}
 			for name, value := range change {
@@ -845,7 +815,7 @@ func TestManyCopies(t *testing.T) {
 		if won.Load() != 1 {
 			t.Errorf("%d claims won, want 1", won.Load())
 		}
-		if slices.Contains(s.taken(), begin) {
+		if slices.Contains(s.Calls(), begin) {
 			t.Error("a transaction was begun")
 		}
 	})
@@ -857,7 +827,7 @@ func TestWarm(t *testing.T) {
 		if err := l.Warm(t.Context()); err != nil {
 			t.Error(err)
 		}
-		s.interfere(refuse)
+		s.Interfere(refuse)
 		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 		defer cancel()
 		if err := l.Warm(ctx); err == nil {

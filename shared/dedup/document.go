@@ -20,7 +20,7 @@ type document interface {
 	// create makes the record and returns its update time. It returns errExists if
 	// there is one: another owner's, or our own whose reply got lost; and errChanged if
 	// it met another writer.
-	create(ctx context.Context, r *record) (updated time.Time, err error)
+	create(ctx context.Context, r *Record) (updated time.Time, err error)
 
 	// read returns the record as it is, or errChanged if there is none any more or it
 	// met a writer.
@@ -29,10 +29,10 @@ type document interface {
 	// replace writes the record over the one that was updated at seen, and returns its
 	// update time. It returns errChanged where somebody else was first, or our reply
 	// got lost.
-	replace(ctx context.Context, r *record, seen time.Time) (updated time.Time, err error)
+	replace(ctx context.Context, r *Record, seen time.Time) (updated time.Time, err error)
 
 	// set writes the record over whatever there is.
-	set(ctx context.Context, r *record) error
+	set(ctx context.Context, r *Record) error
 
 	// remove deletes the record that was updated at seen, and no other.
 	remove(ctx context.Context, seen time.Time) error
@@ -54,7 +54,7 @@ type stored struct {
 }
 
 // create is one write. One instance wins; no lock is waited for.
-func (s stored) create(ctx context.Context, r *record) (time.Time, error) {
+func (s stored) create(ctx context.Context, r *Record) (time.Time, error) {
 	result, err := s.ref.Create(ctx, r)
 	switch status.Code(err) {
 	case codes.OK:
@@ -78,7 +78,7 @@ func (s stored) read(ctx context.Context) (*sighting, error) {
 		return nil, fmt.Errorf("read the record: %w", err)
 	}
 	seen := sighting{updated: doc.UpdateTime, read: doc.ReadTime}
-	if err := doc.DataTo(&seen.record); err != nil {
+	if err := doc.DataTo(&seen.Record); err != nil {
 		return nil, fmt.Errorf("read the record: %w", err)
 	}
 	return &seen, nil
@@ -87,7 +87,7 @@ func (s stored) read(ctx context.Context) (*sighting, error) {
 // replace is a transaction that holds nothing but the write, guarded by the update
 // time that was seen: it waits for no lock. The client makes one attempt: it would
 // repeat an aborted one for longer than a delivery has, without a look at the record.
-func (s stored) replace(ctx context.Context, r *record, seen time.Time) (time.Time, error) {
+func (s stored) replace(ctx context.Context, r *Record, seen time.Time) (time.Time, error) {
 	var response firestore.CommitResponse
 	err := bounded(ctx, func() error {
 		return s.client.RunTransaction(ctx, func(_ context.Context, tx *firestore.Transaction) error {
@@ -117,7 +117,7 @@ func bounded(ctx context.Context, transaction func() error) error {
 	}
 }
 
-func (s stored) set(ctx context.Context, r *record) error {
+func (s stored) set(ctx context.Context, r *Record) error {
 	_, err := s.ref.Set(ctx, r)
 	return err
 }

@@ -37,7 +37,7 @@ const instances = 2
 // to publish.
 type question struct {
 	kind    string // create, read, replace, set, remove or publish
-	record  record
+	record  Record
 	seen    time.Time
 	blindly bool // a mutant's: without looking at what is there
 }
@@ -82,7 +82,7 @@ func (r *replayed) ask(q question) reply {
 	return answer
 }
 
-func (r *replayed) create(_ context.Context, rec *record) (time.Time, error) {
+func (r *replayed) create(_ context.Context, rec *Record) (time.Time, error) {
 	a := r.ask(question{kind: "create", record: *rec})
 	return a.updated, a.err
 }
@@ -92,12 +92,12 @@ func (r *replayed) read(context.Context) (*sighting, error) {
 	return a.seen, a.err
 }
 
-func (r *replayed) replace(_ context.Context, rec *record, seen time.Time) (time.Time, error) {
+func (r *replayed) replace(_ context.Context, rec *Record, seen time.Time) (time.Time, error) {
 	a := r.ask(question{kind: "replace", record: *rec, seen: seen})
 	return a.updated, a.err
 }
 
-func (r *replayed) set(_ context.Context, rec *record) error {
+func (r *replayed) set(_ context.Context, rec *Record) error {
 	return r.ask(question{kind: "set", record: *rec}).err
 }
 
@@ -122,13 +122,13 @@ func (m *model) next(a *attempt) (q question, err error) {
 	}()
 	// With no time left, a mark is tried once.
 	l := &Ledger{Lease: DefaultLease, EndTimeout: 1, Retention: DefaultRetention}
-	c := &claim{document: r, record: record{Owner: a.owner, State: stateClaimed, ExpireAt: epoch.Add(DefaultRetention)}}
+	c := &claim{document: r, record: Record{Owner: a.owner, State: StateClaimed, ExpireAt: epoch.Add(DefaultRetention)}}
 	_, err = l.once(context.Background(), c, m.mutant.bend(r.publish))
 	return question{}, err
 }
 
-// taken reports whether the sender is answered 2xx, as package receiver does it.
-func taken(err error) bool {
+// accepted reports whether the sender is answered 2xx, as package receiver does it.
+func accepted(err error) bool {
 	return err == nil || errors.Is(err, webhook.ErrDuplicate) || errors.Is(err, webhook.ErrUnmarked)
 }
 
@@ -147,7 +147,7 @@ type held struct {
 // A world is one state of everything.
 type world struct {
 	present bool
-	record  record
+	record  Record
 	written int // in which lease
 	version int // of the record, counted over all writes
 
@@ -188,7 +188,7 @@ func (m *model) apply(w *world, by int, q question, late bool) reply {
 		if !w.present {
 			return reply{err: errChanged}
 		}
-		return reply{seen: &sighting{record: w.record, updated: at(w.written, w.version), read: at(w.lease, w.version+1)}}
+		return reply{seen: &sighting{Record: w.record, updated: at(w.written, w.version), read: at(w.lease, w.version+1)}}
 	case "replace":
 		if !guarded {
 			return reply{err: errChanged}
@@ -200,24 +200,24 @@ func (m *model) apply(w *world, by int, q question, late bool) reply {
 		if !guarded {
 			return reply{err: errChanged}
 		}
-		w.present, w.record = false, record{}
+		w.present, w.record = false, Record{}
 	case "publish":
 		m.publish(w, message{by: by, hidden: late}, late)
 	}
 	return reply{}
 }
 
-func (m *model) write(w *world, by int, r record) reply {
+func (m *model) write(w *world, by int, r Record) reply {
 	w.version++
 	w.present, w.record, w.written = true, r, w.lease
 	a := &w.attempts[by]
 	switch {
-	case r.State != stateDone:
+	case r.State != StateDone:
 		a.claimed = w.lease
 	case a.claimed == w.lease:
 		a.counts = true
 	}
-	if r.State == stateDone && len(w.messages) == 0 {
+	if r.State == StateDone && len(w.messages) == 0 {
 		m.violated("the record is done, and nothing is on the topic")
 	}
 	return reply{updated: at(w.lease, w.version)}
@@ -316,7 +316,7 @@ func (m *model) mustComeThrough(w *world) {
 		q, _ := m.next(&w.attempts[by])
 		err = m.learn(w, by, q, m.ask(w, by, q))
 	}
-	if !taken(err) || len(w.messages) == 0 {
+	if !accepted(err) || len(w.messages) == 0 {
 		m.violated(fmt.Sprintf("a last attempt without a fault ends with %v, %d messages", err, len(w.messages)))
 	}
 }
@@ -438,7 +438,7 @@ func (m *model) learn(w *world, by int, q question, r reply) error {
 	if err == errUndecided {
 		return err
 	}
-	if taken(err) && len(w.messages) == 0 {
+	if accepted(err) && len(w.messages) == 0 {
 		m.violated("answered 2xx, and nothing is on the topic")
 	}
 	a.ended, a.inTime, a.learnt = true, w.lease == a.claimed, nil
@@ -458,7 +458,7 @@ func (w *world) key() string {
 			k.text(fmt.Sprint(r.err))
 			k.time(r.updated)
 			if r.seen != nil {
-				k.record(&r.seen.record, r.seen.updated, r.seen.age() >= DefaultLease)
+				k.record(&r.seen.Record, r.seen.updated, r.seen.age() >= DefaultLease)
 			}
 		}
 	}
@@ -493,10 +493,10 @@ func (k *key) time(t time.Time) {
 	k.add(k.names[t])
 }
 
-func (k *key) record(r *record, updated time.Time, lapsed bool) {
+func (k *key) record(r *Record, updated time.Time, expired bool) {
 	k.text(r.Owner)
 	k.text(r.State)
-	k.add(r.Attempts, flags(lapsed))
+	k.add(r.Attempts, flags(expired))
 	k.time(updated)
 }
 
@@ -565,15 +565,15 @@ func seeing(bend func(*attempt, *sighting)) func(*attempt, question, *reply) {
 }
 
 var mutants = []mutant{
-	{name: "what exists is taken for done", tell: seeing(func(_ *attempt, s *sighting) { s.State = stateDone })},
+	{name: "what exists is taken for done", tell: seeing(func(_ *attempt, s *sighting) { s.State = StateDone })},
 	{name: "whoever owns it, it is ours", tell: seeing(func(a *attempt, s *sighting) { s.Owner = a.owner })},
 	{name: "a lease is never alive", tell: seeing(func(_ *attempt, s *sighting) { s.read = s.read.Add(DefaultLease) })},
-	{name: "done is not looked at", tell: seeing(func(_ *attempt, s *sighting) { s.State = stateClaimed })},
+	{name: "done is not looked at", tell: seeing(func(_ *attempt, s *sighting) { s.State = StateClaimed })},
 	{name: "create overwrites", ask: of("create", func(q *question) { q.blindly = true })},
 	{name: "take over without a guard", ask: of("replace", func(q *question) { q.blindly = true })},
 	{name: "release without a guard", ask: of("remove", func(q *question) { q.blindly = true })},
-	{name: "claimed as done", ask: of("create", func(q *question) { q.record.State = stateDone })},
-	{name: "marked as claimed", ask: of("set", func(q *question) { q.record.State = stateClaimed })},
+	{name: "claimed as done", ask: of("create", func(q *question) { q.record.State = StateDone })},
+	{name: "marked as claimed", ask: of("set", func(q *question) { q.record.State = StateClaimed })},
 	{name: "a mark is never sent", ask: of("set", func(q *question) { q.kind = "" })},
 	{name: "published twice", do: func(publish do) do {
 		return func(ctx context.Context) (webhook.Receipt, error) {

@@ -14,47 +14,58 @@ import (
 
 // The states of a record. A state that a later release may add counts as claimed.
 const (
-	stateClaimed = "claimed"
-	stateDone    = "done"
+	StateClaimed = "claimed" // held by its owner until the lease expires
+	StateDone    = "done"    // the message is on its topic
 )
 
-// record is a document of the ledger. Instances of two releases run side by side
-// during an upgrade: fields are only ever added.
-type record struct {
-	Endpoint   string    `firestore:"endpoint"`
-	WebhookID  string    `firestore:"webhook_id"`
-	Type       string    `firestore:"type"`
-	JobID      string    `firestore:"job_id"` // the one indexed field
-	BodySHA256 string    `firestore:"body_sha256"`
-	State      string    `firestore:"state"`
-	Owner      string    `firestore:"owner"`    // random, one a claim
-	Attempts   int       `firestore:"attempts"` // claims so far
-	Topic      string    `firestore:"topic"`
-	MessageID  string    `firestore:"message_id"`
-	ClaimedAt  time.Time `firestore:"claimed_at"`
-	DoneAt     time.Time `firestore:"done_at"`
-	ExpireAt   time.Time `firestore:"expire_at"` // the TTL policy's field
+// A Record is what the ledger stores of a delivery, in the document that [DocumentID]
+// names. Instances of two releases run side by side during an upgrade: fields are only
+// ever added, and each is written whether it is empty or not.
+type Record struct {
+	// Endpoint and WebhookID are the delivery's, Type and JobID its event's; both of the
+	// latter are empty if the body describes no event. JobID is the one indexed field.
+	Endpoint  string `firestore:"endpoint"`
+	WebhookID string `firestore:"webhook_id"`
+	Type      string `firestore:"type"`
+	JobID     string `firestore:"job_id"`
+
+	BodySHA256 string `firestore:"body_sha256"` // of the bytes received, in hex
+	State      string `firestore:"state"`       // StateClaimed or StateDone
+	Owner      string `firestore:"owner"`       // random, one a claim
+	Attempts   int    `firestore:"attempts"`    // claims so far, from 1
+
+	// Topic, by its full name, and MessageID are those of the message; empty until the
+	// record is done.
+	Topic     string `firestore:"topic"`
+	MessageID string `firestore:"message_id"`
+
+	// Times of the owner's clock. DoneAt is zero until the record is done. After ExpireAt
+	// the record counts for nothing, and the TTL policy deletes it at some time.
+	ClaimedAt time.Time `firestore:"claimed_at"`
+	DoneAt    time.Time `firestore:"done_at"`
+	ExpireAt  time.Time `firestore:"expire_at"`
 }
 
-func newRecord(d *webhook.Delivery, owner string, now time.Time, retention time.Duration) record {
+func newRecord(d *webhook.Delivery, owner string, now time.Time, retention time.Duration) Record {
 	event := d.Event
-	return record{
+	return Record{
 		Endpoint:   d.Endpoint,
 		WebhookID:  d.ID,
 		Type:       event.Type,
 		JobID:      event.JobID,
 		BodySHA256: bodySHA256(d),
-		State:      stateClaimed,
+		State:      StateClaimed,
 		Owner:      owner,
 		ClaimedAt:  now,
 		ExpireAt:   now.Add(retention),
 	}
 }
 
-// documentID names a delivery's record. An id is the sender's promise for one
-// endpoint. A token binds no id, so there the body takes part: else whoever holds
-// one token could use up the id of a delivery to come.
-func documentID(d *webhook.Delivery) string {
+// DocumentID names a delivery's record, in 64 hex digits, by the delivery's endpoint and
+// id; and by its body if its scheme is JWT. An id is the sender's promise for one
+// endpoint, but a JWT binds no id: without the body, a holder of one JWT could use up
+// the id of a delivery to come.
+func DocumentID(d *webhook.Delivery) string {
 	h := sha256.New()
 	fmt.Fprintf(h, "%s\n%s", d.Endpoint, d.ID)
 	if d.Scheme == webhook.JWT {
@@ -71,7 +82,7 @@ func bodySHA256(d *webhook.Delivery) string {
 // updates are what a takeover writes: all that a claim says. It never says done,
 // since only a record that is not done is taken over, or an expired one, of which
 // nothing may remain.
-func (r *record) updates() []firestore.Update {
+func (r *Record) updates() []firestore.Update {
 	return []firestore.Update{
 		{Path: "endpoint", Value: r.Endpoint},
 		{Path: "webhook_id", Value: r.WebhookID},
@@ -92,7 +103,7 @@ func (r *record) updates() []firestore.Update {
 // sighting is a record as it was read. Both times are the server's: ages taken
 // from them do not depend on the clock of any instance.
 type sighting struct {
-	record
+	Record
 	updated time.Time
 	read    time.Time
 }
@@ -104,27 +115,27 @@ func (s *sighting) expired() bool      { return s.read.After(s.ExpireAt) }
 type verdict int
 
 const (
-	lapsed    verdict = iota // nobody holds it: take it over
+	available verdict = iota // the record or its lease has expired: take it over
 	ours                     // our own write, whose reply got lost
 	duplicate                // published before
 	mismatch                 // published before, with another body
-	busy                     // held, and the lease is alive
+	busy                     // held, and the lease has not expired
 )
 
 // decide is the whole of the contract's judgement. It is pure, so that every
 // interleaving can be tried on it.
-func decide(seen *sighting, mine *record, lease time.Duration) verdict {
+func decide(seen *sighting, mine *Record, lease time.Duration) verdict {
 	switch {
 	case seen.expired():
-		return lapsed
-	case seen.State == stateDone && seen.BodySHA256 != mine.BodySHA256:
+		return available
+	case seen.State == StateDone && seen.BodySHA256 != mine.BodySHA256:
 		return mismatch
-	case seen.State == stateDone:
+	case seen.State == StateDone:
 		return duplicate
 	case seen.Owner == mine.Owner:
 		return ours
 	case seen.age() < lease:
 		return busy
 	}
-	return lapsed
+	return available
 }

@@ -8,10 +8,10 @@ import (
 func TestDecide(t *testing.T) {
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	const lease = 30 * time.Second
-	mine := record{Owner: "me", BodySHA256: "abc"}
+	mine := Record{Owner: "me", BodySHA256: "abc"}
 	// A claim of somebody else, just made.
 	base := sighting{
-		record:  record{Owner: "other", BodySHA256: "abc", State: stateClaimed, ExpireAt: now.Add(time.Hour)},
+		Record:  Record{Owner: "other", BodySHA256: "abc", State: StateClaimed, ExpireAt: now.Add(time.Hour)},
 		updated: now,
 		read:    now,
 	}
@@ -22,18 +22,18 @@ func TestDecide(t *testing.T) {
 	}{
 		{"claimed just now", func(s *sighting) {}, busy},
 		{"claimed, the lease's last moment", func(s *sighting) { s.read = now.Add(lease - 1) }, busy},
-		{"claimed, lease over", func(s *sighting) { s.read = now.Add(lease) }, lapsed},
+		{"claimed, lease expired", func(s *sighting) { s.read = now.Add(lease) }, available},
 		{"ours", func(s *sighting) { s.Owner = "me" }, ours},
 		{"ours, seen late", func(s *sighting) { s.Owner, s.read = "me", now.Add(lease) }, ours},
-		{"done", func(s *sighting) { s.State = stateDone }, duplicate},
-		{"done long ago", func(s *sighting) { s.State, s.read = stateDone, now.Add(time.Minute) }, duplicate},
-		{"done, another body", func(s *sighting) { s.State, s.BodySHA256 = stateDone, "xyz" }, mismatch},
+		{"done", func(s *sighting) { s.State = StateDone }, duplicate},
+		{"done long ago", func(s *sighting) { s.State, s.read = StateDone, now.Add(time.Minute) }, duplicate},
+		{"done, another body", func(s *sighting) { s.State, s.BodySHA256 = StateDone, "xyz" }, mismatch},
 		{"claimed, another body", func(s *sighting) { s.BodySHA256 = "xyz" }, busy},
 		{"unknown state", func(s *sighting) { s.State = "parked" }, busy},
-		{"unknown state, lease over", func(s *sighting) { s.State, s.read = "parked", now.Add(lease) }, lapsed},
-		{"done, expired", func(s *sighting) { s.State, s.ExpireAt = stateDone, now.Add(-1) }, lapsed},
-		{"done, at its expiry", func(s *sighting) { s.State, s.ExpireAt = stateDone, now }, duplicate},
-		{"claimed, expired", func(s *sighting) { s.ExpireAt = now.Add(-1) }, lapsed},
+		{"unknown state, lease expired", func(s *sighting) { s.State, s.read = "parked", now.Add(lease) }, available},
+		{"done, expired", func(s *sighting) { s.State, s.ExpireAt = StateDone, now.Add(-1) }, available},
+		{"done, at its expiry", func(s *sighting) { s.State, s.ExpireAt = StateDone, now }, duplicate},
+		{"claimed, expired", func(s *sighting) { s.ExpireAt = now.Add(-1) }, available},
 	}
 	for _, test := range tests {
 		seen := base

@@ -127,6 +127,20 @@ func remove(name string, changes ...change) *firestorepb.Write {
 	return w
 }
 
+func path(p string) *firestorepb.StructuredQuery_FieldReference {
+	return &firestorepb.StructuredQuery_FieldReference{FieldPath: p}
+}
+
+// where returns the filter of a query by one field.
+func where(field string, op firestorepb.StructuredQuery_FieldFilter_Operator, v *firestorepb.Value) *firestorepb.StructuredQuery_Filter {
+	return &firestorepb.StructuredQuery_Filter{FilterType: &firestorepb.StructuredQuery_Filter_FieldFilter{
+		FieldFilter: &firestorepb.StructuredQuery_FieldFilter{Field: path(field), Op: op, Value: v}}}
+}
+
+func equal(field string, v *firestorepb.Value) *firestorepb.StructuredQuery_Filter {
+	return where(field, firestorepb.StructuredQuery_FieldFilter_EQUAL, v)
+}
+
 func mask(paths ...string) change {
 	return func(w *firestorepb.Write) { w.UpdateMask = &firestorepb.DocumentMask{FieldPaths: paths} }
 }

@@ -315,7 +315,7 @@ func TestCommitIsAllOrNothing(t *testing.T) {
 	})
 }
 
-// The takeover of a lapsed claim: of many who saw the same update time one wins, and at once.
+// The takeover of an expired lease: of many who saw the same update time one wins, and at once.
 func TestCompetingTakeovers(t *testing.T) {
 	onBoth(t, func(t *testing.T, b *backend) {
 		s := newScene(t, b)
@@ -451,28 +451,36 @@ func TestDatabasesAndProjectsAreApart(t *testing.T) {
 
 func TestQueries(t *testing.T) {
 	docs := map[string]map[string]any{
-		"a": {"k": "v", "o": 3, "b": true}, "b": {"k": "v", "o": 3.0, "b": false}, "c": {"k": "v", "o": "text"}, "d": {"k": "w", "o": "a"},
-		"e": {"k": "v", "o": 1, "n": nil}, "f": {"k": "v"}, "g": {"o": time.Unix(5, 0)}, "h": {"o": []byte("b"), "m": map[string]any{"k": "v"}},
+		"a": {"k": "v"}, "b": {"k": "w", "o": 3}, "c": {"k": "v", "o": "text"}, "d": {"k": []byte("v")}, "e": {"k": "V"},
+		"f": {"k": nil}, "g": {}, "h": {"k": []string{"v"}, "m": map[string]any{"k": "v"}}, "i": {"k": "v"}, "j": {"k": ""},
 	}
+	many := func(n int) []string { return append(make([]string, n-1), "v") }
+	type query = firestore.Query
 	queries := map[string]struct {
-		of   func(firestore.Query) firestore.Query
+		of   func(query) query
 		want string
+		code codes.Code
 	}{
-		"all":          {func(q firestore.Query) firestore.Query { return q }, "abcdefgh"},
-		"equal":        {func(q firestore.Query) firestore.Query { return q.Where("k", "==", "v") }, "abcef"},
-		"equal number": {func(q firestore.Query) firestore.Query { return q.Where("o", "==", 3) }, "ab"},
-		"equal bool":   {func(q firestore.Query) firestore.Query { return q.Where("b", "==", false) }, "b"},
-		"equal inside": {func(q firestore.Query) firestore.Query { return q.Where("m.k", "==", "v") }, "h"},
-		"equal twice":  {func(q firestore.Query) firestore.Query { return q.Where("k", "==", "v").Where("o", "==", 1) }, "e"},
-		"none":         {func(q firestore.Query) firestore.Query { return q.Where("k", "==", "z") }, ""},
-		"ordered":      {func(q firestore.Query) firestore.Query { return q.OrderBy("o", firestore.Asc) }, "eabgdch"},
-		"descending":   {func(q firestore.Query) firestore.Query { return q.OrderBy("o", firestore.Desc) }, "hcdgbae"},
-		"by two": {func(q firestore.Query) firestore.Query {
-			return q.OrderBy("k", firestore.Desc).OrderBy("o", firestore.Asc)
-		}, "deabc"},
-		"by name":          {func(q firestore.Query) firestore.Query { return q.OrderBy(firestore.DocumentID, firestore.Asc) }, "abcdefgh"},
-		"limit":            {func(q firestore.Query) firestore.Query { return q.Limit(2) }, "ab"},
-		"limited, ordered": {func(q firestore.Query) firestore.Query { return q.OrderBy("o", firestore.Desc).Limit(3) }, "hcd"},
+		"all":            {of: func(q query) query { return q }, want: "abcdefghij"},
+		"equal":          {of: func(q query) query { return q.Where("k", "==", "v") }, want: "aci"},
+		"equal, empty":   {of: func(q query) query { return q.Where("k", "==", "") }, want: "j"},
+		"equal inside":   {of: func(q query) query { return q.Where("m.k", "==", "v") }, want: "h"},
+		"none":           {of: func(q query) query { return q.Where("k", "==", "z") }},
+		"in":             {of: func(q query) query { return q.Where("k", "in", []string{"w", "z", "v"}) }, want: "abci"},
+		"in, one twice":  {of: func(q query) query { return q.Where("k", "in", []string{"v", "v"}) }, want: "aci"},
+		"in, one":        {of: func(q query) query { return q.Where("k", "in", []string{"w"}) }, want: "b"},
+		"in, inside":     {of: func(q query) query { return q.Where("m.k", "in", []string{"v", "w"}) }, want: "h"},
+		"in, most":       {of: func(q query) query { return q.Where("k", "in", many(30)) }, want: "acij"},
+		"in, too many":   {of: func(q query) query { return q.Where("k", "in", many(31)) }, code: codes.InvalidArgument},
+		"in nothing":     {of: func(q query) query { return q.Where("k", "in", []string{}) }, code: codes.InvalidArgument},
+		"in no array":    {of: func(q query) query { return q.Where("k", "in", "v") }, code: codes.InvalidArgument},
+		"by name":        {of: func(q query) query { return q.OrderBy(firestore.DocumentID, firestore.Asc) }, want: "abcdefghij"},
+		"limit":          {of: func(q query) query { return q.Limit(2) }, want: "ab"},
+		"limit above":    {of: func(q query) query { return q.Limit(20) }, want: "abcdefghij"},
+		"equal, limited": {of: func(q query) query { return q.Where("k", "==", "v").Limit(2) }, want: "ac"},
+		"in, named, limit": {of: func(q query) query {
+			return q.Where("k", "in", []string{"w", "v"}).OrderBy(firestore.DocumentID, firestore.Asc).Limit(3)
+		}, want: "abc"},
 	}
 	onBoth(t, func(t *testing.T, b *backend) {
 		coll := b.client.Collection("q")
@@ -488,8 +496,8 @@ func TestQueries(t *testing.T) {
 			for _, s := range snaps {
 				got += s.Ref.ID
 			}
-			if got != q.want || err != nil {
-				t.Errorf("%s: got %q (%v), want %q", name, got, err, q.want)
+			if got != q.want || status.Code(err) != q.code {
+				t.Errorf("%s: got %q (%v), want %q (%v)", name, got, err, q.want, q.code)
 			}
 		}
 	})

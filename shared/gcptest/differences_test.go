@@ -87,10 +87,24 @@ func TestDifferences(t *testing.T) {
 		{"query of all collections", "unused", query(&firestorepb.StructuredQuery{}), codes.Unimplemented, codes.OK},
 		{"query with an offset", "unused", query(&firestorepb.StructuredQuery{From: from, Offset: 1, Limit: wrapperspb.Int32(1)}),
 			codes.Unimplemented, codes.OK},
+		{"query by two fields", "unused", query(&firestorepb.StructuredQuery{From: from, Where: &firestorepb.StructuredQuery_Filter{
+			FilterType: &firestorepb.StructuredQuery_Filter_CompositeFilter{CompositeFilter: &firestorepb.StructuredQuery_CompositeFilter{
+				Op:      firestorepb.StructuredQuery_CompositeFilter_AND,
+				Filters: []*firestorepb.StructuredQuery_Filter{equal("x", str("v")), equal("y", str("v"))}}}}}),
+			codes.Unimplemented, codes.OK},
+		{"query for a number", "unused", query(&firestorepb.StructuredQuery{From: from, Where: equal("x", integer(1))}),
+			codes.Unimplemented, codes.OK},
+		{"query by comparison", "unused", query(&firestorepb.StructuredQuery{From: from,
+			Where: where("x", firestorepb.StructuredQuery_FieldFilter_LESS_THAN, str("v"))}), codes.Unimplemented, codes.OK},
+		{"query for strings and others", "unused", query(&firestorepb.StructuredQuery{From: from,
+			Where: where("x", firestorepb.StructuredQuery_FieldFilter_IN, array(str("v"), integer(1)))}), codes.Unimplemented, codes.OK},
+		{"query by a field's order", "unused", query(&firestorepb.StructuredQuery{From: from, OrderBy: []*firestorepb.StructuredQuery_Order{
+			{Field: path("x")}}}), codes.Unimplemented, codes.OK},
+		{"query from the last name", "unused", query(&firestorepb.StructuredQuery{From: from, OrderBy: []*firestorepb.StructuredQuery_Order{
+			{Field: path("__name__"), Direction: firestorepb.StructuredQuery_DESCENDING}}}), codes.Unimplemented, codes.FailedPrecondition},
 		{"query for null", "unused", query(&firestorepb.StructuredQuery{From: from, Where: &firestorepb.StructuredQuery_Filter{
 			FilterType: &firestorepb.StructuredQuery_Filter_UnaryFilter{UnaryFilter: &firestorepb.StructuredQuery_UnaryFilter{
-				Op: firestorepb.StructuredQuery_UnaryFilter_IS_NULL, OperandType: &firestorepb.StructuredQuery_UnaryFilter_Field{
-					Field: &firestorepb.StructuredQuery_FieldReference{FieldPath: "x"}}}}}}),
+				Op: firestorepb.StructuredQuery_UnaryFilter_IS_NULL, OperandType: &firestorepb.StructuredQuery_UnaryFilter_Field{Field: path("x")}}}}}),
 			codes.Unimplemented, codes.OK},
 	}
 	onBoth(t, func(t *testing.T, b *backend) {

@@ -18,7 +18,7 @@ import (
 )
 
 // A Firestore is a [firestorepb.FirestoreServer] that keeps its documents in memory: any number of projects and databases,
-// made by their first use. It commits, reads, queries one collection by equality and order, and runs read-write transactions.
+// made by their first use. It commits, reads, queries one collection by a field, and runs read-write transactions.
 // It may be used concurrently; make one with [NewFirestore].
 //
 // Transactions are optimistic: nothing is locked, and one whose reads have changed is refused with Aborted at its commit,

@@ -1,12 +1,9 @@
 package refresh_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"log/slog"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -230,14 +227,10 @@ func TestStormDuringASlowOutage(t *testing.T) {
 // A freeze is no failure of the source, for which an alert watches the log.
 func TestLogOfAFreeze(t *testing.T) {
 	run(t, func(t *testing.T, s *source, c *refresh.Cache[string]) {
-		var out bytes.Buffer
-		c.Log = slog.New(slog.NewTextHandler(&out, nil))
+		log := logOf(c)
 		s.frozenFor(30*time.Second, deadline, 1)
 		c.Warm(t.Context())
 		wantMatch(t, c, "a")
-		if got := out.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, `level=WARN msg="refresh interrupted" of=values`) ||
-			!strings.Contains(got, "frozen for part of 30s") {
-			t.Errorf("log: %s", got)
-		}
+		wantLogged(t, log, 1, `level=WARN msg="refresh interrupted" of=values`, "frozen for part of 30s")
 	})
 }

@@ -105,6 +105,24 @@ func wantFetches(t *testing.T, s *source, want int) {
 	}
 }
 
+// logOf returns the log of c from now on.
+func logOf(c *refresh.Cache[string]) *bytes.Buffer {
+	var log bytes.Buffer
+	c.Log = slog.New(slog.NewTextHandler(&log, nil))
+	return &log
+}
+
+// wantLogged checks how many lines there are in the log, and that it holds all parts, and
+// empties it.
+func wantLogged(t *testing.T, log *bytes.Buffer, lines int, parts ...string) {
+	t.Helper()
+	text := log.String()
+	if strings.Count(text, "\n") != lines || slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(text, part) }) {
+		t.Errorf("log: %s; want %d lines with %q", text, lines, parts)
+	}
+	log.Reset()
+}
+
 func TestTTLOfFiveMinutes(t *testing.T) {
 	run(t, func(t *testing.T, s *source, c *refresh.Cache[string]) {
 		wantMatch(t, c, "a")
@@ -428,8 +446,7 @@ func TestNoneDropsTheValues(t *testing.T) {
 // told from a source that fails.
 func TestReasonIsLogged(t *testing.T) {
 	run(t, func(t *testing.T, s *source, c *refresh.Cache[string]) {
-		var out bytes.Buffer
-		c.Log = slog.New(slog.NewTextHandler(&out, nil))
+		log := logOf(c)
 		for _, test := range []struct {
 			err  error
 			want string
@@ -437,12 +454,9 @@ func TestReasonIsLogged(t *testing.T) {
 			{fmt.Errorf("the secret: %w", refresh.ErrNone), "none_in_force"},
 			{errDown, "source_failed"},
 		} {
-			out.Reset()
 			s.err = test.err
 			wantFault(t, c, "a", test.err)
-			if text := out.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, `msg="refresh failed" of=values reason=`+test.want+" error=") {
-				t.Errorf("%v: log: %s", test.err, text)
-			}
+			wantLogged(t, log, 1, `msg="refresh failed" of=values reason=`+test.want+" error=")
 			time.Sleep(time.Hour)
 		}
 	})
@@ -466,8 +480,7 @@ func TestNoneStaysDroppedThroughAnOutage(t *testing.T) {
 // back-off starts. But a miss is never definite.
 func TestPartial(t *testing.T) {
 	run(t, func(t *testing.T, s *source, c *refresh.Cache[string]) {
-		var out bytes.Buffer
-		c.Log = slog.New(slog.NewTextHandler(&out, nil))
+		log := logOf(c)
 		s.err = fmt.Errorf("%w: version 3 is not usable", refresh.ErrPartial)
 		if err := c.Warm(t.Context()); err != nil {
 			t.Errorf("Warm: %v", err)
@@ -483,10 +496,7 @@ func TestPartial(t *testing.T) {
 		time.Sleep(time.Minute)
 		wantFault(t, c, "x", refresh.ErrPartial)
 		wantFetches(t, s, 1)
-		if text := out.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "level=ERROR") ||
-			!strings.Contains(text, "refresh partial") || !strings.Contains(text, "of=values") || !strings.Contains(text, "version 3") {
-			t.Errorf("log: %s", text)
-		}
+		wantLogged(t, log, 1, "level=ERROR", "refresh partial", "of=values", "version 3")
 		time.Sleep(time.Nanosecond) // a miss asks again after a minute, as ever
 		wantFault(t, c, "x", refresh.ErrPartial)
 		wantFetches(t, s, 2)
@@ -609,8 +619,7 @@ func TestWarm(t *testing.T) {
 // One line a failed refresh, whoever waits for it, and none otherwise.
 func TestLog(t *testing.T) {
 	run(t, func(t *testing.T, s *source, c *refresh.Cache[string]) {
-		var out bytes.Buffer
-		c.Log = slog.New(slog.NewTextHandler(&out, nil))
+		log := logOf(c)
 		s.takes, s.err = time.Second, errDown
 		var all sync.WaitGroup
 		for range 10 {
@@ -619,19 +628,12 @@ func TestLog(t *testing.T) {
 		all.Wait()
 		wantFault(t, c, "a", errDown) // not due
 		wantFetches(t, s, 2)
-		text := out.String()
-		if strings.Count(text, "\n") != 2 || !strings.Contains(text, "level=ERROR") ||
-			!strings.Contains(text, "of=values") || !strings.Contains(text, "error=down") {
-			t.Errorf("log: %s", text)
-		}
-		out.Reset()
+		wantLogged(t, log, 2, "level=ERROR", "of=values", "error=down")
 		s.err = nil
 		time.Sleep(time.Minute)
 		wantMatch(t, c, "a")
 		wantNone(t, c, "x")
-		if out.Len() != 0 {
-			t.Errorf("log: %s", out.String())
-		}
+		wantLogged(t, log, 0)
 	})
 }
 

@@ -77,20 +77,7 @@ func (d *Dynamic) Verify(ctx context.Context, header http.Header, body []byte) (
 	if err := verify(ctx, &h, body); err != nil {
 		return nil, err
 	}
-	now := time.Now()
-	if err := checkAge(h.sent, now, d.Tolerance); err != nil {
-		return nil, err
-	}
-	return &Delivery{
-		Endpoint:        DynamicEndpoint,
-		Scheme:          scheme,
-		ID:              h.id,
-		Received:        now,
-		ContentType:     header.Get("Content-Type"),
-		ContentEncoding: contentEncoding(header),
-		Body:            body,
-		Event:           ParseEvent(body),
-	}, nil
+	return h.delivery(DynamicEndpoint, scheme, header, body, d.Tolerance)
 }
 
 // find reports whether match holds for one of the keys, like Keyring.Find, for a

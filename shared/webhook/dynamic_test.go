@@ -22,16 +22,7 @@ import (
 )
 
 func TestV1aRefusesWhatWasNotSigned(t *testing.T) {
-	now := time.Now()
-	for name, mutate := range map[string]func(h http.Header, body *[]byte){
-		"id": func(h http.Header, _ *[]byte) { h.Set("Webhook-Id", someID+"0") },
-		"timestamp": func(h http.Header, _ *[]byte) {
-			h.Set("Webhook-Timestamp", webhooktest.Timestamp(now.Add(time.Second)))
-		},
-		"body":            func(_ http.Header, body *[]byte) { *body = append(*body, '\n') },
-		"body cut":        func(_ http.Header, body *[]byte) { *body = (*body)[:len(*body)-1] },
-		"no body":         func(_ http.Header, body *[]byte) { *body = nil },
-		"body re-encoded": func(_ http.Header, body *[]byte) { *body = reencode(*body) },
+	wantEachForged(t, sides(t)[1], map[string]func(h http.Header, body *[]byte){
 		"other key": func(h http.Header, body *[]byte) {
 			h.Set("Webhook-Signature", webhook.SignV1a(newEdKey('x'), someID, h.Get("Webhook-Timestamp"), *body))
 		},
@@ -54,17 +45,7 @@ func TestV1aRefusesWhatWasNotSigned(t *testing.T) {
 		"a token and a space": func(h http.Header, body *[]byte) {
 			h.Set("Webhook-Signature", sides(t)[2].sign("", "", *body)+" ")
 		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			s, body := sides(t)[1], bytes.Clone(someBody)
-			h := webhooktest.Header(someID, now, s.sign(someID, webhooktest.Timestamp(now), body))
-			d, err := s.verifier.Verify(t.Context(), h, body)
-			wantRefusal(t, d, err, nil)
-			mutate(h, &body)
-			d, err = s.verifier.Verify(t.Context(), h, body)
-			wantRefusal(t, d, err, webhook.ErrForged)
-		})
-	}
+	})
 }
 
 // A v1a signature names no key: all of Google's are tried, and what is no Ed25519

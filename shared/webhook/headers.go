@@ -170,6 +170,25 @@ func appendContent(to []byte, id, timestamp string) []byte {
 	return append(to, '.')
 }
 
+// delivery returns the delivery whose signature matched, unless its timestamp is out of
+// tolerance.
+func (p *headers) delivery(endpoint string, scheme Scheme, header http.Header, body []byte, tolerance time.Duration) (*Delivery, error) {
+	now := time.Now()
+	if err := checkAge(p.sent, now, tolerance); err != nil {
+		return nil, err
+	}
+	return &Delivery{
+		Endpoint:        endpoint,
+		Scheme:          scheme,
+		ID:              p.id,
+		Received:        now,
+		ContentType:     header.Get("Content-Type"),
+		ContentEncoding: contentEncoding(header),
+		Body:            body,
+		Event:           ParseEvent(body),
+	}, nil
+}
+
 // checkAge fails with ErrStale if sent is further than the tolerance from
 // now. Exactly at the tolerance passes, as in the Standard Webhooks libraries.
 func checkAge(sent, now time.Time, tolerance time.Duration) error {

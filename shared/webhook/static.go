@@ -52,20 +52,7 @@ func (s *Static) Verify(ctx context.Context, header http.Header, body []byte) (*
 	if !ok {
 		return nil, Refuse(NoKeyMatches, "no v1 signature by an enabled version of the signing secret")
 	}
-	now := time.Now()
-	if err := checkAge(h.sent, now, s.Tolerance); err != nil {
-		return nil, err
-	}
-	return &Delivery{
-		Endpoint:        StaticEndpoint,
-		Scheme:          V1,
-		ID:              h.id,
-		Received:        now,
-		ContentType:     header.Get("Content-Type"),
-		ContentEncoding: contentEncoding(header),
-		Body:            body,
-		Event:           ParseEvent(body),
-	}, nil
+	return h.delivery(StaticEndpoint, V1, header, body, s.Tolerance)
 }
 
 const (

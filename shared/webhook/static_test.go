@@ -18,16 +18,7 @@ import (
 
 // What is signed is the id, the timestamp and the body, under one of the secrets.
 func TestStaticRefusesWhatWasNotSigned(t *testing.T) {
-	now := time.Now()
-	for name, mutate := range map[string]func(h http.Header, body *[]byte){
-		"id": func(h http.Header, _ *[]byte) { h.Set("Webhook-Id", someID+"0") },
-		"timestamp": func(h http.Header, _ *[]byte) {
-			h.Set("Webhook-Timestamp", webhooktest.Timestamp(now.Add(time.Second)))
-		},
-		"body":            func(_ http.Header, body *[]byte) { *body = append(*body, '\n') },
-		"body cut":        func(_ http.Header, body *[]byte) { *body = (*body)[:len(*body)-1] },
-		"no body":         func(_ http.Header, body *[]byte) { *body = nil },
-		"body re-encoded": func(_ http.Header, body *[]byte) { *body = reencode(*body) },
+	wantEachForged(t, sides(t)[0], map[string]func(h http.Header, body *[]byte){
 		"other secret": func(h http.Header, body *[]byte) {
 			key := signingKey(t, webhooktest.NewSecret())
 			h.Set("Webhook-Signature", webhook.SignV1(key, someID, h.Get("Webhook-Timestamp"), *body))
@@ -37,17 +28,7 @@ func TestStaticRefusesWhatWasNotSigned(t *testing.T) {
 			key := signingKey(t, b64([]byte(secretA)))
 			h.Set("Webhook-Signature", webhook.SignV1(key, someID, h.Get("Webhook-Timestamp"), *body))
 		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			s, body := sides(t)[0], bytes.Clone(someBody)
-			h := webhooktest.Header(someID, now, s.sign(someID, webhooktest.Timestamp(now), body))
-			d, err := s.verifier.Verify(t.Context(), h, body)
-			wantRefusal(t, d, err, nil)
-			mutate(h, &body)
-			d, err = s.verifier.Verify(t.Context(), h, body)
-			wantRefusal(t, d, err, webhook.ErrForged)
-		})
-	}
+	})
 }
 
 func reencode(body []byte) []byte {

@@ -109,7 +109,7 @@ var (
 
 // BusyError means that another instance holds the delivery. It is to be tried
 // again after RetryAfter, when that instance has finished or its lease has
-// lapsed.
+// expired.
 type BusyError struct {
 	RetryAfter time.Duration
 }

@@ -11,6 +11,7 @@ import (
 	"crypto/rsa"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"reflect"
 	"runtime"
@@ -139,6 +140,34 @@ func wantRefusal(t testing.TB, d *webhook.Delivery, err, want error) {
 		if errors.Is(err, kind) != (kind == want) {
 			t.Errorf("Verify: %v; want %v alone", err, want)
 		}
+	}
+}
+
+// wantEachForged checks that a delivery whose signature covers id, timestamp and body is
+// genuine, and forged once one of the three, or what else spoil changes, is not as signed.
+func wantEachForged(t *testing.T, s side, spoil map[string]func(h http.Header, body *[]byte)) {
+	t.Helper()
+	now := time.Now()
+	maps.Copy(spoil, map[string]func(h http.Header, body *[]byte){
+		"id": func(h http.Header, _ *[]byte) { h.Set("Webhook-Id", someID+"0") },
+		"timestamp": func(h http.Header, _ *[]byte) {
+			h.Set("Webhook-Timestamp", webhooktest.Timestamp(now.Add(time.Second)))
+		},
+		"body":            func(_ http.Header, body *[]byte) { *body = append(*body, '\n') },
+		"body cut":        func(_ http.Header, body *[]byte) { *body = (*body)[:len(*body)-1] },
+		"no body":         func(_ http.Header, body *[]byte) { *body = nil },
+		"body re-encoded": func(_ http.Header, body *[]byte) { *body = reencode(*body) },
+	})
+	for name, spoil := range spoil {
+		t.Run(name, func(t *testing.T) {
+			body := bytes.Clone(someBody)
+			h := webhooktest.Header(someID, now, s.sign(someID, webhooktest.Timestamp(now), body))
+			d, err := s.verifier.Verify(t.Context(), h, body)
+			wantRefusal(t, d, err, nil)
+			spoil(h, &body)
+			d, err = s.verifier.Verify(t.Context(), h, body)
+			wantRefusal(t, d, err, webhook.ErrForged)
+		})
 	}
 }
 

@@ -162,7 +162,7 @@ func (c *cell) state() string {
 	return state
 }
 
-// abandon leaves the lapsed claim of an owner that was killed.
+// abandon leaves the expired claim of an owner that was killed.
 func (c *cell) abandon() {
 	ledger, err := dedup.Open(c.t.Context(), c.project.ID, "(default)", "deliveries", loopback(c.project.Firestore)...)
 	if err != nil {

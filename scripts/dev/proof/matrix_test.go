@@ -21,7 +21,7 @@ type situation int
 
 const (
 	first      situation = iota // nothing
-	retry                       // the lapsed claim of an owner that was killed
+	retry                       // the expired claim of an owner that was killed
 	concurrent                  // a duplicate at the same moment, at another instance
 )
 
@@ -34,7 +34,7 @@ type step struct {
 
 	atStart   bool // an instance does it by itself when it starts
 	idle      bool // an instance does nothing
-	takesOver bool // only where there is a lapsed claim
+	takesOver bool // only if there is an expired claim
 	dupFirst  bool // done to the duplicate: the other one is there first
 
 	// leads are what has to come about before, by situation.

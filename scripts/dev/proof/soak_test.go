@@ -17,6 +17,7 @@ import (
 	"google.golang.org/api/iterator"
 
 	"github.com/geminihook/geminihook/functions/functiontest"
+	"github.com/geminihook/geminihook/shared/dedup"
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
@@ -253,8 +254,7 @@ func (s *soak) checkRecords(logged map[string][]line) {
 	}
 }
 
-// readStates returns the states of all records by webhook-id. Two fields would do, but
-// the embedded Firestore has no projections.
+// readStates returns the states of all records by webhook-id.
 func (s *soak) readStates() map[string]string {
 	client, err := firestore.NewClient(context.Background(), s.project.ID, loopback(s.project.Firestore)...)
 	if err != nil {
@@ -265,20 +265,17 @@ func (s *soak) readStates() map[string]string {
 	records := client.Collection("deliveries").Documents(context.Background())
 	defer records.Stop()
 	for {
-		record, err := records.Next()
+		doc, err := records.Next()
 		if errors.Is(err, iterator.Done) {
 			return states
 		}
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		var r struct {
-			ID    string `firestore:"webhook_id"`
-			State string `firestore:"state"`
-		}
-		if err := record.DataTo(&r); err != nil {
+		var record dedup.Record
+		if err := doc.DataTo(&record); err != nil {
 			s.t.Fatal(err)
 		}
-		states[r.ID] = r.State
+		states[record.WebhookID] = record.State
 	}
 }

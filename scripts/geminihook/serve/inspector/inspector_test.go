@@ -24,6 +24,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/geminihook/geminihook/scripts/internal/reverify"
+	"github.com/geminihook/geminihook/shared/dedup"
 	"github.com/geminihook/geminihook/shared/gcptest"
 	"github.com/geminihook/geminihook/shared/receiver"
 	"github.com/geminihook/geminihook/shared/webhook"
@@ -104,6 +105,14 @@ func ledger(t *testing.T) *firestore.CollectionRef {
 	}
 	t.Cleanup(func() { client.Close() })
 	return client.Collection("deliveries")
+}
+
+// record writes the record of a delivery.
+func (l *lab) record(d *webhook.Delivery, record *dedup.Record) {
+	l.t.Helper()
+	if _, err := l.Records.Collection.Doc(dedup.DocumentID(d)).Create(l.t.Context(), record); err != nil {
+		l.t.Fatal(err)
+	}
 }
 
 // outgoing returns a genuine delivery.
@@ -329,13 +338,10 @@ func TestView(t *testing.T) {
 	header, _ := a.sign()
 	header.Set("Authorization", "Bearer of-a-secret")
 	now := time.Now()
-	_, err := l.Records.Collection.Doc("d1").Create(t.Context(), map[string]any{
-		"endpoint": "dynamic", "webhook_id": a.id, "state": "done", "attempts": 2, "topic": l.log.Topic, "message_id": "7",
-		"claimed_at": now, "done_at": now.Add(5 * time.Millisecond), "expire_at": now.Add(72 * time.Hour),
+	l.record(&webhook.Delivery{Endpoint: webhook.DynamicEndpoint, Scheme: webhook.V1a, ID: a.id}, &dedup.Record{
+		State: dedup.StateDone, Attempts: 2, Topic: l.log.Topic, MessageID: "7",
+		ClaimedAt: now, DoneAt: now.Add(5 * time.Millisecond), ExpireAt: now.Add(72 * time.Hour),
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	l.Deliveries.Published(l.log.Topic, &pubsubpb.PubsubMessage{
 		MessageId: "7", Data: a.body, PublishTime: timestamppb.Now(), Attributes: map[string]string{"ce-id": a.id},
 	})
@@ -359,6 +365,51 @@ func TestView(t *testing.T) {
 	}
 	if status != http.StatusOK || t.Failed() {
 		t.Errorf("%d %s", status, text)
+	}
+}
+
+// A delivery's records are those that its id may name under any scheme, at its endpoint, and
+// for a JWT with its body.
+func TestRecordsOf(t *testing.T) {
+	l := newLab(t)
+	body, other := []byte("{}"), []byte("{ }")
+	var ids []string
+	for i, d := range []*webhook.Delivery{
+		{Endpoint: webhook.StaticEndpoint, Scheme: webhook.V1, ID: "msg_1", Body: body},
+		{Endpoint: webhook.DynamicEndpoint, Scheme: webhook.V1a, ID: "msg_1", Body: other},
+		{Endpoint: webhook.DynamicEndpoint, Scheme: webhook.JWT, ID: "msg_1", Body: body},
+		{Endpoint: webhook.DynamicEndpoint, Scheme: webhook.JWT, ID: "msg_1", Body: other},
+		{Endpoint: webhook.DynamicEndpoint, Scheme: webhook.V1a, ID: "msg_2", Body: body},
+	} {
+		l.record(d, &dedup.Record{Attempts: i})
+		ids = append(ids, dedup.DocumentID(d))
+	}
+	tests := []struct {
+		name, endpoint, id string
+		body               []byte
+		want               []int // of ids
+	}{
+		{"static", webhook.StaticEndpoint, "msg_1", other, []int{0}},
+		{"dynamic", webhook.DynamicEndpoint, "msg_1", body, []int{1, 2}},
+		{"dynamic, another body", webhook.DynamicEndpoint, "msg_1", other, []int{1, 3}},
+		{"dynamic, a third body", webhook.DynamicEndpoint, "msg_1", nil, []int{1}},
+		{"another id", webhook.DynamicEndpoint, "msg_2", other, []int{4}},
+		{"an unknown id", webhook.DynamicEndpoint, "msg_3", body, nil},
+		{"an id that is none", webhook.DynamicEndpoint, "msg.1", body, nil},
+		{"no function", NoFunction, "msg_1", body, nil},
+	}
+	for _, test := range tests {
+		found, err := l.Records.of(t.Context(), &delivery{
+			endpoint: test.endpoint, header: http.Header{"Webhook-Id": {test.id}}, body: test.body,
+		})
+		if err != nil || len(found) != len(test.want) {
+			t.Errorf("%s: %d records, %v; want %v", test.name, len(found), err, test.want)
+		}
+		for _, i := range test.want {
+			if record, ok := found[ids[i]]; !ok || record.Attempts != i {
+				t.Errorf("%s: record %d is %v", test.name, i, record)
+			}
+		}
 	}
 }
 

@@ -6,54 +6,46 @@ import (
 	"time"
 
 	"cloud.google.com/go/firestore"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/geminihook/geminihook/shared/dedup"
+	"github.com/geminihook/geminihook/shared/webhook"
 )
 
 // recordTimeout bounds the reading of records, which are on this machine.
 const recordTimeout = 2 * time.Second
 
-// A Record is a document of the ledger, as far as it is shown.
-type Record struct {
-	Endpoint   string    `firestore:"endpoint"`
-	BodySHA256 string    `firestore:"body_sha256"`
-	State      string    `firestore:"state"`
-	Attempts   int       `firestore:"attempts"`
-	Topic      string    `firestore:"topic"`
-	MessageID  string    `firestore:"message_id"`
-	ClaimedAt  time.Time `firestore:"claimed_at"`
-	DoneAt     time.Time `firestore:"done_at"`
-	ExpireAt   time.Time `firestore:"expire_at"`
-
-	ID string `firestore:"-"` // the document's
-}
-
-// Records reads the ledger that the functions write. Only a collection in a
-// Firestore on this machine is to be asked in this way: it looks records up by a
-// field that has no index in a deployed one.
+// Records reads the ledger that the functions write.
 type Records struct {
 	Collection *firestore.CollectionRef
 }
 
-// Find returns the records of a webhook-id at an endpoint. There is one, or none, or
-// for tokens, which bind no id, one for each body.
-func (r *Records) Find(ctx context.Context, endpoint, webhookID string) ([]Record, error) {
-	if webhookID == "" {
+// of returns the records that a delivery may have, by their documents' ids: two if it
+// was sent both with a signature and with a JWT. Its own scheme does not tell which one is
+// its, since a refused delivery may be of any or of none.
+func (r *Records) of(ctx context.Context, d *delivery) (map[string]dedup.Record, error) {
+	id := d.webhookID()
+	if id == "" {
 		return nil, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, recordTimeout)
 	defer cancel()
-	docs, err := r.Collection.Where("webhook_id", "==", webhookID).Documents(ctx).GetAll()
-	if err != nil {
-		return nil, fmt.Errorf("the ledger: %w", err)
-	}
-	var found []Record
-	for _, doc := range docs {
-		record := Record{ID: doc.Ref.ID}
-		if err := doc.DataTo(&record); err != nil {
+	found := make(map[string]dedup.Record)
+	for _, scheme := range []webhook.Scheme{webhook.V1, webhook.JWT} { // v1a's ids are made as v1's
+		name := dedup.DocumentID(&webhook.Delivery{Endpoint: d.endpoint, Scheme: scheme, ID: id, Body: d.body})
+		doc, err := r.Collection.Doc(name).Get(ctx)
+		if status.Code(err) == codes.NotFound {
+			continue
+		}
+		var record dedup.Record
+		if err == nil {
+			err = doc.DataTo(&record)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("the ledger: %w", err)
 		}
-		if record.Endpoint == endpoint {
-			found = append(found, record)
-		}
+		found[name] = record
 	}
 	return found, nil
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/geminihook/geminihook/scripts/geminihook/explain"
 	"github.com/geminihook/geminihook/scripts/internal/messages"
+	"github.com/geminihook/geminihook/shared/dedup"
 )
 
 // maxShown is how much of a body or a header is shown, in bytes.
@@ -40,7 +41,7 @@ type view struct {
 }
 
 type recordView struct {
-	Record
+	dedup.Record
 	ID, Claimed, Done, Took, Expires, Topic string
 }
 
@@ -68,13 +69,14 @@ func (in *Inspector) view(r *http.Request, d *delivery) *view {
 		Checks: d.checks, Refused: !taken[outcome], Request: viewRequest(d), Whole: d.whole() && d.endpoint != NoFunction,
 		Disagrees: d.disagrees(), Why: in.Checks.explain(r.Context(), d),
 	}
-	records, err := in.Records.Find(r.Context(), d.endpoint, d.webhookID())
+	records, err := in.Records.of(r.Context(), d)
 	if err != nil {
 		v.RecordError = err.Error()
 	}
 	topic, id := d.log.Topic, d.log.MessageID
-	for _, record := range records {
-		v.Records = append(v.Records, viewRecord(record))
+	for _, name := range slices.Sorted(maps.Keys(records)) {
+		record := records[name]
+		v.Records = append(v.Records, viewRecord(name, record))
 		if id == "" && !v.Refused && len(records) == 1 {
 			topic, id = record.Topic, record.MessageID
 		}
@@ -102,8 +104,8 @@ func (d *delivery) logged() string {
 	return strings.Join(parts, " · ")
 }
 
-func viewRecord(r Record) recordView {
-	v := recordView{Record: r, ID: r.ID[:min(len(r.ID), 16)] + "…", Claimed: clock(r.ClaimedAt), Expires: r.ExpireAt.Local().Format("2006-01-02 15:04"), Topic: path.Base(r.Topic)}
+func viewRecord(name string, r dedup.Record) recordView {
+	v := recordView{Record: r, ID: name[:16] + "…", Claimed: clock(r.ClaimedAt), Expires: r.ExpireAt.Local().Format("2006-01-02 15:04"), Topic: path.Base(r.Topic)}
 	if !r.DoneAt.IsZero() {
 		v.Done = clock(r.DoneAt)
 		v.Took = fmt.Sprintf("%.1f ms later", float64(r.DoneAt.Sub(r.ClaimedAt).Microseconds())/1000)
