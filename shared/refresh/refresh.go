@@ -100,7 +100,8 @@ type flight struct {
 // memory is a match if they are within the TTL, or revalidated, or within StaleIfError
 // while that fails. No match is definite only within the negative TTL, one minute after
 // a successful refresh; otherwise Find refreshes first, and returns an error if that
-// fails: the fault is then ours, not the sender's. After a refresh that was partial, no match is never definite: Find returns an error that wraps ErrPartial.
+// fails: the fault is then ours, not the sender's. After a refresh that was partial, no
+// match is never definite: Find returns an error that wraps ErrPartial.
 func (c *Cache[T]) Find(ctx context.Context, match func(T) bool) (bool, error) {
 	seen, _ := c.load(ctx, TTL)
 	if seen.find(match) {
