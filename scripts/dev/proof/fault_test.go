@@ -59,9 +59,9 @@ var (
 	pastLease = &fault{name: "past lease", call: func(c *cell, ctx context.Context, apply func() error) error {
 		c.meet()
 		<-ctx.Done()
-		time.Sleep(c.times.lease + margin)
+		time.Sleep(c.times.lease + c.slower(margin))
 		return apply()
-	}, answer: func(c *cell) { time.Sleep(c.times.lease + margin) }}
+	}, answer: func(c *cell) { time.Sleep(c.times.lease + c.slower(margin)) }}
 	killedBefore = &fault{name: "killed before", call: func(c *cell, ctx context.Context, _ func() error) error {
 		c.meet()
 		c.kill()
@@ -76,20 +76,20 @@ var (
 	terminated = &fault{name: "SIGTERM", call: func(c *cell, _ context.Context, apply func() error) error {
 		c.meet()
 		c.terminate()
-		time.Sleep(noticed)
+		time.Sleep(c.slower(noticed))
 		return apply()
 	}, answer: (*cell).terminate}
 	hungUp = &fault{name: "hung up", call: func(c *cell, _ context.Context, apply func() error) error {
 		c.meet()
 		c.victim.hang()
-		time.Sleep(noticed)
+		time.Sleep(c.slower(noticed))
 		return apply()
 	}}
 	stalled = &fault{name: "stalled", call: func(c *cell, _ context.Context, apply func() error) error {
 		err := apply()
 		c.victim.instance.Signal(syscall.SIGSTOP)
 		c.meet()
-		time.Sleep(c.times.lease + margin)
+		time.Sleep(c.times.lease + c.slower(margin))
 		c.victim.instance.Signal(syscall.SIGCONT)
 		return err
 	}}

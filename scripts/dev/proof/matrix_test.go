@@ -161,10 +161,10 @@ func (m *matrix) run(t *testing.T, p plan) {
 		m.machine.acquire()
 		defer m.machine.release()
 		c := newCell(t, m.machine, p, newProject(t))
-		c.run()
 		m.mu.Lock()
-		defer m.mu.Unlock()
 		m.cells = append(m.cells, c)
+		m.mu.Unlock()
+		c.run()
 	})
 }
 

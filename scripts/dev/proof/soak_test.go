@@ -126,7 +126,12 @@ func (s *soak) deliver() {
 
 // send repeats a delivery, at either instance in turn, until it is taken.
 func (s *soak) send(at int, id string, body []byte) {
+	end := time.Now().Add(enough)
 	for pause := backoff(); s.t.Context().Err() == nil; at = 1 - at {
+		if time.Now().After(end) {
+			s.t.Errorf("%s is not taken in %v", id, enough)
+			return
+		}
 		resp, err := s.attempt(s.instances[at], id, body)
 		switch {
 		case err != nil || resp.StatusCode == http.StatusServiceUnavailable:
