@@ -148,6 +148,10 @@ type source[T any] struct {
 //
 // The newest version is read while the versions are listed, since it is the one in
 // force, as a rule: a cold start is a round trip shorter.
+//
+// Only an access by number is strongly consistent in Secret Manager: a list, and
+// "latest", may be minutes behind. If the two, or a list and the accesses after it,
+// contradict each other, a version in force may be missing: the values are partial.
 func (s *source[T]) fetch(ctx context.Context) ([]T, error) {
 	newest := s.readNewest(ctx)
 	versions, err := s.list(ctx)
@@ -158,10 +162,12 @@ func (s *source[T]) fetch(ctx context.Context) ([]T, error) {
 		read     = versions[:min(len(versions), MaxVersions)]
 		values   []T
 		unusable []error
+		gone     int
 	)
 	for i, payload := range s.readAll(ctx, read, newest) {
 		switch {
 		case errors.Is(payload.err, errGone):
+			gone++
 			continue
 		case payload.err != nil:
 			return nil, payload.err
@@ -173,13 +179,20 @@ func (s *source[T]) fetch(ctx context.Context) ([]T, error) {
 		}
 		values = append(values, value)
 	}
+	latest := newest().GetName()
 	switch {
+	case len(values) == 0 && gone > 0:
+		return nil, fmt.Errorf("%s: %d versions are listed as enabled, and none can be read", s.name, gone)
 	case len(values) == 0:
 		return nil, fmt.Errorf("%w: %s has no enabled version that is usable%s", refresh.ErrNone, s.name, newestOf(unusable))
 	case len(unusable) > 0:
 		return values, fmt.Errorf("%w: %d of %d enabled versions are not usable%s", refresh.ErrPartial, len(unusable), len(read), newestOf(unusable))
 	case len(versions) > len(read):
 		return values, fmt.Errorf("%w: %s has more than %d enabled versions: disable old ones", refresh.ErrPartial, s.name, MaxVersions)
+	case gone > 0:
+		return values, fmt.Errorf("%w: %d of the versions listed as enabled cannot be read", refresh.ErrPartial, gone)
+	case latest != "" && !slices.Contains(versions, latest):
+		return values, fmt.Errorf("%w: %s is enabled, and not listed yet", refresh.ErrPartial, latest)
 	}
 	return values, nil
 }
@@ -220,9 +233,10 @@ type payload struct {
 	err  error // errGone, or why it cannot be known now
 }
 
-// errGone marks a version that was disabled or destroyed after it was listed: it is not
-// in force.
-var errGone = errors.New("disabled or destroyed just now")
+// errGone marks a version that is listed as enabled, and that Secret Manager refuses to
+// give out: it was disabled or destroyed just now, or enabled just now and not
+// everywhere yet, or the key that encrypts it is disabled.
+var errGone = errors.New("listed as enabled, and not given out")
 
 // readAll reads versions, a few at a time, and returns one payload for each.
 func (s *source[T]) readAll(ctx context.Context, versions []string, newest func() *secretmanagerpb.AccessSecretVersionResponse) []payload {

@@ -21,7 +21,6 @@ import (
 // which is what live deliveries carry, and a JSON Web Token, which is what the
 // documentation describes. It is safe for concurrent use.
 //
-
 // Google's keys sign for every customer of the Gemini API, so a genuine delivery
 // is not yet one about our own jobs. That is what [URLTokenGate] is for.
 type Dynamic struct {
