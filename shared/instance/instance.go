@@ -15,7 +15,8 @@ import (
 )
 
 const (
-	// warmTimeout bounds the warm-up, which nothing waits for.
+	// warmTimeout bounds the calls of a warm-up, which nothing waits for. The build
+	// before them has no bound.
 	warmTimeout = 10 * time.Second
 
 	// drainTimeout is a little less than the ten seconds that the platform leaves
