@@ -29,8 +29,9 @@ const (
 
 	// frozenAfter is how long a refresh can last while the process gets CPU time. The
 	// platform freezes an idle instance, and wall time passes meanwhile: a refresh
-	// that took longer has its deadline to blame, and says nothing about the source.
-	frozenAfter = fetchTimeout + 100*time.Millisecond
+	// that took longer has its deadline to blame, and says nothing about the source. The
+	// second beyond the timeout is for a busy instance, which notices it late.
+	frozenAfter = fetchTimeout + time.Second
 
 	// After a failure the next refresh is due in minBackoff, doubling to maxBackoff.
 	minBackoff = time.Second
