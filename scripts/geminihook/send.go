@@ -39,7 +39,7 @@ variable ` + delivery.SecretVariable + `, never from the command line, which ps 
 		Args: noArgs,
 		RunE: s.run,
 	}
-	s.signer.add(cmd)
+	s.add(cmd)
 	flags := cmd.Flags()
 	flags.StringVar(&s.Type, "type", "", "send events of this `TYPE` only, such as video.generated; any is possible")
 	flags.StringVar(&s.bodyFile, "body-file", "", "send the bytes of this `FILE` as the body; - is standard input")
@@ -60,7 +60,7 @@ func (s *sending) run(cmd *cobra.Command, _ []string) error {
 		return err
 	}
 	in := new(input)
-	to, err := s.signer.options(in)
+	to, err := s.options(in)
 	if err != nil {
 		return err
 	}

@@ -172,15 +172,15 @@ func appendContent(to []byte, id, timestamp string) []byte {
 
 // delivery returns the delivery whose signature matched, unless its timestamp is out of
 // tolerance.
-func (p *headers) delivery(endpoint string, scheme Scheme, header http.Header, body []byte, tolerance time.Duration) (*Delivery, error) {
+func (h *headers) delivery(endpoint string, scheme Scheme, header http.Header, body []byte, tolerance time.Duration) (*Delivery, error) {
 	now := time.Now()
-	if err := checkAge(p.sent, now, tolerance); err != nil {
+	if err := checkAge(h.sent, now, tolerance); err != nil {
 		return nil, err
 	}
 	return &Delivery{
 		Endpoint:        endpoint,
 		Scheme:          scheme,
-		ID:              p.id,
+		ID:              h.id,
 		Received:        now,
 		ContentType:     header.Get("Content-Type"),
 		ContentEncoding: contentEncoding(header),

@@ -12,6 +12,7 @@ import (
 // its name.
 type Step string
 
+// The steps, in their order.
 const (
 	StepBuild     Step = "build"     // the function reads its settings and opens its clients
 	StepLimit     Step = "limit"     // few enough requests are being served
@@ -32,6 +33,7 @@ const (
 // reason has one step and one kind. Like a step, it keeps its name.
 type Reason string
 
+// The reasons, in the order of their steps.
 const (
 	TooManyRequests Reason = "too_many_requests" // the concurrency limit of the instance
 

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -405,7 +406,7 @@ func FuzzExplain(f *testing.F) {
 		for _, to := range []Receiver{w.static(), w.dynamic()} {
 			r := to.Explain(c)
 			want := (&examination{to: to, capture: c}).verify(c.Header, 0).Err
-			posted := c.Method == "" || c.Method == "POST"
+			posted := c.Method == "" || c.Method == http.MethodPost
 			if r.Genuine != (want == nil && posted) || !r.Genuine && len(r.Causes) == 0 || r.Verdict == "" {
 				t.Errorf("%v, but the verifier says %v", r, want)
 			}

@@ -3,6 +3,7 @@ package explain
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -81,7 +82,7 @@ func (x *examination) claims(t decodedJWT, refusal *webhook.Refusal) {
 		x.find(finding{Token, why, "have the sender make a token whose claims are as RFC 7519 has them"}, "claims", "%s", why)
 		return
 	}
-	if x.audience(t, reason); refusal != nil && refusal.Kind == webhook.ErrAudience {
+	if x.audience(t, reason); refusal != nil && errors.Is(refusal, webhook.ErrAudience) {
 		return
 	}
 	if reason == webhook.JWTExpMissing {
