@@ -83,7 +83,7 @@ type party struct {
 
 	mu       sync.Mutex
 	hangUp   context.CancelFunc
-	requests []request // those that were not answered with success
+	requests []request // all attempts
 	refused  int       // of those answered 503: how many were not busy, and found no new connection
 }
 
