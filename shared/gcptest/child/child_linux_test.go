@@ -28,6 +28,9 @@ func TestMain(m *testing.M) {
 		time.Sleep(time.Hour)
 	case "child":
 		time.Sleep(time.Hour)
+	case "ports":
+		printPorts()
+		return
 	}
 	os.Exit(m.Run())
 }
