@@ -44,15 +44,9 @@ type Target struct {
 
 // Attempt returns one at a new delivery.
 func (t *Target) Attempt(scheme webhook.Scheme, body []byte) *Attempt {
-	return &Attempt{
-		Scheme:    scheme,
-		URL:       t.urls[scheme],
-		Keys:      t.keys,
-		ID:        webhooktest.NewID(),
-		Timestamp: webhooktest.Timestamp(time.Now()),
-		Body:      body,
-		Sign:      signer(scheme),
-	}
+	a := &Attempt{Scheme: scheme, URL: t.urls[scheme], Keys: t.keys}
+	a.Message = webhooktest.Message{ID: webhooktest.NewID(), Timestamp: webhooktest.Timestamp(time.Now()), Body: body, Sign: t.keys.Signer(scheme)}
+	return a
 }
 
 // A destination is what options name, and the serve that is there.
@@ -116,12 +110,12 @@ func (d *destination) keys() (*Keys, error) {
 		secret = d.DefaultSecret
 	}
 	if d.serve != nil {
-		if err := k.takeServe(d.serve); err != nil {
+		if err := k.useServe(d.serve); err != nil {
 			return nil, err
 		}
 	}
 	if secret != "" {
-		if err := k.takeSecret(secret); err != nil {
+		if err := k.useSecret(secret); err != nil {
 			return nil, err
 		}
 	}
@@ -129,7 +123,7 @@ func (d *destination) keys() (*Keys, error) {
 		return k, nil
 	}
 	delete(k.given, webhook.JWT) // the serve's key
-	return k, k.takeKey(d.Key)
+	return k, k.useKey(d.Key)
 }
 
 // urls returns the URL of each scheme. The root of a serve stands for both of its
