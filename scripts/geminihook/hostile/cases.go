@@ -95,7 +95,7 @@ var common = []conformanceCase{
 
 // signatures are for v1 and v1a, whose signature covers id, timestamp and body.
 var signatures = []conformanceCase{
-	{name: "the same id again, with another body", ours: true, want: accepted, why: "a duplicate: the id is taken", then: otherBody},
+	{name: "the same id again, with another body", ours: true, want: accepted, why: "a duplicate: the id is known", then: otherBody},
 	{name: "another body", want: rejected, why: "the signature covers it", mutateSigned: func(r *delivery.Request) { r.Body = webhooktest.NewEvent("batch.succeeded") }},
 	{name: "one bit of the body", want: rejected, why: "the signature covers it", mutateSigned: func(r *delivery.Request) { r.Body[len(r.Body)/2] ^= 1 }},
 	{name: "a newline after the body", want: rejected, why: "the bytes are signed, not the JSON", mutateSigned: func(r *delivery.Request) { r.Body = append(r.Body, '\n') }},
@@ -161,7 +161,7 @@ var jwts = []conformanceCase{
 	{name: "claims with another type of event", ours: true, want: rejected, why: "not this body's", mutate: claim("type", "batch.failed")},
 	{name: "claims with other data", ours: true, want: rejected, why: "not this body's", mutate: claim("data", map[string]any{"id": "batches/other"})},
 	{name: "a body with other data", ours: true, want: rejected, why: "not the token's", mutateSigned: func(r *delivery.Request) { r.Body = webhooktest.NewEvent("batch.succeeded") }},
-	{name: "a body with a name twice", ours: true, want: rejected, why: "readers differ in which they take", mutateSigned: func(r *delivery.Request) { r.Body = append([]byte(`{"type":"batch.failed",`), r.Body[1:]...) }},
+	{name: "a body with a name twice", ours: true, want: rejected, why: "readers differ in which they use", mutateSigned: func(r *delivery.Request) { r.Body = append([]byte(`{"type":"batch.failed",`), r.Body[1:]...) }},
 	{name: "a body 100,000 levels deep", ours: true, want: rejected, why: "not the token's; no stack overflows", mutateSigned: func(r *delivery.Request) { r.Body = deep(100_000) }},
 	{name: "signature twice", ours: true, want: rejected, why: "a token is no list", mutateSigned: twice("Webhook-Signature")},
 	{name: "a token of 20 kB", ours: true, want: malformed, why: "at most 16 KiB", mutate: claim("padding", strings.Repeat("x", 20_000))},

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"slices"
@@ -163,14 +164,11 @@ func (v *verdict) wanted(separator string, codes ...int) string {
 // answered returns the statuses received, each once with its count.
 func (v *verdict) answered() string {
 	count := make(map[int]int)
-	var order []int
 	for _, got := range v.got {
-		if count[got.Status]++; count[got.Status] == 1 {
-			order = append(order, got.Status)
-		}
+		count[got.Status]++
 	}
 	var texts []string
-	for _, status := range order {
+	for _, status := range slices.Sorted(maps.Keys(count)) {
 		text := strconv.Itoa(status)
 		if status == 0 {
 			text = "---"

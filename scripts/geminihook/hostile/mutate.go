@@ -142,7 +142,7 @@ func handmade(header any, audience string, sign func(content []byte) []byte) web
 func hmacWithPublicKey(content []byte, k *delivery.Keys) []byte {
 	der, err := x509.MarshalPKIXPublicKey(k.JWT.Public())
 	if err != nil {
-		panic(err) // every kind of key that --key-file takes is known to it
+		panic(err) // x509 knows every kind of key that --key-file accepts
 	}
 	mac := hmac.New(sha256.New, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
 	mac.Write(content)

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -186,13 +187,7 @@ func (p *place) finish(sources []*source) {
 // handBack has Pub/Sub deliver anew what was only looked at. Else its deadline
 // would pass first.
 func (s *source) handBack(ctx context.Context, p *place) {
-	var ids []string
-	for _, id := range s.held {
-		ids = append(ids, id)
-	}
-	for len(ids) > 0 {
-		n := min(len(ids), maxReturned)
-		_ = p.subs.ModifyAckDeadline(ctx, &pubsubpb.ModifyAckDeadlineRequest{Subscription: s.sub, AckIds: ids[:n]})
-		ids = ids[n:]
+	for ids := range slices.Chunk(slices.Collect(maps.Values(s.held)), maxReturned) {
+		_ = p.subs.ModifyAckDeadline(ctx, &pubsubpb.ModifyAckDeadlineRequest{Subscription: s.sub, AckIds: ids})
 	}
 }
