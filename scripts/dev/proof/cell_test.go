@@ -58,7 +58,7 @@ type cell struct {
 	body    []byte
 	sign    webhooktest.Signer
 	victim  *party // whom the fault befalls
-	other   *party // the concurrent duplicate's; nil where there is none
+	other   *party // the concurrent duplicate's; nil if there is none
 
 	calls      sync.RWMutex   // held by each call on the wire
 	background sync.WaitGroup // what is under way beside the senders
@@ -73,7 +73,7 @@ type cell struct {
 	probes map[string]int // how further deliveries were answered, by webhook-id
 }
 
-// A party is somebody who sends the delivery, to an instance of its own.
+// A party sends the delivery, to an instance of its own.
 type party struct {
 	instance *functiontest.Process
 	client   *http.Client
@@ -151,7 +151,7 @@ func (c *cell) openStore() *firestore.Client {
 	return client
 }
 
-// state is that of the delivery's record, empty where there is none.
+// state is that of the delivery's record, empty if there is none.
 func (c *cell) state() string {
 	records, err := c.store.Collection("deliveries").Where("webhook_id", "==", c.id).Documents(context.Background()).GetAll()
 	if err != nil || len(records) > 1 {
@@ -432,7 +432,7 @@ func (c *cell) apply(method string, forward func() error) error {
 	return err
 }
 
-// meet has the concurrent duplicate come now, where there is one, and waits a little
+// meet has the concurrent duplicate come now, if there is one, and waits a little
 // for its answer.
 func (c *cell) meet() {
 	if c.other == nil {

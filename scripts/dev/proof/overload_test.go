@@ -92,7 +92,7 @@ func (a *tally) percentile(p int) time.Duration {
 	return a.accepted[(len(a.accepted)-1)*p/100]
 }
 
-// load is somebody who sends deliveries to one instance.
+// load sends deliveries to one instance.
 type load struct {
 	t        *testing.T
 	client   *http.Client
@@ -277,7 +277,7 @@ func TestForgeries(t *testing.T) {
 	}
 }
 
-// forge sends deliveries that nobody has signed, from many senders, until it is
+// forge sends deliveries with wrong signatures, from many senders, until it is
 // stopped.
 func (l *load) forge(count *atomic.Int64) (stop func()) {
 	ctx, cancel := context.WithCancel(l.t.Context())

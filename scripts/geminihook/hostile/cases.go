@@ -75,7 +75,7 @@ var common = []conformanceCase{
 
 	{name: "signature missing", want: malformed, why: "needed", mutateSigned: without("Webhook-Signature")},
 	{name: "signature empty", want: malformed, why: "needed", mutateSigned: set("Webhook-Signature", "")},
-	{name: "signature of another key", want: rejected, why: "signed by nobody known", mutate: strangers},
+	{name: "signature of another key", want: rejected, why: "no key of the receiver matches", mutate: strangers},
 
 	{name: "an event of unknown type", want: accepted, why: "types are an open set", mutate: body(webhooktest.NewEvent("model.retired"))},
 	{name: "content type missing", ours: true, want: accepted, why: "nothing depends on it", mutateSigned: without("Content-Type")},
@@ -112,7 +112,7 @@ var signatures = []conformanceCase{
 	{name: "a signature not in base64", want: rejected, why: "no entry", mutateSigned: signature(func(s string) string { return s[:len(s)-4] + "!!!!" })},
 	{name: "a signature cut short", want: rejected, why: "not whole", mutateSigned: signature(func(s string) string { return s[:len(s)-8] })},
 	{name: "a signature with more after it", want: rejected, why: "not whole", mutateSigned: signature(func(s string) string { return s + "AAAA" })},
-	{name: "one bit of the signature", want: rejected, why: "signed by nobody known", mutateSigned: signature(flipped)},
+	{name: "one bit of the signature", want: rejected, why: "no key of the receiver matches", mutateSigned: signature(flipped)},
 	{name: "unknown versions beside it", want: accepted, why: "what is not understood is passed over", mutateSigned: signature(func(s string) string { return "v9,AAAA nonsense " + s })},
 	{name: "another key's signature beside it", want: accepted, why: "during a rotation there are two", mutateSigned: signature(func(s string) string { return flipped(s) + " " + s })},
 	{name: "20 of unknown versions before it", ours: true, want: accepted, why: "they do not count", mutateSigned: signature(func(s string) string { return strings.Repeat("v9,AAAA ", 20) + s })},

@@ -21,7 +21,7 @@ import (
 // Pub/Sub's limit would be more, and come in several.
 const maxMessages = 64 << 20
 
-// emulatedProject is the project on an emulator where nobody says another: that of
+// emulatedProject is the project on an emulator unless another is given: that of
 // serve --emulators.
 const emulatedProject = "geminihook-local"
 

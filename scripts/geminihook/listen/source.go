@@ -30,7 +30,7 @@ const (
 	// by itself: a day is the least that it takes.
 	unusedFor = 24 * time.Hour
 
-	// keptFor is the least for which it keeps messages that nobody pulled.
+	// keptFor is the least for which it keeps messages that were not pulled.
 	keptFor = 10 * time.Minute
 
 	// finishTimeout bounds what there is to do at the end.
@@ -42,7 +42,7 @@ const (
 
 // A source is a subscription that is read.
 type source struct {
-	name string // of what is shown: the topic where the subscription is ours
+	name string // of what is shown: the topic if the subscription is ours
 	sub  string
 	ours bool
 

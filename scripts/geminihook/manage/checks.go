@@ -244,7 +244,7 @@ func (d *deployment) deadLetters(ctx context.Context) (string, error) {
 	return "none", nil
 }
 
-// missing says that something is not there, where err does.
+// missing returns err, or what to do about it if it says that there is no such thing.
 func missing(name string, err error) error {
 	if notFound(err) {
 		return errTodo("terraform apply", "there is no %s", name)

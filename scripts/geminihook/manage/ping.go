@@ -49,7 +49,7 @@ func (inv *Invocation) Ping(ctx context.Context) error {
 
 // awaitPing waits for a delivery that was accepted. Nothing in the answer to the request
 // tells which one is the ping, nor what it looks like; any proves the way open. A
-// refusal proves nothing, since anybody can post, but may say what is wrong.
+// refusal proves nothing, since the URL is open to all callers, but may say what is wrong.
 func (inv *Invocation) awaitPing(ctx context.Context, log *deliveryLog) error {
 	var last *delivery
 	for waited := time.Duration(0); waited < inv.Wait; waited += pollEvery {

@@ -39,10 +39,10 @@ type Serve struct {
 	Secrets    []string  `json:"secrets"`     // whsec_…, the first to be signed with
 	Audience   string    `json:"audience"`
 	Project    string    `json:"project"`
-	PubSub     string    `json:"pubsub"` // its address, host:port, which asks nobody who they are
+	PubSub     string    `json:"pubsub"` // its address, host:port, which authenticates no caller
 
-	// Private keys in PEM, for v1a and for tokens. Empty where serve takes its
-	// keys from elsewhere.
+	// Private keys in PEM, for v1a and for JWTs. Empty if serve fetches the public
+	// keys from --jwks-url.
 	Ed25519 string `json:"ed25519,omitempty"`
 	RSA     string `json:"rsa,omitempty"`
 }
