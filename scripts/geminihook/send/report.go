@@ -48,6 +48,7 @@ func newReport(json bool, total int) *report {
 	r := &report{out: os.Stdout, paint: terminal.PaintFor(os.Stdout), json: json, total: total, started: time.Now()}
 	if total > maxListed && terminal.Is(os.Stderr) {
 		r.progress = os.Stderr
+		r.showProgress()
 	}
 	return r
 }
