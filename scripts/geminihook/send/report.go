@@ -111,7 +111,6 @@ func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 
 func (r *report) writeLine(a *delivery.Attempt, got delivery.Answer, again time.Duration) {
 	if r.progress != nil {
 		fmt.Fprint(r.progress, clearLine)
-		r.shown = time.Time{} // show it again below the line
 	}
 	colour, status, rest := terminal.Green, strconv.Itoa(got.Status), ""
 	latency := fmt.Sprintf("%8.1f ms", milliseconds(got.Latency))
