@@ -46,22 +46,23 @@ for module in examples scripts/dev/bench; do
 	(cd "$module" && go mod tidy -diff && go vet ./... && "$staticcheck" ./...)
 done
 
-step terraform
-terraform/check.sh
-
 # A test that waits for something has a bound of its own; these bounds end what hangs.
-# Tests mostly wait: two packages at a time for each processor, and the modules beside.
+# Tests mostly wait: two packages at a time for each processor, and the modules and
+# Terraform's own tests beside.
 tests() {
 	go test -C scripts/dev/bench -race -timeout 40m ./... &
 	bench=$!
-	trap 'kill $bench 2>/dev/null || true' EXIT
+	terraform/check.sh &
+	terraform=$!
+	trap 'kill $bench 2>/dev/null; wait $terraform' EXIT
 	go test -C examples -race ./... || return
 	go test -race -timeout 40m -p $((2 * $(getconf _NPROCESSORS_ONLN))) \
 		$(go list ./... | grep -v /scripts/dev/proof) || return
+	wait $terraform || { echo "terraform/check.sh failed"; return 1; }
 	wait $bench
 }
 export -f tests
-step tests
+step "tests, terraform"
 go run ./scripts/dev/emulators -if-found -- bash -uc tests
 
 # Faults in time need a machine that does nothing else, as far as that can be had.

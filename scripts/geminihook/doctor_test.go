@@ -90,7 +90,7 @@ func TestDoctor(t *testing.T) {
 		{"a function not open", func(l *lab) {
 			l.outputs["dynamic_url"] = l.answers(http.StatusForbidden)
 		}, []string{"dynamic function   it answers 403 to an empty POST without the token, not 401 → the function must be open to all callers"}},
-		{"a function that takes anything", func(l *lab) { l.outputs["dynamic_url"] = l.answers(http.StatusNoContent) },
+		{"a function that accepts anything", func(l *lab) { l.outputs["dynamic_url"] = l.answers(http.StatusNoContent) },
 			[]string{"dynamic function   it answers 204"}},
 		{"a function not there", func(l *lab) { l.outputs["dynamic_url"] = "http://127.0.0.1:1/nobody" },
 			[]string{"dynamic function   it cannot be reached: "}},

@@ -118,13 +118,7 @@ func topicsOf(routes string) map[string]string {
 // emptySecret makes a secret as Terraform does: without a version.
 func (l *lab) emptySecret(id string) {
 	l.t.Helper()
-	_, err := l.Secrets.CreateSecret(l.t.Context(), &secretmanagerpb.CreateSecretRequest{
-		Parent: "projects/" + l.ID, SecretId: id,
-		Secret: &secretmanagerpb.Secret{Replication: &secretmanagerpb.Replication{
-			Replication: &secretmanagerpb.Replication_Automatic_{Automatic: &secretmanagerpb.Replication_Automatic{}},
-		}},
-	})
-	if err != nil {
+	if _, err := l.Secrets.AddSecret(l.t.Context(), l.ID, id); err != nil {
 		l.t.Fatal(err)
 	}
 }

@@ -33,7 +33,7 @@ func TestPing(t *testing.T) {
 	l.want(l.run("ping"), 0, "waiting up to 2m0s", `arrived     published, type "webhook.ping", id msg_1, on projects/p/topics/geminihook-other`)
 
 	l.lines([]string{published}, forged)
-	l.want(l.run("ping"), 1, "no delivery was taken within 2m0s", "answered 401, forged: not signed by a key in force", "geminihook doctor")
+	l.want(l.run("ping"), 1, "no delivery was accepted within 2m0s", "answered 401, forged: not signed by a key in force", "geminihook doctor")
 
 	l.lines([]string{published})
 	l.want(l.run("ping", "--wait", "4s"), 1, "nothing arrived within 4s", "not open to all callers", "geminihook list")

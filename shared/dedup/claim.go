@@ -54,7 +54,7 @@ func (c *claim) acquireExisting(ctx context.Context, lease time.Duration) error 
 }
 
 // takeOver makes an existing record ours: its lease, or the record itself, has expired.
-func (c *claim) takeOver(ctx context.Context, seen *sighting) (err error) {
+func (c *claim) takeOver(ctx context.Context, seen *snapshot) (err error) {
 	if !seen.expired() {
 		c.record.Attempts += seen.Attempts
 	}

@@ -14,7 +14,7 @@ import (
 // restless is a document that somebody changes between any two looks at it.
 type restless struct {
 	document
-	seen     sighting
+	seen     snapshot
 	attempts []int // of the records that were to be created
 	vanishes bool  // once it has been read
 }
@@ -27,7 +27,7 @@ func (r *restless) create(_ context.Context, rec *Record) (time.Time, error) {
 	return time.Time{}, errExists
 }
 
-func (r *restless) read(context.Context) (*sighting, error) { return &r.seen, nil }
+func (r *restless) read(context.Context) (*snapshot, error) { return &r.seen, nil }
 
 func (r *restless) replace(context.Context, *Record, time.Time) (time.Time, error) {
 	return time.Time{}, errChanged
@@ -37,7 +37,7 @@ func (r *restless) remove(context.Context, time.Time) error { return errors.New(
 
 func newRestless() (*restless, *claim) {
 	now := time.Now()
-	r := &restless{seen: sighting{
+	r := &restless{seen: snapshot{
 		Record:  Record{Owner: "other", State: StateClaimed, Attempts: 7, ExpireAt: now.Add(time.Hour)},
 		updated: now, read: now.Add(DefaultLease),
 	}}

@@ -24,7 +24,7 @@ type document interface {
 
 	// read returns the record as it is, or errChanged if there is none any more or it
 	// met a writer.
-	read(ctx context.Context) (*sighting, error)
+	read(ctx context.Context) (*snapshot, error)
 
 	// replace writes the record over the one that was updated at seen, and returns its
 	// update time. It returns errChanged where somebody else was first, or our reply
@@ -68,7 +68,7 @@ func (s stored) create(ctx context.Context, r *Record) (time.Time, error) {
 }
 
 // read reads without a lock.
-func (s stored) read(ctx context.Context) (*sighting, error) {
+func (s stored) read(ctx context.Context) (*snapshot, error) {
 	doc, err := s.ref.Get(ctx)
 	switch status.Code(err) {
 	case codes.OK:
@@ -77,7 +77,7 @@ func (s stored) read(ctx context.Context) (*sighting, error) {
 	default:
 		return nil, fmt.Errorf("read the record: %w", err)
 	}
-	seen := sighting{updated: doc.UpdateTime, read: doc.ReadTime}
+	seen := snapshot{updated: doc.UpdateTime, read: doc.ReadTime}
 	if err := doc.DataTo(&seen.Record); err != nil {
 		return nil, fmt.Errorf("read the record: %w", err)
 	}

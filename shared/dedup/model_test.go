@@ -45,7 +45,7 @@ type question struct {
 // A reply is what it learns.
 type reply struct {
 	updated time.Time
-	seen    *sighting
+	seen    *snapshot
 	err     error
 }
 
@@ -87,7 +87,7 @@ func (r *replayed) create(_ context.Context, rec *Record) (time.Time, error) {
 	return a.updated, a.err
 }
 
-func (r *replayed) read(context.Context) (*sighting, error) {
+func (r *replayed) read(context.Context) (*snapshot, error) {
 	a := r.ask(question{kind: "read"})
 	return a.seen, a.err
 }
@@ -188,7 +188,7 @@ func (m *model) apply(w *world, by int, q question, late bool) reply {
 		if !w.present {
 			return reply{err: errChanged}
 		}
-		return reply{seen: &sighting{Record: w.record, updated: at(w.written, w.version), read: at(w.lease, w.version+1)}}
+		return reply{seen: &snapshot{Record: w.record, updated: at(w.written, w.version), read: at(w.lease, w.version+1)}}
 	case "replace":
 		if !guarded {
 			return reply{err: errChanged}
@@ -556,7 +556,7 @@ func of(kind string, bend func(*question)) func(*question) {
 	}
 }
 
-func seeing(bend func(*attempt, *sighting)) func(*attempt, question, *reply) {
+func seeing(bend func(*attempt, *snapshot)) func(*attempt, question, *reply) {
 	return func(a *attempt, _ question, r *reply) {
 		if r.seen != nil {
 			bend(a, r.seen)
@@ -565,10 +565,10 @@ func seeing(bend func(*attempt, *sighting)) func(*attempt, question, *reply) {
 }
 
 var mutants = []mutant{
-	{name: "what exists is taken for done", tell: seeing(func(_ *attempt, s *sighting) { s.State = StateDone })},
-	{name: "whoever owns it, it is ours", tell: seeing(func(a *attempt, s *sighting) { s.Owner = a.owner })},
-	{name: "a lease is never alive", tell: seeing(func(_ *attempt, s *sighting) { s.read = s.read.Add(DefaultLease) })},
-	{name: "done is not looked at", tell: seeing(func(_ *attempt, s *sighting) { s.State = StateClaimed })},
+	{name: "what exists is taken for done", tell: seeing(func(_ *attempt, s *snapshot) { s.State = StateDone })},
+	{name: "whoever owns it, it is ours", tell: seeing(func(a *attempt, s *snapshot) { s.Owner = a.owner })},
+	{name: "a lease is never alive", tell: seeing(func(_ *attempt, s *snapshot) { s.read = s.read.Add(DefaultLease) })},
+	{name: "done is not looked at", tell: seeing(func(_ *attempt, s *snapshot) { s.State = StateClaimed })},
 	{name: "create overwrites", ask: of("create", func(q *question) { q.blindly = true })},
 	{name: "take over without a guard", ask: of("replace", func(q *question) { q.blindly = true })},
 	{name: "release without a guard", ask: of("remove", func(q *question) { q.blindly = true })},

@@ -100,16 +100,16 @@ func (r *Record) updates() []firestore.Update {
 	}
 }
 
-// sighting is a record as it was read. Both times are the server's: ages taken
+// snapshot is a record as it was read. Both times are the server's: ages taken
 // from them do not depend on the clock of any instance.
-type sighting struct {
+type snapshot struct {
 	Record
 	updated time.Time
 	read    time.Time
 }
 
-func (s *sighting) age() time.Duration { return s.read.Sub(s.updated) }
-func (s *sighting) expired() bool      { return s.read.After(s.ExpireAt) }
+func (s *snapshot) age() time.Duration { return s.read.Sub(s.updated) }
+func (s *snapshot) expired() bool      { return s.read.After(s.ExpireAt) }
 
 // A verdict says what a record means to a delivery that came later.
 type verdict int
@@ -124,7 +124,7 @@ const (
 
 // decide is the whole of the contract's judgement. It is pure, so that every
 // interleaving can be tried on it.
-func decide(seen *sighting, mine *Record, lease time.Duration) verdict {
+func decide(seen *snapshot, mine *Record, lease time.Duration) verdict {
 	switch {
 	case seen.expired():
 		return available

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
-	"cloud.google.com/go/secretmanager/apiv1/secretmanagerpb"
 	"google.golang.org/api/option"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -155,14 +154,7 @@ func (acknowledging) Publish(context.Context, *pubsubpb.PublishRequest) (*pubsub
 func openSecret(t *testing.T) (wire, func(context.Context) error) {
 	manager := gcptest.NewSecretManager()
 	w := newWire(t, manager.Register)
-	if _, err := manager.CreateSecret(t.Context(), &secretmanagerpb.CreateSecretRequest{
-		Parent: "projects/p", SecretId: "s", Secret: &secretmanagerpb.Secret{Replication: &secretmanagerpb.Replication{}},
-	}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := manager.AddSecretVersion(t.Context(), &secretmanagerpb.AddSecretVersionRequest{
-		Parent: "projects/p/secrets/s", Payload: &secretmanagerpb.SecretPayload{Data: []byte("value")},
-	}); err != nil {
+	if _, err := manager.AddSecret(t.Context(), "p", "s", "value"); err != nil {
 		t.Fatal(err)
 	}
 	// The values cannot be closed, so the connection is the test's.

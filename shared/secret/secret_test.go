@@ -54,14 +54,8 @@ type manager struct {
 func start(t *testing.T, versions ...string) *manager {
 	t.Helper()
 	m := &manager{SecretManager: gcptest.NewSecretManager(), t: t, calls: make(map[string]int)}
-	if _, err := m.CreateSecret(t.Context(), &secretmanagerpb.CreateSecretRequest{
-		Parent: "projects/" + project, SecretId: id,
-		Secret: &secretmanagerpb.Secret{Replication: &secretmanagerpb.Replication{}},
-	}); err != nil {
+	if _, err := m.AddSecret(t.Context(), project, id, versions...); err != nil {
 		t.Fatal(err)
-	}
-	for _, version := range versions {
-		m.add(version)
 	}
 	server, err := gcptest.Start("127.0.0.1:0", m, grpc.UnaryInterceptor(m.intercept))
 	if err != nil {

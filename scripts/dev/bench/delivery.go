@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -12,27 +10,22 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/geminihook/geminihook/shared/webhook"
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
 // A sender signs deliveries of one event and posts them over connections that it keeps.
 type sender struct {
 	secret string
-	key    webhook.SigningKey
+	sign   webhooktest.Signer
 	body   []byte
 	client *http.Client
 }
 
 func newSender() *sender {
 	secret := webhooktest.NewSecret()
-	key, err := webhook.ParseSigningKey([]byte(secret))
-	if err != nil {
-		panic(err) // it is valid
-	}
 	return &sender{
 		secret: secret,
-		key:    key,
+		sign:   webhooktest.SignV1(secret),
 		body:   webhooktest.NewEvent("video.generated"),
 		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 128}},
 	}
@@ -41,20 +34,17 @@ func newSender() *sender {
 // deliver sends a delivery with an id. It returns the status, and the latency until the
 // answer was read; signing is not part of that.
 func (s *sender) deliver(ctx context.Context, r *process, id string) (status int, latency time.Duration, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.url, bytes.NewReader(s.body))
+	m := webhooktest.Message{ID: id, Timestamp: webhooktest.Timestamp(time.Now()), Body: s.body, Sign: s.sign}
+	req, err := m.Request(ctx, r.url)
 	if err != nil {
 		return 0, 0, err
 	}
-	now := time.Now()
-	req.Header = webhooktest.Header(id, now, webhook.SignV1(s.key, id, webhooktest.Timestamp(now), s.body))
 	begin := time.Now()
-	resp, err := s.client.Do(req)
+	resp, err := webhooktest.Do(s.client, req)
 	if err != nil {
 		return 0, 0, err
 	}
-	defer resp.Body.Close()
-	_, err = io.Copy(io.Discard, resp.Body)
-	return resp.StatusCode, time.Since(begin), err
+	return resp.StatusCode, time.Since(begin), nil
 }
 
 // accept is deliver for a delivery that must be accepted.
@@ -80,9 +70,9 @@ func during(d time.Duration) (next func() string) {
 
 // numbered returns a function that returns n ids with a prefix, and then "".
 func numbered(prefix string, n int) (next func() string) {
-	var taken atomic.Int64
+	var used atomic.Int64
 	return func() string {
-		if i := taken.Add(1); i <= int64(n) {
+		if i := used.Add(1); i <= int64(n) {
 			return fmt.Sprintf("%s-%d", prefix, i)
 		}
 		return ""

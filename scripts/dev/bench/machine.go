@@ -12,7 +12,7 @@ import (
 type processors struct {
 	all  float64 // idle time included
 	busy float64
-	ours float64 // used by this process and its children
+	ours float64 // used by this process, and by its children that have ended
 	err  error   // there is no /proc
 }
 
@@ -22,24 +22,14 @@ func readProcessors() (p processors) {
 		return processors{err: err}
 	}
 	stat, err1 := fs.Stat()
-	all, err2 := fs.AllProcs()
-	p.err = errors.Join(err1, err2)
+	self, err2 := fs.Self()
+	own, err3 := self.Stat()
+	p.err = errors.Join(err1, err2, err3)
 	t := stat.CPUTotal
 	p.busy = t.User + t.Nice + t.System + t.IRQ + t.SoftIRQ + t.Steal
 	p.all = p.busy + t.Idle + t.Iowait
-	for _, proc := range all {
-		stat, err := proc.Stat()
-		if err != nil {
-			continue // it has ended
-		}
-		switch os.Getpid() {
-		case stat.PID:
-			const ticksPerSecond = 100 // USER_HZ on all systems that Go supports
-			p.ours += stat.CPUTime() + float64(stat.CUTime+stat.CSTime)/ticksPerSecond
-		case stat.PPID:
-			p.ours += stat.CPUTime()
-		}
-	}
+	const ticksPerSecond = 100 // USER_HZ on all systems that Go supports
+	p.ours = own.CPUTime() + float64(own.CUTime+own.CSTime)/ticksPerSecond
 	return p
 }
 

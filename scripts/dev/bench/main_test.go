@@ -146,7 +146,8 @@ func TestWarn(t *testing.T) {
 	}
 }
 
-// The processor time of this process is its own, not that of other programs.
+// The processor time of this process and of children that have ended is the bench's own,
+// not that of other programs.
 func TestOwnProcessorTime(t *testing.T) {
 	before := readProcessors()
 	if before.err != nil {
@@ -156,6 +157,15 @@ func TestOwnProcessorTime(t *testing.T) {
 		if time.Since(begin) > 30*time.Second {
 			t.Fatalf("before: %+v, 30 s later: %+v", before, now)
 		}
+	}
+	before = readProcessors()
+	child := exec.CommandContext(t.Context(), "sh", "-c", "i=0; while [ $i -lt 1000000 ]; do i=$((i+1)); done")
+	if err := child.Run(); err != nil {
+		t.Fatal(err)
+	}
+	used := (child.ProcessState.UserTime() + child.ProcessState.SystemTime()).Seconds()
+	if got := readProcessors().ours - before.ours; got < used-0.1 {
+		t.Errorf("%.2f s are the bench's own, want the child's %.2f s", got, used)
 	}
 }
 

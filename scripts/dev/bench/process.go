@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -16,6 +15,8 @@ import (
 	"time"
 
 	"github.com/prometheus/procfs"
+
+	"github.com/geminihook/geminihook/shared/gcptest/child"
 )
 
 // The receivers, by their folders.
@@ -60,28 +61,27 @@ type process struct {
 	log     string // file
 	started time.Time
 	cmd     *exec.Cmd
+	child   *child.Process
 	proc    procfs.Proc // without /proc, its methods fail
 }
 
 // start starts a receiver with the environment of a project and no other. It does not
 // wait until the receiver listens.
 func (b *bench) start(ctx context.Context, name string, p *project) (*process, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := child.FreePort()
 	if err != nil {
 		return nil, err
 	}
-	addr := l.Addr().(*net.TCPAddr)
-	l.Close() // the port stays free, most likely
 	log, err := os.Create(filepath.Join(b.programs, name+".log"))
 	if err != nil {
 		return nil, err
 	}
 	defer log.Close()
 	cmd := exec.CommandContext(ctx, filepath.Join(b.programs, name))
-	cmd.Env = slices.Concat(p.env, []string{"FUNCTION_TARGET=" + functionNames[name], fmt.Sprint("PORT=", addr.Port)})
+	cmd.Env = slices.Concat(p.env, []string{"FUNCTION_TARGET=" + functionNames[name], fmt.Sprint("PORT=", port)})
 	cmd.Stdout, cmd.Stderr = log, log
-	r := &process{name: name, url: "http://" + addr.String() + "/", log: log.Name(), started: time.Now(), cmd: cmd}
-	if err := cmd.Start(); err != nil {
+	r := &process{name: name, url: fmt.Sprintf("http://127.0.0.1:%s/", port), log: log.Name(), started: time.Now(), cmd: cmd}
+	if r.child, err = child.Start(cmd); err != nil {
 		return nil, err
 	}
 	r.proc, _ = procfs.NewProc(cmd.Process.Pid)
@@ -91,7 +91,7 @@ func (b *bench) start(ctx context.Context, name string, p *project) (*process, e
 // stop kills the process and waits until it has ended. It may be called again.
 func (r *process) stop() {
 	r.cmd.Process.Kill()
-	r.cmd.Wait()
+	_ = r.child.Wait() // its end by a signal
 }
 
 // fail adds the end of the receiver's log to an error.

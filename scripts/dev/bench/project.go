@@ -11,7 +11,6 @@ import (
 
 	"cloud.google.com/go/firestore/apiv1/firestorepb"
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
-	"cloud.google.com/go/secretmanager/apiv1/secretmanagerpb"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/geminihook/geminihook/scripts/dev/bench/internal/calls"
@@ -100,19 +99,10 @@ const secretID = "geminihook-signing-secret"
 
 // serveSecret serves a secret from this process, because there is no official emulator.
 func (p *project) serveSecret(ctx context.Context, value string) (addr string, stop func(), err error) {
-	secrets, parent := gcptest.NewSecretManager(), "projects/"+p.Project
-	_, err1 := secrets.CreateSecret(ctx, &secretmanagerpb.CreateSecretRequest{
-		Parent: parent, SecretId: secretID,
-		Secret: &secretmanagerpb.Secret{Replication: &secretmanagerpb.Replication{
-			Replication: &secretmanagerpb.Replication_Automatic_{Automatic: &secretmanagerpb.Replication_Automatic{}},
-		}},
-	})
-	_, err2 := secrets.AddSecretVersion(ctx, &secretmanagerpb.AddSecretVersionRequest{
-		Parent:  parent + "/secrets/" + secretID,
-		Payload: &secretmanagerpb.SecretPayload{Data: []byte(value)},
-	})
-	server, err3 := gcptest.Start("127.0.0.1:0", secrets)
-	if err := errors.Join(err1, err2, err3); err != nil {
+	secrets := gcptest.NewSecretManager()
+	_, err1 := secrets.AddSecret(ctx, p.Project, secretID, value)
+	server, err2 := gcptest.Start("127.0.0.1:0", secrets)
+	if err := errors.Join(err1, err2); err != nil {
 		return "", nil, err
 	}
 	return server.Addr(), server.Close, nil

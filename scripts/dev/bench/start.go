@@ -31,7 +31,7 @@ func (b *bench) measureStart(ctx context.Context) error {
 }
 
 // measureStartOf starts a receiver for its first answer, and again for a delivery. The
-// empty function takes no deliveries.
+// empty function accepts no deliveries.
 func (b *bench) measureStartOf(ctx context.Context, name string, p *project) error {
 	metrics := make(map[string]float64)
 	err := b.started(ctx, name, p, metrics, func(r *process) error {

@@ -24,7 +24,7 @@ import (
 
 const (
 	// patience is how long a sender waits for an answer, and enough until a delivery
-	// must be taken on a machine that has much else to do.
+	// must be accepted on a machine that has much else to do.
 	patience = time.Minute
 	enough   = 10 * time.Minute
 
@@ -58,7 +58,7 @@ type cell struct {
 	body    []byte
 	sign    webhooktest.Signer
 	victim  *party // whom the fault befalls
-	other   *party // the concurrent duplicate's; nil where there is none
+	other   *party // the concurrent duplicate's; nil if there is none
 
 	calls      sync.RWMutex   // held by each call on the wire
 	background sync.WaitGroup // what is under way beside the senders
@@ -73,12 +73,12 @@ type cell struct {
 	probes map[string]int // how further deliveries were answered, by webhook-id
 }
 
-// A party is somebody who sends the delivery, to an instance of its own.
+// A party sends the delivery, to an instance of its own.
 type party struct {
 	instance *functiontest.Process
 	client   *http.Client
 	answered chan struct{} // closed when the first attempt that got through is over
-	taken    chan struct{} // closed when it knows that the delivery is taken
+	accepted chan struct{} // closed when it knows that the delivery is accepted
 	start    sync.Once
 
 	mu       sync.Mutex
@@ -151,7 +151,7 @@ func (c *cell) openStore() *firestore.Client {
 	return client
 }
 
-// state is that of the delivery's record, empty where there is none.
+// state is that of the delivery's record, empty if there is none.
 func (c *cell) state() string {
 	records, err := c.store.Collection("deliveries").Where("webhook_id", "==", c.id).Documents(context.Background()).GetAll()
 	if err != nil || len(records) > 1 {
@@ -189,13 +189,13 @@ func (c *cell) newParty() *party {
 		instance: functiontest.NewProcess(c.t, c.function, c.project.Env...),
 		client:   &http.Client{Transport: &http.Transport{DisableKeepAlives: true}},
 		answered: make(chan struct{}),
-		taken:    make(chan struct{}),
+		accepted: make(chan struct{}),
 	}
 }
 
 // warmedUp waits until the instances have made the reads that they make by
 // themselves, so that these are not taken for the delivery's. Where the fault wants an
-// instance that idles, it first takes another delivery, over all of its connections.
+// instance that idles, it first accepts another delivery, over all of its connections.
 func (c *cell) warmedUp() {
 	var reads int
 	functiontest.Eventually(c.t, "warmed up", func() bool {
@@ -214,7 +214,7 @@ func (c *cell) warmedUp() {
 			}
 			return err
 		})
-		functiontest.Eventually(c.t, "a delivery taken before", func() bool { return c.probe() == http.StatusNoContent })
+		functiontest.Eventually(c.t, "a delivery accepted before", func() bool { return c.probe() == http.StatusNoContent })
 	}
 }
 
@@ -250,7 +250,7 @@ func (c *cell) thawed() {
 	}
 }
 
-// deliver sends the delivery until everybody knows that it is taken, and what is
+// deliver sends the delivery until everybody knows that it is accepted, and what is
 // under way has come to its end.
 func (c *cell) deliver() {
 	if c.step.dupFirst && c.other != nil {
@@ -260,9 +260,9 @@ func (c *cell) deliver() {
 	}
 	for _, p := range c.parties() {
 		select {
-		case <-p.taken:
+		case <-p.accepted:
 		case <-time.After(enough):
-			c.t.Fatalf("not taken in %v", enough)
+			c.t.Fatalf("not accepted in %v", enough)
 		}
 	}
 	c.background.Wait()
@@ -286,9 +286,9 @@ func (c *cell) begin(p *party) {
 	p.start.Do(func() { c.background.Go(func() { c.send(p) }) })
 }
 
-// send repeats the delivery until it is taken.
+// send repeats the delivery until it is accepted.
 func (c *cell) send(p *party) {
-	defer close(p.taken)
+	defer close(p.accepted)
 	for pause := backoff(); !c.attempt(p); {
 		if c.fault.idles && p == c.victim && c.hasStruck() {
 			c.idle() // its connection too, if it is one that the fault did not find idle
@@ -301,7 +301,7 @@ func (c *cell) send(p *party) {
 	}
 }
 
-// attempt reports whether the sender learns that the delivery is taken.
+// attempt reports whether the sender learns that the delivery is accepted.
 func (c *cell) attempt(p *party) bool {
 	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
 	defer cancel()
@@ -432,7 +432,7 @@ func (c *cell) apply(method string, forward func() error) error {
 	return err
 }
 
-// meet has the concurrent duplicate come now, where there is one, and waits a little
+// meet has the concurrent duplicate come now, if there is one, and waits a little
 // for its answer.
 func (c *cell) meet() {
 	if c.other == nil {

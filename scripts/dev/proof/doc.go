@@ -4,7 +4,7 @@
 //
 //	go test ./scripts/dev/proof -run Matrix -v    every fault at every step
 //	go test ./scripts/dev/proof -run Soak -v      many deliveries, while instances are killed and connections cut
-//	go test ./scripts/dev/proof -run 'Overload|Large|Forgeries|HalfSent' -v -timed  more than can be taken
+//	go test ./scripts/dev/proof -run 'Overload|Large|Forgeries|HalfSent' -v -timed  more than can be accepted
 //
 // The soak is short. One of a minute and more fails also where an instance's memory
 // grows. A long one needs room for the history that the Firestore emulator keeps:

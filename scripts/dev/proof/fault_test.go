@@ -16,7 +16,7 @@ type fault struct {
 	// the function learns.
 	call func(c *cell, ctx context.Context, apply func() error) error
 
-	// lasts is set where it befalls every call of the step until the sender has its
+	// lasts is set if it befalls every call of the step until the sender has its
 	// answer.
 	lasts bool
 

@@ -22,6 +22,7 @@ import (
 	"github.com/geminihook/geminihook/shared/publish"
 	"github.com/geminihook/geminihook/shared/receiver"
 	"github.com/geminihook/geminihook/shared/secret"
+	"github.com/geminihook/geminihook/shared/settings"
 	"github.com/geminihook/geminihook/shared/webhook"
 )
 
@@ -112,55 +113,66 @@ func init() {
 	functions.HTTP(shortDynamic, instance.Start(shortDynamic, log, buildDynamic).ServeHTTP)
 }
 
-func project() string { return os.Getenv("GOOGLE_CLOUD_PROJECT") }
-
 func buildStatic(ctx context.Context) (*instance.Function, error) {
-	keys, err := secret.Open(ctx, "signing secret", project(), signingSecret, webhook.ParseSigningKey, log)
-	if err != nil {
-		return nil, err
-	}
-	return build(ctx, &receiver.Receiver{
-		Endpoint: webhook.StaticEndpoint,
-		Verifier: &webhook.Static{Keys: keys, Tolerance: webhook.DefaultTolerance},
-	}, keys.Warm)
+	return build(ctx, func(s settings.Common, o *settings.Opened) (*receiver.Receiver, error) {
+		keys, err := secret.Open(ctx, "signing secret", s.Project, signingSecret, webhook.ParseSigningKey, log)
+		if err != nil {
+			return nil, err
+		}
+		o.Add(keys)
+		return &receiver.Receiver{
+			Endpoint: webhook.StaticEndpoint,
+			Verifier: &webhook.Static{Keys: keys, Tolerance: s.Tolerance},
+		}, nil
+	})
 }
 
 func buildDynamic(ctx context.Context) (*instance.Function, error) {
-	tokens, err := secret.Open(ctx, "url token", project(), tokenSecret, webhook.ParseURLToken, log)
-	if err != nil {
-		return nil, err
-	}
-	keysURL, err := jwks.ParseURL(os.Getenv("JWKS_URL"))
-	if err != nil {
-		return nil, err
-	}
-	keys := jwks.Open(keysURL, log)
-	return build(ctx, &receiver.Receiver{
-		Endpoint: webhook.DynamicEndpoint,
-		Gate:     &webhook.URLTokenGate{Tokens: tokens},
-		Verifier: &webhook.Dynamic{Keys: keys, Tolerance: webhook.DefaultTolerance},
-	}, tokens.Warm, keys.Warm)
+	return build(ctx, func(s settings.Common, o *settings.Opened) (*receiver.Receiver, error) {
+		tokens, err := secret.Open(ctx, "url token", s.Project, tokenSecret, webhook.ParseURLToken, log)
+		if err != nil {
+			return nil, err
+		}
+		o.Add(tokens)
+		keysURL, err := jwks.ParseURL(os.Getenv("JWKS_URL"))
+		if err != nil {
+			return nil, err
+		}
+		keys := jwks.Open(keysURL, log)
+		o.Add(keys)
+		return &receiver.Receiver{
+			Endpoint: webhook.DynamicEndpoint,
+			Gate:     &webhook.URLTokenGate{Tokens: tokens},
+			Verifier: &webhook.Dynamic{Keys: keys, Tolerance: s.Tolerance},
+		}, nil
+	})
 }
 
-// build adds what both have in common.
-func build(ctx context.Context, r *receiver.Receiver, warm ...func(context.Context) error) (*instance.Function, error) {
-	routes, err := publish.RoutesIn(project())(os.Getenv("ROUTES"))
+// build reads and opens what both functions have in common, and sets their times.
+func build(ctx context.Context, open func(settings.Common, *settings.Opened) (*receiver.Receiver, error)) (f *instance.Function, err error) {
+	var reader settings.Reader
+	s := reader.Common()
+	times := settings.Parse(&reader, timesVariable, parseTimes)
+	if err := reader.Err(); err != nil {
+		return nil, err
+	}
+	opened := new(settings.Opened)
+	defer opened.CloseIf(&err)
+	r, err := open(s, opened)
 	if err != nil {
 		return nil, err
 	}
-	ledger, err := dedup.Open(ctx, project(), "(default)", "deliveries", loopback(os.Getenv(firestoreVariable))...)
+	ledger, err := dedup.Open(ctx, s.Project, s.Database, s.Collection, loopback(os.Getenv(firestoreVariable))...)
 	if err != nil {
 		return nil, err
 	}
-	publisher, err := publish.Open(ctx, routes)
+	opened.Add(ledger)
+	publisher, err := publish.Open(ctx, s.Routes)
 	if err != nil {
 		return nil, err
 	}
-	times, err := parseTimes(os.Getenv(timesVariable))
-	if err != nil {
-		return nil, err
-	}
-	ledger.Lease, ledger.EndTimeout = times.lease, times.end
+	opened.Add(publisher)
+	ledger.Retention, ledger.Lease, ledger.EndTimeout = s.Retention, times.lease, times.end
 	r.Ledger, r.Publisher, r.Log, r.ProcessTimeout = ledger, publisher, log, times.process
-	return &instance.Function{Handler: r, Warm: append(warm, ledger.Warm, publisher.Warm)}, nil
+	return &instance.Function{Handler: r, Warm: opened.Warm()}, nil
 }

@@ -86,7 +86,7 @@ var (
 	steps      = []*step{idle, listSecret, readSecret, fetchKeys, claim, read, begin, takeOver, publishing, release, mark, answer}
 )
 
-// cannot says why a cell cannot occur, nothing where it can.
+// cannot returns why a cell cannot occur, "" if it can.
 func cannot(s *step, f *fault, in situation) string {
 	switch {
 	case s.takesOver && in == first:

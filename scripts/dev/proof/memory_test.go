@@ -43,7 +43,7 @@ func (s *samples) fifth(i int) float64 {
 	return sum / float64(len(part))
 }
 
-// check fails where a process has grown in a run that was long enough to tell.
+// check fails if a process has grown in a run that was long enough to tell.
 func (s *samples) check(t *testing.T) {
 	n := len(s.seconds)
 	if n < 10 || s.seconds[n-1] < judgedFrom.Seconds() {

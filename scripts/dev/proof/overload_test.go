@@ -24,7 +24,7 @@ import (
 )
 
 const (
-	// A Pub/Sub that takes this many messages at a time, this long for each, is what
+	// A Pub/Sub that accepts this many messages at a time, this long for each, is what
 	// bounds the function, and not the machine that the test runs on.
 	publishedAtOnce = 10
 	publishTakes    = 100 * time.Millisecond
@@ -92,7 +92,7 @@ func (a *tally) percentile(p int) time.Duration {
 	return a.accepted[(len(a.accepted)-1)*p/100]
 }
 
-// load is somebody who sends deliveries to one instance.
+// load sends deliveries to one instance.
 type load struct {
 	t        *testing.T
 	client   *http.Client
@@ -162,7 +162,7 @@ func (l *load) open(rate float64, length time.Duration) *tally {
 	return a
 }
 
-// TestOverload sends four times what can be taken.
+// TestOverload sends four times what can be accepted.
 func TestOverload(t *testing.T) {
 	l, p := newLoad(t, realStatic)
 	p.Interfere(narrow())
@@ -277,11 +277,11 @@ func TestForgeries(t *testing.T) {
 	}
 }
 
-// forge sends deliveries that nobody has signed, from many senders, until it is
+// forge sends deliveries with wrong signatures, from many senders, until it is
 // stopped.
 func (l *load) forge(count *atomic.Int64) (stop func()) {
 	ctx, cancel := context.WithCancel(l.t.Context())
-	spoiled := func(id, timestamp string, body []byte) (string, error) {
+	forged := func(id, timestamp string, body []byte) (string, error) {
 		return l.sign(id, timestamp, append(slices.Clone(body), ' '))
 	}
 	var all sync.WaitGroup
@@ -289,7 +289,7 @@ func (l *load) forge(count *atomic.Int64) (stop func()) {
 		all.Go(func() {
 			body := webhooktest.NewEvent("batch.succeeded")
 			for ctx.Err() == nil {
-				resp, err := post(l.t.Context(), l.client, l.instance.URL(), spoiled, webhooktest.NewID(), body)
+				resp, err := post(l.t.Context(), l.client, l.instance.URL(), forged, webhooktest.NewID(), body)
 				if err != nil || resp.StatusCode != http.StatusUnauthorized {
 					l.t.Errorf("a forgery got %v, %v", resp, err)
 					return

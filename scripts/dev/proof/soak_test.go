@@ -92,7 +92,7 @@ func newSoak(t *testing.T) *soak {
 	return s
 }
 
-// run sends all deliveries, and returns when all are taken.
+// run sends all deliveries, and returns when all are accepted.
 func (s *soak) run() {
 	var all sync.WaitGroup
 	for range senders {
@@ -106,7 +106,7 @@ func (s *soak) run() {
 	s.killing.Wait()
 }
 
-// deliver sends one delivery until it is taken, now and then twice at once.
+// deliver sends one delivery until it is accepted, now and then twice at once.
 func (s *soak) deliver() {
 	id, body := webhooktest.NewID(), webhooktest.NewEvent("batch.succeeded")
 	var both sync.WaitGroup
@@ -124,12 +124,12 @@ func (s *soak) deliver() {
 	both.Wait()
 }
 
-// send repeats a delivery, at either instance in turn, until it is taken.
+// send repeats a delivery, at either instance in turn, until it is accepted.
 func (s *soak) send(at int, id string, body []byte) {
 	end := time.Now().Add(enough)
 	for pause := backoff(); s.t.Context().Err() == nil; at = 1 - at {
 		if time.Now().After(end) {
-			s.t.Errorf("%s is not taken in %v", id, enough)
+			s.t.Errorf("%s is not accepted in %v", id, enough)
 			return
 		}
 		resp, err := s.attempt(s.instances[at], id, body)

@@ -19,7 +19,7 @@ import (
 // Keys are what a sender signs with. All are set: those that were not given are
 // random, so that a receiver must refuse what they sign.
 type Keys struct {
-	Secret   webhook.SigningKey
+	Secret   string // whsec_…
 	Ed25519  ed25519.PrivateKey
 	JWT      crypto.Signer // signs JWTs
 	JWTKeyID string        // its kid
@@ -30,17 +30,13 @@ type Keys struct {
 
 // Strangers returns keys that no receiver knows.
 func Strangers(audience string) *Keys {
-	secret, err := webhook.ParseSigningKey([]byte(webhooktest.NewSecret()))
-	if err != nil {
-		panic(err) // NewSecret's are sound
-	}
 	_, private, _ := ed25519.GenerateKey(rand.Reader) // crypto/rand does not fail
 	token, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		panic(err)
 	}
 	return &Keys{
-		Secret:   secret,
+		Secret:   webhooktest.NewSecret(),
 		Ed25519:  private,
 		JWT:      token,
 		JWTKeyID: webhooktest.RSAKeyID,
@@ -49,28 +45,38 @@ func Strangers(audience string) *Keys {
 	}
 }
 
-// takeServe takes the keys of a serve.
-func (k *Keys) takeServe(s *running.Serve) error {
-	if err := k.takeSecret(s.Secrets[0]); err != nil || s.RSA == "" {
+// Signer returns a signer of a scheme, with changes to the claims of a JWT.
+func (k *Keys) Signer(scheme webhook.Scheme, changes ...func(claims map[string]any)) webhooktest.Signer {
+	switch scheme {
+	case webhook.V1a:
+		return webhooktest.SignV1a(k.Ed25519)
+	case webhook.JWT:
+		return webhooktest.SignJWT(k.JWT, k.JWTKeyID, k.Audience, changes...)
+	}
+	return webhooktest.SignV1(k.Secret)
+}
+
+// useServe sets the keys of a serve.
+func (k *Keys) useServe(s *running.Serve) error {
+	if err := k.useSecret(s.Secrets[0]); err != nil || s.RSA == "" {
 		return err
 	}
-	err := errors.Join(k.takeKey([]byte(s.RSA)), k.takeKey([]byte(s.Ed25519)))
+	err := errors.Join(k.useKey([]byte(s.RSA)), k.useKey([]byte(s.Ed25519)))
 	k.JWTKeyID = webhooktest.RSAKeyID
 	return err
 }
 
-func (k *Keys) takeSecret(text string) error {
-	secret, err := webhook.ParseSigningKey([]byte(text))
-	if err != nil {
+func (k *Keys) useSecret(text string) error {
+	if _, err := webhook.ParseSigningKey([]byte(text)); err != nil {
 		return fmt.Errorf("signing secret: %w", err)
 	}
-	k.Secret, k.given[webhook.V1] = secret, true
+	k.Secret, k.given[webhook.V1] = text, true
 	return nil
 }
 
-// takeKey takes a private key in PEM. An Ed25519 key signs v1a, and JWTs where no
+// useKey sets a private key, which is in PEM. An Ed25519 key signs v1a, and JWTs if no
 // other key does.
-func (k *Keys) takeKey(text []byte) error {
+func (k *Keys) useKey(text []byte) error {
 	block, _ := pem.Decode(bytes.TrimSpace(text))
 	if block == nil {
 		return errors.New("private key: not in PEM")

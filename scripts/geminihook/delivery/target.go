@@ -5,12 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/geminihook/geminihook/scripts/internal/running"
-	"github.com/geminihook/geminihook/scripts/internal/terminal"
 	"github.com/geminihook/geminihook/shared/webhook"
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
@@ -44,15 +42,9 @@ type Target struct {
 
 // Attempt returns one at a new delivery.
 func (t *Target) Attempt(scheme webhook.Scheme, body []byte) *Attempt {
-	return &Attempt{
-		Scheme:    scheme,
-		URL:       t.urls[scheme],
-		Keys:      t.keys,
-		ID:        webhooktest.NewID(),
-		Timestamp: webhooktest.Timestamp(time.Now()),
-		Body:      body,
-		Sign:      signer(scheme),
-	}
+	a := &Attempt{Scheme: scheme, URL: t.urls[scheme], Keys: t.keys}
+	a.Message = webhooktest.Message{ID: webhooktest.NewID(), Timestamp: webhooktest.Timestamp(time.Now()), Body: body, Sign: t.keys.Signer(scheme)}
+	return a
 }
 
 // A destination is what options name, and the serve that is there.
@@ -88,25 +80,17 @@ func Find(ctx context.Context, o Options) (*Target, error) {
 
 // findServe returns the serve at URL, nil if there is none, or without URL the newest.
 func (d *destination) findServe(ctx context.Context) (*running.Serve, error) {
-	var found []*running.Serve
-	dir, err := running.Dir()
-	if err == nil {
-		found, err = running.Find(ctx, dir)
+	if d.at == nil {
+		return running.Newest(ctx, "--url and how to sign")
 	}
-	switch {
-	case d.at != nil:
-		root := "http://" + strings.Replace(d.at.Host, "localhost:", "127.0.0.1:", 1) + "/"
-		i := slices.IndexFunc(found, func(s *running.Serve) bool { return strings.HasPrefix(s.StaticURL, root) })
-		if i < 0 {
-			return nil, nil
+	found, _ := running.Local(ctx) // URL does without
+	root := "http://" + strings.Replace(d.at.Host, "localhost:", "127.0.0.1:", 1) + "/"
+	for _, s := range found {
+		if strings.HasPrefix(s.StaticURL, root) {
+			return s, nil
 		}
-		return found[i], nil
-	case err != nil:
-		return nil, fmt.Errorf("looking for a running serve: %w", err)
-	case len(found) == 0:
-		return nil, errors.New("no serve is running: start one with `" + terminal.Command("serve") + "`, or give --url and how to sign (--help)")
 	}
-	return found[0], nil
+	return nil, nil
 }
 
 func (d *destination) keys() (*Keys, error) {
@@ -116,12 +100,12 @@ func (d *destination) keys() (*Keys, error) {
 		secret = d.DefaultSecret
 	}
 	if d.serve != nil {
-		if err := k.takeServe(d.serve); err != nil {
+		if err := k.useServe(d.serve); err != nil {
 			return nil, err
 		}
 	}
 	if secret != "" {
-		if err := k.takeSecret(secret); err != nil {
+		if err := k.useSecret(secret); err != nil {
 			return nil, err
 		}
 	}
@@ -129,7 +113,7 @@ func (d *destination) keys() (*Keys, error) {
 		return k, nil
 	}
 	delete(k.given, webhook.JWT) // the serve's key
-	return k, k.takeKey(d.Key)
+	return k, k.useKey(d.Key)
 }
 
 // urls returns the URL of each scheme. The root of a serve stands for both of its

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/geminihook/geminihook/scripts/geminihook/delivery"
 	"github.com/geminihook/geminihook/scripts/internal/commandtest"
@@ -34,23 +33,19 @@ func TestCommand(t *testing.T) {
 		return path
 	}
 	secret := webhooktest.NewSecret()
-	key, err := webhook.ParseSigningKey([]byte(secret))
-	if err != nil {
-		t.Fatal(err)
-	}
 	mine := delivery.Strangers("https://a.example/x")
-	mine.Secret, mine.Ed25519, mine.JWT = key, published.Ed25519(2), published.RSA()
-	captured := func(scheme webhook.Scheme, sign func(*delivery.Attempt) (string, error)) string {
-		a := &delivery.Attempt{Scheme: scheme, Keys: mine, ID: webhooktest.NewID(), Timestamp: webhooktest.Timestamp(time.Now()), Body: webhooktest.NewEvent("video.generated"), Sign: sign}
-		r, err := a.Request()
+	mine.Secret, mine.Ed25519, mine.JWT = secret, published.Ed25519(2), published.RSA()
+	captured := func(scheme webhook.Scheme) string {
+		m := webhooktest.NewMessage("video.generated", mine.Signer(scheme))
+		header, err := m.Header()
 		if err != nil {
 			t.Fatal(err)
 		}
 		var text bytes.Buffer
-		r.Header.Write(&text)
-		return file(string(scheme), text.String()+"\r\n"+string(r.Body))
+		header.Write(&text)
+		return file(string(scheme), text.String()+"\r\n"+string(m.Body))
 	}
-	v1, v1a, jwt := captured(webhook.V1, delivery.SignV1), captured(webhook.V1a, delivery.SignV1a), captured(webhook.JWT, delivery.SignJWT)
+	v1, v1a, jwt := captured(webhook.V1), captured(webhook.V1a), captured(webhook.JWT)
 	jwks, secretFile := file("jwks.json", set.Body.String()), file("secret", secret+"\n")
 
 	home := commandtest.NewHome(t)

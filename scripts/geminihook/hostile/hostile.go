@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"slices"
@@ -88,7 +89,6 @@ func Run(ctx context.Context, t *delivery.Target, o Options) error {
 // run sends the case's deliveries.
 func (c conformanceCase) run(ctx context.Context, client *http.Client, a *delivery.Attempt, exact bool) verdict {
 	v := verdict{conformanceCase: c, scheme: a.Scheme, exact: exact}
-	a.Keys = new(*a.Keys) // a case may change its own
 	if c.mutate != nil {
 		c.mutate(a)
 	}
@@ -164,14 +164,11 @@ func (v *verdict) wanted(separator string, codes ...int) string {
 // answered returns the statuses received, each once with its count.
 func (v *verdict) answered() string {
 	count := make(map[int]int)
-	var order []int
 	for _, got := range v.got {
-		if count[got.Status]++; count[got.Status] == 1 {
-			order = append(order, got.Status)
-		}
+		count[got.Status]++
 	}
 	var texts []string
-	for _, status := range order {
+	for _, status := range slices.Sorted(maps.Keys(count)) {
 		text := strconv.Itoa(status)
 		if status == 0 {
 			text = "---"

@@ -18,17 +18,17 @@ import (
 
 func TestMain(m *testing.M) { commandtest.Main(m) }
 
-// The receiver as it is answers every case as it should, and whatever is taken is
+// The receiver as it is answers every case as it should, and whatever is accepted is
 // published once.
 func TestHostile(t *testing.T) {
 	home := commandtest.NewHome(t)
 	s := home.Serve(t)
 	got := home.Run(t, "", "hostile", "--json")
 	got.Check(t, 0)
-	taken := 0
+	accepted := 0
 	for _, v := range verdicts(t, got.Stdout) {
 		if slices.Contains(v.Got, http.StatusNoContent) {
-			taken++
+			accepted++
 		}
 	}
 	published := make(map[string]bool)
@@ -40,8 +40,8 @@ func TestHostile(t *testing.T) {
 		}
 		published[key] = true
 	}
-	if len(published) != taken {
-		t.Errorf("%d published, of %d cases that were taken", len(published), taken)
+	if len(published) != accepted {
+		t.Errorf("%d published, of %d cases that were accepted", len(published), accepted)
 	}
 }
 
@@ -63,7 +63,7 @@ func verdicts(t *testing.T, output string) (all []verdictLine) {
 	return all
 }
 
-// A receiver that takes everything is found out.
+// A receiver that accepts everything fails.
 func TestHostileToAReceiverThatChecksNothing(t *testing.T) {
 	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)

@@ -71,26 +71,38 @@ func deep(levels int) []byte {
 	return []byte(strings.Repeat("[", levels) + strings.Repeat("]", levels))
 }
 
-// strangers has it signed, in the right scheme, with keys that nobody knows.
-func strangers(a *delivery.Attempt) { a.Keys = delivery.Strangers(a.Keys.Audience) }
+// signed signs in another scheme.
+func signed(scheme webhook.Scheme) func(*delivery.Attempt) {
+	return func(a *delivery.Attempt) { a.Sign = a.Keys.Signer(scheme) }
+}
 
-// signV1WithPublicKey is what a receiver takes that lets the sender choose how a
-// key is used.
-func signV1WithPublicKey(a *delivery.Attempt) (string, error) {
-	public := a.Keys.Ed25519.Public().(ed25519.PublicKey)
-	secret, err := webhook.ParseSigningKey([]byte("whsec_" + base64.StdEncoding.EncodeToString(public)))
-	if err != nil {
-		return "", err
+// keys signs with keys of which some are changed.
+func keys(change func(k *delivery.Keys)) func(*delivery.Attempt) {
+	return func(a *delivery.Attempt) {
+		changed := *a.Keys
+		change(&changed)
+		a.Sign = changed.Signer(a.Scheme)
 	}
-	return webhook.SignV1(secret, a.ID, a.Timestamp, a.Body), nil
 }
 
-// claims has the JWT's claims changed.
+// strangers signs, in the right scheme, with keys that no receiver knows.
+func strangers(a *delivery.Attempt) {
+	a.Sign = delivery.Strangers(a.Keys.Audience).Signer(a.Scheme)
+}
+
+// signV1WithPublicKey makes a signature that a receiver accepts if it lets the sender
+// choose how a key is used.
+func signV1WithPublicKey(a *delivery.Attempt) {
+	public := a.Keys.Ed25519.Public().(ed25519.PublicKey)
+	a.Sign = webhooktest.SignV1("whsec_" + base64.StdEncoding.EncodeToString(public))
+}
+
+// claims changes the JWT's claims.
 func claims(change func(map[string]any)) func(*delivery.Attempt) {
-	return func(a *delivery.Attempt) { a.Claims = change }
+	return func(a *delivery.Attempt) { a.Sign = a.Keys.Signer(webhook.JWT, change) }
 }
 
-// claim sets a claim, or leaves it out where value is nil.
+// claim sets a claim, or leaves it out if value is nil.
 func claim(name string, value any) func(*delivery.Attempt) {
 	return claims(func(c map[string]any) {
 		if c[name] = value; value == nil {
@@ -106,31 +118,31 @@ func claimIn(name string, from time.Duration) func(*delivery.Attempt) {
 // jwtBy has the JWT signed in another way than by a key of its kind.
 func jwtBy(algorithm string, sign func(content []byte, k *delivery.Keys) []byte) func(*delivery.Attempt) {
 	return func(a *delivery.Attempt) {
-		a.Sign = func(a *delivery.Attempt) (string, error) {
-			header := map[string]any{"alg": algorithm, "kid": a.Keys.JWTKeyID}
-			return handmade(header, a.JWTClaims(), func(content []byte) []byte { return sign(content, a.Keys) })
-		}
+		header := map[string]any{"alg": algorithm, "kid": a.Keys.JWTKeyID}
+		a.Sign = handmade(header, a.Keys.Audience, func(content []byte) []byte { return sign(content, a.Keys) })
 	}
 }
 
-// handmade is a JWT that SignJWT would not make.
-func handmade(header, claims any, sign func([]byte) []byte) (string, error) {
-	var parts []string
-	for _, part := range []any{header, claims} {
-		text, err := json.Marshal(part)
-		if err != nil {
-			return "", err
+// handmade signs with a JWT that SignJWT would not make.
+func handmade(header any, audience string, sign func(content []byte) []byte) webhooktest.Signer {
+	return func(_, timestamp string, body []byte) (string, error) {
+		var parts []string
+		for _, part := range []any{header, webhooktest.JWTClaims(audience, timestamp, body)} {
+			text, err := json.Marshal(part)
+			if err != nil {
+				return "", err
+			}
+			parts = append(parts, base64.RawURLEncoding.EncodeToString(text))
 		}
-		parts = append(parts, base64.RawURLEncoding.EncodeToString(text))
+		content := strings.Join(parts, ".")
+		return content + "." + base64.RawURLEncoding.EncodeToString(sign([]byte(content))), nil
 	}
-	content := strings.Join(parts, ".")
-	return content + "." + base64.RawURLEncoding.EncodeToString(sign([]byte(content))), nil
 }
 
 func hmacWithPublicKey(content []byte, k *delivery.Keys) []byte {
 	der, err := x509.MarshalPKIXPublicKey(k.JWT.Public())
 	if err != nil {
-		panic(err) // every kind of key that --key-file takes is known to it
+		panic(err) // x509 knows every kind of key that --key-file accepts
 	}
 	mac := hmac.New(sha256.New, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
 	mac.Write(content)
@@ -142,19 +154,17 @@ func hmacWithPublicKey(content []byte, k *delivery.Keys) []byte {
 func broughtKey(a *delivery.Attempt) {
 	stranger := delivery.Strangers("").JWT.(*rsa.PrivateKey)
 	encode := base64.RawURLEncoding.EncodeToString
-	a.Sign = func(a *delivery.Attempt) (string, error) {
-		header := map[string]any{"alg": "RS256", "kid": a.Keys.JWTKeyID, "jwk": map[string]string{
-			"kty": "RSA", "n": encode(stranger.N.Bytes()), "e": encode(big.NewInt(int64(stranger.E)).Bytes()),
-		}}
-		return handmade(header, a.JWTClaims(), func(content []byte) []byte {
-			digest := sha256.Sum256(content)
-			signature, err := rsa.SignPKCS1v15(rand.Reader, stranger, crypto.SHA256, digest[:])
-			if err != nil {
-				panic(err) // the key is long enough
-			}
-			return signature
-		})
-	}
+	header := map[string]any{"alg": "RS256", "kid": a.Keys.JWTKeyID, "jwk": map[string]string{
+		"kty": "RSA", "n": encode(stranger.N.Bytes()), "e": encode(big.NewInt(int64(stranger.E)).Bytes()),
+	}}
+	a.Sign = handmade(header, a.Keys.Audience, func(content []byte) []byte {
+		digest := sha256.Sum256(content)
+		signature, err := rsa.SignPKCS1v15(rand.Reader, stranger, crypto.SHA256, digest[:])
+		if err != nil {
+			panic(err) // the key is long enough
+		}
+		return signature
+	})
 }
 
 // Changes after a delivery was signed.

@@ -14,7 +14,6 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/geminihook/geminihook/scripts/internal/running"
-	"github.com/geminihook/geminihook/scripts/internal/terminal"
 	"github.com/geminihook/geminihook/shared/dial"
 )
 
@@ -22,7 +21,7 @@ import (
 // Pub/Sub's limit would be more, and come in several.
 const maxMessages = 64 << 20
 
-// emulatedProject is the project on an emulator where nobody says another: that of
+// emulatedProject is the project on an emulator unless another is given: that of
 // serve --emulators.
 const emulatedProject = "geminihook-local"
 
@@ -69,19 +68,12 @@ func (o *Options) find(ctx context.Context) (p *place, addr string, err error) {
 		}
 		return &place{name: "project " + o.Project, project: o.Project}, "", nil
 	}
-	dir, err := running.Dir()
+	s, err := running.Newest(ctx, "--project")
 	if err != nil {
-		return nil, "", fmt.Errorf("looking for a running serve: %w", err)
+		return nil, "", err
 	}
-	found, err := running.Find(ctx, dir)
-	switch {
-	case err != nil:
-		return nil, "", fmt.Errorf("looking for a running serve: %w", err)
-	case len(found) == 0:
-		return nil, "", errors.New("no serve is running: start one with `" + terminal.Command("serve") + "`, or give --project (--help)")
-	}
-	root, _, _ := strings.Cut(found[0].StaticURL, "/StaticWebhook")
-	return &place{name: "the serve at " + root, project: found[0].Project, local: true}, found[0].PubSub, nil
+	root, _, _ := strings.Cut(s.StaticURL, "/StaticWebhook")
+	return &place{name: "the serve at " + root, project: s.Project, local: true}, s.PubSub, nil
 }
 
 func (p *place) close() {

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -29,7 +30,7 @@ const (
 	// by itself: a day is the least that it takes.
 	unusedFor = 24 * time.Hour
 
-	// keptFor is the least for which it keeps messages that nobody pulled.
+	// keptFor is the least for which it keeps messages that were not pulled.
 	keptFor = 10 * time.Minute
 
 	// finishTimeout bounds what there is to do at the end.
@@ -41,7 +42,7 @@ const (
 
 // A source is a subscription that is read.
 type source struct {
-	name string // of what is shown: the topic where the subscription is ours
+	name string // of what is shown: the topic if the subscription is ours
 	sub  string
 	ours bool
 
@@ -186,13 +187,7 @@ func (p *place) finish(sources []*source) {
 // handBack has Pub/Sub deliver anew what was only looked at. Else its deadline
 // would pass first.
 func (s *source) handBack(ctx context.Context, p *place) {
-	var ids []string
-	for _, id := range s.held {
-		ids = append(ids, id)
-	}
-	for len(ids) > 0 {
-		n := min(len(ids), maxReturned)
-		_ = p.subs.ModifyAckDeadline(ctx, &pubsubpb.ModifyAckDeadlineRequest{Subscription: s.sub, AckIds: ids[:n]})
-		ids = ids[n:]
+	for ids := range slices.Chunk(slices.Collect(maps.Values(s.held)), maxReturned) {
+		_ = p.subs.ModifyAckDeadline(ctx, &pubsubpb.ModifyAckDeadlineRequest{Subscription: s.sub, AckIds: ids})
 	}
 }

@@ -82,17 +82,9 @@ func (d *deployment) registered(context.Context) (string, error) {
 }
 
 func (d *deployment) signingSecret(context.Context) (string, error) {
-	stored, err := d.signing()
-	switch {
-	case err != nil:
+	stored, err := usable(d.signing, webhook.ParseSigningKey, "register")
+	if err != nil {
 		return "", err
-	case len(stored) == 0:
-		return "", errTodo(terminal.Command("register"), "no enabled version: everything is answered 503")
-	}
-	for _, v := range stored {
-		if _, err := webhook.ParseSigningKey([]byte(v.text)); err != nil {
-			return "", errTodo("disable it", "%s is %v", v, err)
-		}
 	}
 	w, err := d.webhook()
 	if err != nil {
@@ -103,6 +95,24 @@ func (d *deployment) signingSecret(context.Context) (string, error) {
 		return "", errTodo(terminal.Command("rotate"), "%v: its deliveries are refused", errNotStored(w))
 	}
 	return fmt.Sprintf("%s is what the webhook signs with", numbers(current)), nil
+}
+
+// usable returns the enabled versions of a secret. It fails if there is none, which the
+// command remedies, or if a function cannot parse one.
+func usable[T any](enabled func() ([]version, error), parse func([]byte) (T, error), command string) ([]version, error) {
+	stored, err := enabled()
+	switch {
+	case err != nil:
+		return nil, err
+	case len(stored) == 0:
+		return nil, errTodo(terminal.Command(command), "no enabled version: everything is answered 503")
+	}
+	for _, v := range stored {
+		if _, err := parse([]byte(v.text)); err != nil {
+			return nil, errTodo("disable it", "%s is %v", v, err)
+		}
+	}
+	return stored, nil
 }
 
 func (d *deployment) rotation(context.Context) (string, error) {
@@ -131,17 +141,9 @@ func (d *deployment) urlToken(context.Context) (string, error) {
 	if d.Values["url_token_required"] == "false" {
 		return "none demanded", nil
 	}
-	tokens, err := d.tokens()
-	switch {
-	case err != nil:
+	tokens, err := usable(d.tokens, webhook.ParseURLToken, "dynamic-url")
+	if err != nil {
 		return "", err
-	case len(tokens) == 0:
-		return "", errTodo(terminal.Command("dynamic-url"), "no enabled version: everything is answered 503")
-	}
-	for _, v := range tokens {
-		if _, err := webhook.ParseURLToken([]byte(v.text)); err != nil {
-			return "", errTodo("disable it", "%s is %v", v, err)
-		}
 	}
 	over := tokens[0].created.Add(urlUsedFor)
 	switch {
@@ -242,7 +244,7 @@ func (d *deployment) deadLetters(ctx context.Context) (string, error) {
 	return "none", nil
 }
 
-// missing says that something is not there, where err does.
+// missing returns err, or what to do about it if it says that there is no such thing.
 func missing(name string, err error) error {
 	if notFound(err) {
 		return errTodo("terraform apply", "there is no %s", name)

@@ -19,7 +19,7 @@ const urlUsedFor = 48*time.Hour + webhook.RetriedFor
 // is none, or if Rotate is set.
 func (inv *Invocation) DynamicURL(ctx context.Context) error {
 	if inv.Values["url_token_required"] == "false" {
-		fmt.Fprintln(inv.Err, "this deployment demands no token: anybody's genuine delivery is taken for yours")
+		fmt.Fprintln(inv.Err, "this deployment demands no token: a genuine delivery for any other project is accepted as yours")
 		inv.printURL(inv.Values["dynamic_url"])
 		return nil
 	}

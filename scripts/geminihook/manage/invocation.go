@@ -2,11 +2,12 @@ package manage
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
+	"github.com/geminihook/geminihook/scripts/internal/messages"
 	"github.com/geminihook/geminihook/scripts/internal/terminal"
 )
 
@@ -62,7 +63,5 @@ func (inv *Invocation) say(word, format string, args ...any) {
 
 // line writes a JSON line.
 func (inv *Invocation) line(value any) {
-	enc := json.NewEncoder(inv.Out)
-	enc.SetEscapeHTML(false)
-	_ = enc.Encode(value) // texts, times and truths always marshal
+	_, _ = io.WriteString(inv.Out, messages.Line(value))
 }

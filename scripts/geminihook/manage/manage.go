@@ -50,7 +50,7 @@ func (inv *Invocation) find(ctx context.Context, api *gemini) (*geminiWebhook, e
 	return nil, &failure{fmt.Errorf("%w, %s", errNoWebhook, inv.Values["static_url"]), "", terminal.Command("register")}
 }
 
-// several is what is wrong where there are several webhooks for a URL.
+// several returns the error of a URL that several webhooks are registered for.
 func several(found []*geminiWebhook) error {
 	var ids []string
 	for _, w := range found {

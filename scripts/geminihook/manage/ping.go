@@ -47,9 +47,9 @@ func (inv *Invocation) Ping(ctx context.Context) error {
 	return inv.awaitPing(ctx, log)
 }
 
-// awaitPing waits for a delivery that was taken. Nothing in the answer to the request
+// awaitPing waits for a delivery that was accepted. Nothing in the answer to the request
 // tells which one is the ping, nor what it looks like; any proves the way open. A
-// refusal proves nothing, since anybody can post, but may say what is wrong.
+// refusal proves nothing, since the URL is open to all callers, but may say what is wrong.
 func (inv *Invocation) awaitPing(ctx context.Context, log *deliveryLog) error {
 	var last *delivery
 	for waited := time.Duration(0); waited < inv.Wait; waited += pollEvery {
@@ -61,7 +61,7 @@ func (inv *Invocation) awaitPing(ctx context.Context, log *deliveryLog) error {
 			return err
 		}
 		for _, d := range fresh {
-			if d.taken() {
+			if d.accepted() {
 				inv.say("arrived", "%s, type %q, id %s, on %s", d.Outcome, d.Type, d.WebhookID, d.Topic)
 				return nil
 			}
@@ -70,7 +70,7 @@ func (inv *Invocation) awaitPing(ctx context.Context, log *deliveryLog) error {
 	}
 	if last != nil {
 		return &failure{
-			err:   fmt.Errorf("no delivery was taken within %v; the last one was answered %d, %s: %s", inv.Wait, last.Status, last.Outcome, last.Error),
+			err:   fmt.Errorf("no delivery was accepted within %v; the last one was answered %d, %s: %s", inv.Wait, last.Status, last.Outcome, last.Error),
 			state: "the function is reached, but refuses",
 			next:  terminal.Command("doctor") + ", which says what is missing",
 		}
@@ -92,8 +92,8 @@ type delivery struct {
 	Error     string `json:"error"`
 }
 
-// taken reports whether the delivery was genuine, and is on its topic.
-func (d *delivery) taken() bool { return d.Status/100 == 2 }
+// accepted reports whether the delivery was genuine, and is on its topic.
+func (d *delivery) accepted() bool { return d.Status/100 == 2 }
 
 // A deliveryLog tells which deliveries reached the static function.
 //

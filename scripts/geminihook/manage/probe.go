@@ -2,10 +2,10 @@ package manage
 
 import (
 	"context"
-	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"google.golang.org/api/googleapi"
@@ -16,7 +16,7 @@ import (
 // maxSkew is how wrong this machine's clock may be.
 const maxSkew = time.Second
 
-// A probe is a request to a function, and the status of the answer that shows it well.
+// A probe is a request to a function, and the status that a healthy one answers.
 type probe struct {
 	what   string
 	url    string
@@ -24,35 +24,17 @@ type probe struct {
 	want   int
 }
 
-// static probes the static function without a delivery, and with one that somebody else
-// signed.
+// static probes the static function.
 func (d *deployment) static(ctx context.Context) (string, error) {
-	forged, err := sign(webhooktest.SignV1(webhooktest.NewSecret()))
-	if err != nil {
-		return "", err
-	}
-	return probeAll(ctx,
-		probe{"an empty POST", d.Values["static_url"], nil, http.StatusBadRequest},
-		probe{"a forged delivery", d.Values["static_url"], forged, http.StatusUnauthorized},
-	)
+	return probeAll(ctx, d.Values["static_url"], webhooktest.SignV1(webhooktest.NewSecret()))
 }
 
-// dynamic probes the dynamic function in the same way, with the token and without.
+// dynamic probes the dynamic function, without its URL token too if it requires one.
 func (d *deployment) dynamic(ctx context.Context) (string, error) {
-	_, key, err := ed25519.GenerateKey(nil)
-	if err != nil {
-		return "", err
-	}
-	forged, err := sign(webhooktest.SignV1a(key))
-	if err != nil {
-		return "", err
-	}
+	unknown := webhooktest.SignV1a(webhooktest.NewKeySet().Ed25519(0))
 	bare := d.Values["dynamic_url"]
 	if d.Values["url_token_required"] == "false" {
-		return probeAll(ctx,
-			probe{"an empty POST", bare, nil, http.StatusBadRequest},
-			probe{"a forged delivery", bare, forged, http.StatusUnauthorized},
-		)
+		return probeAll(ctx, bare, unknown)
 	}
 	tokens, err := d.tokens()
 	switch {
@@ -61,24 +43,24 @@ func (d *deployment) dynamic(ctx context.Context) (string, error) {
 	case len(tokens) == 0:
 		return "", errTodo("fix that first", "there is no token to call it with")
 	}
-	full := withToken(bare, tokens[0])
-	return probeAll(ctx,
-		probe{"an empty POST without the token", bare, nil, http.StatusUnauthorized},
-		probe{"an empty POST", full, nil, http.StatusBadRequest},
-		probe{"a forged delivery", full, forged, http.StatusUnauthorized},
-	)
+	return probeAll(ctx, withToken(bare, tokens[0]), unknown,
+		probe{"an empty POST without the token", bare, nil, http.StatusUnauthorized})
 }
 
-// sign returns the headers of a delivery without a body.
-func sign(by webhooktest.Signer) (http.Header, error) {
-	m := webhooktest.NewMessage("", by)
-	m.Body = nil
-	return m.Header()
-}
-
-func probeAll(ctx context.Context, probes ...probe) (string, error) {
-	finding := ""
-	for i, p := range probes {
+// probeAll makes the probes of a function: those given, then an empty POST to its URL and
+// a delivery with the signature of a key that it does not know.
+func probeAll(ctx context.Context, url string, unknown webhooktest.Signer, probes ...probe) (string, error) {
+	m := webhooktest.NewMessage("", unknown)
+	m.Body = nil // as ask sends it
+	forged, err := m.Header()
+	if err != nil {
+		return "", err
+	}
+	probes = append(probes,
+		probe{"an empty POST", url, nil, http.StatusBadRequest},
+		probe{"a forged delivery", url, forged, http.StatusUnauthorized})
+	var findings []string
+	for _, p := range probes {
 		resp, err := ask(ctx, http.MethodPost, p.url, p.header)
 		switch {
 		case err != nil:
@@ -86,12 +68,9 @@ func probeAll(ctx context.Context, probes ...probe) (string, error) {
 		case resp.StatusCode != p.want:
 			return "", errTodo(advice(resp.StatusCode), "it answers %d to %s, not %d", resp.StatusCode, p.what, p.want)
 		}
-		if i > 0 {
-			finding += ", "
-		}
-		finding += fmt.Sprintf("%d to %s", p.want, p.what)
+		findings = append(findings, fmt.Sprintf("%d to %s", p.want, p.what))
 	}
-	return finding, nil
+	return strings.Join(findings, ", "), nil
 }
 
 // advice is what an answer that should have been another points at.

@@ -85,7 +85,8 @@ func (r *registrar) create(ctx context.Context) error {
 	return nil
 }
 
-// afterLostReply looks whether a webhook was made whose secret nobody has seen.
+// afterLostReply looks for a webhook that was made although the reply, with its secret,
+// was lost.
 func (r *registrar) afterLostReply(ctx context.Context, lost error) error {
 	w, err := r.find(ctx)
 	switch {

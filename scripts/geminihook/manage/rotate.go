@@ -74,8 +74,8 @@ func (r *registrar) rotateNow(ctx context.Context, w *geminiWebhook) error {
 	return nil
 }
 
-// renew has the API make a new secret, and stores it. The API never shows it again:
-// where it is lost, another takes its place.
+// renew has the API make a new secret, and stores it. The API never shows it again: a
+// secret that is lost is replaced by another one.
 func (r *registrar) renew(ctx context.Context, w *geminiWebhook, behaviour webhooks.RevocationBehavior) (version, error) {
 	again := terminal.Command("rotate")
 	state := "the webhook signs with a secret that nobody has, beside the old one until " + r.when(r.Now().Add(overlap))

@@ -18,27 +18,28 @@ import (
 
 const (
 	// maxListed is up to how many deliveries each gets a line. Of more, only those
-	// that were not taken do.
+	// that were not accepted do.
 	maxListed = 100
 
 	progressEvery = 200 * time.Millisecond
 )
 
-// clearLine takes back a progress line.
+// clearLine removes a progress line.
 const clearLine = "\r\x1b[K"
 
-// A report tells what became of deliveries, on standard output, and how far they
-// are, on a terminal at standard error. It may be used concurrently.
+// A report writes the results of deliveries to standard output, and the progress to a
+// terminal at standard error. It is safe for concurrent use.
 type report struct {
 	out      io.Writer
-	progress io.Writer // nil where nobody watches
+	progress io.Writer // nil if it is not shown
 	paint    terminal.Paint
 	json     bool
 	total    int
 	started  time.Time
 
 	mu        sync.Mutex
-	taken     int
+	shown     time.Time // when the progress was shown last
+	accepted  int
 	failed    int
 	latencies []time.Duration // of those answered
 }
@@ -47,43 +48,22 @@ func newReport(json bool, total int) *report {
 	r := &report{out: os.Stdout, paint: terminal.PaintFor(os.Stdout), json: json, total: total, started: time.Now()}
 	if total > maxListed && terminal.Is(os.Stderr) {
 		r.progress = os.Stderr
+		r.showProgress()
 	}
 	return r
 }
 
-// begin shows the progress from now on, until end is called.
-func (r *report) begin() (end func()) {
-	if r.progress == nil {
-		return func() {}
-	}
-	done := make(chan struct{})
-	go func() {
-		tick := time.NewTicker(progressEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-tick.C:
-				r.showProgress()
-			case <-done:
-				return
-			}
-		}
-	}()
-	return sync.OnceFunc(func() { close(done) })
-}
-
+// showProgress shows the progress, at most once in progressEvery.
 func (r *report) showProgress() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	n := r.taken + r.failed
-	if r.progress == nil || n == r.total {
+	if r.progress == nil || time.Since(r.shown) < progressEvery {
 		return
 	}
-	fmt.Fprintf(r.progress, "%s%d of %d, %d failed, %.0f/s", clearLine, n, r.total, r.failed, r.rate())
+	r.shown = time.Now()
+	fmt.Fprintf(r.progress, "%s%d of %d, %d failed, %.0f/s", clearLine, r.accepted+r.failed, r.total, r.failed, r.rate())
 }
 
 func (r *report) rate() float64 {
-	return float64(r.taken+r.failed) / time.Since(r.started).Seconds()
+	return float64(r.accepted+r.failed) / time.Since(r.started).Seconds()
 }
 
 // result reports an attempt, which is the last one where again is zero.
@@ -96,7 +76,7 @@ func (r *report) result(a *delivery.Attempt, got delivery.Answer, again time.Dur
 	switch {
 	case again != 0:
 	case got.OK():
-		r.taken++
+		r.accepted++
 	default:
 		r.failed++
 	}
@@ -105,6 +85,7 @@ func (r *report) result(a *delivery.Attempt, got delivery.Answer, again time.Dur
 	} else if r.total <= maxListed || !got.OK() {
 		r.writeLine(a, got, again)
 	}
+	r.showProgress()
 }
 
 func (r *report) writeJSON(a *delivery.Attempt, got delivery.Answer, again time.Duration) {
@@ -146,14 +127,13 @@ func (r *report) writeLine(a *delivery.Attempt, got delivery.Answer, again time.
 		delivery.EventType(a.Body), a.ID, r.paint.In(colour, status), latency, rest)
 }
 
-// summary sums up, and reports whether all was taken.
+// summary sums up, and reports whether all were accepted.
 func (r *report) summary() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	ok := r.taken == r.total
+	ok := r.accepted == r.total
 	if r.progress != nil {
 		fmt.Fprint(r.progress, clearLine)
-		r.progress = nil // it is over
 	}
 	if r.json {
 		return ok
@@ -162,7 +142,7 @@ func (r *report) summary() bool {
 	if !ok {
 		colour = terminal.Red
 	}
-	fmt.Fprintf(r.out, "\n%s", r.paint.In(colour, fmt.Sprintf("%d of %d taken (2xx)", r.taken, r.total)))
+	fmt.Fprintf(r.out, "\n%s", r.paint.In(colour, fmt.Sprintf("%d of %d accepted (2xx)", r.accepted, r.total)))
 	if len(r.latencies) > 0 {
 		slices.Sort(r.latencies)
 		fmt.Fprintf(r.out, "; latency: median %.1f ms, 99%% within %.1f ms, at most %.1f ms; %.0f a second",

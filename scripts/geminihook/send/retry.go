@@ -20,7 +20,7 @@ const (
 )
 
 // pause returns how long to wait after the failed attempt number n, the first being
-// 1. The receiver's Retry-After counts where it asks for more.
+// 1. The receiver's Retry-After counts if it asks for more.
 func pause(first time.Duration, n int, retryAfter time.Duration) time.Duration {
 	grown := float64(first) * math.Pow(pauseFactor, float64(n-1))
 	grown *= 1 + pauseJitter*(2*rand.Float64()-1)

@@ -39,7 +39,6 @@ func Run(ctx context.Context, t *delivery.Target, o Options) error {
 		n = len(types) * len(t.Schemes)
 	}
 	s := &sender{Options: o, client: delivery.NewClient(o.Concurrency), report: newReport(o.JSON, n)}
-	defer s.report.begin()()
 
 	next := make(chan *delivery.Attempt)
 	var workers sync.WaitGroup

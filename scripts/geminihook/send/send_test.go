@@ -25,7 +25,7 @@ func TestOneOfEachType(t *testing.T) {
 	home := commandtest.NewHome(t)
 	s := home.Serve(t)
 	got := home.Run(t, "", "send")
-	got.Check(t, 0, "18 of 18 taken")
+	got.Check(t, 0, "18 of 18 accepted")
 	lines := bufio.NewScanner(strings.NewReader(got.Stdout))
 	for _, endpoint := range []string{"static   v1 ", "dynamic  v1a"} {
 		for _, eventType := range webhooktest.Types {
@@ -159,7 +159,7 @@ func TestRetriesUntilTaken(t *testing.T) {
 	home := commandtest.NewHome(t)
 	home.Env = []string{delivery.SecretVariable + "=" + webhooktest.NewSecret()}
 	got := home.Run(t, "", "send", "--url", receiver.URL, "--retry", "--retry-pause", "1ms", "--concurrency", "3")
-	got.Check(t, 0, "9 of 9 taken", "again in ")
+	got.Check(t, 0, "9 of 9 accepted", "again in ")
 	for id, n := range f.attempts {
 		if n != 3 {
 			t.Errorf("%s: %d attempts, want 3", id, n)
@@ -213,7 +213,7 @@ func TestFaultsAreOneLine(t *testing.T) {
 
 func TestNobodyListens(t *testing.T) {
 	got := commandtest.NewHome(t).Run(t, webhooktest.NewSecret(), "send", "--url", "http://127.0.0.1:1/x?token=private", "--secret-file", "-", "--type", "x")
-	got.Check(t, 1, "connection refused", "0 of 1 taken")
+	got.Check(t, 1, "connection refused", "0 of 1 accepted")
 	if strings.Contains(got.Stdout+got.Stderr, "private") {
 		t.Error("the output tells the URL token")
 	}
@@ -240,7 +240,7 @@ func TestFunctionTargetIsIgnored(t *testing.T) {
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	if _ = cmd.Wait(); cmd.ProcessState.ExitCode() != 1 || !strings.Contains(out.String(), "0 of 1 taken") {
+	if _ = cmd.Wait(); cmd.ProcessState.ExitCode() != 1 || !strings.Contains(out.String(), "0 of 1 accepted") {
 		t.Errorf("%v: %s", cmd.ProcessState, &out)
 	}
 }

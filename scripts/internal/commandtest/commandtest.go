@@ -59,24 +59,17 @@ var build = sync.OnceValues(func() (path string, err error) {
 	return path, readSources()
 })
 
-// readSources reads the folders of all that the binary is built from. go test keeps a
+// readSources reads the files and folders of all that the binary is built from. go test keeps a
 // result until a file or a folder changes that the test has read, and does not see
 // those that the build reads.
 func readSources() error {
-	root, err := filepath.Abs(".")
+	root, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", module).Output()
 	if err != nil {
 		return err
 	}
-	for ; ; root = filepath.Dir(root) {
-		if _, err := os.Stat(filepath.Join(root, "go.mod")); err == nil {
-			break
-		}
-		if root == filepath.Dir(root) {
-			return errors.New("the tests are not in the module")
-		}
-	}
-	for _, dir := range []string{"functions", "shared", "scripts"} {
-		err := filepath.WalkDir(filepath.Join(root, dir), func(_ string, _ fs.DirEntry, err error) error { return err })
+	for _, name := range []string{"go.mod", "go.sum", "functions", "shared", "scripts"} {
+		path := filepath.Join(strings.TrimSpace(string(root)), name)
+		err := filepath.WalkDir(path, func(_ string, _ fs.DirEntry, err error) error { return err })
 		if err != nil {
 			return err
 		}
@@ -100,7 +93,8 @@ type Home struct {
 // NewHome returns an empty home.
 func NewHome(t *testing.T) *Home { return &Home{dir: t.TempDir()} }
 
-func (h *Home) command(t *testing.T, args []string) *exec.Cmd {
+// Command returns geminihook with args, to be started. It ends with the test.
+func (h *Home) Command(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	path, err := build()
 	if err != nil {
@@ -115,12 +109,6 @@ func (h *Home) command(t *testing.T, args []string) *exec.Cmd {
 	return cmd
 }
 
-// Command returns geminihook with args, to be started. It ends with the test.
-func (h *Home) Command(t *testing.T, args ...string) *exec.Cmd {
-	t.Helper()
-	return h.command(t, args)
-}
-
 // A Result is the exit status of a run, and its output.
 type Result struct {
 	Status         int
@@ -130,7 +118,7 @@ type Result struct {
 // Run runs geminihook with args to its end, with stdin as its standard input.
 func (h *Home) Run(t *testing.T, stdin string, args ...string) Result {
 	t.Helper()
-	cmd := h.command(t, args)
+	cmd := h.Command(t, args...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &stdout, &stderr
 	if err := cmd.Run(); err != nil && !errors.As(err, new(*exec.ExitError)) {
@@ -193,7 +181,7 @@ func (h *Home) Serve(t *testing.T, args ...string) *Serve {
 // StartServe starts serve on a free port, and waits for nothing.
 func (h *Home) StartServe(t *testing.T, args ...string) *Serve {
 	t.Helper()
-	s := &Serve{t: t, cmd: h.command(t, append([]string{"serve", "--addr", "127.0.0.1:0"}, args...))}
+	s := &Serve{t: t, cmd: h.Command(t, append([]string{"serve", "--addr", "127.0.0.1:0"}, args...)...)}
 	s.cmd.Stderr = &s.stderr
 	stdout, err := s.cmd.StdoutPipe()
 	if err != nil {

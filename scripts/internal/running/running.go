@@ -11,6 +11,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/http"
 	"net/url"
@@ -18,6 +19,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"github.com/geminihook/geminihook/scripts/internal/terminal"
 )
 
 // Header is the header in which a serve answers its Instance at its root, so that
@@ -36,10 +39,10 @@ type Serve struct {
 	Secrets    []string  `json:"secrets"`     // whsec_…, the first to be signed with
 	Audience   string    `json:"audience"`
 	Project    string    `json:"project"`
-	PubSub     string    `json:"pubsub"` // its address, host:port, which asks nobody who they are
+	PubSub     string    `json:"pubsub"` // its address, host:port, which authenticates no caller
 
-	// Private keys in PEM, for v1a and for tokens. Empty where serve takes its
-	// keys from elsewhere.
+	// Private keys in PEM, for v1a and for JWTs. Empty if serve fetches the public
+	// keys from --jwks-url.
 	Ed25519 string `json:"ed25519,omitempty"`
 	RSA     string `json:"rsa,omitempty"`
 }
@@ -82,6 +85,31 @@ func Withdraw(dir string, s *Serve) { os.Remove(s.file(dir)) }
 
 func (s *Serve) file(dir string) string {
 	return filepath.Join(dir, "serve-"+s.Instance+".json")
+}
+
+// Local returns the serves that run on this machine for this user, the newest first.
+func Local(ctx context.Context) (found []*Serve, err error) {
+	dir, err := Dir()
+	if err == nil {
+		found, err = Find(ctx, dir)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("looking for a running serve: %w", err)
+	}
+	return found, nil
+}
+
+// Newest returns the newest serve. If none is running, its error says how to start one,
+// or which flags to give instead.
+func Newest(ctx context.Context, instead string) (*Serve, error) {
+	found, err := Local(ctx)
+	if err == nil && len(found) == 0 {
+		err = fmt.Errorf("no serve is running: start one with `%s`, or give %s (--help)", terminal.Command("serve"), instead)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return found[0], nil
 }
 
 // Find returns those in dir that answer, the newest first. The file of one that

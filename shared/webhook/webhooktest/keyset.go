@@ -21,7 +21,7 @@ const RSAKeyID = "rsa-1"
 type KeySet struct {
 	mu      sync.Mutex
 	ed25519 [3]ed25519.PrivateKey
-	rsa     *rsa.PrivateKey // nil until somebody asks: making one takes long
+	rsa     *rsa.PrivateKey // nil until it is used: making one takes long
 	fetches atomic.Int64
 }
 

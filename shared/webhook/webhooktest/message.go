@@ -6,7 +6,6 @@ import (
 	"crypto"
 	"crypto/ed25519"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -52,17 +51,30 @@ func SignV1a(key ed25519.PrivateKey) Signer {
 	}
 }
 
-// SignJWT returns a signer whose signature is a JWT that carries the event in body,
-// for an audience, at the message's timestamp, as [Claims] has it. An empty kid is left
-// out. It fails if the timestamp is not in Unix seconds.
-func SignJWT(key crypto.Signer, kid, audience string) Signer {
+// SignJWT returns a signer whose signature is a JWT, with the claims that [JWTClaims]
+// returns, each change made to them in turn. An empty kid is left out.
+func SignJWT(key crypto.Signer, kid, audience string, changes ...func(claims map[string]any)) Signer {
 	return func(_, timestamp string, body []byte) (string, error) {
-		seconds, err := strconv.ParseInt(timestamp, 10, 64)
-		if err != nil {
-			return "", fmt.Errorf("timestamp: %w", err)
+		claims := JWTClaims(audience, timestamp, body)
+		for _, change := range changes {
+			change(claims)
 		}
-		return webhook.SignJWT(key, kid, Claims(audience, time.Unix(seconds, 0), body))
+		return webhook.SignJWT(key, kid, claims)
 	}
+}
+
+// JWTClaims returns [Claims] for a message, whatever its timestamp and body: at the
+// current time if the timestamp is not in Unix seconds, and without an event if the body
+// is no JSON object.
+func JWTClaims(audience, timestamp string, body []byte) map[string]any {
+	at := time.Now()
+	if seconds, err := strconv.ParseInt(timestamp, 10, 64); err == nil {
+		at = time.Unix(seconds, 0)
+	}
+	if !IsObject(body) {
+		body = []byte("{}")
+	}
+	return Claims(audience, at, body)
 }
 
 // A Message is a delivery as its sender has it. Any field may be changed before it is

@@ -2,6 +2,7 @@ package webhooktest_test
 
 import (
 	"context"
+	"encoding/base64"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -72,6 +73,24 @@ func TestErrorsWithoutURL(t *testing.T) {
 	for _, url := range []string{"http://127.0.0.1:1/?token=hidden", "http://127.0.0.1:x/?token=hidden", "%?token=hidden"} {
 		if _, err := m.Post(t.Context(), http.DefaultClient, url); err == nil || strings.Contains(err.Error(), "hidden") {
 			t.Errorf("%s: %v", url, err)
+		}
+	}
+}
+
+// SignJWT signs a message whatever its timestamp and body: the receiver is to reject
+// them. A changed claim is signed as it is.
+func TestSignJWTOfAnything(t *testing.T) {
+	keys := webhooktest.NewKeySet()
+	for _, m := range []webhooktest.Message{{Timestamp: "soon", Body: []byte("{}")}, {Timestamp: "1614265330", Body: []byte("null")}, {}} {
+		m.Sign = webhooktest.SignJWT(keys.RSA(), "", "a", func(claims map[string]any) { claims["aud"] = "b" })
+		header, err := m.Header()
+		if err != nil {
+			t.Errorf("%+v: %v", m, err)
+			continue
+		}
+		payload, err := base64.RawURLEncoding.DecodeString(strings.Split(header.Get("Webhook-Signature"), ".")[1])
+		if err != nil || !strings.Contains(string(payload), `"aud":"b"`) || strings.Contains(string(payload), "data") {
+			t.Errorf("%+v: %s, %v", m, payload, err)
 		}
 	}
 }

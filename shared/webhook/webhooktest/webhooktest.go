@@ -100,7 +100,7 @@ func IsObject(body []byte) bool {
 }
 
 // Claims returns those of a JWT that carries the event in body: signed for an
-// audience, now, for five minutes. It panics where body is no JSON object.
+// audience, now, for five minutes. It panics if body is no JSON object.
 func Claims(audience string, now time.Time, body []byte) map[string]any {
 	claims := make(map[string]any)
 	if err := json.Unmarshal(body, &claims); err != nil {

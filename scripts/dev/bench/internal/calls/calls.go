@@ -27,7 +27,7 @@ func Dial(addr string) (*grpc.ClientConn, error) {
 	return grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithPerRPCCredentials(owner{}))
 }
 
-// owner is the credential that the Firestore emulator takes for an administrator's.
+// owner is the credential that the Firestore emulator accepts as an administrator's.
 type owner struct{}
 
 func (owner) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {

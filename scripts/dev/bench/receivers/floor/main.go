@@ -51,7 +51,7 @@ func (r *receiver) serve(w http.ResponseWriter, req *http.Request) {
 	}
 	body, err := io.ReadAll(req.Body)
 	if err == nil {
-		err = r.take(req.Context(), req.Header.Get("Webhook-Id"), body)
+		err = r.process(req.Context(), req.Header.Get("Webhook-Id"), body)
 	}
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
@@ -60,7 +60,7 @@ func (r *receiver) serve(w http.ResponseWriter, req *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-func (r *receiver) take(ctx context.Context, id string, body []byte) error {
+func (r *receiver) process(ctx context.Context, id string, body []byte) error {
 	if _, err := r.firestore.Commit(ctx, where.Commit(where.Claim(id, time.Now()))); err != nil {
 		return err
 	}

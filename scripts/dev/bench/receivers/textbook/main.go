@@ -66,15 +66,15 @@ func serve(w http.ResponseWriter, req *http.Request) {
 		http.Error(w, err.Error(), http.StatusUnauthorized)
 		return
 	}
-	if err := r.take(req.Context(), req.Header.Get("Webhook-Id"), body); err != nil && !errors.Is(err, errDuplicate) {
+	if err := r.process(req.Context(), req.Header.Get("Webhook-Id"), body); err != nil && !errors.Is(err, errDuplicate) {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// take claims the delivery, publishes it, and marks it done.
-func (r receiver) take(ctx context.Context, id string, body []byte) error {
+// process claims the delivery, publishes it, and marks it done.
+func (r receiver) process(ctx context.Context, id string, body []byte) error {
 	record := r.database.Collection(os.Getenv("FIRESTORE_COLLECTION")).Doc(id)
 	if err := r.claim(ctx, record, id); err != nil {
 		return err
