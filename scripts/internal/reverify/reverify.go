@@ -1,5 +1,5 @@
 // Package reverify verifies a captured request once more and reports how far it got and
-// which keys were tried. The verifiers are those of the functions, shared/webhook: the
+// which keys were tried. The receiver and the verifiers are those of the functions: the
 // steps and reasons are theirs, and nothing is derived from the texts of errors.
 package reverify
 
