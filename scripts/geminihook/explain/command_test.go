@@ -73,7 +73,7 @@ func TestCommand(t *testing.T) {
 		{[]string{}, 2, "explain needs one FILE"},
 		{[]string{v1, v1a}, 2, "explain needs one FILE"},
 		{[]string{"-", "--secret-file", "-"}, 2, "--secret-file and FILE cannot both be standard input"},
-		{[]string{jwks, "--secret-file", secretFile}, 1, "neither raw HTTP"},
+		{[]string{jwks, "--secret-file", secretFile}, 1, "read as a dump of an object with keys: it has neither headers"},
 		{[]string{"/nonexistent", "--secret-file", secretFile}, 1, "FILE: open /nonexistent"},
 	} {
 		got := home.Run(t, webhooktest.NewSecret(), append([]string{"explain"}, tt.args...)...)

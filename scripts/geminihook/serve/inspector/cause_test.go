@@ -48,7 +48,7 @@ func TestCauseIsShown(t *testing.T) {
 		}
 		d := l.latest(int64(i + 1))
 		report := l.Checks.explain(t.Context(), d)
-		if (report == nil) != (test.want == "") || report != nil && !strings.Contains(report.Verdict+strings.Join(report.Do, " "), test.want) {
+		if (report == nil) != (test.want == "") || report != nil && !strings.Contains(strings.Join(append(report.Why, report.Do...), " "), test.want) {
 			t.Errorf("%s: %+v, want %q", test.name, report, test.want)
 		}
 	}

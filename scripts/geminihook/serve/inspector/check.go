@@ -1,7 +1,6 @@
 package inspector
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,34 +53,27 @@ func (c *Checks) of(ctx context.Context, d *delivery) ([]check, *webhook.Refusal
 }
 
 // explain looks for the cause of a refusal, as the command's explain does. It returns nil
-// if there was none, or one that needs no search: of the method, the URL token or the body.
+// if there was none, or one of the URL token, which the checks show in full.
 func (c *Checks) explain(ctx context.Context, d *delivery) *explain.Report {
-	if d.refusal == nil || !slices.Contains(reverify.Steps, d.refusal.Step) {
+	if d.refusal == nil || d.refusal.Step == webhook.StepGate {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	capture := &explain.Capture{
 		At: d.received, Method: d.method, URL: (&url.URL{Path: d.path, RawQuery: d.query}).String(), Header: d.header, Body: d.body,
+		Answer: &reverify.Answer{Result: reverify.Result{Err: d.refusal, Refusal: d.refusal}, Status: d.status, Step: d.refusal.Step},
 	}
-	if d.endpoint == webhook.DynamicEndpoint {
-		keys := []webhook.PublicKey{} // nil would mean a static endpoint
-		// If the keys can no longer be had, those in memory are passed all the same.
-		_, _ = c.Dynamic.Ring.Find(ctx, func(k webhook.PublicKey) bool {
-			keys = append(keys, k)
-			return false
-		})
-		return explain.Receiver{Keys: keys, Audiences: c.Audiences}.Explain(capture)
+	if d.endpoint != webhook.DynamicEndpoint {
+		return explain.Receiver{Secrets: c.Static.values}.Explain(capture)
 	}
-	var first *explain.Report
-	for _, secret := range c.Static.values {
-		found := explain.Receiver{Secret: secret}.Explain(capture)
-		if !slices.Contains(found.Causes, explain.WrongSecret) {
-			return found
-		}
-		first = cmp.Or(first, found)
-	}
-	return first
+	keys := []webhook.PublicKey{} // nil would mean a static endpoint
+	// If the keys can no longer be had, those in memory are passed all the same.
+	_, _ = c.Dynamic.Ring.Find(ctx, func(k webhook.PublicKey) bool {
+		keys = append(keys, k)
+		return false
+	})
+	return explain.Receiver{Keys: keys, Audiences: c.Audiences}.Explain(capture)
 }
 
 // order is that of all checks. A failed one is the last that is reached.
