@@ -64,7 +64,7 @@ func (x *examination) trimmed(name string) (value, raw string) {
 	if value != strings.Trim(raw, " \t") {
 		x.find(finding{HeaderSpace, name + " has white space around it that is not ASCII's, for example a no-break space",
 			"find where it was pasted or padded: HTTP takes off spaces and tabs only, and the rest is part of the value"},
-			name, "%s, with white space around it that is not ASCII's", orNone(value))
+			name, "there, with white space around it that is not ASCII's")
 	}
 	return value, raw
 }
