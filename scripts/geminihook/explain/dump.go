@@ -29,14 +29,14 @@ func readDump(text []byte, depth int) (*Capture, error) {
 	l := &literal{text: text}
 	root, err := l.sequence()
 	if err != nil {
-		return nil, stopped(text, root, err)
+		return nil, stopped(l, err)
 	}
 	f := &finder{depth: depth}
 	if f.visit(root, nil); f.found == nil {
 		f.found = f.other
 	}
 	if f.found == nil {
-		return nil, fmt.Errorf("read as a dump of %s: it has neither headers, as a map or as a list of pairs, nor raw HTTP in it", described(root))
+		return nil, fmt.Errorf("read as a dump of %s: it has neither headers, as a map or as a list of pairs, nor raw HTTP in it", described(l.names))
 	}
 	if len(f.found.Header) == 0 {
 		return nil, errors.New("no headers: those of the dump are empty")
@@ -45,37 +45,27 @@ func readDump(text []byte, depth int) (*Capture, error) {
 }
 
 // stopped says how far a dump was read. It holds no value of it.
-func stopped(text []byte, read []member, err error) error {
-	var at int
-	if syntax := new(syntaxError); errors.As(err, &syntax) {
+func stopped(l *literal, err error) error {
+	at := 0
+	if syntax, is := errors.AsType[*syntaxError](err); is {
 		at = syntax.at
 	}
-	before := text[:at]
+	before := l.text[:at]
 	line, column := bytes.Count(before, []byte("\n"))+1, at-bytes.LastIndexByte(before, '\n')
-	if len(read) == 0 && at == 0 {
+	if at == 0 {
 		return fmt.Errorf("neither raw HTTP, headers first, nor a dump with headers and body: line %d, column %d: %w", line, column, err)
 	}
-	return fmt.Errorf("read as a dump of %s: line %d, column %d: %w", described(read), line, column, err)
+	return fmt.Errorf("read as a dump of %s: line %d, column %d: %w", described(l.names), line, column, err)
 }
 
-// described names the members that were read, as far as names are only that.
-func described(root []member) string {
-	var names []string
-	for _, m := range root {
-		if inner, ok := m.value.([]member); ok && m.name == "" {
-			for _, m := range inner {
-				names = append(names, m.name)
-			}
-		} else if m.name != "" {
-			names = append(names, m.name)
-		}
-	}
+// described names the members that were read, unless a name may be more than that.
+func described(names []string) string {
 	names = slices.DeleteFunc(names, func(n string) bool { return len(n) > 40 || strings.Contains(n, "whsec") })
 	if len(names) > 8 {
 		names = append(names[:8], "…")
 	}
 	if len(names) == 0 {
-		return "a value without names"
+		return "values without names"
 	}
 	return "an object with " + printable(strings.Join(names, ", "))
 }
@@ -92,6 +82,7 @@ func (l *literal) sequence() ([]member, error) {
 		if label := labelled.Find(l.text[l.at:]); label != nil {
 			end := bytes.IndexAny(label, ":=")
 			name = string(bytes.TrimSpace(label[:end]))
+			l.names = append(l.names, name)
 			l.at += end
 			for l.has(":") || l.has("=") {
 				continue

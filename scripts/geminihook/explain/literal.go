@@ -25,8 +25,9 @@ type buffer struct {
 // console.log. Objects become []member, lists []any, bytes a buffer. A number stays the
 // text that it is.
 type literal struct {
-	text []byte
-	at   int
+	text  []byte
+	at    int
+	names []string // of the members on the first level, as far as they were read
 }
 
 // A syntaxError says where reading stopped.
@@ -66,7 +67,7 @@ func (l *literal) match(e *regexp.Regexp) []byte {
 var (
 	shortBuffer = regexp.MustCompile(`^<Buffer((?: [0-9a-f]{2})*)(?: \.\.\. ([0-9]+) more bytes?)?>`)
 	reference   = regexp.MustCompile(`^<ref \*[0-9]+>`)
-	opaque      = regexp.MustCompile(`^(<[^<>\n]*>|\[(?:[A-Z][A-Za-z/]*(?: [^\]\n]*|: [^\]\n]*)?|class [^\]\n]*)\])`)
+	opaque      = regexp.MustCompile(`^(<(?:[^<>\n]|<[^<>\n]*>)*>|\[(?:[A-Z][A-Za-z/]*(?: [^\]\n]*|: [^\]\n]*)?|class [^\]\n]*)\])`)
 	bytesOf     = regexp.MustCompile(`^[bB]["']`)
 	textOf      = regexp.MustCompile(`^[uU]["']`)
 	className   = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.]*(\([0-9]+\))?[ \t]*([{(\[])`)
@@ -159,6 +160,9 @@ func (l *literal) object(depth int) (any, error) {
 			name, err := l.name()
 			if err != nil {
 				return nil, err
+			}
+			if depth == 1 {
+				l.names = append(l.names, name)
 			}
 			if l.space(); !l.has(":") && !l.has("=>") {
 				return nil, l.fail("a colon is missing after a member's name")

@@ -104,7 +104,9 @@ var forms = []form{
 	{"Express, rawBody", false, false, func(d *sent) []byte {
 		return asJSON(map[string]any{"method": "POST", "headers": d.headerMap(), "body": map[string]any{}, "rawBody": asBuffer(d.body)})
 	}},
-	{"text", true, false, func(d *sent) []byte { return asJSON(map[string]any{"headers": d.headerLists(), "content": string(d.body)}) }},
+	{"text", true, false, func(d *sent) []byte {
+		return asJSON(map[string]any{"headers": d.headerLists(), "content": string(d.body)})
+	}},
 	{"pairs, base64", false, false, func(d *sent) []byte {
 		return asJSON(map[string]any{"headers": d.all(), "body": d.body, "isBase64Encoded": true})
 	}},
