@@ -74,6 +74,10 @@ func described(names []string) string {
 // headers that is JSON by itself is a body as it is.
 func (l *literal) sequence() ([]member, error) {
 	var all []member
+	if header := goHeader.Find(l.text); header != nil {
+		l.at += len(header)
+		all = append(all, member{"headers", goMembers(string(header))})
+	}
 	for {
 		if l.space(); l.at >= len(l.text) {
 			return all, nil
@@ -97,12 +101,33 @@ func (l *literal) sequence() ([]member, error) {
 		if err != nil {
 			return all, err
 		}
-		if name == "" && len(all) > 0 {
+		if _, list := value.([]any); name == "" && list && isHeaders(value) {
+			name = "headers"
+		} else if name == "" && len(all) > 0 {
 			name = "body"
 		}
 		all = append(all, member{name, value})
 		l.has(",")
 	}
+}
+
+// goHeader is a map as Go's fmt prints it: map[A:[x y] B:[z]].
+var (
+	goHeader = regexp.MustCompile(`^map\[\S+:\[[^\n]*\]\](?:\r?\n|$)`)
+	goValues = regexp.MustCompile(`(?:^| )([^\s:\[\]]+):\[`)
+)
+
+func goMembers(text string) (all []member) {
+	text = strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(text), "map["), "]")
+	names := goValues.FindAllStringSubmatchIndex(text, -1)
+	for i, at := range names {
+		end := len(text)
+		if i+1 < len(names) {
+			end = names[i+1][0]
+		}
+		all = append(all, member{text[at[2]:at[3]], strings.TrimSuffix(text[at[1]:end], "]")})
+	}
+	return all
 }
 
 func isHeaders(value any) bool {
@@ -260,11 +285,18 @@ func requestOf(header http.Header, parents [][]member) *Capture {
 		_, bytes := value.(buffer)
 		return text || bytes
 	})
-	if exact == nil {
-		exact = nearest(parents, bodyNames, func(value any) bool { return isParsed(value) && !holds(value, parents) })
+	if cut, _ := exact.(buffer); exact == nil || cut.more > 0 { // console.log prints the first 50 bytes of a Buffer
+		exact = parsedOr(exact, nearest(parents, bodyNames, func(value any) bool { return isParsed(value) && !holds(value, parents) }))
 	}
 	c.setBody(bodyIn(exact), nearest(parents, []string{"isbaseencoded"}, func(any) bool { return true }) == true)
 	return c
+}
+
+func parsedOr(exact, parsed any) any {
+	if parsed != nil {
+		return parsed
+	}
+	return exact
 }
 
 // isParsed reports whether a value is a body that was parsed. Of Express, {} is none.
@@ -311,7 +343,7 @@ func (c *Capture) setBody(value any, inBase64 bool) {
 	case buffer:
 		c.Body = value.data
 		if value.more > 0 {
-			c.short = fmt.Sprintf("%d bytes, of which the dump left out %d more", len(value.data), value.more)
+			c.short = fmt.Sprintf("%d bytes, and %d more that the dump left out; print it with toString(\"base64\")", len(value.data), value.more)
 		}
 	case []member, []any:
 		c.parsed = value

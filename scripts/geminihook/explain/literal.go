@@ -214,10 +214,19 @@ func (l *literal) list(depth int) (any, error) {
 			}
 			list = append(list, value)
 		}
-		if l.space(); !l.has(",") && !bytes.HasPrefix(l.text[l.at:], []byte(end)) {
+		if l.space(); !l.has(",") && !bytes.HasPrefix(l.text[l.at:], []byte(end)) && !l.nextNumber(list) {
 			return nil, l.fail("neither a comma nor %s comes after an item", end)
 		}
 	}
+}
+
+// nextNumber reports whether a number follows one: Go's fmt prints no commas.
+func (l *literal) nextNumber(list []any) bool {
+	if len(list) == 0 || l.at >= len(l.text) {
+		return false
+	}
+	_, number := list[len(list)-1].(json.Number)
+	return number && '0' <= l.text[l.at] && l.text[l.at] <= '9'
 }
 
 // bytesIn returns the bytes that a list of eight numbers or more is. A shorter one may

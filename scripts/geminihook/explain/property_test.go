@@ -344,6 +344,13 @@ func (d *sent) explain(t *testing.T, text []byte) *explain.Report {
 			t.Errorf("the output discloses %q:\n%s", private, &out)
 		}
 	}
+	verdict := "Genuine: the function takes it"
+	if !r.Genuine {
+		verdict = fmt.Sprintf("Refused with %d at step %s: ", r.Status, r.Step)
+	}
+	if !strings.HasPrefix(r.Verdict, verdict) || strings.HasSuffix(r.Verdict, "if its URL token is right.") != (r.Genuine && d.to.Keys != nil) {
+		t.Errorf("the verdict is %q", r.Verdict)
+	}
 	if len(r.Causes) != len(r.Why) || len(r.Causes) != len(r.Do) || r.Genuine != (r.Status == 204) || r.Genuine != (r.Step == "") || !r.Genuine && r.Cause == "" {
 		t.Errorf("the report disagrees with itself: %+v", r)
 	}

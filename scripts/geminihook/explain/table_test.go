@@ -21,7 +21,7 @@ import (
 //	{js}              the body parsed, as console.log prints an object
 //	{b64} {ints} {hex}  the body's bytes
 //	{len} {xlen}      its length, and that in hex
-//	{raw64}           the whole request in base64
+//	{raw64} {rawints}   the whole request in base64, and as Go prints bytes
 func (d *sent) fill(capture string) string {
 	text := string(d.body)
 	python := strings.ReplaceAll(string(spaced(d.body)), `"`, "'")
@@ -32,7 +32,7 @@ func (d *sent) fill(capture string) string {
 	return strings.NewReplacer("{id}", d.id, "{ts}", d.timestamp(), "{sig}", d.signature, "{now}", d.at.UTC().Format(time.RFC3339Nano),
 		"{body}", text, "{json}", string(quoted), "{py}", asPython(d.body), "{pyobj}", python, "{js}", strings.ReplaceAll(javascript, `"`, "'"),
 		"{b64}", base64.StdEncoding.EncodeToString(d.body), "{ints}", ints, "{hex}", fmt.Sprintf("% x", d.body), "{len}", fmt.Sprint(len(text)), "{xlen}", fmt.Sprintf("%x", len(text)),
-		"{raw64}", base64.StdEncoding.EncodeToString(rawHTTP(d))).Replace(capture)
+		"{rawints}", strings.Trim(fmt.Sprint(rawHTTP(d)), "[]"), "{raw64}", base64.StdEncoding.EncodeToString(rawHTTP(d))).Replace(capture)
 }
 
 const (
@@ -69,6 +69,8 @@ var captures = []struct {
 	{"net/http DumpRequest", "v1", nil, rawHeaders + "\r\n{body}", ""},
 	{"net/http DumpRequest, chunked", "v1", nil, rawHeaders + "Transfer-Encoding: chunked\r\n\r\n{xlen}\r\n{body}\r\n0\r\n\r\n", ""},
 	{"net/http DumpRequest, logged with %q", "v1", nil, `"` + strings.ReplaceAll(rawHeaders, "\r\n", `\r\n`) + `\r\n{json}` + `"`, ""},
+	{"net/http, bytes printed as numbers", "v1", nil, "[{rawints}]\n", ""},
+	{"net/http, Header printed with %v", "v1", nil, "map[Accept:[*/* a b] Webhook-Id:[{id}] Webhook-Signature:[{sig}] Webhook-Timestamp:[{ts}]]\n{body}", ""},
 	{"net/http DumpRequest(r, false)", "v1", nil, rawHeaders + "\r\n", explain.BodyMissing},
 	{"net/http, a log's prefix before", "v1", nil, "2026/09/25 10:00:00 " + rawHeaders + "\r\n{body}", ""},
 	{"net/http DumpRequest, chunked, of other lengths", "v1", nil, rawHeaders + "Transfer-Encoding: chunked\r\n\r\n50\r\n{body}\r\n0\r\n\r\n", explain.BodyChunks},
@@ -84,6 +86,7 @@ var captures = []struct {
 	{"Express, console.log of headers and a Buffer", "v1", nil, jsHeaders + " <Buffer {hex}>", ""},
 	{"Express, console.log of a long Buffer", "v1", nil, jsHeaders + " <Buffer 7b 22 74 79 70 65 ... 149 more bytes>", explain.Incomplete},
 	{"Express, rawHeaders", "v1", nil, `{"rawHeaders":["Host","a.example","webhook-id","{id}","webhook-timestamp","{ts}","webhook-signature","{sig}"],"body":{json}}`, ""},
+	{"Express, console.log of a long Buffer beside the parsed body", "v1", nil, "{\n  headers: " + jsHeaders + ",\n  body: {js},\n  rawBody: <Buffer 7b 22 74 79 70 65 ... 149 more bytes>\n}", explain.BodyParsed},
 	{"Express, a Uint8Array", "v1", nil, dump(jsonMap, `"body":{"0":123,"1":34,"2":116,"3":121,"4":112,"5":101,"6":34,"7":58}`), explain.Incomplete},
 	{"Flask, dict and data", "v1", nil, pyHeaders + "\n{py}\n", ""},
 	{"Flask, dict and get_json", "v1", nil, pyHeaders + "\n{pyobj}\n", explain.BodyParsed},
@@ -91,6 +94,7 @@ var captures = []struct {
 	{"Flask, JSON of both", "v1", nil, dump(jsonMap, `"data":{json}`), ""},
 	{"Flask, JSON of headers alone", "v1", nil, jsonMap, explain.BodyMissing},
 	{"Flask, EnvironHeaders", "v1", nil, "{'headers': EnvironHeaders([('Host', 'a.example'), ('Webhook-Id', '{id}'), ('Webhook-Timestamp', '{ts}'), ('Webhook-Signature', '{sig}')]), 'data': {py}}", ""},
+	{"Flask, repr of both", "v1", nil, "EnvironHeaders([('Host', 'a.example'), ('Webhook-Id', '{id}'), ('Webhook-Timestamp', '{ts}'), ('Webhook-Signature', '{sig}')])\n{py}\n", ""},
 	{"WSGI environ", "v1", nil, "{'REQUEST_METHOD': 'POST', 'HTTP_HOST': 'a', 'HTTP_WEBHOOK_ID': '{id}', 'HTTP_WEBHOOK_TIMESTAMP': '{ts}', 'HTTP_WEBHOOK_SIGNATURE': '{sig}', 'wsgi.errors': <_io.TextIOWrapper name='<stderr>'>}\n{py}", ""},
 	{"ASGI scope", "v1", nil, "{'type': 'http', 'method': 'POST', 'headers': [(b'host', b'a.example'), (b'webhook-id', b'{id}'), (b'webhook-timestamp', b'{ts}'), (b'webhook-signature', b'{sig}')], 'body': {py}}", ""},
 	{"numbers as numbers", "v1", nil, dump(`{"webhook-id":"{id}","webhook-timestamp":{ts},"webhook-signature":"{sig}"}`, `"body":{json}`), ""},
@@ -134,6 +138,11 @@ var captures = []struct {
 	{"body written again by hand", "v1", func(d *sent) { d.body = indented(d.body) }, rawHeaders + "Content-Length: 155\r\n\r\n{body}", explain.Rewritten},
 	{"body cut by a log", "v1", func(d *sent) { d.body = d.body[:80] }, cloudLogging, explain.Incomplete},
 	{"another secret", "v1", stored(func(d *sent) string { return "whsec_" + base64.StdEncoding.EncodeToString(d.by.hmac("x")) }), cloudLogging, explain.WrongSecret},
+	{"another secret, long ago", "v1", func(d *sent) {
+		d.at = d.at.Add(-time.Hour)
+		d.sign()
+		d.to.Secrets = []string{"whsec_" + base64.StdEncoding.EncodeToString(d.by.hmac("x"))}
+	}, rawHeaders + "\r\n{body}", explain.WrongSecret},
 	{"another project's key", "v1a", func(d *sent) { d.to.Keys = d.to.Keys[1:] }, ngrok, explain.KeyNotInSet},
 }
 

@@ -26,7 +26,8 @@ type Request struct {
 
 // An Answer is what a function answers to a request, and why.
 type Answer struct {
-	Result
+	Result              // of the verifier; its errors are also those of the steps before it
+	Token  Result       // of the URL token, if it was checked
 	Status int          // of the response
 	Step   webhook.Step // at which a refused request ended; empty for an accepted one
 }
@@ -47,10 +48,10 @@ func (e *Endpoint) Receive(ctx context.Context, r *Request, tokens *Keys[webhook
 	to.ServeHTTP(w, r.http(ctx))
 	answer.Status, answer.Step = w.status, webhook.Step(logged["step"])
 	if answer.Err == nil && logged["error"] != "" { // it ended before the verifier
-		if gate != nil {
-			answer.Tried, answer.Matched = gate.Tried, gate.Matched
-		}
 		answer.Refusal, answer.Err = logged.err()
+	}
+	if gate != nil {
+		answer.Token = gate.Result
 	}
 	return answer
 }

@@ -55,6 +55,9 @@ func TestReceive(t *testing.T) {
 		"the keys are not here": {down, signed([]byte("{}")), nil, 503, "signature", "", ""},
 	} {
 		got := test.endpoint.Receive(t.Context(), test.request, test.tokens)
+		if test.tokens != nil && (got.Token.Matched == "the one") != (got.Status == 204) {
+			t.Errorf("%s: the token's result is %+v", name, got.Token)
+		}
 		if got.Status != test.status || got.Step != test.step || got.Reason() != test.reason || (got.Err == nil) != (test.status == 204) ||
 			test.detail != "" && got.Refusal.Detail != test.detail {
 			t.Errorf("%s: %+v", name, got)

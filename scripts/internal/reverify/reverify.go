@@ -50,12 +50,6 @@ func (e *Endpoint) Verify(ctx context.Context, header http.Header, body []byte) 
 	return keys.ended(err)
 }
 
-// URLToken checks the token of a dynamic endpoint's URL.
-func URLToken(ctx context.Context, tokens *Keys[webhook.URLToken], text string) Result {
-	keys := &recorder[webhook.URLToken]{keys: tokens}
-	return keys.ended((&webhook.URLTokenGate{Tokens: keys}).Check(ctx, text))
-}
-
 // Steps are those of Verify, in their order.
 var Steps = []webhook.Step{
 	webhook.StepHeaders, webhook.StepScheme, webhook.StepSignature, webhook.StepJWT, webhook.StepTimestamp,
