@@ -126,7 +126,7 @@ func readCurl(text []byte) (*Capture, error) {
 func curled(sent, body []byte) (*Capture, error) {
 	c, err := readHTTP(append(sent, body...))
 	if err == nil && len(c.Body) == 0 {
-		c.note = "curl -v does not print it: append the file that was sent after an empty line"
+		c.short = "none, because curl -v does not print it: put the file that was sent between the lines that begin with > and the answer"
 	}
 	return c, err
 }
