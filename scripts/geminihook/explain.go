@@ -61,7 +61,7 @@ base64 or as a Buffer: a body that was parsed is no longer what was signed.`,
 	flags.StringVar(&by.jwksURL, "jwks-url", "", "verify v1a and jwt by the key set at this `URL`, https or loopback")
 	flags.StringVar(&by.jwksFile, "jwks-file", "", "verify v1a and jwt by the key set in this `FILE`; - is standard input")
 	flags.StringArrayVar(&by.audiences, "audience", nil, "an `AUDIENCE` that the receiver accepts in tokens; may be repeated")
-	flags.BoolVar(&asJSON, "json", false, "write the result as JSON")
+	flags.BoolVar(&asJSON, "json", false, "write the result as JSON: cause, step, verdict, advice and the checks")
 	return cmd
 }
 

@@ -390,9 +390,20 @@ func TestReadRefuses(t *testing.T) {
 		`{"type":"batch.succeeded"}`:      "an object with type: it has neither headers",
 		`{`:                               "line 1, column 2: a member's name is missing",
 		strings.Repeat("x", maxCapture+1): "more than 8 MiB",
+
+		"POST / HTTP/1.1\nhost: a\nwebhook-id: x\nrubbish\n\nbody":   "read as raw HTTP, with a request line and with 2 headers: line 4",
+		"{\"method\":\"POST\",\n \"headers\":{\"a\":\"b\" \"c\":1}}": "an object with method, headers: line 2, column 21: neither a comma nor",
+		"{'headers': {'webhook-id': 'x'}, 'body': b'{\"a":            "an object with headers, body: line 1, column 47: it ends in the middle of a text",
+		"SECRET=whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw":              "",
+		"{\"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\":1}":             "values without names",
+		`{"headers":{}}`:          "those of the dump are empty",
+		strings.Repeat("[", 1000): "more than 200 levels",
+		`{"a":"\u12"}`:            "4 hexadecimal digits",
+		`{"a":1,`:                 "a member's name is missing",
+		`{"a" 1}`:                 "a colon is missing",
 	} {
-		if _, err := Read(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%.20q: %v, want %q", text, err, want)
+		if _, err := Read(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "whsec_") {
+			t.Errorf("%.20q: %v, want %q and no secret", text, err, want)
 		}
 	}
 }
@@ -415,6 +426,12 @@ func FuzzExplain(f *testing.F) {
 	for _, d := range []*delivery{w.delivery(w.static(), v1), w.delivery(w.dynamic(), v1a), w.delivery(w.dynamic(), jwt(unchanged))} {
 		f.Add(d.raw())
 	}
+	f.Add(`{"headers":{"webhook-id":["a"],"webhook-timestamp":1,"webhook-signature":"v1,a"},"body":{"type":"Buffer","data":[1,2]}}`)
+	f.Add("IncomingMessage {\n  rawHeaders: [ 'webhook-id', 'a' ],\n  body: <Buffer 7b ... 9 more bytes>,\n  [Symbol(a)]: [Function (anonymous)]\n}")
+	f.Add("EnvironHeaders([('Webhook-Id', 'a')])\nb'\\x1f\\x8b'")
+	f.Add("* x\n> POST / HTTP/1.1\n> webhook-id: a\n>\n< HTTP/1.1 401\n")
+	f.Add("map[Webhook-Id:[a] B:[c d]]\nx")
+	f.Add("POST / HTTP/1.1\nTransfer-Encoding: chunked\nwebhook-id: a\n\n3\nabc")
 	f.Fuzz(func(t *testing.T, text string) {
 		c, err := Read(strings.NewReader(text))
 		if err != nil {

@@ -174,8 +174,6 @@ func (x *examination) timestamp() {
 	}
 }
 
-func round(d time.Duration) time.Duration { return d.Truncate(time.Second) }
-
 // printable keeps a terminal from obeying what a request says.
 func printable(text string) string {
 	const most = 200

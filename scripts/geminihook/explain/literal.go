@@ -73,6 +73,7 @@ var (
 	className   = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.]*(\([0-9]+\))?[ \t]*([{(\[])`)
 	bareWord    = regexp.MustCompile(`^[-+A-Za-z0-9_.:$]+`)
 	leftOut     = regexp.MustCompile(`^\.\.\. ([0-9]+) more items?`)
+	nextPiece   = regexp.MustCompile("^[ \t]*\\+[ \t]*\r?\n[ \t]*[\"'`]")
 	memberName  = regexp.MustCompile(`^(\[[^\]\n]*\]|[A-Za-z0-9_$-]+)`)
 )
 
@@ -305,8 +306,7 @@ func (l *literal) string(raw bool) (string, error) {
 				return "", err
 			}
 		}
-		piece := regexp.MustCompile(`^[ \t]*\+[ \t]*\r?\n[ \t]*["'` + "`" + `]`)
-		if next := piece.Find(l.text[l.at:]); next != nil {
+		if next := nextPiece.Find(l.text[l.at:]); next != nil {
 			l.at += len(next) - 1
 			continue
 		}

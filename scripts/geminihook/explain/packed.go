@@ -34,9 +34,6 @@ func packed(body []byte) []rewriting {
 	if plain, _, ok := dechunk(body); ok {
 		all = append(all, rewriting{"taken out of its chunks", plain, chunked})
 	}
-	if plain := chunkEnd.ReplaceAll(body, nil); len(plain) < len(body) {
-		all = append(all, rewriting{"without the last chunk at its end", plain, chunked})
-	}
 	return all
 }
 
@@ -87,7 +84,7 @@ func (x *examination) looksPacked() finding {
 		return compressed
 	}
 	if chunkStart.Match(body) || chunkEnd.Match(body) {
-		return finding{BodyChunks, "the body has the beginning or the end of chunk framing in it, and is not whole", chunked.do}
+		return finding{BodyChunks, "the body has the beginning or the end of chunk framing in it", chunked.do}
 	}
 	return finding{}
 }

@@ -66,8 +66,14 @@ func TestWhatTheOutputSays(t *testing.T) {
 		"a token's kind":           {"jwt", nil, ngrok, "", "a JSON Web Token"},
 		"a token of another event": {"jwt", func(d *sent) { d.body = []byte(`{"type":"batch.failed","data":{}}`) }, ngrok, explain.Event, "another body was sent with it"},
 		"a signature, and no id":   {"v1", nil, strings.Replace(rawHeaders, "webhook-id", "x-id", 1) + "\r\n{body}", explain.HeaderMissing, "covers webhook-id and webhook-timestamp"},
-		"a GET":                    {"v1", nil, strings.Replace(rawHeaders, "POST", "GET", 1) + "\r\n{body}", explain.Method, "Refused with 405 at step method"},
-		"stale and late":           {"v1", func(d *sent) { d.at = d.at.Add(-time.Hour); d.sign(); d.body = nil }, rawHeaders + "\r\n", explain.BodyMissing, "– age"},
+		"inflated": {"v1", func(d *sent) {
+			plain := d.body
+			packed("gzip", "gzip")(d)
+			d.sign()
+			d.body = plain
+		}, rawHeaders + "Content-Encoding: gzip\r\n\r\n{body}", explain.BodyCompressed, "compressed or decompressed between the sender and the capture"},
+		"a GET":          {"v1", nil, strings.Replace(rawHeaders, "POST", "GET", 1) + "\r\n{body}", explain.Method, "Refused with 405 at step method"},
+		"stale and late": {"v1", func(d *sent) { d.at = d.at.Add(-time.Hour); d.sign(); d.body = nil }, rawHeaders + "\r\n", explain.BodyMissing, "– age"},
 	} {
 		d := by.deliver(test.scheme)
 		if test.before != nil {

@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"crypto/hmac"
 	"crypto/sha1"
@@ -22,19 +23,17 @@ type signature struct {
 	form string // in which it is, if that is not the one that counts; else empty
 }
 
-// maxEntries bounds the signatures that are looked at. The verifiers take 16 at most.
-const maxEntries = 16
-
-// signatures decodes the entries of the endpoint's version.
+// signatures decodes the entries of the endpoint's version, as many as its verifier
+// takes.
 func (x *examination) signatures() []signature {
-	version := string(webhook.V1)
+	version, most := string(webhook.V1), 16
 	if x.dynamic() {
-		version = string(webhook.V1a)
+		version, most = string(webhook.V1a), 4
 	}
 	var all []signature
 	for _, entry := range x.header.entries() {
-		if text, ok := strings.CutPrefix(entry, version+","); ok && len(all) < maxEntries {
-			all = append(all, decodeSignature(text)...)
+		if text, ok := strings.CutPrefix(entry, version+","); ok && most > 0 {
+			all, most = append(all, decodeSignature(text)...), most-1
 		}
 	}
 	return all
@@ -42,31 +41,24 @@ func (x *examination) signatures() []signature {
 
 // decodeSignature reads a signature in each of the forms that a signer may have written.
 func decodeSignature(text string) (all []signature) {
-	if raw, err := base64.StdEncoding.Strict().DecodeString(text); err == nil {
-		all = append(all, signature{raw, ""})
-	}
-	if raw, err := hex.DecodeString(text); err == nil {
-		all = append(all, signature{raw, "in hex"})
-	}
-	bare := strings.TrimRight(text, "=")
-	if raw, err := base64.RawStdEncoding.DecodeString(bare); err == nil {
-		form := "in base64 whose last character has bits left over"
-		if bare == text {
-			form = "in base64 without its padding, ="
+	add := func(raw []byte, err error, form string) {
+		if err == nil && !slices.ContainsFunc(all, func(s signature) bool { return bytes.Equal(s.raw, raw) }) {
+			all = append(all, signature{raw, form})
 		}
-		all = append(all, signature{raw, form})
 	}
-	if raw, err := base64.RawURLEncoding.DecodeString(bare); err == nil {
-		all = append(all, signature{raw, "in base64url, with - and _ for + and /"})
+	raw, err := base64.StdEncoding.Strict().DecodeString(text)
+	add(raw, err, "")
+	raw, err = hex.DecodeString(text)
+	add(raw, err, "in hex")
+	bare, form := strings.TrimRight(text, "="), "in base64 whose last character has bits left over"
+	if bare == text {
+		form = "in base64 without its padding, ="
 	}
+	raw, err = base64.RawStdEncoding.DecodeString(bare)
+	add(raw, err, form)
+	raw, err = base64.RawURLEncoding.DecodeString(bare)
+	add(raw, err, "in base64url, with - and _ for + and /")
 	return all
-}
-
-// A reading is one way to understand a part of the request: the first of each part is
-// how the verifier understands it.
-type reading[T any] struct {
-	value T
-	finding
 }
 
 // A signer is a guess at who signed: how the signed bytes are made into a signature that

@@ -91,6 +91,8 @@ func (x *examination) signature() {
 		x.packedElsewhere()
 	case h.id == "" || h.timestamp == "":
 		x.say(Note, "signature", "covers webhook-id and webhook-timestamp: not checked")
+	case r.Reason() == webhook.TooManySignatures:
+		x.find(finding{Refused, printable(r.Refusal.Detail), "send the signatures of the keys in force only: two while one is rotated"}, "signature", "%s", printable(r.Refusal.Detail))
 	default:
 		if m, ok := x.search(); ok {
 			x.found(m)
