@@ -178,7 +178,7 @@ func (f *finder) text(text []byte, parents [][]member) {
 // names of members, in lower case and without what is not a letter.
 var (
 	headerNames = []string{"headers", "header", "rawheaders", "requestheaders", "httpheaders", "headersmap"}
-	bodyNames   = []string{"rawbody", "bodyraw", "bodybytes", "bodybase", "body", "content", "rawdata", "data", "payload", "postdata", "requestbody"}
+	bodyNames   = []string{"rawbody", "bodyraw", "bodybytes", "bodybase", "body", "content", "rawdata", "data", "payload", "postdata", "requestbody", "json"}
 	methodNames = []string{"method", "requestmethod", "httpmethod"}
 	urlNames    = []string{"url", "uri", "originalurl", "requesturl", "path"}
 	timeNames   = []string{"start", "starteddatetime", "receivedat", "createdat", "timestamp", "time"}
@@ -281,9 +281,9 @@ func requestOf(header http.Header, parents [][]member) *Capture {
 	}
 	c := &Capture{Header: header, Method: textIn(nearest(all, methodNames, isText)), URL: textIn(nearest(all, urlNames, isText))}
 	exact := nearest(parents, bodyNames, func(value any) bool {
-		_, text := bodyIn(value).(string)
-		_, bytes := value.(buffer)
-		return text || bytes
+		_, isBuffer := value.(buffer)
+		text, _ := bodyIn(value).(string)
+		return isBuffer || text != ""
 	})
 	if cut, _ := exact.(buffer); exact == nil || cut.more > 0 { // console.log prints the first 50 bytes of a Buffer
 		exact = parsedOr(exact, nearest(parents, bodyNames, func(value any) bool { return isParsed(value) && !holds(value, parents) }))

@@ -1,7 +1,6 @@
 package explain
 
 import (
-	"bytes"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
@@ -64,8 +63,8 @@ func otherKeys(text string) (all []secretGuess) {
 	guess(raw(" after "+secretPrefix, stored), []byte(bare))
 	guess(raw(", "+secretPrefix+" included, read as base64", false), lenient(secretPrefix+bare))
 	if stored {
-		for _, bytes := range [][]byte{[]byte(text), []byte(strings.TrimSpace(text)), narrow(text)} {
-			guess(decoded(""), bytes)
+		for _, key := range [][]byte{[]byte(text), []byte(strings.TrimSpace(text)), narrow(text)} {
+			guess(decoded(""), key)
 		}
 	}
 	if key, err := hex.DecodeString(bare); err == nil {
@@ -178,7 +177,7 @@ func cleaned(text string) string {
 func (x *examination) secretForm() {
 	for _, text := range x.to.Secrets {
 		_, err := webhook.ParseSigningKey([]byte(text))
-		marked := bytes.HasPrefix([]byte(text), []byte(byteMark))
+		marked := strings.HasPrefix(text, byteMark)
 		switch f := malformed(text); {
 		case err == nil && marked:
 			x.find(f, "secret", "%s; the functions drop the mark, other receivers do not", f.why)

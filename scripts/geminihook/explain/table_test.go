@@ -90,6 +90,7 @@ var captures = []struct {
 	{"Express, a Uint8Array", "v1", nil, dump(jsonMap, `"body":{"0":123,"1":34,"2":116,"3":121,"4":112,"5":101,"6":34,"7":58}`), explain.Incomplete},
 	{"Flask, dict and data", "v1", nil, pyHeaders + "\n{py}\n", ""},
 	{"Flask, dict and get_json", "v1", nil, pyHeaders + "\n{pyobj}\n", explain.BodyParsed},
+	{"Flask, an empty form beside the JSON", "v1", nil, dump(jsonMap, `"data":"","json":{body}`), explain.BodyParsed},
 	{"Flask, labels", "v1", nil, "Headers: " + pyHeaders + "\nBody: {py}\n", ""},
 	{"Flask, JSON of both", "v1", nil, dump(jsonMap, `"data":{json}`), ""},
 	{"Flask, JSON of headers alone", "v1", nil, jsonMap, explain.BodyMissing},
