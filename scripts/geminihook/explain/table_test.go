@@ -119,6 +119,10 @@ var captures = []struct {
 		d.at = d.at.Add(time.Nanosecond)
 	}, ngrok, explain.Stale},
 	{"ngrok, gzip on the way", "v1", packed("gzip", "gzip"), ngrok, explain.BodyCompressed},
+	{"gzip that was printed as text", "v1", nil, dump(jsonMap, `"body":"\u001f\ufffd\b\u0000\u0000\ufffd"`), explain.BodyCompressed},
+	{"zstd, not said", "v1", func(d *sent) { d.body = []byte("\x28\xb5\x2f\xfd\x04\x00") }, ngrok, explain.BodyCompressed},
+	{"no webhook-signature", "v1", nil, strings.Replace(rawHeaders, "webhook-signature", "x-other", 1) + "\r\n{body}", explain.HeaderMissing},
+	{"secret that was decoded and printed as text", "v1", stored(func(d *sent) string { return strings.ToValidUTF8(string(d.by.key)+"\xff", "\ufffd") }), rawHeaders + "\r\n{body}", explain.SecretDecoded},
 	{"PowerShell, UTF-16", "v1", nil, "\xff\xfe" + jsonMap, explain.BodyMissing},
 	{"signed by a clock that is ahead", "v1", clock(time.Hour), rawHeaders + "\r\n{body}", explain.SenderClock},
 	{"signed by a clock that is behind", "jwt", clock(-time.Hour), rawHeaders + "\r\n{body}", explain.SenderClock},
