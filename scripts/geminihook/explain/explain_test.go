@@ -193,10 +193,14 @@ func TestCauses(t *testing.T) {
 		"space about a secret": {static, keep(func(s string) string { return " " + s + "\n" }), "", "Genuine"},
 		"a secret unpadded":    {static, keep(func(s string) string { return strings.TrimRight(s, "=") }), "", "Genuine"},
 
-		"wrong secret":             {static, signed(v1With(webhooktest.NewSecret())), WrongSecret, "no signature is by this secret"},
-		"entries of others":        {static, signed(func(d *delivery) string { other := v1With(webhooktest.NewSecret()); return other(d) + " " + other(d) }), WrongSecret, "another webhook's"},
-		"another body":             {static, func(d *delivery) { d.body = strings.Replace(d.body, "v1", "v2", 1) }, WrongSecret, "body was changed"},
-		"raw":                      {static, signed(v1Raw(text)), SecretRaw, "instead of what it decodes to"},
+		"wrong secret":      {static, signed(v1With(webhooktest.NewSecret())), WrongSecret, "no signature is by this secret"},
+		"entries of others": {static, signed(func(d *delivery) string { other := v1With(webhooktest.NewSecret()); return other(d) + " " + other(d) }), WrongSecret, "another webhook's"},
+		"another body":      {static, func(d *delivery) { d.body = strings.Replace(d.body, "v1", "v2", 1) }, WrongSecret, "body was changed"},
+		"raw":               {static, signed(v1Raw(text)), SecretRaw, "instead of what it decodes to"},
+		"raw, as Node reads it": {static, signed(func(d *delivery) string {
+			read := "whsec/" + strings.TrimRight(text, "=")
+			return v1With("whsec_" + read[:len(read)-len(read)%4])(d)
+		}), SecretRaw, "read as base64"},
 		"raw with prefix":          {static, signed(v1Raw(w.secret)), SecretRaw, "whsec_ included"},
 		"quotes":                   {static, keep(func(s string) string { return `"` + s + `"` }), SecretForm, "quotes"},
 		"white space in it":        {static, keep(func(s string) string { return s[:20] + " " + s[20:] }), SecretForm, "white space"},
@@ -205,7 +209,7 @@ func TestCauses(t *testing.T) {
 		"the shortened secret":     {static, keep(func(s string) string { return "whsec_..." + s[len(s)-4:] }), SecretForm, "shortened form"},
 		"milliseconds":             {static, stamped(milliseconds(), v1), Milliseconds, "in milliseconds"},
 		"milliseconds in transit":  {static, func(d *delivery) { replaced(d.timestamp, d.timestamp+"123")(d) }, Milliseconds, "timestamp's seconds"},
-		"milliseconds, dynamic":    {dynamic, stamped(milliseconds(), v1a), Milliseconds, "in milliseconds"},
+		"milliseconds, dynamic":    {dynamic, stamped(milliseconds(), v1a), Milliseconds, "header as it stands"},
 		"a date":                   {static, stamped(time.Now().Format(time.RFC3339), v1), HeaderMalformed, "not in Unix seconds"},
 		"stale":                    {static, at(-time.Hour, v1), Stale, "right at its time"},
 		"ahead":                    {static, at(time.Hour, v1), SenderClock, "59m5"},

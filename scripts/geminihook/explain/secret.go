@@ -126,7 +126,7 @@ func malformed(text string) finding {
 	f := finding{SecretForm, "the secret is not as the Gemini API gave it out: ", "store it bare: " + secretPrefix + " and base64, nothing around it"}
 	before, _, _ := strings.Cut(text, secretPrefix)
 	switch {
-	case strings.Contains(text, byteMark), strings.HasPrefix(text, "\xff\xfe"), strings.HasPrefix(text, "\xfe\xff"), strings.Contains(text, "\x00"):
+	case strings.Contains(text, byteMark), strings.HasPrefix(text, "\xff\xfe"), strings.HasPrefix(text, "\xfe\xff"), strings.Contains(text, "w\x00h\x00"):
 		return finding{SecretMark, "the secret's file has a byte order mark or is in UTF-16, as PowerShell and some editors write it",
 			"write the file in ASCII without a mark: Set-Content -Encoding ascii -NoNewline in PowerShell, printf elsewhere"}
 	case strings.Contains(text, secretPrefix) && dotenvLine.MatchString(before):
