@@ -80,6 +80,7 @@ func TestWhatTheOutputSays(t *testing.T) {
 			}
 			return text.String()
 		}), rawHeaders + "\r\n{body}", explain.SecretDecoded, "good, but the secret was decoded"},
+		"chunks":         {"v1", body(chunks), rawHeaders + "\r\n{body}", explain.BodyChunks, "good, but the body has chunk framing in it"},
 		"a GET":          {"v1", nil, strings.Replace(rawHeaders, "POST", "GET", 1) + "\r\n{body}", explain.Method, "Refused with 405 at step method"},
 		"stale and late": {"v1", func(d *sent) { d.at = d.at.Add(-time.Hour); d.sign(); d.body = nil }, rawHeaders + "\r\n", explain.BodyMissing, "– age"},
 	} {

@@ -120,6 +120,8 @@ var captures = []struct {
 	}, ngrok, explain.Stale},
 	{"ngrok, gzip on the way", "v1", packed("gzip", "gzip"), ngrok, explain.BodyCompressed},
 	{"gzip that was printed as text", "v1", nil, dump(jsonMap, `"body":"\u001f\ufffd\b\u0000\u0000\ufffd"`), explain.BodyCompressed},
+	{"gzip that is cut, not said", "v1", func(d *sent) { d.body = compress(d.body, "gzip")[:40] }, ngrok, explain.BodyCompressed},
+	{"secret in UTF-16 without a mark", "v1", stored(func(d *sent) string { return string(asUTF16([]byte(d.by.secret()))[2:]) }), ngrok, explain.SecretMark},
 	{"zstd, not said", "v1", func(d *sent) { d.body = []byte("\x28\xb5\x2f\xfd\x04\x00") }, ngrok, explain.BodyCompressed},
 	{"no webhook-signature", "v1", nil, strings.Replace(rawHeaders, "webhook-signature", "x-other", 1) + "\r\n{body}", explain.HeaderMissing},
 	{"secret that was decoded and printed as text", "v1", stored(func(d *sent) string { return strings.ToValidUTF8(string(d.by.key)+"\xff", "\ufffd") }), rawHeaders + "\r\n{body}", explain.SecretDecoded},
