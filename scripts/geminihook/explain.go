@@ -35,7 +35,8 @@ func newExplain() *cobra.Command {
 		Long: `Reads a captured request from FILE (- is standard input) and says step by step whether
 the functions would accept it now, and if not, why. It needs what the receiver verifies
 by: a secret for a static endpoint, a key set for a dynamic one. It sends nothing. It
-exits with 1 if the request would be rejected, a genuine one that has grown old included.
+exits with 1 if the request would be rejected, a genuine one that has grown old
+included.
 
 A capture is raw HTTP (headers, an empty line, the body), the output of curl -v, or what
 a program printed of a request: JSON, Python's repr or JavaScript's console.log, with
