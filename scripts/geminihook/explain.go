@@ -32,11 +32,17 @@ func newExplain() *cobra.Command {
 		Use:        "explain FILE",
 		SuggestFor: []string{"why", "verify"},
 		Short:      "Say why a captured request is rejected",
-		Long: `Reads a request that was captured as raw HTTP from FILE (- is standard input) and says
-step by step whether the functions would accept it now, and if not, why. It needs what
-the receiver verifies by: a secret for a static endpoint, a key set for a dynamic one.
-It sends nothing. It exits with 1 if the request would be rejected, a genuine one that
-has grown old included.`,
+		Long: `Reads a captured request from FILE (- is standard input) and says step by step whether
+the functions would accept it now, and if not, why. It needs what the receiver verifies
+by: a secret for a static endpoint, a key set for a dynamic one. It sends nothing. It
+exits with 1 if the request would be rejected, a genuine one that has grown old
+included.
+
+A capture is raw HTTP (headers, an empty line, the body), the output of curl -v, or what
+a program printed of a request: JSON, Python's repr or JavaScript's console.log, with
+"headers" and "body" or "rawBody" somewhere in it, or headers followed by the body. Log
+entries, ngrok's and webhook.site's exports are such. Best is the body byte for byte, in
+base64 or as a Buffer: a body that was parsed is no longer what was signed.`,
 		Example: `  GEMINIHOOK_SECRET=whsec_… geminihook explain request.txt
   geminihook explain request.txt --secret-file secret.txt
   geminihook explain --jwks-file jwks.json --audience https://… - < request.txt
@@ -56,7 +62,7 @@ has grown old included.`,
 	flags.StringVar(&by.jwksURL, "jwks-url", "", "verify v1a and jwt by the key set at this `URL`, https or loopback")
 	flags.StringVar(&by.jwksFile, "jwks-file", "", "verify v1a and jwt by the key set in this `FILE`; - is standard input")
 	flags.StringArrayVar(&by.audiences, "audience", nil, "an `AUDIENCE` that the receiver accepts in tokens; may be repeated")
-	flags.BoolVar(&asJSON, "json", false, "write the result as JSON")
+	flags.BoolVar(&asJSON, "json", false, "write the result as JSON: cause, step, verdict, advice and the checks")
 	return cmd
 }
 
@@ -116,10 +122,16 @@ func (v *verifier) receiver(ctx context.Context, in *input) (to explain.Receiver
 		}
 		return to, nil
 	}
-	if to.Secret, err = in.text("--secret-file", v.secretFile); err != nil || given > 0 {
+	if v.secretFile != "" { // as it is, since what stands around it may be the cause
+		text, err := in.read("--secret-file", v.secretFile)
+		if err == nil && len(bytes.TrimSpace(text)) == 0 {
+			err = fmt.Errorf("--secret-file: %s is empty", v.secretFile)
+		}
+		to.Secrets = []string{string(text)}
 		return to, err
 	}
-	if to.Secret = os.Getenv(delivery.SecretVariable); to.Secret == "" {
+	secret := os.Getenv(delivery.SecretVariable)
+	if to.Secrets = []string{secret}; secret == "" {
 		err = usagef("explain needs what the receiver verifies by: --secret-file or %s, or --jwks-url or --jwks-file", delivery.SecretVariable)
 	}
 	return to, err

@@ -27,19 +27,24 @@ const (
 type rewriting struct {
 	how  string // empty for the body as it is
 	body []byte
+
+	finding finding // what it means if it was signed; its cause is empty for a rewriting like others
 }
 
-// rewritings yields what the body may have been before something rewrote it, the
-// simplest guesses first.
-func rewritings(body []byte) iter.Seq[rewriting] {
+// rewritings yields what the body may have been before something changed it, the
+// simplest guesses first. parsed is the body if it is there as a value only.
+func rewritings(body []byte, parsed any) iter.Seq[rewriting] {
 	return func(yield func(rewriting) bool) {
-		for _, r := range textual(body) {
+		for _, r := range slices.Concat(textual(body), packed(body)) {
 			if !yield(r) {
 				return
 			}
 		}
-		value, err := parse(body)
-		if err != nil {
+		value, err := parsed, error(nil)
+		if parsed == nil {
+			value, err = parse(body)
+		}
+		if err != nil || len(body) > maxRewritten {
 			return
 		}
 		for _, order := range orders {
@@ -60,32 +65,32 @@ func rewritings(body []byte) iter.Seq[rewriting] {
 // yieldEnds yields a text with each of the line ends that it may have.
 func yieldEnds(yield func(rewriting) bool, how, text string) bool {
 	windows := strings.ReplaceAll(text, "\n", "\r\n")
-	return yield(rewriting{how, []byte(text)}) &&
-		yield(rewriting{how + ", a newline at its end", []byte(text + "\n")}) &&
-		yield(rewriting{how + `, lines ended by \r\n`, []byte(windows)}) &&
-		yield(rewriting{how + `, lines ended by \r\n, the last one too`, []byte(windows + "\r\n")})
+	return yield(rewriting{how: how, body: []byte(text)}) &&
+		yield(rewriting{how: how + ", a newline at its end", body: []byte(text + "\n")}) &&
+		yield(rewriting{how: how + `, lines ended by \r\n`, body: []byte(windows)}) &&
+		yield(rewriting{how: how + `, lines ended by \r\n, the last one too`, body: []byte(windows + "\r\n")})
 }
 
 // textual are the guesses that leave the JSON alone.
 func textual(body []byte) []rewriting {
 	unix := bytes.ReplaceAll(body, []byte("\r\n"), []byte("\n"))
 	all := []rewriting{
-		{"", body},
-		{"without the newline at its end", bytes.TrimRight(body, "\r\n")},
-		{"with a newline at its end", append(bytes.Clone(body), '\n')},
-		{`with \r\n at its end`, append(bytes.Clone(body), "\r\n"...)},
-		{`with \n where it has \r\n`, unix},
-		{`with \n where it has \r\n, and none at its end`, bytes.TrimRight(unix, "\n")},
-		{`with \r\n where it has \n`, bytes.ReplaceAll(unix, []byte("\n"), []byte("\r\n"))},
-		{"without the byte order mark", bytes.TrimPrefix(body, []byte("\ufeff"))},
-		{"without the white space around it", bytes.TrimSpace(body)},
+		{how: "", body: body},
+		{how: "without the newline at its end", body: bytes.TrimRight(body, "\r\n")},
+		{how: "with a newline at its end", body: append(bytes.Clone(body), '\n')},
+		{how: `with \r\n at its end`, body: append(bytes.Clone(body), "\r\n"...)},
+		{how: `with \n where it has \r\n`, body: unix},
+		{how: `with \n where it has \r\n, and none at its end`, body: bytes.TrimRight(unix, "\n")},
+		{how: `with \r\n where it has \n`, body: bytes.ReplaceAll(unix, []byte("\n"), []byte("\r\n"))},
+		{how: "without the byte order mark", body: bytes.TrimPrefix(body, []byte("\ufeff"))},
+		{how: "without the white space around it", body: bytes.TrimSpace(body)},
 	}
 	if raw, err := base64.StdEncoding.DecodeString(string(body)); err == nil {
-		all = append(all, rewriting{"decoded from base64", raw})
+		all = append(all, rewriting{how: "decoded from base64", body: raw})
 	}
 	var text string
 	if json.Unmarshal(body, &text) == nil {
-		all = append(all, rewriting{"taken out of the JSON string that it stands in", []byte(text)})
+		all = append(all, rewriting{how: "taken out of the JSON string that it stands in", body: []byte(text)})
 	}
 	return all
 }

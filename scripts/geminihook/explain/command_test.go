@@ -61,6 +61,9 @@ func TestCommand(t *testing.T) {
 		{[]string{v1a, "--jwks-url", source.URL, "--json"}, 0, `"genuine":true`},
 		{[]string{jwt, "--jwks-file", jwks, "--audience", "y", "--audience", "https://a.example/x"}, 0, "alg RS256, kid rsa-1"},
 		{[]string{jwt, "--jwks-file", jwks, "--json"}, 1, `"causes":["token-audience"]`},
+		{[]string{jwt, "--jwks-file", jwks, "--json"}, 1, `"status":401,"step":"jwt","reason":"audience_unset","cause":"token-audience"`},
+		{[]string{jwt, "--jwks-file", jwks, "--json"}, 1, `"advice":["say --audience`},
+		{[]string{v1, "--secret-file", file("dotenv", "SECRET="+secret+"\n")}, 1, "(secret-line)"},
 		{[]string{jwt, "--jwks-file", v1}, 1, "not a JSON Web Key Set"},
 		{[]string{v1}, 2, "explain needs what the receiver verifies by"},
 		{[]string{v1, "--secret-file", secretFile, "--jwks-file", jwks}, 2, "give one of"},
@@ -68,7 +71,7 @@ func TestCommand(t *testing.T) {
 		{[]string{}, 2, "explain needs one FILE"},
 		{[]string{v1, v1a}, 2, "explain needs one FILE"},
 		{[]string{"-", "--secret-file", "-"}, 2, "--secret-file and FILE cannot both be standard input"},
-		{[]string{jwks, "--secret-file", secretFile}, 1, "neither raw HTTP"},
+		{[]string{jwks, "--secret-file", secretFile}, 1, "read as a dump of an object with keys: it has neither headers"},
 		{[]string{"/nonexistent", "--secret-file", secretFile}, 1, "FILE: open /nonexistent"},
 	} {
 		got := home.Run(t, webhooktest.NewSecret(), append([]string{"explain"}, tt.args...)...)

@@ -8,14 +8,13 @@ package explain
 import (
 	"context"
 	"crypto"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/geminihook/geminihook/scripts/internal/reverify"
+	"github.com/geminihook/geminihook/shared/receiver"
 	"github.com/geminihook/geminihook/shared/webhook"
 )
 
@@ -23,41 +22,57 @@ import (
 type Cause string
 
 // The causes, by the part of the request that shows them: headers and method, the kind
-// of signature, the secret or the body, the token.
+// of signature, the secret, the body, the token, the time. Once released, a cause keeps
+// its name.
 const (
 	HeaderMissing    Cause = "header-missing"
 	HeaderRenamed    Cause = "header-renamed"
 	HeaderDuplicated Cause = "header-duplicated"
 	HeaderMalformed  Cause = "header-malformed"
+	HeaderSpace      Cause = "header-space" // other than ASCII's
 	Milliseconds     Cause = "timestamp-milliseconds"
 	Method           Cause = "method"
 
 	V1AtDynamic   Cause = "v1-at-dynamic"
 	V1aAtStatic   Cause = "v1a-at-static"
 	JWTAtStatic   Cause = "jwt-at-static"
+	OtherScheme   Cause = "other-scheme" // of another service
 	SignatureForm Cause = "signature-form"
 
-	SecretForm  Cause = "secret-form"
-	SecretRaw   Cause = "secret-raw"
-	WrongSecret Cause = "wrong-secret"
-	KeyNotInSet Cause = "key-not-in-set"
-	Rewritten   Cause = "body-rewritten"
-	Incomplete  Cause = "body-incomplete"
+	SignatureEncoding Cause = "signature-encoding" // hex, base64url, unpadded
+
+	SecretForm    Cause = "secret-form"
+	SecretMark    Cause = "secret-mark" // a byte order mark, UTF-16
+	SecretLine    Cause = "secret-line" // of a dotenv file
+	SecretDecoded Cause = "secret-decoded"
+	SecretTwice   Cause = "secret-encoded-twice"
+	SecretRaw     Cause = "secret-raw"
+	WrongSecret   Cause = "wrong-secret"
+	KeyNotInSet   Cause = "key-not-in-set"
+
+	BodyMissing    Cause = "body-missing"
+	BodyTooLarge   Cause = "body-too-large"
+	BodyCompressed Cause = "body-compressed"
+	BodyChunks     Cause = "body-chunks"
+	BodyParsed     Cause = "body-parsed" // in the capture: the bytes are lost
+	Rewritten      Cause = "body-rewritten"
+	Incomplete     Cause = "body-incomplete"
 
 	Token    Cause = "token"
 	Audience Cause = "token-audience"
 	Expired  Cause = "token-expired"
+	TokenOld Cause = "token-issued-long-ago"
 	Event    Cause = "token-event"
 
-	Stale   Cause = "stale"
-	Ahead   Cause = "ahead"
-	Refused Cause = "refused" // whatever else the verifier says
+	Stale       Cause = "stale"
+	SenderClock Cause = "sender-clock"
+	Refused     Cause = "refused" // whatever else the verifier says
 )
 
 // A Receiver is the endpoint that the request was for, with what it verifies by. It
-// is a dynamic one where there are Keys, else a static one.
+// is a dynamic one if Keys is not nil, else a static one.
 type Receiver struct {
-	Secret string
+	Secrets []string // as stored
 
 	Keys      []webhook.PublicKey
 	Audiences []string
@@ -65,11 +80,19 @@ type Receiver struct {
 
 // A Report is what came out.
 type Report struct {
-	Genuine bool     `json:"genuine"` // a function would take it now
-	Causes  []Cause  `json:"causes"`  // what is at fault, the first thing first
-	Checks  []Check  `json:"checks"`
-	Verdict string   `json:"verdict"`
-	Do      []string `json:"do"`
+	Genuine bool           `json:"genuine"`          // a function would accept it now
+	Verdict string         `json:"verdict"`          // the receiver's own
+	Status  int            `json:"status"`           // that it answers with
+	Step    webhook.Step   `json:"step,omitempty"`   // at which it refuses; empty if it accepts
+	Reason  webhook.Reason `json:"reason,omitempty"` // likewise
+
+	// A capture that is accepted can have causes, too: of what others refuse, and of what
+	// the capture lost.
+	Cause  Cause    `json:"cause,omitempty"` // the first of Causes
+	Causes []Cause  `json:"causes"`          // what is at fault, the first thing first
+	Why    []string `json:"why"`             // one for each cause
+	Do     []string `json:"advice"`          // likewise
+	Checks []Check  `json:"checks"`
 }
 
 // A Check is one step.
@@ -99,20 +122,27 @@ type finding struct {
 // An examination is of one request at one receiver.
 type examination struct {
 	to       Receiver
-	capture  *Capture
+	capture  Capture
 	now      time.Time
-	header   headers // what is left to verify with when the names are put right
+	header   headers // to verify with: with its names and its white space put right
 	findings []finding
+	tried    string // by search
 	report   Report
 }
 
 // Explain examines a request.
 func (to Receiver) Explain(c *Capture) *Report {
-	x := &examination{to: to, capture: c, now: c.At}
+	x := &examination{to: to, capture: *c, now: c.At}
 	if c.At.IsZero() {
 		x.now = time.Now()
 	}
 	x.request()
+	x.size()
+	if x.otherSender() {
+		x.body()
+		x.conclude()
+		return &x.report
+	}
 	x.headers()
 	x.body()
 	if x.scheme() {
@@ -159,99 +189,101 @@ func (x *examination) request() {
 	}
 }
 
+// size holds the body against the receiver's bound, which comes before any header.
+func (x *examination) size() {
+	if n := x.capture.length(receiver.MaxBody); n > receiver.MaxBody {
+		x.find(finding{BodyTooLarge, fmt.Sprintf("the body has %d bytes, and a function takes %d at most", n, receiver.MaxBody),
+			"send less: Gemini's events have a few hundred bytes and name where the results are; a sender of your own should, too"},
+			"size", "%d bytes, of at most %d", n, receiver.MaxBody)
+	}
+}
+
 func (x *examination) body() {
-	n, event := len(x.capture.Body), webhook.ParseEvent(x.capture.Body)
+	c := &x.capture
+	n, event := len(c.Body), webhook.ParseEvent(c.Body)
 	text := fmt.Sprintf("%d bytes", n)
 	if event.Type != "" {
 		text += ", " + printable(event.Type)
 	}
-	switch {
-	case x.capture.short != "":
-		x.say(Fail, "body", "%s", x.capture.short)
-		return
-	case x.capture.note != "":
-		text += ", " + x.capture.note
-	}
-	x.say(Pass, "body", "%s", text)
-}
-
-// age holds the timestamp against now. A capture is rarely read within the five
-// minutes, so it is the cause only where there is no other.
-func (x *examination) age() {
-	if x.header.sent.IsZero() {
-		return
-	}
-	age, limit := x.now.Sub(x.header.sent), fmt.Sprintf("%.0f minutes", webhook.DefaultTolerance.Minutes())
-	at := utc(x.header.sent)
-	says := fmt.Sprintf("%s, %s; up to %s either way are taken", at, from(age), limit)
-	f := finding{Stale, fmt.Sprintf("the timestamp is %v old, and a receiver takes %s", round(age), limit),
-		fmt.Sprintf("nothing, if it arrived within %s of %s: it was right at its time; else look for what held it up, a queue or a clock", limit, at)}
-	if age < 0 {
-		f = finding{Ahead, fmt.Sprintf("the timestamp is %v ahead of this machine's clock, and a receiver takes %s", round(-age), limit),
-			"set the clocks: the sender's or this machine's"}
+	if c.note != "" {
+		text += ", " + c.note
 	}
 	switch {
-	case age.Abs() <= webhook.DefaultTolerance:
-		x.say(Pass, "age", "%s", says)
-	case len(x.findings) > 0:
-		x.say(Note, "age", "%s", says)
+	case c.parsed != nil:
+		x.find(parsedBody, "body", "parsed; written again in %s", text)
+	case c.cut != "":
+		x.say(Fail, "body", "its chunk framing is cut: %s", c.cut)
+	case c.short != "":
+		x.say(Fail, "body", "%s", c.short)
 	default:
-		x.find(f, "age", "%s", says)
+		x.say(Pass, "body", "%s", text)
 	}
 }
 
-func utc(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
-
-func from(age time.Duration) string {
-	if age < 0 {
-		return round(-age).String() + " ahead"
-	}
-	return round(age).String() + " ago"
-}
-
-// conclude asks the verifier, which knows nothing of the findings.
+// conclude has the receiver receive the request. It knows nothing of the findings.
 func (x *examination) conclude() {
-	err := x.verify(x.capture.Header, webhook.DefaultTolerance).Err
-	r := &x.report
-	r.Genuine, r.Causes, r.Do = err == nil && !x.has(Method), []Cause{}, []string{}
-	if r.Genuine {
+	answer, r := x.answer(), &x.report
+	r.Genuine, r.Status, r.Step, r.Reason = answer.Err == nil, answer.Status, answer.Step, answer.Reason()
+	switch {
+	case answer.Err != nil:
+		r.Verdict = fmt.Sprintf("Refused with %d at step %s: %s.", r.Status, r.Step, printable(answer.Err.Error()))
+	case x.dynamic():
+		r.Verdict = "Genuine: the function takes it, if its URL token is right."
+	default:
 		r.Verdict = "Genuine: the function takes it."
-		if x.dynamic() {
-			r.Verdict = "Genuine: the function takes it, if its URL token is right."
-		}
-		return
 	}
-	if len(x.findings) == 0 {
-		x.findings = []finding{{Refused, err.Error(), "compare the request with what the sender sent"}}
+	if !r.Genuine && len(x.findings) == 0 {
+		x.findings = []finding{{Refused, printable(answer.Err.Error()), "compare the request with what the sender sent"}}
 	}
-	var why []string
+	r.Causes, r.Why, r.Do = []Cause{}, []string{}, []string{}
 	for _, f := range x.findings {
-		r.Causes, why, r.Do = append(r.Causes, f.cause), append(why, f.why), append(r.Do, f.do)
+		if !slices.Contains(r.Causes, f.cause) {
+			r.Causes, r.Why, r.Do = append(r.Causes, f.cause), append(r.Why, f.why), append(r.Do, f.do)
+		}
 	}
-	kind := "Refused"
-	if errors.Is(err, webhook.ErrStale) && !x.has(Event) {
-		kind = "Genuine, but refused now"
+	if len(r.Causes) > 0 {
+		r.Cause = r.Causes[0]
 	}
-	r.Verdict = kind + ": " + strings.Join(why, "; and ") + "."
+}
+
+// answer is the receiver's.
+func (x *examination) answer() reverify.Answer {
+	c := &x.capture
+	if c.Answer != nil {
+		return *c.Answer
+	}
+	return x.endpoint(0).Receive(context.Background(), &reverify.Request{Method: c.Method, Header: c.Header, Length: c.length(receiver.MaxBody), Body: c.Body}, nil)
 }
 
 // anyAge is a tolerance within which every time is.
 const anyAge = 200 * 365 * 24 * time.Hour
 
-// verify verifies the body under other headers, by the verifier of the receiver's
+// verify verifies a body under other headers, by the verifier of the receiver's
 // endpoint.
-func (x *examination) verify(h http.Header, tolerance time.Duration) reverify.Result {
-	endpoint := reverify.Endpoint{Audiences: x.to.Audiences, Tolerance: tolerance}
+func (x *examination) verify(h http.Header, body []byte, tolerance time.Duration) reverify.Result {
+	return x.endpoint(tolerance).Verify(context.Background(), h, body)
+}
+
+func (x *examination) endpoint(tolerance time.Duration) *reverify.Endpoint {
+	e := &reverify.Endpoint{Audiences: x.to.Audiences, Tolerance: tolerance}
 	if x.dynamic() {
-		endpoint.Dynamic = &reverify.Keys[webhook.PublicKey]{Ring: reverify.Fixed[webhook.PublicKey](x.to.Keys), Name: x.keyName}
-	} else {
-		var keys reverify.Fixed[webhook.SigningKey]
-		if key, err := webhook.ParseSigningKey([]byte(x.to.Secret)); err == nil {
-			keys = append(keys, key)
-		}
-		endpoint.Static = &reverify.Keys[webhook.SigningKey]{Ring: keys, Name: func(webhook.SigningKey) string { return "this secret" }}
+		e.Dynamic = &reverify.Keys[webhook.PublicKey]{Ring: reverify.Fixed[webhook.PublicKey](x.to.Keys), Name: x.keyName}
+		return e
 	}
-	return endpoint.Verify(context.Background(), h, x.capture.Body)
+	var keys reverify.Fixed[webhook.SigningKey]
+	names := make(map[webhook.SigningKey]string)
+	for i, text := range x.to.Secrets {
+		key, err := webhook.ParseSigningKey([]byte(text))
+		if err != nil {
+			continue
+		}
+		keys, names[key] = append(keys, key), "this secret"
+		if n := len(x.to.Secrets); n > 1 {
+			names[key] = fmt.Sprintf("secret %d of %d", i+1, n)
+		}
+	}
+	e.Static = &reverify.Keys[webhook.SigningKey]{Ring: keys, Name: func(key webhook.SigningKey) string { return names[key] }}
+	return e
 }
 
 // keyName is a key's place in the set.

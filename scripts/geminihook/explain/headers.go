@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/geminihook/geminihook/shared/webhook"
 )
@@ -19,8 +20,10 @@ type headers struct {
 	timestamp string // as received: it is what is signed
 	signature string
 
-	sent    time.Time // zero where nobody can tell
-	seconds string    // timestamp, where that is in milliseconds
+	rawID, rawTimestamp string // with the white space that was taken off
+
+	sent    time.Time // zero if the timestamp cannot be read
+	seconds string    // timestamp, if that is in milliseconds
 }
 
 // http is the headers as a verifier wants them.
@@ -30,7 +33,7 @@ func (h *headers) http() http.Header {
 
 // entries are the signatures. A comma after one is of a proxy that joined two lines.
 func (h *headers) entries() []string {
-	entries := strings.Fields(h.signature)
+	entries := strings.FieldsFunc(h.signature, func(r rune) bool { return r == ' ' || r == '\t' })
 	for i := range entries {
 		entries[i] = strings.TrimRight(entries[i], ",")
 	}
@@ -42,15 +45,34 @@ func (h *headers) isJWT() bool { return webhook.IsJWT(h.signature) }
 
 // headers looks at each header by itself.
 func (x *examination) headers() {
-	if x.header.id = x.single("webhook-id"); x.header.id != "" {
+	if x.header.id, x.header.rawID = x.trimmed("webhook-id"); x.header.id != "" {
 		x.id()
 	}
-	if x.header.timestamp = x.single("webhook-timestamp"); x.header.timestamp != "" {
+	if x.header.timestamp, x.header.rawTimestamp = x.trimmed("webhook-timestamp"); x.header.timestamp != "" {
 		x.timestamp()
 	}
-	if x.header.signature = x.single("webhook-signature"); x.header.signature != "" {
+	if x.header.signature, _ = x.trimmed("webhook-signature"); x.header.signature != "" {
 		x.say(Pass, "webhook-signature", "%s", x.header.shape())
 	}
+}
+
+// trimmed returns a header's value without the white space around it that HTTP does not
+// take off, and with it.
+func (x *examination) trimmed(name string) (value, raw string) {
+	raw = x.single(name)
+	value = strings.TrimFunc(raw, invisible)
+	if value != strings.Trim(raw, " \t") {
+		x.find(finding{HeaderSpace, name + " has white space around it that is not ASCII's, for example a no-break space",
+			"find where it was pasted or padded: HTTP takes off spaces and tabs only, and the rest is part of the value"},
+			name, "there, with white space around it that is not ASCII's")
+	}
+	return value, raw
+}
+
+// invisible reports whether a character is white space or has no width. A byte that is
+// no UTF-8 is one of Latin-1, whose no-break space is meant.
+func invisible(r rune) bool {
+	return unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) || r == utf8.RuneError
 }
 
 // single returns a header's value, empty where there is none.
@@ -137,7 +159,7 @@ func (x *examination) timestamp() {
 	text := x.header.timestamp
 	n, err := strconv.ParseInt(text, 10, 64)
 	alone := headers{id: "x", timestamp: text, signature: "x"}
-	verified := x.verify(alone.http(), anyAge)
+	verified := x.verify(alone.http(), nil, anyAge)
 	switch {
 	case err == nil && n >= minMilliseconds && n < maxMilliseconds:
 		x.header.sent, x.header.seconds = time.UnixMilli(n), strconv.FormatInt(n/1000, 10)
@@ -151,8 +173,6 @@ func (x *examination) timestamp() {
 		x.say(Pass, "webhook-timestamp", "%s", text)
 	}
 }
-
-func round(d time.Duration) time.Duration { return d.Truncate(time.Second) }
 
 // printable keeps a terminal from obeying what a request says.
 func printable(text string) string {

@@ -89,11 +89,15 @@ func (x *examination) claims(t decodedJWT, refusal *webhook.Refusal) {
 		x.find(finding{Token, printable(refusal.Detail), "have the sender make a token that expires, an hour later at most"}, "exp", "%s", printable(refusal.Detail))
 		return
 	}
-	x.expiry(t)
+	x.times(t)
 	switch reason {
 	case webhook.EventDiffers, webhook.EventNotInBody:
 		why := printable(refusal.Detail)
-		x.find(finding{Event, why, "compare what the token says with the body: another body was sent with it, or it was changed"}, "event", "%s", why)
+		f := x.otherBody()
+		if f.cause == "" {
+			f = finding{Event, why, "compare what the token says with the body: another body was sent with it, or it was changed"}
+		}
+		x.find(f, "event", "%s", why)
 	case "":
 		if t.claims["type"] == nil || t.claims["data"] == nil {
 			x.say(Note, "event", "the token carries none, so nothing binds the body: taken only while a URL token is required")
@@ -104,10 +108,10 @@ func (x *examination) claims(t decodedJWT, refusal *webhook.Refusal) {
 }
 
 func (x *examination) audience(t decodedJWT, reason webhook.Reason) {
-	f := finding{Audience, "the token is for another audience: " + t.audience(), "say the right one (-audience; JWT_AUDIENCES of the function), if it is yours"}
+	f := finding{Audience, "the token is for another audience: " + t.audience(), "say the right one (--audience; JWT_AUDIENCES of the function), if it is yours"}
 	switch reason {
 	case webhook.AudienceUnset:
-		f.why, f.do = "no audience is configured, so every token is refused; this one is for "+t.audience(), "say -audience, what JWT_AUDIENCES of the function is"
+		f.why, f.do = "no audience is configured, so every token is refused; this one is for "+t.audience(), "say --audience, what JWT_AUDIENCES of the function is"
 		x.find(f, "aud", "%s", t.audience())
 	case webhook.AudienceUnknown:
 		x.find(f, "aud", "%s", t.audience())
@@ -116,20 +120,60 @@ func (x *examination) audience(t decodedJWT, reason webhook.Reason) {
 	}
 }
 
-// expiry holds the JWT's end against now.
+// otherBody looks for what was done to the body that a JWT's event is about: a zero
+// finding if nothing explains that they differ.
+func (x *examination) otherBody() finding {
+	for _, body := range append(textual(x.capture.Body), packed(x.capture.Body)...) {
+		if r := x.verify(x.header.http(), body.body, anyAge); r.Passed(webhook.StepJWT) {
+			return x.asSigned(match{body: body})
+		}
+	}
+	return x.lost()
+}
+
+// times compares exp, nbf and iat with now, in the verifier's order. If the sender's
+// clock is known to be wrong, that explains all of them.
+func (x *examination) times(t decodedJWT) {
+	if x.clock() != "" {
+		x.say(Note, "exp", "%s", utc(t.time("exp")))
+		return
+	}
+	if x.expiry(t); len(x.findings) > 0 || t.claims["iat"] == nil {
+		return
+	}
+	ago := x.now.Sub(t.time("iat"))
+	says := utc(t.time("iat")) + ", " + from(ago)
+	switch {
+	case ago.Abs() <= webhook.DefaultTolerance:
+		x.say(Pass, "iat", "%s", says)
+	case ago < 0:
+		x.find(finding{SenderClock, "the token's iat is " + from(ago) + " of this machine's clock", setClocks}, "iat", "%s", says)
+	case x.header.sent.Sub(t.time("iat")).Abs() <= webhook.DefaultTolerance: // as old as the timestamp: see age
+		x.say(Note, "iat", "%s", says)
+	default:
+		x.find(finding{TokenOld, fmt.Sprintf("the token is valid, but was issued %v ago, and a receiver takes %s", round(ago), tolerance),
+			"have the sender make a token for each attempt, not keep one: a kept token lets anybody who sees it replay it"}, "iat", "%s", says)
+	}
+}
+
+// expiry compares the JWT's end with now.
 func (x *examination) expiry(t decodedJWT) {
 	ago, most := x.now.Sub(t.time("exp")), webhook.MaxJWTLife+webhook.DefaultTolerance
 	says := utc(t.time("exp")) + ", " + from(ago)
+	start := t.time("nbf")
 	switch {
+	case ago >= webhook.DefaultTolerance:
+		x.find(finding{Expired, "the token expired " + from(ago), "nothing, if it arrived before " + utc(t.time("exp")) + ": it was right at its time"}, "exp", "%s", says)
+		return
+	case t.claims["nbf"] != nil && start.Sub(x.now) > webhook.DefaultTolerance:
+		x.find(finding{SenderClock, "the token's nbf is " + from(x.now.Sub(start)) + " of this machine's clock", setClocks}, "nbf", "%s", utc(start))
+		return
 	case -ago > most:
 		x.find(finding{Token, fmt.Sprintf("the token's exp is more than %v ahead", most),
 			"have the sender make a token that lives for an hour at most, and compare its clock with this machine's"}, "exp", "%s", says)
 		return
-	case ago < webhook.DefaultTolerance:
-		x.say(Pass, "exp", "%s", says)
-		return
 	}
-	x.find(finding{Expired, "the token expired " + from(ago), "nothing, if it arrived before " + utc(t.time("exp")) + ": it was right at its time"}, "exp", "%s", says)
+	x.say(Pass, "exp", "%s", says)
 }
 
 func (t decodedJWT) time(claim string) time.Time {

@@ -1,8 +1,9 @@
 package explain
 
 import (
-	"crypto/ed25519"
-	"encoding/base64"
+	"bytes"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,6 +11,34 @@ import (
 	"github.com/geminihook/geminihook/scripts/internal/terminal"
 	"github.com/geminihook/geminihook/shared/webhook"
 )
+
+const otherScheme = "sign as Standard Webhooks says: HMAC with SHA-256 of id.timestamp.body, in base64 after v1,; " +
+	"if another service sent it, it is not for this URL"
+
+// senders are the signature headers of other services.
+var senders = []struct{ header, whose string }{
+	{"X-Hub-Signature-256", "GitHub's"},
+	{"X-Hub-Signature", "GitHub's or Meta's"},
+	{"Stripe-Signature", "Stripe's"},
+	{"X-Slack-Signature", "Slack's"},
+	{"X-Shopify-Hmac-Sha256", "Shopify's"},
+	{"X-Twilio-Signature", "Twilio's"},
+	{"X-Goog-Signature", "another Google service's"},
+	{"X-Signature", "another service's"},
+}
+
+// otherSender reports whether the request has the signature of another service only.
+func (x *examination) otherSender() bool {
+	h := x.capture.Header
+	for _, sender := range senders {
+		if h.Get(sender.header) != "" && h.Get("Webhook-Signature") == "" && h.Get("Svix-Signature") == "" {
+			x.find(finding{OtherScheme, "the signature is of another scheme: the request has " + strings.ToLower(sender.header) + ", which is " + sender.whose, otherScheme},
+				"scheme", "%s, and no webhook-signature", strings.ToLower(sender.header))
+			return true
+		}
+	}
+	return false
+}
 
 // scheme reports whether the signature is of a scheme that the endpoint takes.
 func (x *examination) scheme() bool {
@@ -29,11 +58,19 @@ func (x *examination) scheme() bool {
 	case h.isJWT():
 		x.find(finding{JWTAtStatic, "a JSON Web Token is for a dynamic endpoint, and a static one takes v1",
 			"put the dynamic function's URL into the request, or check with the key set here (--jwks-url)"}, "scheme", "a JSON Web Token, at a static endpoint")
+	case foreign(h.signature):
+		x.find(finding{OtherScheme, "the signature is of another scheme: its header is made of names and values, as sha256=… or t=…,v1=…", otherScheme}, "scheme", "another service's")
 	default:
 		x.find(finding{SignatureForm, "webhook-signature has no entry of the form v1,BASE64 or v1a,BASE64, and is no token",
 			"sign as Standard Webhooks says: the version, a comma, standard base64"}, "scheme", "none that is known")
 	}
 	return false
+}
+
+// foreign reports whether a signature header begins as those of other services do.
+func foreign(signature string) bool {
+	name, _, ok := strings.Cut(strings.ToLower(signature), "=")
+	return ok && slices.Contains([]string{"sha1", "sha256", "sha512", "t", "v0", "v1", "hmac", "keyid", "signature", "sig1"}, name)
 }
 
 // of reports whether there is a signature of a version.
@@ -44,19 +81,34 @@ func (x *examination) of(version webhook.Scheme) bool {
 // signature looks for what the signature was made with, and of.
 func (x *examination) signature() {
 	h := &x.header
-	if !x.dynamic() {
-		x.secret()
-	}
-	r := x.verify(h.http(), anyAge)
+	r := x.verify(h.http(), x.capture.Body, anyAge)
 	switch {
 	case h.isJWT():
 		x.jwtSignature(r)
+		return
 	case r.Matched != "":
 		x.say(Pass, "signature", "good: %s", x.matched(r.Matched))
+		x.packedElsewhere()
 	case h.id == "" || h.timestamp == "":
 		x.say(Note, "signature", "covers webhook-id and webhook-timestamp: not checked")
+	case r.Reason() == webhook.TooManySignatures:
+		x.find(finding{Refused, printable(r.Refusal.Detail), "send the signatures of the keys in force only: two while one is rotated"}, "signature", "%s", printable(r.Refusal.Detail))
 	default:
-		x.search()
+		if m, ok := x.search(); ok {
+			x.found(m)
+		} else {
+			x.notFound()
+		}
+	}
+	if !x.dynamic() {
+		x.secretForm()
+	}
+}
+
+// packedElsewhere looks at what is good in a capture, but may not arrive as captured.
+func (x *examination) packedElsewhere() {
+	if x.looksPacked().cause == BodyCompressed {
+		x.say(Note, "content-encoding", "names an encoding that the captured body is not in: if it arrives compressed, the function, which decodes nothing, refuses it")
 	}
 }
 
@@ -69,118 +121,118 @@ func (x *examination) matched(key string) string {
 	if len(entries) == 1 {
 		return "v1 with " + key
 	}
-	for i := range entries {
-		if signed := x.signedV1(mustParse(x.to.Secret), entries[i:i+1]); signed(x.header.timestamp, x.capture.Body) {
-			return fmt.Sprintf("entry %d of %d is v1 with this secret; the others are of other secrets: another webhook's, or another version's", i+1, len(entries))
+	for i, entry := range entries {
+		h := x.header
+		h.signature = entry
+		if x.verify(h.http(), x.capture.Body, anyAge).Matched != "" {
+			return fmt.Sprintf("entry %d of %d is v1 with %s; the others are of other secrets: another webhook's, or another version's", i+1, len(entries), key)
 		}
 	}
 	return "v1 with " + key
 }
 
-// A signer is a guess at who signed.
-type signer struct {
-	finding
-	signed func(timestamp string, body []byte) bool
-}
-
-// search tries what the signature may have been made with, and of, the simplest
-// guesses first.
-func (x *examination) search() {
-	for body := range rewritings(x.capture.Body) {
-		for _, signer := range x.signers() {
-			for _, timestamp := range x.timestamps() {
-				if signer.signed(timestamp, body.body) {
-					x.found(signer.finding, timestamp, body.how)
-					return
-				}
-			}
-		}
-	}
-	x.notFound()
-}
-
-// timestamps are those that may have been signed.
-func (x *examination) timestamps() []string {
-	if x.header.seconds != "" {
-		return []string{x.header.timestamp, x.header.seconds}
-	}
-	return []string{x.header.timestamp}
-}
-
 // found reports what makes the signature good.
-func (x *examination) found(f finding, timestamp, how string) {
-	switch {
-	case x.has(f.cause):
-		x.say(Pass, "signature", "good once that is put right")
-	case f.cause != "":
-		x.find(f, "signature", "good, but %s", f.why)
-	case how == "":
-		what := "seconds"
-		if timestamp == x.header.timestamp {
-			what = "header as it stands"
+func (x *examination) found(m match) {
+	var but []string
+	for _, f := range []finding{m.who, x.asSigned(m), formed(m.form)} {
+		if f.cause != "" {
+			x.findings, but = append(x.findings, f), append(but, f.why)
 		}
-		x.say(Pass, "signature", "good over the timestamp's %s", what)
 	}
-	if how != "" {
-		x.find(finding{Rewritten, "the body is not the one that was signed, which is the captured one in this form: " + how,
-			"verify the bytes as they arrive, before anything parses them (express.raw, request.get_data(), io.ReadAll), and capture those"},
-			"signature", "good, but for the body in this form: %s", how)
+	switch {
+	case len(but) > 0:
+		x.say(Fail, "signature", "good, but %s", strings.Join(but, "; and "))
+	case m.timestamp != x.header.timestamp:
+		x.say(Pass, "signature", "good over the timestamp's seconds")
+	case x.has(Milliseconds):
+		x.say(Pass, "signature", "good over the timestamp's header as it stands")
+	default:
+		x.say(Pass, "signature", "good once that is put right")
 	}
+}
+
+// asSigned is the finding if not the body as it is was signed.
+func (x *examination) asSigned(m match) finding {
+	how := m.body.how
+	switch {
+	case how == "":
+		return finding{}
+	case x.capture.parsed != nil: // which was found before: the verdict is of the spelling that was signed
+		x.capture.Body = m.body.body
+		x.say(Note, "spelling", "%s", how)
+		return finding{}
+	case m.body.finding.cause != "":
+		return m.body.finding
+	}
+	return finding{Rewritten, "the body is not the one that was signed, which is the captured one in this form: " + how,
+		"verify the bytes as they arrive, before anything parses them (express.raw, request.get_data(), io.ReadAll), and capture those"}
+}
+
+// parsedBody is the finding of a capture that has the body as a value only.
+var parsedBody = finding{BodyParsed, "the capture has the body as a parsed value, so the bytes that were signed are lost",
+	"verify and capture the bytes as they arrive, before anything parses them (express.raw, request.get_data(), io.ReadAll)"}
+
+func formed(form string) finding {
+	if form == "" {
+		return finding{}
+	}
+	return finding{SignatureEncoding, "the signature is right, but written " + form, "write it in standard base64, padded with ="}
 }
 
 // notFound reports that nothing makes the signature good.
 func (x *examination) notFound() {
+	f, says := x.lost(), "not good for what there is of the body"
 	switch {
-	case x.capture.short != "":
-		x.find(finding{Incomplete, "the body is not the whole one: " + x.capture.short, "capture the body whole, and byte for byte"},
-			"signature", "not good for what there is of the body")
+	case x.capture.parsed != nil:
+		x.say(Note, "signature", "not good for any usual spelling of the body; tried were %s. If the spelling is another, the secret or the key may be right", x.tried)
+		return
+	case f.cause != "":
+	case x.has(BodyTooLarge), x.has(Milliseconds), x.has(HeaderSpace), x.has(HeaderMalformed):
+		x.say(Note, "signature", "not good for the request as it is, which the cause before may explain")
+		return
 	case x.dynamic():
-		x.find(finding{KeyNotInSet, fmt.Sprintf("none of the %d keys in the set made the signature", len(x.to.Keys)),
-			"take the set from " + keySetURL + ", anew if the sender has rotated its keys; if it is that one, the delivery is forged or its body was changed"},
-			"signature", "by no key in the set, for this body or any usual rewriting of it")
+		says = "by no key in the set, for this body or any usual rewriting of it"
+		f = finding{KeyNotInSet, fmt.Sprintf("none of the %d keys in the set made the signature", len(x.to.Keys)),
+			"take the set from " + keySetURL + ", anew if the sender has rotated its keys; if it is that one, the delivery is forged or its body was changed"}
+	case !x.usable():
+		x.say(Note, "signature", "no secret to check it with")
+		return
 	default:
-		x.find(finding{WrongSecret, "no signature is by this secret: it is another webhook's, or another version of the secret",
-			"compare truncated_secret of the webhook with the end of yours (" + terminal.Command("list") + "); a lost secret is rotated. If it is the right one, the id, the timestamp or the body was changed"},
-			"signature", "not with this secret, for this body or any usual rewriting of it")
+		says = "not with this secret, for this body or any usual rewriting of it"
+		f = finding{WrongSecret, "no signature is by this secret: it is another webhook's, or another version of the secret. Nothing else explains it; tried were " + x.tried,
+			"compare truncated_secret of the webhook with the end of yours (" + terminal.Command("list") + "); a lost secret is rotated. If it is the right one, the id, the timestamp or the body was changed"}
 	}
+	x.find(f, "signature", "%s", says)
+}
+
+// usable reports whether one of the secrets has a form that the functions accept.
+func (x *examination) usable() bool {
+	return slices.ContainsFunc(x.to.Secrets, func(text string) bool { _, err := keyOf(text); return err == nil })
+}
+
+// lost returns the finding of a body that is not there, or not as it was sent, by its
+// form; a zero one if the body looks whole.
+func (x *examination) lost() finding {
+	c := x.capture
+	switch f := x.looksPacked(); {
+	case len(c.Body) == 0 && c.cut == "":
+		return finding{BodyMissing, "there is no body in the capture, and the signature covers it",
+			"capture the body too, byte for byte: after an empty line in raw HTTP, as \"body\" in JSON"}
+	case f.cause != "":
+		return f
+	case c.short != "":
+		return finding{Incomplete, "the body is not the whole one: " + c.short, "capture the body whole, and byte for byte"}
+	case brokenOff(c.Body):
+		return finding{Incomplete, "the body is not the whole one: its JSON breaks off at its end", "capture the body whole, and byte for byte"}
+	}
+	return finding{}
+}
+
+// brokenOff reports whether a body is the beginning of a JSON text.
+func brokenOff(body []byte) bool {
+	syntax, is := errors.AsType[*json.SyntaxError](json.Unmarshal(body, new(json.RawMessage)))
+	return is && syntax.Offset >= int64(len(body)) && bytes.ContainsAny(body[:1], "{[")
 }
 
 // keySetURL is where the keys of live deliveries are.
 const keySetURL = "https://generativelanguage.googleapis.com/.well-known/jwks.json"
-
-// signers are those who may have signed.
-func (x *examination) signers() []signer {
-	if x.dynamic() {
-		return []signer{{signed: x.signedV1a}}
-	}
-	entries := x.header.entries()
-	var all []signer
-	for _, s := range secrets(x.to.Secret) {
-		if key, err := webhook.ParseSigningKey([]byte(s.text)); err == nil {
-			all = append(all, signer{s.finding, x.signedV1(key, entries)})
-		}
-	}
-	return all
-}
-
-func (x *examination) signedV1(key webhook.SigningKey, entries []string) func(string, []byte) bool {
-	return func(timestamp string, body []byte) bool {
-		return slices.Contains(entries, webhook.SignV1(key, x.header.id, timestamp, body))
-	}
-}
-
-func (x *examination) signedV1a(timestamp string, body []byte) bool {
-	content := append([]byte(x.header.id+"."+timestamp+"."), body...)
-	for _, entry := range x.header.entries() {
-		signature, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(entry, "v1a,"))
-		if err != nil {
-			continue
-		}
-		for _, k := range x.to.Keys {
-			if key, ok := k.Key.(ed25519.PublicKey); ok && ed25519.Verify(key, content, signature) {
-				return true
-			}
-		}
-	}
-	return false
-}

@@ -13,7 +13,7 @@ var marks = map[Mark]struct{ sign, colour string }{
 	Note: {"–", terminal.Dim},
 }
 
-// Write writes a line a check, then the verdict and what to do.
+// Write writes a line a check, then the verdict, and the causes with what to do.
 func (r *Report) Write(w io.Writer, paint terminal.Paint) {
 	for _, c := range r.Checks {
 		mark := marks[c.Mark]
@@ -24,7 +24,7 @@ func (r *Report) Write(w io.Writer, paint terminal.Paint) {
 		colour = terminal.Red
 	}
 	fmt.Fprintf(w, "\n%s\n", paint.In(colour, r.Verdict))
-	for _, do := range r.Do {
-		fmt.Fprintf(w, "To do: %s.\n", do)
+	for i, cause := range r.Causes {
+		fmt.Fprintf(w, "Cause: %s (%s).\nTo do: %s.\n", r.Why[i], cause, r.Do[i])
 	}
 }

@@ -1,5 +1,5 @@
 // Package reverify verifies a captured request once more and reports how far it got and
-// which keys were tried. The verifiers are those of the functions, shared/webhook: the
+// which keys were tried. The receiver and the verifiers are those of the functions: the
 // steps and reasons are theirs, and nothing is derived from the texts of errors.
 package reverify
 
@@ -48,12 +48,6 @@ func (e *Endpoint) Verify(ctx context.Context, header http.Header, body []byte) 
 	keys := &recorder[webhook.SigningKey]{keys: e.Static}
 	_, err := (&webhook.Static{Keys: keys, Tolerance: e.Tolerance}).Verify(ctx, header, body)
 	return keys.ended(err)
-}
-
-// URLToken checks the token of a dynamic endpoint's URL.
-func URLToken(ctx context.Context, tokens *Keys[webhook.URLToken], text string) Result {
-	keys := &recorder[webhook.URLToken]{keys: tokens}
-	return keys.ended((&webhook.URLTokenGate{Tokens: keys}).Check(ctx, text))
 }
 
 // Steps are those of Verify, in their order.

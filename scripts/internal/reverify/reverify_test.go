@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
 	"slices"
 	"testing"
 	"time"
@@ -66,19 +67,24 @@ func TestVerify(t *testing.T) {
 	}
 }
 
+// The token of the URL comes before everything but the method.
 func TestURLToken(t *testing.T) {
 	token, err := webhook.ParseURLToken([]byte("a-url-token-of-the-test"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	tokens := &Keys[webhook.URLToken]{Fixed[webhook.URLToken]{token}, func(webhook.URLToken) string { return "the one" }}
-	if r := URLToken(t.Context(), tokens, "a-url-token-of-the-test"); r.Err != nil || r.Matched != "the one" {
+	check := func(text string) Answer {
+		e := &Endpoint{Dynamic: &Keys[webhook.PublicKey]{}}
+		return e.Receive(t.Context(), &Request{URL: &url.URL{RawQuery: "token=" + text}, Length: -1, Broken: true}, tokens)
+	}
+	if r := check("a-url-token-of-the-test"); r.Step != webhook.StepBody || r.Token.Matched != "the one" {
 		t.Errorf("%+v", r)
 	}
-	if r := URLToken(t.Context(), tokens, "another"); r.Reason() != webhook.URLTokenWrong || !slices.Equal(r.Tried, []string{"the one"}) {
+	if r := check("another"); r.Reason() != webhook.URLTokenWrong || !slices.Equal(r.Token.Tried, []string{"the one"}) {
 		t.Errorf("%+v", r)
 	}
-	if r := URLToken(t.Context(), tokens, ""); r.Reason() != webhook.URLTokenMissing || r.Tried != nil {
+	if r := check(""); r.Reason() != webhook.URLTokenMissing || r.Token.Tried != nil {
 		t.Errorf("%+v", r)
 	}
 }

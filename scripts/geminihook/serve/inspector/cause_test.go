@@ -1,10 +1,14 @@
 package inspector
 
 import (
+	"bytes"
+	"compress/gzip"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/geminihook/geminihook/shared/receiver"
 	"github.com/geminihook/geminihook/shared/webhook"
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
@@ -29,6 +33,17 @@ func TestCauseIsShown(t *testing.T) {
 		{"another secret", "v1", func(a *outgoing) { a.Secret = other }, nil, "no signature is by this secret"},
 		{"at the other endpoint", "v1", nil, func(a *outgoing) { a.url = l.Sender.DynamicURL }, "static function"},
 		{"another audience", "jwt", func(a *outgoing) { a.Audience = "https://example.com/theirs" }, nil, "the token is for another audience"},
+		{"compressed", "v1", nil, func(a *outgoing) {
+			var b bytes.Buffer
+			w := gzip.NewWriter(&b)
+			_, _ = w.Write(a.body)
+			w.Close()
+			a.body = b.Bytes()
+		}, "compressed on the way"},
+		{"over the limit", "v1", nil, func(a *outgoing) { a.body = make([]byte, receiver.MaxBody+1) }, "1048577 bytes"},
+		{"no body", "v1a", nil, func(a *outgoing) { a.body = nil }, "no body"},
+		{"a clock ahead", "v1", func(a *outgoing) { a.at = a.at.Add(time.Hour) }, nil, "ahead of this machine's clock"},
+		{"a clock behind", "jwt", func(a *outgoing) { a.at = a.at.Add(-time.Hour) }, nil, "the sender's clock is wrong"},
 		{"accepted", "v1", nil, nil, ""},
 		{"no URL token", "v1a", nil, func(a *outgoing) { a.url = webhook.WithoutQuery(a.url) }, ""},
 	} {
@@ -48,14 +63,14 @@ func TestCauseIsShown(t *testing.T) {
 		}
 		d := l.latest(int64(i + 1))
 		report := l.Checks.explain(t.Context(), d)
-		if (report == nil) != (test.want == "") || report != nil && !strings.Contains(report.Verdict+strings.Join(report.Do, " "), test.want) {
+		if (report == nil) != (test.want == "") || report != nil && !strings.Contains(strings.Join(append(report.Why, report.Do...), " "), test.want) {
 			t.Errorf("%s: %+v, want %q", test.name, report, test.want)
 		}
 	}
 	if _, shown := l.ask("/inspector/deliveries/1", ""); !strings.Contains(shown, "<h3>Cause</h3>") || !strings.Contains(shown, "without the newline") || !strings.Contains(shown, "To do") {
 		t.Errorf("the cause is not on the page:\n%s", shown)
 	}
-	if _, shown := l.ask("/inspector/deliveries/7", ""); strings.Contains(shown, "<h3>Cause</h3>") {
+	if _, shown := l.ask("/inspector/deliveries/12", ""); strings.Contains(shown, "<h3>Cause</h3>") {
 		t.Errorf("a cause is on the page of a delivery that was accepted:\n%s", shown)
 	}
 }

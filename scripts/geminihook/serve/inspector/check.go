@@ -1,11 +1,9 @@
 package inspector
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -41,47 +39,52 @@ type Checks struct {
 // of them, was for no function, or the keys could not be had. They are made when it
 // arrives, since a timestamp's age is of that moment.
 func (c *Checks) of(ctx context.Context, d *delivery) ([]check, *webhook.Refusal) {
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
-	defer cancel()
 	r := new(report)
-	for _, step := range []func(context.Context, *delivery, *report) error{function, method, c.urlToken, wholeBody, c.signed} {
-		if err := step(ctx, d, r); err != nil {
-			r.open(d)
-			return r.checks, webhook.AsRefusal(err)
-		}
+	if d.endpoint == NoFunction {
+		r.fail("Path", errors.New("no function is at "+shorten(d.path, 200)), "")
+		r.open(d)
+		return r.checks, nil
 	}
-	return r.checks, nil
+	answer := c.receive(ctx, d)
+	r.received(d, &answer)
+	r.open(d)
+	return r.checks, answer.Refusal
+}
+
+// receive has the receiver of the delivery's function receive it once more.
+func (c *Checks) receive(ctx context.Context, d *delivery) reverify.Answer {
+	request := &reverify.Request{
+		Method: d.method, URL: &url.URL{RawQuery: d.query}, Header: d.header, Length: d.length, Body: d.body,
+		Broken: !d.whole() && len(d.body) <= receiver.MaxBody,
+	}
+	if d.endpoint == webhook.DynamicEndpoint {
+		return (&reverify.Endpoint{Dynamic: &c.Dynamic.Keys, Audiences: c.Audiences}).Receive(ctx, request, &c.Tokens.Keys)
+	}
+	return (&reverify.Endpoint{Static: &c.Static.Keys}).Receive(ctx, request, nil)
 }
 
 // explain looks for the cause of a refusal, as the command's explain does. It returns nil
-// if there was none, or one that needs no search: of the method, the URL token or the body.
+// if there was none, or one of the URL token, which the checks show in full.
 func (c *Checks) explain(ctx context.Context, d *delivery) *explain.Report {
-	if d.refusal == nil || !slices.Contains(reverify.Steps, d.refusal.Step) {
+	if d.refusal == nil || d.refusal.Step == webhook.StepGate {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	capture := &explain.Capture{
 		At: d.received, Method: d.method, URL: (&url.URL{Path: d.path, RawQuery: d.query}).String(), Header: d.header, Body: d.body,
+		Answer: &reverify.Answer{Result: reverify.Result{Err: d.refusal, Refusal: d.refusal}, Status: d.status, Step: d.refusal.Step},
 	}
-	if d.endpoint == webhook.DynamicEndpoint {
-		keys := []webhook.PublicKey{} // nil would mean a static endpoint
-		// If the keys can no longer be had, those in memory are passed all the same.
-		_, _ = c.Dynamic.Ring.Find(ctx, func(k webhook.PublicKey) bool {
-			keys = append(keys, k)
-			return false
-		})
-		return explain.Receiver{Keys: keys, Audiences: c.Audiences}.Explain(capture)
+	if d.endpoint != webhook.DynamicEndpoint {
+		return explain.Receiver{Secrets: c.Static.values}.Explain(capture)
 	}
-	var first *explain.Report
-	for _, secret := range c.Static.values {
-		found := explain.Receiver{Secret: secret}.Explain(capture)
-		if !slices.Contains(found.Causes, explain.WrongSecret) {
-			return found
-		}
-		first = cmp.Or(first, found)
-	}
-	return first
+	keys := []webhook.PublicKey{} // nil would mean a static endpoint
+	// If the keys can no longer be had, those in memory are passed all the same.
+	_, _ = c.Dynamic.Ring.Find(ctx, func(k webhook.PublicKey) bool {
+		keys = append(keys, k)
+		return false
+	})
+	return explain.Receiver{Keys: keys, Audiences: c.Audiences}.Explain(capture)
 }
 
 // order is that of all checks. A failed one is the last that is reached.
@@ -96,10 +99,9 @@ func (r *report) pass(name, format string, args ...any) {
 	r.checks = append(r.checks, check{name, "pass", fmt.Sprintf(format, args...)})
 }
 
-// fail adds the check that decided, and returns err.
-func (r *report) fail(name string, err error, more string) error {
+// fail adds the check that decided.
+func (r *report) fail(name string, err error, more string) {
 	r.checks = append(r.checks, check{name, "fail", err.Error() + more})
-	return err
 }
 
 // open adds the checks that were not reached, of those that this delivery has.
@@ -114,74 +116,50 @@ func (r *report) open(d *delivery) {
 	}
 }
 
-// function passes what is for one. Only of what is not it makes a check.
-func function(_ context.Context, d *delivery, r *report) error {
-	if d.endpoint == NoFunction {
-		return r.fail("Path", errors.New("no function is at "+shorten(d.path, 200)), "")
-	}
-	return nil
-}
-
-func method(_ context.Context, d *delivery, r *report) error {
-	if d.method != http.MethodPost {
-		return r.fail("Method", webhook.Refuse(webhook.NotPOST, "%s", shorten(d.method, 20)), "")
+// received shows the steps that the receiver took.
+func (r *report) received(d *delivery, answer *reverify.Answer) {
+	if answer.Step == webhook.StepMethod {
+		r.fail("Method", answer.Err, ": "+shorten(d.method, 20))
+		return
 	}
 	r.pass("Method", "POST")
-	return nil
-}
-
-func (c *Checks) urlToken(ctx context.Context, d *delivery, r *report) error {
-	if d.endpoint != webhook.DynamicEndpoint {
-		return nil
+	if d.endpoint == webhook.DynamicEndpoint {
+		switch {
+		case answer.Step != webhook.StepGate:
+			r.pass("URL token", "it is %s", answer.Token.Matched)
+		case answer.Reason() == webhook.URLTokenMissing:
+			r.fail("URL token", answer.Err, ": the URL has none")
+			return
+		default:
+			r.fail("URL token", answer.Err, ": compared with "+keyNames(answer.Token.Tried))
+			return
+		}
 	}
-	u := url.URL{RawQuery: d.query}
-	result := reverify.URLToken(ctx, &c.Tokens.Keys, u.Query().Get("token"))
-	switch {
-	case result.Err == nil:
-		r.pass("URL token", "it is %s", result.Matched)
-		return nil
-	case result.Reason() == webhook.URLTokenMissing:
-		return r.fail("URL token", result.Err, ": the URL has none")
-	}
-	return r.fail("URL token", result.Err, ": compared with "+keyNames(result.Tried))
-}
-
-func wholeBody(_ context.Context, d *delivery, r *report) error {
-	switch {
-	case d.length > receiver.MaxBody:
-		return r.fail("Body", webhook.Refuse(webhook.BodyTooLarge, "%d bytes, of at most %d", d.length, receiver.MaxBody), "")
-	case len(d.body) > receiver.MaxBody:
-		return r.fail("Body", webhook.Refuse(webhook.BodyTooLarge, "more than %d bytes", receiver.MaxBody), "")
-	case !d.whole():
-		return r.fail("Body", webhook.Refuse(webhook.BodyIncomplete, "body broke off after %d bytes", len(d.body)), "")
+	if answer.Step == webhook.StepBody {
+		more := ""
+		if answer.Reason() == webhook.BodyIncomplete {
+			more = fmt.Sprintf(" after %d bytes", len(d.body))
+		}
+		r.fail("Body", answer.Err, more)
+		return
 	}
 	r.pass("Body", "%d bytes, of at most %d", len(d.body), receiver.MaxBody)
-	return nil
+	r.verified(d, &answer.Result)
 }
 
-// signed has the endpoint's own verifier decide, and shows the steps that it took.
-func (c *Checks) signed(ctx context.Context, d *delivery, r *report) error {
-	endpoint := reverify.Endpoint{Static: &c.Static.Keys}
-	if d.endpoint == webhook.DynamicEndpoint {
-		endpoint = reverify.Endpoint{Dynamic: &c.Dynamic.Keys, Audiences: c.Audiences}
-	}
-	result := endpoint.Verify(ctx, d.header, d.body)
-	r.verified(d, &result)
-	return result.Err
-}
-
+// verified shows the steps of the endpoint's verifier.
 func (r *report) verified(d *delivery, result *reverify.Result) {
 	if !result.Passed(webhook.StepHeaders) {
-		_ = r.fail("Headers", result.Err, "")
+		r.fail("Headers", result.Err, "")
 		return
 	}
 	r.pass("Headers", "webhook-id, webhook-timestamp and webhook-signature, each once and well-formed")
 	switch {
 	case !result.Passed(webhook.StepScheme):
-		_ = r.fail("Signature", result.Err, "")
+		r.fail("Signature", result.Err, "")
 		return
 	case !result.Passed(webhook.StepSignature):
-		_ = r.fail("Signature", result.Err, ": compared with "+keyNames(result.Tried))
+		r.fail("Signature", result.Err, ": compared with "+keyNames(result.Tried))
 		return
 	}
 	r.pass("Signature", "made with %s", result.Matched)
@@ -192,7 +170,7 @@ func (r *report) verified(d *delivery, result *reverify.Result) {
 	case result.Passed(webhook.StepTimestamp):
 		r.pass("Timestamp", "%s, of at most %v either way", age(d), webhook.DefaultTolerance)
 	case result.Passed(webhook.StepJWT):
-		_ = r.fail("Timestamp", result.Err, fmt.Sprintf("; at most %v either way", webhook.DefaultTolerance))
+		r.fail("Timestamp", result.Err, fmt.Sprintf("; at most %v either way", webhook.DefaultTolerance))
 	}
 }
 
@@ -203,12 +181,12 @@ func (r *report) claims(result *reverify.Result) {
 		r.pass("Audience", "one of ours")
 		r.pass("Claims", "in force now, and about this body")
 	case errors.Is(result.Err, webhook.ErrAudience):
-		_ = r.fail("Audience", result.Err, "")
+		r.fail("Audience", result.Err, "")
 	case result.Reason() == webhook.JWTClaimsForm:
-		_ = r.fail("Claims", result.Err, "")
+		r.fail("Claims", result.Err, "")
 	default:
 		r.pass("Audience", "one of ours")
-		_ = r.fail("Claims", result.Err, "")
+		r.fail("Claims", result.Err, "")
 	}
 }
 

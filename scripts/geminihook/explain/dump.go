@@ -1,0 +1,438 @@
+package explain
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// maxDumpDepth bounds how many texts are taken out of one another.
+const maxDumpDepth = 3
+
+// labelled is a line in which a value has a name before it: headers: {…}.
+var labelled = regexp.MustCompile("^[A-Za-z_][A-Za-z0-9_. -]{0,40}[:=]+[ \t]*(?:[\\[{(\"'`]|[bBuU]['\"]|[A-Z][A-Za-z]+[({]|<Buffer|$)")
+
+// readDump reads what a program printed of a request: one value that has it somewhere,
+// or its headers and then its body, each by itself and perhaps after a label.
+//
+// Headers are a map of texts, numbers or lists, a list of pairs or of objects with a name
+// and a value, a flat list of names and values, or raw lines. A body is a text, base64,
+// bytes in any of the forms of [literal], or a value that was parsed from it.
+func readDump(text []byte, depth int) (*Capture, error) {
+	l := &literal{text: text}
+	root, err := l.sequence()
+	if err != nil {
+		return nil, stopped(l, err)
+	}
+	f := &finder{depth: depth}
+	if f.visit(root, nil); f.found == nil {
+		f.found = f.other
+	}
+	if f.found == nil {
+		return nil, fmt.Errorf("read as a dump of %s: it has neither headers, as a map or as a list of pairs, nor raw HTTP in it", described(l.names))
+	}
+	if len(f.found.Header) == 0 {
+		return nil, errors.New("no headers: those of the dump are empty")
+	}
+	return f.found, nil
+}
+
+// stopped says how far a dump was read. It holds no value of it.
+func stopped(l *literal, err error) error {
+	at := 0
+	if syntax, is := errors.AsType[*syntaxError](err); is {
+		at = syntax.at
+	}
+	before := l.text[:at]
+	line, column := bytes.Count(before, []byte("\n"))+1, at-bytes.LastIndexByte(before, '\n')
+	if at == 0 {
+		return fmt.Errorf("neither raw HTTP, headers first, nor a dump with headers and body: line %d, column %d: %w", line, column, err)
+	}
+	return fmt.Errorf("read as a dump of %s: line %d, column %d: %w", described(l.names), line, column, err)
+}
+
+// described names the members that were read, unless a name may be more than that.
+func described(names []string) string {
+	names = slices.DeleteFunc(names, func(n string) bool { return len(n) > 40 || strings.Contains(n, "whsec") })
+	if len(names) > 8 {
+		names = append(names[:8], "…")
+	}
+	if len(names) == 0 {
+		return "values without names"
+	}
+	return "an object with " + printable(strings.Join(names, ", "))
+}
+
+// sequence reads values one after the other, each perhaps with a label. The text after
+// headers that is JSON by itself is a body as it is.
+func (l *literal) sequence() ([]member, error) {
+	var all []member
+	if header := goHeader.Find(l.text); header != nil {
+		l.at += len(header)
+		all = append(all, member{"headers", goMembers(string(header))})
+	}
+	for {
+		if l.space(); l.at >= len(l.text) {
+			return all, nil
+		}
+		name := ""
+		if label := labelled.Find(l.text[l.at:]); label != nil {
+			end := bytes.IndexAny(label, ":=")
+			name = string(bytes.TrimSpace(label[:end]))
+			l.names = append(l.names, name)
+			l.at += end
+			for l.has(":") || l.has("=") {
+				continue
+			}
+			l.space()
+		}
+		rest := bytes.TrimRight(l.text[l.at:], "\r\n")
+		if len(all) > 0 && json.Valid(rest) && rest[0] != '"' && isHeaders(all[len(all)-1].value) {
+			return append(all, member{"body", string(rest)}), nil
+		}
+		value, err := l.value(0)
+		if err != nil {
+			return all, err
+		}
+		if _, list := value.([]any); name == "" && list && isHeaders(value) {
+			name = "headers"
+		} else if name == "" && len(all) > 0 {
+			name = "body"
+		}
+		all = append(all, member{name, value})
+		l.has(",")
+	}
+}
+
+// goHeader is a map as Go's fmt prints it: map[A:[x y] B:[z]].
+var (
+	goHeader = regexp.MustCompile(`^map\[\S+:\[[^\n]*\]\](?:\r?\n|$)`)
+	goValues = regexp.MustCompile(`(?:^| )([^\s:\[\]]+):\[`)
+)
+
+func goMembers(text string) (all []member) {
+	text = strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(text), "map["), "]")
+	names := goValues.FindAllStringSubmatchIndex(text, -1)
+	for i, at := range names {
+		end := len(text)
+		if i+1 < len(names) {
+			end = names[i+1][0]
+		}
+		all = append(all, member{text[at[2]:at[3]], strings.TrimSuffix(text[at[1]:end], "]")})
+	}
+	return all
+}
+
+func isHeaders(value any) bool {
+	header := headersIn(value)
+	return header != nil && hasWebhook(header)
+}
+
+// A finder looks for a request in a dump.
+type finder struct {
+	depth int
+	found *Capture // the first with a webhook's header
+	other *Capture // the first with any
+}
+
+// visit looks at a value, in its parents: the nearest last.
+func (f *finder) visit(value any, parents [][]member) {
+	if f.found != nil {
+		return
+	}
+	switch value := value.(type) {
+	case string:
+		f.text([]byte(value), parents)
+	case buffer:
+		f.text(value.data, parents)
+	case []any:
+		for _, item := range value {
+			f.visit(item, parents)
+		}
+	case []member:
+		f.object(value, append(slices.Clip(parents), value))
+	}
+}
+
+// text looks into a text that may be a request itself, as in a log's message, or base64
+// of one, as ngrok has it.
+func (f *finder) text(text []byte, parents [][]member) {
+	if raw, err := base64.StdEncoding.DecodeString(string(text)); err == nil && len(raw) > 0 {
+		text = raw
+	}
+	if f.depth >= maxDumpDepth || !bytes.Contains(bytes.ToLower(text), []byte("webhook")) || !bytes.ContainsAny(text, "\n{") {
+		return
+	}
+	if c, err := read(text, f.depth+1); err == nil {
+		f.keep(c, parents)
+	}
+}
+
+// names of members, in lower case and without what is not a letter.
+var (
+	headerNames = []string{"headers", "header", "rawheaders", "requestheaders", "httpheaders", "headersmap"}
+	bodyNames   = []string{"rawbody", "bodyraw", "bodybytes", "bodybase", "body", "content", "rawdata", "data", "payload", "postdata", "requestbody", "json"}
+	methodNames = []string{"method", "requestmethod", "httpmethod"}
+	urlNames    = []string{"url", "uri", "originalurl", "requesturl", "path"}
+	timeNames   = []string{"start", "starteddatetime", "receivedat", "createdat", "timestamp", "time"}
+	answerNames = []string{"response", "res", "answer"}
+)
+
+func (f *finder) object(members []member, parents [][]member) {
+	if raw, ok := lookup(members, "raw").(string); ok { // the bytes themselves, beside what was read of them
+		if f.text([]byte(raw), parents); f.found != nil {
+			return
+		}
+	}
+	for _, name := range headerNames {
+		if value := named(members, name); value != nil {
+			if header := headersIn(value); header != nil {
+				f.keep(requestOf(header, parents), parents)
+			}
+		}
+	}
+	if header := headersIn(members); f.found == nil && header != nil && hasWebhook(header) {
+		f.keep(requestOf(header, parents[:len(parents)-1]), parents)
+	}
+	for _, m := range members {
+		if !slices.Contains(answerNames, letters(m.name)) {
+			f.visit(m.value, parents)
+		}
+	}
+}
+
+func (f *finder) keep(c *Capture, parents [][]member) {
+	if c.arrived.IsZero() {
+		c.arrived = arrival(parents)
+	}
+	if hasWebhook(c.Header) && f.found == nil {
+		f.found = c
+	} else if f.other == nil {
+		f.other = c
+	}
+}
+
+// named returns the member whose name has these letters, nil if there is none.
+func named(members []member, name string) any {
+	for _, m := range members {
+		if letters(m.name) == name && m.value != nil {
+			return m.value
+		}
+	}
+	return nil
+}
+
+// nearest returns the first member of one of the names, in the nearest parent that has
+// one that is accepted, or nil.
+func nearest(parents [][]member, names []string, accept func(any) bool) any {
+	for _, members := range slices.Backward(parents) {
+		for _, name := range names {
+			if value := named(members, name); value != nil && accept(value) {
+				return value
+			}
+		}
+	}
+	return nil
+}
+
+func isText(value any) bool { return textIn(value) != "" }
+
+// textIn returns a text, a number's or bytes' included; empty for anything else.
+func textIn(value any) string {
+	switch value := value.(type) {
+	case string:
+		return value
+	case json.Number:
+		return string(value)
+	case buffer:
+		return string(value.data)
+	}
+	return ""
+}
+
+// arrival is the time that a capture gives for itself.
+func arrival(parents [][]member) (at time.Time) {
+	nearest(parents, timeNames, func(value any) bool {
+		for _, layout := range []string{time.RFC3339Nano, time.DateTime} {
+			if t, err := time.Parse(layout, textIn(value)); err == nil {
+				at = t
+				return true
+			}
+		}
+		return false
+	})
+	return at
+}
+
+// requestOf is the request whose headers were found in the nearest of the parents.
+func requestOf(header http.Header, parents [][]member) *Capture {
+	all := parents
+	for _, members := range parents {
+		if request, ok := lookup(members, "httpRequest").([]member); ok { // Cloud Logging's
+			all = append([][]member{request}, all...)
+		}
+	}
+	c := &Capture{Header: header, Method: textIn(nearest(all, methodNames, isText)), URL: textIn(nearest(all, urlNames, isText))}
+	exact := nearest(parents, bodyNames, func(value any) bool {
+		_, isBuffer := value.(buffer)
+		text, _ := bodyIn(value).(string)
+		return isBuffer || text != ""
+	})
+	if cut, _ := exact.(buffer); exact == nil || cut.more > 0 { // console.log prints the first 50 bytes of a Buffer
+		exact = parsedOr(exact, nearest(parents, bodyNames, func(value any) bool { return isParsed(value) && !holds(value, parents) }))
+	}
+	c.setBody(bodyIn(exact), nearest(parents, []string{"isbaseencoded"}, func(any) bool { return true }) == true)
+	return c
+}
+
+func parsedOr(exact, parsed any) any {
+	if parsed != nil {
+		return parsed
+	}
+	return exact
+}
+
+// isParsed reports whether a value is a body that was parsed. Of Express, {} is none.
+func isParsed(value any) bool {
+	switch value := value.(type) {
+	case []member:
+		return len(value) > 0
+	case []any:
+		return len(value) > 0
+	}
+	return false
+}
+
+// holds reports whether a value is, or has in it, one of the parents.
+func holds(value any, parents [][]member) bool {
+	switch value := value.(type) {
+	case []member:
+		return slices.ContainsFunc(parents, func(p []member) bool { return len(p) > 0 && len(value) > 0 && &p[0] == &value[0] }) ||
+			slices.ContainsFunc(value, func(m member) bool { return holds(m.value, parents) })
+	case []any:
+		return slices.ContainsFunc(value, func(item any) bool { return holds(item, parents) })
+	}
+	return false
+}
+
+// bodyIn returns the body in a value: its text, if it is an object with a MIME type, as in
+// an HTTP archive.
+func bodyIn(value any) any {
+	if members, ok := value.([]member); ok && lookup(members, "mimeType") != nil {
+		return lookup(members, "text")
+	}
+	return value
+}
+
+// setBody sets the body to a value of a dump.
+func (c *Capture) setBody(value any, inBase64 bool) {
+	switch value := value.(type) {
+	case string:
+		c.Body = []byte(value)
+		raw, err := base64.StdEncoding.DecodeString(value)
+		if err == nil && len(raw) > 0 && (inBase64 || json.Valid(raw) || len(raw) > 2 && raw[0] == 0x1f && raw[1] == 0x8b) {
+			c.Body, c.note = raw, "decoded from base64"
+		}
+	case buffer:
+		c.Body = value.data
+		if value.more > 0 {
+			c.short = fmt.Sprintf("%d bytes, and %d more that the dump left out; print it with toString(\"base64\")", len(value.data), value.more)
+		}
+	case []member, []any:
+		c.parsed = value
+		c.Body = spell(value, layouts[0])
+	}
+	if c.parsed == nil && c.short == "" && len(c.Body) > 0 {
+		c.measure()
+	}
+}
+
+// spell writes a parsed value in a layout.
+func spell(value any, in layout) []byte {
+	w := writer{layout: in, escape: never}
+	w.write(value, 0)
+	return w.text.Bytes()
+}
+
+// headersIn returns the headers that a value holds, nil if it holds none.
+func headersIn(value any) http.Header {
+	header := make(http.Header)
+	switch value := value.(type) {
+	case string:
+		if c, err := readHTTP([]byte(strings.TrimSpace(value) + "\n\n")); err == nil {
+			return c.Header
+		}
+		return nil
+	case []member:
+		for _, m := range value {
+			add(header, m.name, m.value)
+		}
+	case []any:
+		if !addList(header, value) {
+			return nil
+		}
+	default:
+		return nil
+	}
+	return header
+}
+
+// addList adds a list of pairs, of objects with a name and a value, or of names and
+// values in turn.
+func addList(header http.Header, list []any) bool {
+	for i := 0; i < len(list); i++ {
+		switch item := list[i].(type) {
+		case []any:
+			if len(item) != 2 {
+				return false
+			}
+			add(header, textIn(item[0]), item[1])
+		case []member:
+			name := lookup(item, "name")
+			if name == nil {
+				name = lookup(item, "key")
+			}
+			add(header, textIn(name), lookup(item, "value"))
+		default:
+			if i++; i >= len(list) {
+				return false
+			}
+			add(header, textIn(item), list[i])
+		}
+	}
+	return true
+}
+
+func add(header http.Header, name string, value any) {
+	if rest, ok := strings.CutPrefix(name, "HTTP_"); ok && name == strings.ToUpper(name) { // WSGI and CGI
+		name = strings.ReplaceAll(rest, "_", "-")
+	}
+	if list, ok := value.([]any); ok {
+		for _, v := range list {
+			add(header, name, v)
+		}
+		return
+	}
+	if text := textIn(value); name != "" && text != "" {
+		header.Add(name, text)
+	}
+}
+
+// hasWebhook reports whether one of the three headers is there, by any of their names.
+func hasWebhook(header http.Header) bool {
+	for name := range header {
+		have := letters(name)
+		if strings.HasSuffix(have, "webhookid") || strings.HasSuffix(have, "webhooksignature") || strings.HasSuffix(have, "webhooktimestamp") ||
+			strings.HasPrefix(have, "svix") {
+			return true
+		}
+	}
+	return false
+}

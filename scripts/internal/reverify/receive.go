@@ -1,0 +1,132 @@
+package reverify
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/geminihook/geminihook/shared/receiver"
+	"github.com/geminihook/geminihook/shared/webhook"
+)
+
+// A Request is a request as a function receives it.
+type Request struct {
+	Method string // empty means POST
+	URL    *url.URL
+	Header http.Header
+	Length int64 // as announced by the sender; -1 if it announced none
+	Body   []byte
+	Broken bool // the connection was closed before the body's end
+}
+
+// An Answer is what a function answers to a request, and why.
+type Answer struct {
+	Result              // of the verifier; its errors are also those of the steps before it
+	Token  Result       // of the URL token, if it was checked
+	Status int          // of the response
+	Step   webhook.Step // at which a refused request ended; empty for an accepted one
+}
+
+// Receive has the receiver of the functions receive a request: with its bounds, and with
+// the endpoint's verifier. A delivery that the receiver accepts is not recorded and not
+// published. The URL token is checked if tokens is not nil.
+func (e *Endpoint) Receive(ctx context.Context, r *Request, tokens *Keys[webhook.URLToken]) Answer {
+	var answer Answer
+	logged := make(line)
+	to := receiver.Receiver{Verifier: &answering{e, &answer.Result}, Ledger: accepted{}, Log: slog.New(logged)}
+	var gate *recorder[webhook.URLToken]
+	if tokens != nil {
+		gate = &recorder[webhook.URLToken]{keys: tokens}
+		to.Gate = &webhook.URLTokenGate{Tokens: gate}
+	}
+	w := &discarded{header: make(http.Header)}
+	to.ServeHTTP(w, r.http(ctx))
+	answer.Status, answer.Step = w.status, webhook.Step(logged["step"])
+	if answer.Err == nil && logged["error"] != "" { // it ended before the verifier
+		answer.Refusal, answer.Err = logged.err()
+	}
+	if gate != nil {
+		answer.Token = gate.Result
+	}
+	return answer
+}
+
+func (r *Request) http(ctx context.Context) *http.Request {
+	method, at := r.Method, r.URL
+	if method == "" {
+		method = http.MethodPost
+	}
+	if at == nil {
+		at = new(url.URL)
+	}
+	var body io.Reader = bytes.NewReader(r.Body)
+	if r.Broken {
+		body = io.MultiReader(body, broken{})
+	}
+	req := &http.Request{Method: method, URL: at, Header: r.Header, ContentLength: r.Length, Body: io.NopCloser(body)}
+	return req.WithContext(ctx)
+}
+
+type broken struct{}
+
+func (broken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+
+// answering is a verifier that keeps the result.
+type answering struct {
+	*Endpoint
+	result *Result
+}
+
+// Verify implements [receiver.Verifier].
+func (a *answering) Verify(ctx context.Context, header http.Header, body []byte) (*webhook.Delivery, error) {
+	*a.result = a.Endpoint.Verify(ctx, header, body)
+	return &webhook.Delivery{Body: body}, a.result.Err
+}
+
+// accepted is a ledger in which every delivery is done.
+type accepted struct{}
+
+// Once implements [receiver.Ledger].
+func (accepted) Once(context.Context, *webhook.Delivery, func(context.Context) (webhook.Receipt, error)) (webhook.Receipt, error) {
+	return webhook.Receipt{}, nil
+}
+
+// discarded is a response of which only the status is kept.
+type discarded struct {
+	header http.Header
+	status int
+}
+
+func (d *discarded) Header() http.Header         { return d.header }
+func (d *discarded) Write(p []byte) (int, error) { return len(p), nil }
+func (d *discarded) WriteHeader(status int)      { d.status = status }
+
+// A line is the receiver's log line, by the names of its attributes.
+type line map[string]string
+
+func (l line) Enabled(context.Context, slog.Level) bool { return true }
+func (l line) WithAttrs([]slog.Attr) slog.Handler       { return l }
+func (l line) WithGroup(string) slog.Handler            { return l }
+
+func (l line) Handle(_ context.Context, r slog.Record) error {
+	r.Attrs(func(a slog.Attr) bool {
+		l[a.Key] = a.Value.String()
+		return true
+	})
+	return nil
+}
+
+// err returns the error that the line tells of. It is a refusal if the line has a reason.
+func (l line) err() (*webhook.Refusal, error) {
+	if l["reason"] == "" {
+		return nil, errors.New(l["error"])
+	}
+	refusal := webhook.Refuse(webhook.Reason(l["reason"]), "")
+	refusal.Detail = strings.TrimPrefix(strings.TrimPrefix(l["error"], refusal.Kind.Error()), ": ")
+	return refusal, refusal
+}
