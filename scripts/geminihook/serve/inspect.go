@@ -42,6 +42,7 @@ func inspect(ctx context.Context, o *Options, p *parts, me *running.Serve, deliv
 			StaticURL: me.StaticURL, DynamicURL: me.DynamicURL,
 			Secret: o.Secrets[0], Audience: first(audiences), Keys: p.keys,
 		},
+		Jobs: &inspector.Jobs{API: p.gemini, Webhook: me.StaticURL, For: o.JobTime},
 		Host: host,
 	}, nil
 }

@@ -173,6 +173,8 @@ type Event struct {
 	DynamicURL    string   `json:"dynamic_url"`
 	StaticSecrets []string `json:"static_secrets"`
 	JWKSURL       string   `json:"jwks_url"`
+	GeminiURL     string   `json:"gemini_url"`
+	GeminiAPIKey  string   `json:"gemini_api_key"`
 	Audience      string
 	Topic         string
 	Attributes    map[string]string

@@ -1,0 +1,163 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"google.golang.org/genai"
+
+	"github.com/geminihook/geminihook/scripts/internal/commandtest"
+)
+
+// sdk returns the official client, pointed at the stand-in by what serve printed.
+func sdk(t *testing.T, s *commandtest.Serve) *genai.Client {
+	t.Helper()
+	c, err := genai.NewClient(t.Context(), &genai.ClientConfig{
+		APIKey: s.Ready.GeminiAPIKey, Backend: genai.BackendGeminiAPI,
+		HTTPOptions: genai.HTTPOptions{BaseURL: s.Ready.GeminiURL},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// aboutJob returns the next message, which must be about a job.
+func aboutJob(t *testing.T, s *commandtest.Serve, topic, eventType, job string) commandtest.Event {
+	t.Helper()
+	e := s.Next()
+	if !strings.HasSuffix(e.Topic, "/"+topic) || e.Attributes["ce-type"] != eventType || e.Attributes["ce-subject"] != job {
+		t.Fatalf("published on %s: %v, want %s of %s on %s", e.Topic, e.Attributes, eventType, job, topic)
+	}
+	return e
+}
+
+// The whole story with the official SDK: a batch is started, its event is on its topic,
+// and its results can be fetched. A video tells the dynamic function instead, if its
+// webhook config says so.
+func TestFromAJobToItsEvent(t *testing.T) {
+	s := commandtest.NewHome(t).Serve(t, "--job-time", "300ms")
+	c := sdk(t, s)
+	batch, err := c.Batches.Create(t.Context(), "gemini-3.5-flash-lite", &genai.BatchJobSource{FileName: "files/requests"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := aboutJob(t, s, "geminihook-batch", "batch.succeeded", batch.Name)
+	if source := e.Attributes["ce-source"]; !strings.HasSuffix(source, "/webhooks/static") {
+		t.Errorf("ce-source %s", source)
+	}
+	batch, err = c.Batches.Get(t.Context(), batch.Name, nil)
+	if err != nil || batch.State != genai.JobStateSucceeded {
+		t.Fatalf("%+v, %v", batch, err)
+	}
+	results, err := c.Files.Download(t.Context(), genai.NewDownloadURIFromFile(&genai.File{DownloadURI: batch.Dest.FileName}), nil)
+	if err != nil || !strings.Contains(string(results), "Answer 1.") {
+		t.Errorf("results %q, %v", results, err)
+	}
+
+	video, err := c.Models.GenerateVideos(t.Context(), "veo-3.1-generate-preview", "Waves.", nil, &genai.GenerateVideosConfig{
+		WebhookConfig: &genai.WebhookConfig{Uris: []string{s.Ready.DynamicURL}, UserMetadata: map[string]any{"group": "nightly"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e = aboutJob(t, s, "geminihook-video", "video.generated", video.Name)
+	if source := e.Attributes["ce-source"]; !strings.HasSuffix(source, "/webhooks/dynamic") || !strings.Contains(string(e.Data), `"user_metadata":{"group":"nightly"}`) {
+		t.Errorf("ce-source %s, %s", source, e.Data)
+	}
+}
+
+// The stand-in delivers to this machine only, whatever a webhook config says.
+func TestOnlyHere(t *testing.T) {
+	for url, want := range map[string]bool{
+		"http://127.0.0.1:1/": true, "http://[::1]:1/": true, "http://192.0.2.1:1/": false,
+		"http://example.com/": false, "http://198.51.100.7:1/": true,
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel() // nothing is sent
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = onlyHere("198.51.100.7").RoundTrip(req)
+		if got := errors.Is(err, context.Canceled); got != want {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+}
+
+// The commands that manage the webhook work on a serve on this machine: a rotated secret
+// is accepted, and a webhook can be made anew.
+func TestManageServe(t *testing.T) {
+	home := commandtest.NewHome(t)
+	s := home.Serve(t, "--job-time", "300ms")
+	home.Env = append(home.Env, "GEMINI_API_KEY=of-a-real-project")
+	run := func(want string, args ...string) {
+		t.Helper()
+		ran := home.Run(t, "", append(args, "--serve")...)
+		if ran.Status != 0 || !strings.Contains(ran.Stdout, want) {
+			t.Fatalf("%v: status %d, %s%s", args, ran.Status, ran.Stdout, ran.Stderr)
+		}
+	}
+	run("enabled", "list")
+	run("nothing was changed", "register") // serve has made one
+	run("version 2 of", "rotate")
+	c := sdk(t, s)
+	batch, err := c.Batches.Create(t.Context(), "gemini-3.5-flash-lite", &genai.BatchJobSource{FileName: "files/requests"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	aboutJob(t, s, "geminihook-batch", "batch.succeeded", batch.Name)
+	run("deleted", "delete", "--yes")
+	run("registered", "register")
+	run("enabled", "list")
+
+	s.Stop()
+	ran := home.Run(t, "", "register", "--serve")
+	if ran.Status != 1 || !strings.Contains(ran.Stderr, "no serve runs on this machine") {
+		t.Errorf("without a serve: status %d, %s", ran.Status, ran.Stderr)
+	}
+}
+
+// The page starts jobs, loses a delivery, and disables the webhook.
+func TestJobsOnThePage(t *testing.T) {
+	v, s := visit(t, "--job-time", "2s")
+	v.Click(`[data-job=batch]`)
+	v.Wait(cell(1, 2) + ` === "running"`)
+	v.Screenshot(v.shots, "jobs-running")
+	name := v.Eval(cell(1, 3))
+	v.Wait(cell(1, 5) + ` === "204 from /StaticWebhook"`)
+	aboutJob(t, s, "geminihook-batch", "batch.succeeded", name)
+
+	v.Click(`[data-job=video]`)
+	v.Wait(cell(1, 2) + ` === "running"`)
+	v.Click(`[data-lose]`)
+	v.Wait(cell(1, 5) + ` === "lost"`)
+
+	v.Click(`#webhook`)
+	v.Wait(`at("webhook-state").textContent === "disabled_due_to_failed_deliveries"`)
+	v.Click(`[data-job=interaction]`)
+	v.Wait(cell(1, 2) + ` === "completed"`)
+	v.Wait(cell(1, 5) + ` === "none"`)
+	v.Wait(cell(2, 2) + ` === "generated"`)
+	v.Screenshot(v.shots, "jobs-lost")
+
+	v.Click(`#webhook`)
+	v.Wait(`at("webhook-state").textContent === "enabled"`)
+	v.choose("end", "failure")
+	v.Click(`[data-job=batch]`)
+	v.Wait(cell(1, 2) + ` === "failed"`)
+	aboutJob(t, s, "geminihook-batch", "batch.failed", v.Eval(cell(1, 3))) // nothing was published in between
+	v.Look(390, 844, false)
+	v.Screenshot(v.shots, "jobs-phone")
+}
+
+// cell is the text of a cell in the list of jobs, as an expression. Rows and columns
+// count from 1.
+func cell(row, column int) string {
+	return fmt.Sprintf(`document.querySelector("#job-rows tr:nth-child(%d) td:nth-child(%d)")?.textContent`, row, column)
+}
