@@ -123,37 +123,57 @@ func TestManageServe(t *testing.T) {
 	}
 }
 
-// The page starts jobs, loses a delivery, and disables the webhook.
+// The page starts jobs of each kind, and shows their ends and their deliveries. While the
+// webhook is disabled there are none.
 func TestJobsOnThePage(t *testing.T) {
-	v, s := visit(t, "--job-time", "2s")
-	v.Click(`[data-job=batch]`)
-	v.Wait(cell(1, 2) + ` === "running"`)
-	v.Screenshot(v.shots, "jobs-running")
-	name := v.Eval(cell(1, 3))
-	v.Wait(cell(1, 5) + ` === "204 from /StaticWebhook"`)
+	v, s := visit(t, "--job-time", "300ms")
+	name := v.startJob("batch", "succeeded", "204 from /StaticWebhook")
 	aboutJob(t, s, "geminihook-batch", "batch.succeeded", name)
 
-	v.Click(`[data-job=video]`)
-	v.Wait(cell(1, 2) + ` === "running"`)
-	v.Click(`[data-lose]`)
-	v.Wait(cell(1, 5) + ` === "lost"`)
+	// The page knows a secret that was made while it was open.
+	if ran := s.Home.Run(t, "", "rotate", "--serve"); ran.Status != 0 {
+		t.Fatalf("rotate: %s", ran.Stderr)
+	}
+	name = v.startJob("video", "generated", "204 from /StaticWebhook")
+	aboutJob(t, s, "geminihook-video", "video.generated", name)
+	v.Wait(`rows.children.length === 2`)
+	if shown := v.open("published"); !strings.Contains(shown, "version 2 of the signing secret") || strings.Contains(shown, "Mind") {
+		t.Errorf("after a rotation: %s", shown)
+	}
+	v.Press("Escape")
 
 	v.Click(`#webhook`)
 	v.Wait(`at("webhook-state").textContent === "disabled_due_to_failed_deliveries"`)
-	v.Click(`[data-job=interaction]`)
-	v.Wait(cell(1, 2) + ` === "completed"`)
-	v.Wait(cell(1, 5) + ` === "none"`)
-	v.Wait(cell(2, 2) + ` === "generated"`)
-	v.Screenshot(v.shots, "jobs-lost")
+	v.startJob("interaction", "completed", "none")
+	v.Screenshot(v.shots, "jobs")
 
 	v.Click(`#webhook`)
 	v.Wait(`at("webhook-state").textContent === "enabled"`)
 	v.choose("end", "failure")
-	v.Click(`[data-job=batch]`)
-	v.Wait(cell(1, 2) + ` === "failed"`)
-	aboutJob(t, s, "geminihook-batch", "batch.failed", v.Eval(cell(1, 3))) // nothing was published in between
+	name = v.startJob("batch", "failed", "204 from /StaticWebhook")
+	aboutJob(t, s, "geminihook-batch", "batch.failed", name) // nothing was published in between
 	v.Look(390, 844, false)
 	v.Screenshot(v.shots, "jobs-phone")
+}
+
+// The delivery of a job that runs can be lost, once.
+func TestLoseOnThePage(t *testing.T) {
+	v, _ := visit(t, "--job-time", "1h")
+	v.startJob("batch", "running", "when it ends")
+	v.Screenshot(v.shots, "job-running")
+	v.Click(`[data-lose]`)
+	v.Wait(cell(1, 5) + ` === "lost"`)
+	v.Wait(`!document.querySelector("[data-lose]")`)
+}
+
+// startJob starts a job, waits until the list shows its state and its deliveries, and
+// returns its name.
+func (v *visitor) startJob(kind, state, sent string) (name string) {
+	v.t.Helper()
+	before := v.Eval(`at("job-rows").children.length`)
+	v.Click(`[data-job=` + kind + `]`)
+	v.Wait(fmt.Sprintf(`at("job-rows").children.length > %s && %s === %q && %s === %q`, before, cell(1, 2), state, cell(1, 5), sent))
+	return v.Eval(cell(1, 3))
 }
 
 // cell is the text of a cell in the list of jobs, as an expression. Rows and columns

@@ -7,6 +7,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 
 	"cloud.google.com/go/secretmanager/apiv1/secretmanagerpb"
@@ -40,6 +41,8 @@ type parts struct {
 	official bool                // Firestore and Pub/Sub are the official emulators
 	gemini   *geminitest.API     // the stand-in for the Gemini API
 	keys     *webhooktest.KeySet // nil if the public keys come from elsewhere
+
+	secrets *gcptest.SecretManager
 
 	stops []func()
 }
@@ -106,8 +109,27 @@ func (p *parts) startSecretManager(ctx context.Context, o *Options) error {
 		}
 	}
 	var err error
+	p.secrets = m
 	p.secretManager, err = p.start(m)
 	return err
+}
+
+// signingSecrets returns the enabled versions of the signing secret, the newest first.
+func (p *parts) signingSecrets(ctx context.Context) (numbers, texts []string, err error) {
+	list, err := p.secrets.ListSecretVersions(ctx, &secretmanagerpb.ListSecretVersionsRequest{
+		Parent: "projects/" + project + "/secrets/" + signingSecret, Filter: "state:ENABLED", PageSize: maxVersions,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, v := range list.Versions {
+		value, err := p.secrets.AccessSecretVersion(ctx, &secretmanagerpb.AccessSecretVersionRequest{Name: v.Name})
+		if err != nil {
+			return nil, nil, err
+		}
+		numbers, texts = append(numbers, path.Base(v.Name)), append(texts, string(value.Payload.Data))
+	}
+	return numbers, texts, nil
 }
 
 // addSecret adds a secret with a version for each value, the first value newest.
