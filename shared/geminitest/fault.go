@@ -2,6 +2,7 @@ package geminitest
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strconv"
@@ -53,6 +54,7 @@ func (a *API) begin(call string) (f Fault) {
 // answer answers a call that meets a fault.
 func (f Fault) answer(w http.ResponseWriter, r *http.Request, call string) {
 	if f.Hang {
+		_, _ = io.Copy(io.Discard, r.Body) // until then the server does not see that the client has gone
 		<-r.Context().Done()
 	}
 	if f.Hang || f.Cut {

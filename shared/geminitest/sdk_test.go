@@ -170,6 +170,9 @@ func TestJavaScriptSDK(t *testing.T) {
 	}
 }
 
+// javaScriptSDK is the package and its version.
+const javaScriptSDK = "@google/genai@2.32.0"
+
 // installJavaScriptSDK returns a folder with @google/genai, or skips the test.
 func installJavaScriptSDK(t *testing.T) (dir string) {
 	for _, program := range []string{"node", "npm"} {
@@ -180,7 +183,7 @@ func installJavaScriptSDK(t *testing.T) (dir string) {
 	ctx, cancel := context.WithTimeout(t.Context(), 45*time.Second)
 	defer cancel()
 	dir = t.TempDir()
-	npm := exec.CommandContext(ctx, "npm", "install", "--no-audit", "--no-fund", "--prefer-offline", "--prefix", dir, "@google/genai@2")
+	npm := exec.CommandContext(ctx, "npm", "install", "--no-audit", "--no-fund", "--prefer-offline", "--fetch-retries=0", "--prefix", dir, javaScriptSDK)
 	npm.WaitDelay = time.Second
 	if out, err := npm.CombinedOutput(); err != nil {
 		t.Skipf("the JavaScript SDK is not tested: npm cannot install it: %v\n%s", err, out)
