@@ -72,6 +72,8 @@ var rules = []rule{
 
 	{"shared/geminitest", []string{"shared/webhook/webhooktest"},
 		"it stands where Google stands"},
+	{"shared/geminitest/sdktest", nil,
+		"it runs npm, and knows nothing of what a script does"},
 
 	{"functions/static", wiring(), "it is deployed: nothing for tests, tools, or the other function"},
 	{"functions/dynamic", wiring("shared/jwks"), "it is deployed: nothing for tests, tools, or the other function"},

@@ -5,12 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"google.golang.org/genai"
+	"google.golang.org/genai/interactions/models/interactions"
+	"google.golang.org/genai/interactions/models/operations"
 
 	"github.com/geminihook/geminihook/scripts/internal/commandtest"
+	"github.com/geminihook/geminihook/shared/geminitest/sdktest"
 )
 
 // sdk returns the official client, pointed at the stand-in by what serve printed.
@@ -59,6 +65,17 @@ func TestFromAJobToItsEvent(t *testing.T) {
 		t.Errorf("results %q, %v", results, err)
 	}
 
+	background, input := true, interactions.NewInteractionsInput("Research this.")
+	interaction, err := c.Interactions.Create(t.Context(), operations.CreateInteractionRequest{
+		Body: operations.NewCreateInteractionRequestBody(interactions.CreateModelInteraction{
+			Model: "gemini-3.5-flash", Background: &background, Input: &input,
+		}),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	aboutJob(t, s, "geminihook-interaction", "interaction.completed", *interaction.Interaction.ID)
+
 	video, err := c.Models.GenerateVideos(t.Context(), "veo-3.1-generate-preview", "Waves.", nil, &genai.GenerateVideosConfig{
 		WebhookConfig: &genai.WebhookConfig{Uris: []string{s.Ready.DynamicURL}, UserMetadata: map[string]any{"group": "nightly"}},
 	})
@@ -69,6 +86,37 @@ func TestFromAJobToItsEvent(t *testing.T) {
 	if source := e.Attributes["ce-source"]; !strings.HasSuffix(source, "/webhooks/dynamic") || !strings.Contains(string(e.Data), `"user_metadata":{"group":"nightly"}`) {
 		t.Errorf("ce-source %s, %s", source, e.Data)
 	}
+}
+
+// What README.md shows works as it stands: each sample starts a batch whose event arrives.
+func TestReadmeSamples(t *testing.T) {
+	s := commandtest.NewHome(t).Serve(t, "--job-time", "100ms")
+	readme, err := os.ReadFile("../../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sample := func(language string) string {
+		_, text, _ := strings.Cut(string(readme), "\n```"+language+"\n")
+		text, _, ok := strings.Cut(text, "\n```\n")
+		if !ok {
+			t.Fatalf("README.md has no sample in %s", language)
+		}
+		return text
+	}
+	start := func(t *testing.T, dir, file, text, program string, args ...string) {
+		if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.CommandContext(t.Context(), program, append(args, filepath.Join(dir, file))...)
+		cmd.Env = append(os.Environ(), "GOOGLE_GEMINI_BASE_URL="+s.Ready.GeminiURL, "GEMINI_API_KEY="+s.Ready.GeminiAPIKey, "GOOGLE_API_KEY=")
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		aboutJob(t, s, "geminihook-batch", "batch.succeeded", strings.TrimSpace(string(out)))
+	}
+	t.Run("go", func(t *testing.T) { start(t, t.TempDir(), "main.go", sample("go"), "go", "run") })
+	t.Run("js", func(t *testing.T) { start(t, sdktest.JavaScript(t), "main.mjs", sample("js"), "node") })
 }
 
 // The stand-in delivers to this machine only, whatever a webhook config says.
