@@ -70,15 +70,17 @@ var rules = []rule{
 		"cloud.google.com/go/iam/...", "google.golang.org/protobuf/..."),
 		"it stands in for the products: what it knew of ours it would only agree with"},
 
-	{"shared/geminitest", []string{"shared/webhook", "shared/webhook/webhooktest", "google.golang.org/genai"},
+	{"shared/geminitest", []string{"shared/webhook/webhooktest"},
 		"it stands where Google stands"},
+	{"shared/geminitest/sdktest", nil,
+		"it runs npm, and knows nothing of what a script does"},
 
 	{"functions/static", wiring(), "it is deployed: nothing for tests, tools, or the other function"},
 	{"functions/dynamic", wiring("shared/jwks"), "it is deployed: nothing for tests, tools, or the other function"},
 
 	{"functions/functiontest", []string{anything}, "it holds up the wired functions in tests"},
 	{"scripts/...", []string{anything}, "tools know everything"},
-	{"examples", append(google, pubsub, firestore),
+	{"examples", append(google, pubsub, firestore, "google.golang.org/genai"),
 		"it is there to be copied: what it imported of ours could not be taken along"},
 }
 
@@ -100,6 +102,10 @@ var bans = []struct {
 		"no deployed function may hold a stand-in for a product"},
 	{"shared/webhook/webhooktest", []string{"functions/functiontest", "shared/geminitest", "scripts/..."},
 		"no deployed function may be able to sign"},
+	{"shared/geminitest", []string{"functions/functiontest", "scripts/..."},
+		"no deployed function may hold a stand-in for a product"},
+	{"google.golang.org/genai/...", []string{"examples", "scripts/..."},
+		"no deployed function may hold the SDK: it follows redirects with the API key and repeats calls by itself"},
 	{"functions/functiontest", []string{"scripts/..."},
 		"it is for tests"},
 	{"scripts/...", []string{"scripts/..."},
