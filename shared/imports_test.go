@@ -79,8 +79,11 @@ var rules = []rule{
 	{"shared/geminitest", []string{"shared/webhook", "shared/webhook/webhooktest", "google.golang.org/genai"},
 		"it stands where Google stands"},
 
-	{"functions/static", wiring(), "it is deployed: nothing for tests, tools, or the other function"},
-	{"functions/dynamic", wiring("shared/jwks"), "it is deployed: nothing for tests, tools, or the other function"},
+	{"functions/static", wiring(), "it is deployed: nothing for tests, tools, or another function"},
+	{"functions/dynamic", wiring("shared/jwks"), "it is deployed: nothing for tests, tools, or another function"},
+
+	{"functions/reconcile", append([]string{"shared/dedup", "shared/gemini", "shared/jobs", "shared/reconcile"}, wiring()...),
+		"it is deployed: nothing for tests, tools, or another function"},
 
 	{"functions/functiontest", []string{anything}, "it holds up the wired functions in tests"},
 	{"scripts/...", []string{anything}, "tools know everything"},
@@ -88,7 +91,7 @@ var rules = []rule{
 		"it is there to be copied: what it imported of ours could not be taken along"},
 }
 
-// wiring is what both functions put together.
+// wiring is what the functions put together.
 func wiring(more ...string) []string {
 	return append(more, framework, "shared/cloudlog", "shared/instance", "shared/receiver",
 		"shared/secret", "shared/settings", "shared/webhook")
@@ -108,6 +111,8 @@ var bans = []struct {
 		"no deployed function may be able to sign"},
 	{"functions/functiontest", []string{"scripts/..."},
 		"it is for tests"},
+	{"google.golang.org/genai/...", []string{"shared/geminitest", "scripts/...", "examples"},
+		"no deployed function may hold the SDK: it takes its host and key from the environment, retries, and follows redirects"},
 	{"scripts/...", []string{"scripts/..."},
 		"the deployed archive has no scripts"},
 }
@@ -227,6 +232,8 @@ func TestRulesRefuse(t *testing.T) {
 		{"functions/static", "functions/dynamic"},
 		{"functions/static", "shared/jwks"},
 		{"functions/static", "shared/gcptest"},
+		{"functions/reconcile", "google.golang.org/genai"},
+		{"functions/reconcile", "shared/geminitest"},
 		{"functions/dynamic", "shared/webhook/webhooktest"},
 		{"functions/dynamic", "functions/functiontest"},
 		{"functions/dynamic", "scripts/geminihook/serve"},
