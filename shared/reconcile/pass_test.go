@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -650,13 +651,13 @@ func TestOneFailure(t *testing.T) {
 		}
 		w.pass(r)
 		time.Sleep(time.Hour)
-		n := 0
+		var n atomic.Int32
 		w.setFault(func(_ context.Context, call string, do func() error) error {
 			if call == "Interaction" {
-				if n++; n == 7 {
+				switch n.Add(1) {
+				case 7:
 					return &gemini.StatusError{Status: 500}
-				}
-				if n == 9 {
+				case 9:
 					panic("a panic over one job")
 				}
 			}

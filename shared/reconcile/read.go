@@ -17,6 +17,8 @@ import (
 )
 
 func (p *pass) readNotes(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
 	notes, err := p.Register.Notes(ctx)
 	if err != nil {
 		p.fail(ctx, "notes", err)
@@ -45,15 +47,23 @@ func (p *pass) readWebhook(ctx context.Context) {
 	}
 	// Noted before it is done: a webhook that flaps is enabled too seldom rather than
 	// too often.
-	may, err := p.Register.NoteEnabled(ctx, p.notes)
-	if err == nil && may {
-		if err = p.API.Enable(ctx, p.static.failed); err == nil {
-			p.Log.WarnContext(ctx, "webhook enabled", "id", p.static.failed)
-		}
-	}
-	if err != nil {
+	if err := p.enable(ctx); err != nil {
 		p.fail(ctx, "enable", err)
 	}
+}
+
+func (p *pass) enable(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	may, err := p.Register.NoteEnabled(ctx, p.notes)
+	if err != nil || !may {
+		return err
+	}
+	if err := p.API.Enable(ctx, p.static.failed); err != nil {
+		return err
+	}
+	p.Log.WarnContext(ctx, "webhook enabled", "id", p.static.failed)
+	return nil
 }
 
 // readBatches lists the batches, the newest created first, until a page of which none can
@@ -158,7 +168,9 @@ func shown(text string) string { return text[:min(len(text), 100)] }
 // readJobs reads the open registered jobs, receives new ones while there is room, and
 // adds those that are due to the work.
 func (p *pass) readJobs(ctx context.Context) {
-	open, more, err := p.Register.Jobs(ctx)
+	reading, cancel := context.WithTimeout(ctx, 2*storeTimeout) // of up to 10,000 documents
+	defer cancel()
+	open, more, err := p.Register.Jobs(reading)
 	if err != nil {
 		p.fail(ctx, "register", err)
 	}
@@ -241,6 +253,8 @@ func (p *pass) findGroup(ctx context.Context, group []*work) error {
 			named[id] = append(named[id], w)
 		}
 	}
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
 	records, err := p.Ledger.Done(ctx, ids)
 	if err != nil {
 		return err
@@ -259,23 +273,38 @@ func (p *pass) findGroup(ctx context.Context, group []*work) error {
 // deliveries named a job that we know by another way.
 func (p *pass) learnForms(ctx context.Context, all []*work) {
 	for _, w := range all {
-		for i := range w.records {
-			record := &w.records[i]
-			if p.notes.Forms[w.kind] != "" || !bySender(record) {
-				continue
-			}
-			for _, f := range formsOf(w.kind) {
-				if f.write(w.name) != record.JobID {
-					continue
-				}
-				p.notes.Forms[w.kind] = string(f)
-				if err := p.Register.NoteForm(ctx, w.kind, string(f), w.name); err != nil {
-					p.fail(ctx, "notes", err)
-					p.forget = true
-				}
+		if p.notes.Forms[w.kind] != "" {
+			continue
+		}
+		f := formIn(w)
+		if f == "" {
+			continue
+		}
+		p.notes.Forms[w.kind] = string(f)
+		if err := p.noteForm(ctx, w.kind, f, w.name); err != nil {
+			p.fail(ctx, "notes", err)
+			p.unnoted[w.kind] = true
+		}
+	}
+}
+
+// formIn returns the form in which a delivery of the sender's names a job, or "".
+func formIn(w *work) form {
+	for i := range w.records {
+		record := &w.records[i]
+		for _, f := range formsOf(w.kind) {
+			if bySender(record) && f.write(w.name) == record.JobID {
+				return f
 			}
 		}
 	}
+	return ""
+}
+
+func (p *pass) noteForm(ctx context.Context, kind jobs.Kind, f form, job string) error {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	return p.Register.NoteForm(ctx, kind, string(f), job)
 }
 
 // settleBatches marks the batches whose event is missing.
@@ -287,7 +316,9 @@ func (p *pass) settleBatches() {
 			p.Pending++
 		case isDelivered(w.kind, w.records):
 			p.Delivered++
-			p.deliveredNow[w.name] = true
+			if !p.unnoted[w.kind] {
+				p.deliveredNow[w.name] = true
+			}
 		default:
 			w.missed = true
 		}
@@ -305,7 +336,9 @@ func (p *pass) askJobs(ctx context.Context) {
 			p.Pending++
 		case isDelivered(w.kind, w.records):
 			p.Delivered++
-			w.next.State = jobs.StateClosed
+			if !p.unnoted[w.kind] { // else its records are to be read once more
+				w.next.State = jobs.StateClosed
+			}
 		default:
 			ask = append(ask, w)
 		}

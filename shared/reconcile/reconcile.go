@@ -45,6 +45,10 @@ const (
 	// processTimeout bounds handing over one event.
 	processTimeout = 5 * time.Second
 
+	// storeTimeout bounds one query or write of Firestore, so that one that hangs leaves
+	// time for the rest of the pass.
+	storeTimeout = 10 * time.Second
+
 	// maxHandedOver bounds how many events a pass hands over, the oldest first. More of
 	// them are an outage, which a person looks at.
 	maxHandedOver = 50
@@ -187,7 +191,7 @@ func (r *Reconciler) Run(ctx context.Context) (Summary, error) {
 	deadline := start.Add(cmp.Or(r.Timeout, DefaultTimeout))
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
-	p := &pass{Reconciler: r, now: start, complete: true, deliveredNow: make(map[string]bool)}
+	p := &pass{Reconciler: r, now: start, complete: true, deliveredNow: make(map[string]bool), unnoted: make(map[jobs.Kind]bool)}
 	p.guard(ctx, "pass", func() { p.run(ctx, deadline) })
 	p.Complete = p.complete
 	p.Took, p.Calls = time.Since(start), r.API.Calls()-calls
@@ -212,7 +216,10 @@ type pass struct {
 	work         []*work
 	young        []*work         // ended within the grace
 	deliveredNow map[string]bool // what Reconciler.delivered becomes
-	forget       bool            // a form could not be noted: read the records once more
+
+	// unnoted are the kinds of which a form was found and could not be noted. What shows
+	// the form must be read once more, so no job of the kind counts as settled.
+	unnoted map[jobs.Kind]bool
 }
 
 // work is one job of a pass.
@@ -238,9 +245,7 @@ func (p *pass) run(ctx context.Context, deadline time.Time) {
 	p.askJobs(reading)
 	p.handOverAll(ctx)
 	p.saveJobs(ctx)
-	if p.Reconciler.delivered = p.deliveredNow; p.forget {
-		p.Reconciler.delivered = nil
-	}
+	p.Reconciler.delivered = p.deliveredNow
 	if ctx.Err() != nil {
 		p.fail(ctx, "pass", fmt.Errorf("its time was over: %w", ctx.Err()))
 	}

@@ -148,7 +148,9 @@ func (p *pass) holdReason(ctx context.Context, kind jobs.Kind) string {
 	if !p.notesKnown {
 		return "the notes could not be read"
 	}
-	any, err := p.Ledger.Any(ctx, []string{webhook.StaticEndpoint, webhook.DynamicEndpoint}, typesOf(kind))
+	asking, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	any, err := p.Ledger.Any(asking, []string{webhook.StaticEndpoint, webhook.DynamicEndpoint}, typesOf(kind))
 	if err != nil {
 		p.fail(ctx, "ledger", err)
 		return "the ledger could not be read"
@@ -235,10 +237,16 @@ func (p *pass) saveJobs(ctx context.Context) {
 	var errs errorCount
 	each(changed, func(w *work) {
 		if !errs.enough() {
-			errs.add(p.Register.Save(ctx, w.next))
+			errs.add(p.saveJob(ctx, w.next))
 		}
 	})
 	if err := errs.first(); err != nil {
 		p.fail(ctx, "register", err)
 	}
+}
+
+func (p *pass) saveJob(ctx context.Context, j jobs.Job) error {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	return p.Register.Save(ctx, j)
 }
