@@ -44,6 +44,7 @@ type world struct {
 	topic *gcptest.Queues
 	api   *fakeAPI
 	log   *logged
+	dial  func(context.Context) (net.Conn, error)
 
 	ledger    *dedup.Ledger
 	register  *jobs.Register
@@ -87,31 +88,54 @@ func newWorld(t *testing.T) *world {
 	listener := bufconn.Listen(1 << 16)
 	go server.Serve(listener)
 	t.Cleanup(server.Stop)
-	conn, err := grpc.NewClient("passthrough:///bubble",
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }),
+	w.dial = listener.DialContext
+	p := w.newProcess(t)
+	w.ledger, w.register, w.publisher = p.ledger, p.register, p.publisher
+	return w
+}
+
+// A process is what one instance of a function has opened.
+type process struct {
+	conn      *grpc.ClientConn
+	ledger    *dedup.Ledger
+	register  *jobs.Register
+	publisher *publish.Publisher
+}
+
+// newProcess starts a process, with a connection of its own.
+func (w *world) newProcess(t *testing.T) *process {
+	p := new(process)
+	var err error
+	p.conn, err = grpc.NewClient("passthrough:///bubble",
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return w.dial(ctx) }),
 		grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { conn.Close() })
-	opt := option.WithGRPCConn(conn)
-	if w.ledger, err = dedup.Open(t.Context(), "p", "(default)", "deliveries", opt); err != nil {
+	opt := option.WithGRPCConn(p.conn)
+	if p.ledger, err = dedup.Open(t.Context(), "p", "(default)", "deliveries", opt); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { w.ledger.Close() })
-	if w.register, err = jobs.Open(t.Context(), place, slog.New(slog.NewJSONHandler(w.log, nil)), opt); err != nil {
+	if p.register, err = jobs.Open(t.Context(), place, slog.New(slog.NewJSONHandler(w.log, nil)), opt); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { w.register.Close() })
 	routes, err := publish.RoutesIn("p")("*=events")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if w.publisher, err = publish.Open(t.Context(), routes, opt); err != nil {
+	if p.publisher, err = publish.Open(t.Context(), routes, opt); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { w.publisher.Close() })
-	return w
+	t.Cleanup(p.end)
+	return p
+}
+
+// end ends a process: none of its calls gets an answer any more.
+func (p *process) end() {
+	p.conn.Close()
+	p.ledger.Close()
+	p.register.Close()
+	p.publisher.Close()
 }
 
 // through makes a call, unless the fault does something else with it.
