@@ -76,7 +76,7 @@ var rules = []rule{
 		"cloud.google.com/go/iam/...", "google.golang.org/protobuf/..."),
 		"it stands in for the products: what it knew of ours it would only agree with"},
 
-	{"shared/geminitest", []string{"shared/webhook", "shared/webhook/webhooktest", "google.golang.org/genai"},
+	{"shared/geminitest", []string{"shared/webhook/webhooktest"},
 		"it stands where Google stands"},
 
 	{"functions/static", wiring(), "it is deployed: nothing for tests, tools, or another function"},
@@ -109,6 +109,10 @@ var bans = []struct {
 		"no deployed function may hold a stand-in for a product"},
 	{"shared/webhook/webhooktest", []string{"functions/functiontest", "shared/geminitest", "scripts/..."},
 		"no deployed function may be able to sign"},
+	{"shared/geminitest", []string{"functions/functiontest", "scripts/..."},
+		"no deployed function may hold a stand-in for a product"},
+	{"google.golang.org/genai/...", []string{"scripts/..."},
+		"no deployed function may hold the SDK: it follows redirects with the API key and repeats calls by itself"},
 	{"functions/functiontest", []string{"scripts/..."},
 		"it is for tests"},
 	{"google.golang.org/genai/...", []string{"shared/geminitest", "scripts/...", "examples"},

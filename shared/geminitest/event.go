@@ -57,7 +57,7 @@ func (a *API) event(j *job) []byte {
 	data := object{"id": id(j.name)}
 	switch {
 	case j.kind == KindVideo:
-		data["output_file_uri"], data["file_name"] = a.videoURI(j), j.fileName()
+		data["output_file_uri"], data["file_name"] = j.videoURI(), j.fileName()
 	case j.End == BatchSucceeded && !j.Inline:
 		data["output_file_uri"] = j.fileName()
 	case j.End == BatchFailed || j.End == InteractionFailed:

@@ -67,7 +67,7 @@ func (a *API) getFile(r *http.Request, _ fields) (any, error) {
 	return object{
 		"name": f.name, "mimeType": f.mime, "sizeBytes": strconv.Itoa(len(f.body)), "state": "ACTIVE", "source": "GENERATED",
 		"createTime": nanoTime(f.made), "updateTime": nanoTime(f.made), "expirationTime": nanoTime(f.gone),
-		"uri": a.BaseURL + "/v1beta/" + f.name, "downloadUri": a.BaseURL + "/v1beta/" + f.name + ":download?alt=media",
+		"uri": filesURL + f.name, "downloadUri": filesURL + f.name + ":download?alt=media",
 	}, nil
 }
 

@@ -59,6 +59,10 @@ const (
 	Download          = "files.download"
 )
 
+// filesURL is where the URLs of files lead: to Google, wherever the API is served. The
+// SDKs take no more than the name out of them, the JavaScript one only if it is https.
+const filesURL = "https://generativelanguage.googleapis.com/v1beta/"
+
 const (
 	defaultPage = 50
 	maxPage     = 1000
@@ -73,9 +77,6 @@ type API struct {
 	Now  func() time.Time // what secrets expire by
 	Page int              // the most items that it gives out at once
 
-	// BaseURL is where the URLs of files lead. Default: Google's.
-	BaseURL string
-
 	// Run, if set, returns how a job runs that is started by a call. Its model, and its
 	// webhook config, are those of the call. Nil: it succeeds at once.
 	Run func(kind string) Job
@@ -85,7 +86,8 @@ type API struct {
 	Backoff      time.Duration       // between the first and the second attempt, doubling; default 5 s
 	DisableAfter int                 // failed attempts in a row that disable a webhook; zero: never
 
-	// The facts about the API that are not known.
+	// Choices for facts about the API that are not known. The functions must not call
+	// the API.
 	EventID           func(name string) string   // data.id of a job; nil: Whole
 	ChangeEvent       func(event map[string]any) // changes a body before it is signed
 	ChangeJob         func(job map[string]any)   // changes a job before get or list shows it
@@ -117,7 +119,7 @@ type API struct {
 // New returns an API without webhooks and without jobs.
 func New(key string) *API {
 	a := &API{
-		Key: key, Now: time.Now, Page: maxPage, BaseURL: "https://generativelanguage.googleapis.com",
+		Key: key, Now: time.Now, Page: maxPage,
 		Keys: webhooktest.NewKeySet(), Backoff: 5 * time.Second,
 		routes: http.NewServeMux(), faults: map[string][]Fault{}, jobs: map[string]*job{}, alarms: map[*alarm]bool{},
 	}
@@ -275,7 +277,7 @@ func (a *API) show(j *job, results bool) (shown object) {
 	case KindInteraction:
 		shown = j.showInteraction(now)
 	default:
-		shown = a.showVideo(j, now)
+		shown = j.showVideo(now)
 	}
 	if a.ChangeJob != nil {
 		a.ChangeJob(shown)

@@ -43,7 +43,7 @@ func (a *API) listVideos(*http.Request, fields) (any, error) {
 }
 
 // showVideo returns a video operation as the API has it. It has no times.
-func (a *API) showVideo(j *job, now time.Time) object {
+func (j *job) showVideo(now time.Time) object {
 	shown := object{"name": j.name}
 	if j.running(now) {
 		return shown
@@ -58,7 +58,7 @@ func (a *API) showVideo(j *job, now time.Time) object {
 		response["raiMediaFilteredCount"] = 1
 		response["raiMediaFilteredReasons"] = []any{"The video was filtered because it may violate the usage guidelines."}
 	default:
-		response["generatedSamples"] = []any{object{"video": object{"uri": a.videoURI(j)}}}
+		response["generatedSamples"] = []any{object{"video": object{"uri": j.videoURI()}}}
 	}
 	shown["response"] = object{
 		"@type":                 "type.googleapis.com/google.ai.generativelanguage.v1beta.PredictLongRunningResponse",
@@ -68,6 +68,6 @@ func (a *API) showVideo(j *job, now time.Time) object {
 }
 
 // videoURI returns where a video can be downloaded with an API key.
-func (a *API) videoURI(j *job) string {
-	return a.BaseURL + "/v1beta/" + j.fileName() + ":download?alt=media"
+func (j *job) videoURI() string {
+	return filesURL + j.fileName() + ":download?alt=media"
 }
