@@ -84,7 +84,7 @@ func (q *Queues) Pull(ctx context.Context, req *pubsubpb.PullRequest) (*pubsubpb
 	}
 	for {
 		messages, arrived := q.take(req)
-		if len(messages) > 0 || req.ReturnImmediately { //nolint:staticcheck // tests read topics with it
+		if len(messages) > 0 {
 			return &pubsubpb.PullResponse{ReceivedMessages: messages}, nil
 		}
 		select {

@@ -12,6 +12,10 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/geminihook/geminihook/shared/dedup"
 	"github.com/geminihook/geminihook/shared/gemini"
 	"github.com/geminihook/geminihook/shared/jobs"
 	"github.com/geminihook/geminihook/shared/webhook"
@@ -229,7 +233,7 @@ func TestPages(t *testing.T) {
 					return gemini.BatchPage{Next: next(token), Malformed: 1, Batches: []gemini.Batch{at(2*time.Hour, "same")}}
 				}
 				s := w.pass(w.reconciler())
-				if n := w.took("Batches"); !s.Truncated || n > maxPages || s.HandedOver != 1 || s.Reported != n {
+				if n := w.took("Batches"); !s.Truncated || n != map[string]int{"twice": 2, "bound": maxPages}[name] || s.HandedOver != 1 || s.Reported != n {
 					t.Errorf("%+v after %d pages", s, n)
 				}
 			})
@@ -470,6 +474,195 @@ func TestNoHold(t *testing.T) {
 			if s := w.pass(w.reconciler()); s.Held != 0 || s.HandedOver != 1 {
 				t.Errorf("%+v", s)
 			}
+		}
+		w.deliver("batch.succeeded", "who/knows") // after all
+		w.api.add("a9", succeeded, 2*time.Hour)
+		if s := w.pass(w.reconciler()); s.Held != 1 || s.HandedOver != 0 {
+			t.Errorf("our own events are taken for the sender's: %+v", s)
+		}
+	})
+}
+
+// A record of another kind tells nothing about a job that has the same id.
+func TestSameIDs(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.api.add("a1", succeeded, 2*time.Hour)
+		w.deliver("video.generated", "a1")
+		w.messages()
+		w.pass(w.reconciler())
+		w.want("batch.succeeded batches/a1")
+	})
+}
+
+// A form that could not be noted is found again: what showed it is not settled.
+func TestUnnotedForm(t *testing.T) {
+	inWorld(t, func(w *world) {
+		r := w.reconciler()
+		w.start("v1_a", "v1_b")
+		w.pass(r)
+		w.deliver("interaction.completed", "v1_a")
+		w.api.add("a1", succeeded, 2*time.Hour)
+		w.deliver("batch.succeeded", "a1")
+		w.api.interactions["v1_b"] = gemini.Interaction{Status: "completed", Updated: time.Now()}
+		w.messages()
+		time.Sleep(time.Hour)
+		w.api.interactions["v1_b"] = gemini.Interaction{Status: "completed", Updated: time.Now().Add(-time.Minute)}
+		r.Register = noNotes{w.register}
+		if s, _ := r.Run(w.t.Context()); s.Complete || s.Delivered != 2 {
+			t.Errorf("%+v", s)
+		}
+		r.Register = w.register
+		time.Sleep(time.Hour)
+		w.api.add("a2", succeeded, 2*time.Hour)
+		if s := w.pass(r); s.Held != 0 || s.HandedOver != 2 {
+			t.Errorf("%+v", s)
+		}
+		w.want("batch.succeeded a2", "interaction.completed v1_b")
+	})
+}
+
+// noNotes is a register that stores no form.
+type noNotes struct{ Register }
+
+func (noNotes) NoteForm(context.Context, jobs.Kind, string, string) error { return errBroken }
+
+// While the ledger or the notes cannot be read, nothing is handed over that may have been
+// delivered.
+func TestCaution(t *testing.T) {
+	for name, change := range map[string]func(r *Reconciler){
+		"records": func(r *Reconciler) { r.Mode, r.Ledger = Publish, brokenLedger{Ledger: r.Ledger, done: true} },
+		"types":   func(r *Reconciler) { r.Ledger = brokenLedger{Ledger: r.Ledger, any: true} },
+		"notes":   func(r *Reconciler) { r.Register = unreadNotes{r.Register} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				r := w.reconciler()
+				w.api.add("a1", succeeded, 2*time.Hour)
+				change(r)
+				if s, _ := r.Run(w.t.Context()); s.HandedOver != 0 || s.Complete || s.Held+s.Pending != 1 {
+					t.Errorf("%+v", s)
+				}
+				w.want()
+			})
+		})
+	}
+}
+
+type brokenLedger struct {
+	Ledger
+	done, any, unmarked bool
+}
+
+func (l brokenLedger) Done(ctx context.Context, ids []string) ([]dedup.Record, error) {
+	if l.done {
+		return nil, errBroken
+	}
+	return l.Ledger.Done(ctx, ids)
+}
+
+func (l brokenLedger) Any(ctx context.Context, endpoints, types []string) (bool, error) {
+	if l.any {
+		return false, errBroken
+	}
+	return l.Ledger.Any(ctx, endpoints, types)
+}
+
+func (l brokenLedger) Once(ctx context.Context, d *webhook.Delivery, do func(context.Context) (webhook.Receipt, error)) (webhook.Receipt, error) {
+	receipt, err := l.Ledger.Once(ctx, d, do)
+	if l.unmarked && err == nil {
+		err = fmt.Errorf("%w: on purpose", webhook.ErrUnmarked)
+	}
+	return receipt, err
+}
+
+type unreadNotes struct{ Register }
+
+func (unreadNotes) Notes(context.Context) (jobs.Notes, error) { return jobs.Notes{}, errBroken }
+
+// An event that is on its topic is handed over, though its record does not say so.
+func TestUnmarked(t *testing.T) {
+	inWorld(t, func(w *world) {
+		r := w.reconciler()
+		r.Ledger = brokenLedger{Ledger: r.Ledger, unmarked: true}
+		w.api.add("a1", succeeded, 2*time.Hour)
+		if s := w.pass(r); s.HandedOver != 1 || s.Deferred != 0 {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+// A topic that takes nothing is tried a few times a pass, and what it did not take comes in
+// the next pass, however old the job is.
+func TestNoTopic(t *testing.T) {
+	inWorld(t, func(w *world) {
+		r := w.reconciler()
+		for i := range 30 {
+			id := fmt.Sprint("v1_", i)
+			w.start(id)
+			w.api.interactions[id] = gemini.Interaction{Status: "completed", Updated: time.Now()}
+		}
+		w.pass(r)
+		time.Sleep(20 * time.Hour)
+		w.setFault(func(_ context.Context, call string, do func() error) error {
+			if call == "Publish" {
+				return status.Error(codes.NotFound, "no topic")
+			}
+			return do()
+		})
+		w.took("Publish")
+		if s := w.pass(r); s.Complete || s.Deferred != 30 || w.took("Publish") != maxFailures {
+			t.Errorf("%+v", s)
+		}
+		w.setFault(nil)
+		time.Sleep(period)
+		if s := w.pass(r); s.HandedOver != 30 {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+// An API that is slow has all jobs asked for in the end.
+func TestSlowAPI(t *testing.T) {
+	inWorld(t, func(w *world) {
+		r := w.reconciler()
+		for i := range 200 {
+			id := fmt.Sprint("v1_", i)
+			w.start(id)
+			w.api.interactions[id] = gemini.Interaction{Status: "completed", Updated: time.Now()}
+		}
+		w.pass(r)
+		time.Sleep(time.Hour)
+		w.setFault(func(_ context.Context, call string, do func() error) error {
+			if call == "Interaction" {
+				time.Sleep(5 * time.Second)
+			}
+			return do()
+		})
+		for range 20 {
+			if s := w.pass(r); s.Took > DefaultTimeout {
+				t.Errorf("%+v", s)
+			}
+			time.Sleep(8 * time.Minute)
+		}
+		if got := len(w.messages()); got != 200 {
+			t.Errorf("%d events", got)
+		}
+	})
+}
+
+// Jobs that the API does not show keep nobody from being asked for.
+func TestManyUnknownJobs(t *testing.T) {
+	inWorld(t, func(w *world) {
+		r := w.reconciler()
+		for i := range 40 {
+			w.start(fmt.Sprint("v1_unknown", i))
+		}
+		w.start("v1_a")
+		w.api.interactions["v1_a"] = gemini.Interaction{Status: "completed", Updated: time.Now()}
+		w.pass(r)
+		time.Sleep(time.Hour)
+		if s := w.pass(r); s.HandedOver != 1 || s.Foreign != 40 {
+			t.Errorf("%+v", s)
 		}
 	})
 }

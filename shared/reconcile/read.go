@@ -31,7 +31,7 @@ func (p *pass) readNotes(ctx context.Context) {
 // expected there is nothing to read.
 func (p *pass) readWebhook(ctx context.Context) {
 	if p.StaticURL == nil {
-		p.WebhookOK, p.staticKnown = true, true
+		p.WebhookOK = true
 		return
 	}
 	all, err := p.API.Webhooks(ctx)
@@ -39,7 +39,7 @@ func (p *pass) readWebhook(ctx context.Context) {
 		p.fail(ctx, "webhook", err)
 		return
 	}
-	p.answered, p.staticKnown = true, true
+	p.answered = true
 	p.static = staticAt(all, p.StaticURL)
 	p.WebhookState, p.WebhookOK = p.static.state, p.static.state == gemini.Enabled
 	if !p.Reenable || !p.notesKnown || !mayEnable(p.static, p.notes.EnabledAt, p.now) {
@@ -80,10 +80,7 @@ func (p *pass) readBatches(ctx context.Context) {
 			return
 		}
 		p.answered = true
-		if page.Malformed > 0 {
-			p.Reported += page.Malformed
-			p.line(ctx, slog.LevelWarn, "malformed batches", "count", page.Malformed)
-		}
+		p.reportMalformed(ctx, page.Malformed)
 		old := len(page.Batches) > 0
 		for i := range page.Batches {
 			b := &page.Batches[i]
@@ -113,19 +110,16 @@ func (p *pass) truncate(ctx context.Context, step string, why error) {
 }
 
 // takeBatch adds a batch to the work if it ended in the window and its event is expected
-// here.
+// here. If the webhook could not be read, which makes the pass incomplete, none without
+// URLs of its own is.
 func (p *pass) takeBatch(ctx context.Context, b *gemini.Batch) {
 	if jobs.KindOf(b.Name) != jobs.Batch {
-		p.Reported++
-		p.line(ctx, slog.LevelWarn, "malformed batches", "count", 1)
+		p.reportMalformed(ctx, 1)
 		return
 	}
 	f := ofBatch(b)
 	if f.phase == ended && (f.at.Before(p.now.Add(-p.LookBack)) || f.eventType == "") {
 		return
-	}
-	if !p.staticKnown && len(b.URIs) == 0 {
-		return // whose it is cannot be known in this pass, which is not complete
 	}
 	eventType := f.eventType
 	if f.phase != ended {
@@ -138,22 +132,35 @@ func (p *pass) takeBatch(ctx context.Context, b *gemini.Batch) {
 	case nobody:
 		return
 	}
+	if f.phase != odd {
+		p.sortBatch(&work{finding: f})
+	} else if b.Updated.IsZero() || b.Updated.After(p.now.Add(-p.LookBack)) {
+		p.Jobs++
+		p.reportOdd(ctx, &f)
+	}
+}
+
+// sortBatch counts a batch of ours, and keeps it if more is to be known about it.
+func (p *pass) sortBatch(w *work) {
 	p.Jobs++
-	switch w := (&work{finding: f}); {
-	case f.phase == odd:
-		if b.Updated.IsZero() || b.Updated.After(p.now.Add(-p.LookBack)) {
-			p.reportOdd(ctx, &f)
-		}
-	case f.phase == running:
+	switch {
+	case w.phase == running:
 		p.Pending++
-	case f.at.After(p.now.Add(-p.Grace)):
+	case w.at.After(p.now.Add(-p.Grace)):
 		p.Pending++
 		p.young = append(p.young, w)
-	case p.Reconciler.delivered[f.name]:
+	case p.Reconciler.delivered[w.name]:
 		p.Delivered++
-		p.deliveredNow[f.name] = true
+		p.deliveredNow[w.name] = true
 	default:
 		p.work = append(p.work, w)
+	}
+}
+
+func (p *pass) reportMalformed(ctx context.Context, n int) {
+	if n > 0 {
+		p.Reported += n
+		p.line(ctx, slog.LevelWarn, "malformed batches", "count", n)
 	}
 }
 
@@ -325,7 +332,8 @@ func (p *pass) settleBatches() {
 	}
 }
 
-// askJobs asks the API for the registered jobs that are due and not delivered.
+// askJobs asks the API for the registered jobs that are due and not delivered, and draws
+// the conclusions.
 func (p *pass) askJobs(ctx context.Context) {
 	var ask []*work
 	for _, w := range p.work {
@@ -343,6 +351,18 @@ func (p *pass) askJobs(ctx context.Context) {
 			ask = append(ask, w)
 		}
 	}
+	errs := p.askAll(ctx, ask)
+	for _, err := range errs {
+		p.answered = p.answered || err == nil
+	}
+	for _, w := range ask {
+		p.guard(ctx, "settle", func() { p.settleJob(ctx, w, errs[w]) })
+	}
+}
+
+// askAll asks the API for jobs, until too many calls in a row have failed, and returns
+// the error of each.
+func (p *pass) askAll(ctx context.Context, ask []*work) map[*work]error {
 	// If the time is over before all were asked for, others come first in the next pass.
 	rand.Shuffle(len(ask), func(i, j int) { ask[i], ask[j] = ask[j], ask[i] })
 	errs := make(map[*work]error, len(ask))
@@ -365,12 +385,7 @@ func (p *pass) askJobs(ctx context.Context) {
 	} else if ctx.Err() != nil && len(ask) > 0 {
 		p.fail(ctx, "ask", ctx.Err())
 	}
-	for _, err := range errs {
-		p.answered = p.answered || err == nil
-	}
-	for _, w := range ask {
-		p.guard(ctx, "settle", func() { p.settleJob(ctx, w, errs[w]) })
-	}
+	return errs
 }
 
 var errNotAsked = errors.New("not asked for in this pass")

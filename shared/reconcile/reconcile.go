@@ -211,8 +211,7 @@ type pass struct {
 
 	notes        jobs.Notes
 	notesKnown   bool
-	static       staticWebhook
-	staticKnown  bool
+	static       staticWebhook // zero if it could not be read
 	work         []*work
 	young        []*work         // ended within the grace
 	deliveredNow map[string]bool // what Reconciler.delivered becomes
