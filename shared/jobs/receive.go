@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -79,35 +80,20 @@ func pause(ctx context.Context, d time.Duration) {
 func (r *Register) take(ctx context.Context, messages []*pubsubpb.ReceivedMessage, all *Received) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*ackTimeout)
 	defer cancel()
-	var (
-		mu    sync.Mutex
-		acks  []string
-		slots = make(chan struct{}, maxWrites)
-		each  sync.WaitGroup
-	)
-	for _, m := range messages {
-		slots <- struct{}{}
-		each.Go(func() {
-			defer func() { <-slots }()
-			job, rejected, failed := r.takeOne(ctx, m.Message)
-			mu.Lock()
-			defer mu.Unlock()
-			if failed != nil {
-				if err == nil {
-					err = failed
-				}
-				return
-			}
-			acks = append(acks, m.AckId)
-			if job != nil {
-				all.Jobs = append(all.Jobs, *job)
-			}
-			if rejected {
-				all.Rejected++
-			}
-		})
+	var acks []string
+	for i, t := range r.takeEach(ctx, messages) {
+		if t.err != nil {
+			err = cmp.Or(err, t.err)
+			continue
+		}
+		acks = append(acks, messages[i].AckId)
+		if t.job != nil {
+			all.Jobs = append(all.Jobs, *t.job)
+		}
+		if t.rejected {
+			all.Rejected++
+		}
 	}
-	each.Wait()
 	if len(acks) == 0 {
 		return err
 	}
@@ -116,6 +102,32 @@ func (r *Register) take(ctx context.Context, messages []*pubsubpb.ReceivedMessag
 		err = fmt.Errorf("acknowledge job names: %w", failed)
 	}
 	return err
+}
+
+// taken is what became of one message.
+type taken struct {
+	job      *Job // nil unless it is new
+	rejected bool
+	err      error
+}
+
+// takeEach stores or rejects messages, a few at a time.
+func (r *Register) takeEach(ctx context.Context, messages []*pubsubpb.ReceivedMessage) []taken {
+	var (
+		all   = make([]taken, len(messages))
+		slots = make(chan struct{}, maxWrites)
+		each  sync.WaitGroup
+	)
+	for i, m := range messages {
+		slots <- struct{}{}
+		each.Go(func() {
+			defer func() { <-slots }()
+			t := &all[i]
+			t.job, t.rejected, t.err = r.takeOne(ctx, m.Message)
+		})
+	}
+	each.Wait()
+	return all
 }
 
 // takeOne stores the job that a message names, and returns it if it is new; or it

@@ -29,6 +29,7 @@ func (s *story) check() {
 		delays = append(delays, c.delays...)
 	}
 	s.checkCopies(all)
+	s.checkLost()
 	if slices.Sort(delays); len(delays) > 0 {
 		s.count("minutes after the grace, the median of the events that we handed over", int(delays[len(delays)/2].Minutes()))
 		s.count("minutes after the grace, the slowest of the events that we handed over", int(delays[len(delays)-1].Minutes()))
@@ -49,6 +50,20 @@ func (s *story) checkCopies(all []message) {
 	s.count("copies with the same id", again)
 	if most := s.counts["faults of Firestore and Pub/Sub"] + s.counts["passes killed"]; again > most {
 		s.t.Errorf("%d copies with the same id, after %d faults", again, most)
+	}
+}
+
+// checkLost checks that no job was given up that the API shows.
+func (s *story) checkLost() {
+	hidden := make(map[string]bool)
+	for _, state := range s.api.Jobs() {
+		c := &checked{story: s, told: s.known[lastOf(state.Name)], state: state}
+		hidden[lastOf(state.Name)] = c.mayBeLost()
+	}
+	for _, line := range s.w.log.take(s.t, "lost job") {
+		if name, _ := line["job"].(string); !hidden[lastOf(name)] {
+			s.t.Errorf("given up, and not hidden: %v", line)
+		}
 	}
 }
 

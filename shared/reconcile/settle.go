@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"time"
 
 	"github.com/geminihook/geminihook/shared/jobs"
 	"github.com/geminihook/geminihook/shared/webhook"
@@ -20,7 +21,7 @@ func (p *pass) settleJob(ctx context.Context, w *work, err error) {
 		p.settleFailed(ctx, w, err)
 		return
 	}
-	j.Misses, j.MissedSince = 0, jobs.Job{}.MissedSince
+	j.Misses, j.MissedSince = 0, time.Time{}
 	j.NextAt = nextAsk(w.job, p.now, p.Grace)
 	if w.phase == ended && w.eventType == "" {
 		p.Delivered++ // nothing is due
@@ -35,6 +36,13 @@ func (p *pass) settleJob(ctx context.Context, w *work, err error) {
 		p.giveUpOld(ctx, w)
 		return
 	}
+	p.settleEnded(ctx, w)
+}
+
+// settleEnded decides whether the event of a job that ended, or requires an action, is
+// missing.
+func (p *pass) settleEnded(ctx context.Context, w *work) {
+	j := &w.next
 	if w.at.IsZero() { // the API does not say when
 		if j.EndedAt.IsZero() {
 			j.EndedAt = p.now
@@ -211,19 +219,25 @@ func (p *pass) record(ctx context.Context, w *work, what action, held string) {
 	}
 	p.line(ctx, slog.LevelWarn, message, attrs...)
 	switch {
-	case w.job == nil:
-		if what == handOver {
-			p.deliveredNow[w.name] = true
-		}
-	case w.phase == recurring:
-	case what == handOver,
-		what == reportOnly && w.origin == undocumented,
-		what == reportOnly && p.now.Sub(w.at) > p.LookBack:
+	case w.job == nil && what == handOver:
+		p.deliveredNow[w.name] = true
+	case w.job != nil && what == deferred:
+		w.next.NextAt = w.job.NextAt // in the next pass
+	case w.job != nil && p.settles(w, what):
 		w.next.State = jobs.StateClosed
 	}
-	if w.job != nil && what == deferred {
-		w.next.NextAt = w.job.NextAt // in the next pass
+}
+
+// settles reports whether a registered job is done with. One that was only reported is
+// looked at until the look-back, as a batch is; what requires an action goes on.
+func (p *pass) settles(w *work, what action) bool {
+	switch {
+	case w.phase == recurring:
+		return false
+	case what == reportOnly:
+		return w.origin == undocumented || p.now.Sub(w.at) > p.LookBack
 	}
+	return what == handOver
 }
 
 // saveJobs saves the registered jobs that have changed.
