@@ -23,6 +23,7 @@ import (
 const (
 	batches = "projects/my-project/topics/geminihook-batch"
 	all     = "projects/my-project/topics/all"
+	jobs    = "projects/my-project/topics/geminihook-jobs"
 )
 
 // What the examples connect to: Pub/Sub and Firestore within this process.
@@ -32,7 +33,7 @@ var (
 )
 
 func startEverything() (stop func()) {
-	messages, database := start(gcptest.NewPubSub(nil, batches, all)), start(gcptest.NewFirestore())
+	messages, database := start(gcptest.NewPubSub(nil, batches, all, jobs)), start(gcptest.NewFirestore())
 	pubsubOptions, firestoreOptions = to(messages), to(database)
 	subscribe(batches, "batch-worker", "")
 	batchAPI.Start()

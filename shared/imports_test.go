@@ -78,6 +78,8 @@ var rules = []rule{
 
 	{"shared/geminitest", []string{"shared/webhook/webhooktest"},
 		"it stands where Google stands"},
+	{"shared/geminitest/sdktest", nil,
+		"it runs npm, and knows nothing of what a script does"},
 
 	{"functions/static", wiring(), "it is deployed: nothing for tests, tools, or another function"},
 	{"functions/dynamic", wiring("shared/jwks"), "it is deployed: nothing for tests, tools, or another function"},
@@ -87,7 +89,7 @@ var rules = []rule{
 
 	{"functions/functiontest", []string{anything}, "it holds up the wired functions in tests"},
 	{"scripts/...", []string{anything}, "tools know everything"},
-	{"examples", append(google, pubsub, firestore),
+	{"examples", append(google, pubsub, firestore, "google.golang.org/genai"),
 		"it is there to be copied: what it imported of ours could not be taken along"},
 }
 
@@ -111,7 +113,7 @@ var bans = []struct {
 		"no deployed function may be able to sign"},
 	{"shared/geminitest", []string{"functions/functiontest", "scripts/..."},
 		"no deployed function may hold a stand-in for a product"},
-	{"google.golang.org/genai/...", []string{"scripts/..."},
+	{"google.golang.org/genai/...", []string{"examples", "scripts/..."},
 		"no deployed function may hold the SDK: it follows redirects with the API key and repeats calls by itself"},
 	{"functions/functiontest", []string{"scripts/..."},
 		"it is for tests"},

@@ -16,6 +16,7 @@ type managementCommand struct {
 	cobra.Command
 	outputs []string // of Terraform, which flags may give instead
 	gemini  bool     // it calls the Gemini API
+	serve   bool     // it can do without a deployment, on the stand-ins of serve
 	flags   func(*cobra.Command, *manage.Options)
 	check   func(*pflag.FlagSet) error // of flags that exclude each other; may be nil
 	run     func(*manage.Invocation, context.Context) error
@@ -51,6 +52,9 @@ func (m *managementCommand) command(app *manage.App) *cobra.Command {
 	jsonFlag(flags, &inv.JSON, "one for each result")
 	if m.gemini {
 		flags.StringVar(&inv.APIKeySecret, "api-key-secret-name", "", "take the Gemini API key from the secret of this `NAME` (default: GEMINI_API_KEY in the environment)")
+	}
+	if m.serve {
+		flags.BoolVar(&inv.Serve, "serve", false, "use the serve that runs on this machine, in place of a deployment and of Google")
 	}
 	flags.StringVar(&inv.Terraform, "terraform", "terraform", "the `FOLDER` whose outputs are read")
 	for _, name := range m.outputs {
@@ -97,6 +101,7 @@ secret is for one webhook.`,
 		},
 		outputs: []string{"project", "static_url", "signing_secret_name"},
 		gemini:  true,
+		serve:   true,
 		flags: func(cmd *cobra.Command, o *manage.Options) {
 			cmd.Flags().StringArrayVar(&o.Events, "event", manage.Subscribable, "subscribe to this `EVENT` only; may be repeated")
 			complete(cmd, "event", manage.Subscribable)
@@ -124,6 +129,7 @@ versions are disabled now. Instances that hold them in memory accept them for up
 		},
 		outputs: []string{"project", "static_url", "signing_secret_name"},
 		gemini:  true,
+		serve:   true,
 		flags: func(cmd *cobra.Command, o *manage.Options) {
 			cmd.Flags().BoolVar(&o.Finish, "finish", false, "disable the old versions, once the overlap is over")
 			cmd.Flags().BoolVar(&o.Immediately, "immediately", false, "revoke and disable the old versions at once")
@@ -182,6 +188,7 @@ and how long a rotated secret still signs. * marks the static function's.`,
 		},
 		outputs: []string{"project", "static_url"},
 		gemini:  true,
+		serve:   true,
 		run:     (*manage.Invocation).List,
 	}
 }
@@ -220,6 +227,7 @@ Events that happened while it was disabled are not delivered later.`,
 		},
 		outputs: []string{"project", "static_url"},
 		gemini:  true,
+		serve:   true,
 		flags:   idFlag,
 		run:     (*manage.Invocation).Enable,
 	}
@@ -239,6 +247,7 @@ is void. The versions in Secret Manager stay; deliveries under way still verify.
 		},
 		outputs: []string{"project", "static_url"},
 		gemini:  true,
+		serve:   true,
 		flags: func(cmd *cobra.Command, o *manage.Options) {
 			idFlag(cmd, o)
 			cmd.Flags().BoolVar(&o.Yes, "yes", false, "really delete it")

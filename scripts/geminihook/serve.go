@@ -1,6 +1,8 @@
 package main
 
 import (
+	"time"
+
 	"github.com/spf13/cobra"
 
 	"github.com/geminihook/geminihook/scripts/geminihook/serve"
@@ -24,15 +26,21 @@ State is in memory only. serve contacts no host except --jwks-url and ignores yo
 environment's settings. Ctrl-C finishes the deliveries in flight and ends it; a second
 one ends it at once.
 
+It also runs a stand-in for the Gemini API, at the same address, with an API key of its
+own and a webhook for /StaticWebhook: point an SDK at it, start a batch, an interaction
+or a video, and its event arrives. Nothing is computed, and nothing costs anything.
+
 The root of its address is a page: deliveries live as they arrive, each check that one
-went through, its record and its message, and buttons that send samples. It is shown
-to this machine only, unless --addr is an address that others reach.`,
+went through, its record and its message, the jobs of the stand-in, and buttons that
+send samples and start jobs. It is shown to this machine only, unless --addr is an
+address that others reach.`,
 		Example: `  geminihook serve                             then, beside it: geminihook send
   geminihook serve --addr 127.0.0.1:0          on a free port
   geminihook serve --static-secret-file new.txt --static-secret-file old.txt
                                                as during a rotation: both are in force
   geminihook serve --jwks-url https://…/.well-known/jwks.json
                                                behind a tunnel, for Google's deliveries
+  geminihook serve --job-time 2m               then lose a delivery on the page, in time
   geminihook serve --json | jq .               JSON lines, logs on standard error`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
@@ -53,6 +61,7 @@ to this machine only, unless --addr is an address that others reach.`,
 	flags.StringVar(&o.JWKSURL, "jwks-url", "", "take the public keys of dynamic webhooks from this `URL` (default: keys of serve's own, which send signs with)")
 	flags.StringArrayVar(&o.Audiences, "audience", nil, "an `AUDIENCE` accepted in tokens; may be repeated (default: the dynamic URL)")
 	flags.BoolVar(&o.Emulators, "emulators", false, "use the official Firestore and Pub/Sub emulators: those that FIRESTORE_EMULATOR_HOST and PUBSUB_EMULATOR_HOST name, else started")
+	flags.DurationVar(&o.JobTime, "job-time", 10*time.Second, "a job that is started at the Gemini API here runs for this `DURATION`")
 	flags.BoolVar(&o.PrintEnv, "print-env", false, "print on standard error how to start each function by hand, for a debugger")
 	jsonFlag(flags, &o.JSON, "a ready event, then one for each message published")
 	return cmd

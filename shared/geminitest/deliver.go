@@ -35,9 +35,9 @@ const (
 	Oldest
 )
 
-// Deliver sends an event to a webhook, once, and returns how it was answered. It
-// fails if the webhook does not exist, is not enabled, or
-// is not on this machine while Deliveries is nil.
+// Deliver sends an event to a webhook, once, and returns how it was answered. It fails
+// if the webhook does not exist, is not enabled, or is not on this machine while
+// Deliveries is nil.
 func (a *API) Deliver(ctx context.Context, id string, body []byte, by Signing) (status int, err error) {
 	uri, secrets, err := a.target(id, by)
 	if err != nil {

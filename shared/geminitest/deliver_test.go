@@ -106,7 +106,7 @@ func TestEvents(t *testing.T) {
 			return map[string]any{"data.error_code": "8", "data.error_message": failed.Message}
 		}},
 		{KindBatch, Job{End: BatchExpired}, "batch.expired", nil},
-		{KindBatch, Job{End: BatchCancelled}, "", nil}, // nobody can subscribe to it
+		{KindBatch, Job{End: BatchCancelled}, "", nil}, // it cannot be subscribed to
 		{KindInteraction, Job{}, "interaction.completed", func(name string) map[string]any {
 			return map[string]any{"data.id": name, "user_metadata": nil}
 		}},

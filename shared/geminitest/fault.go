@@ -2,10 +2,13 @@ package geminitest
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
 // A Fault is what becomes of one call. The zero value lets it succeed.
@@ -51,6 +54,7 @@ func (a *API) begin(call string) (f Fault) {
 // answer answers a call that meets a fault.
 func (f Fault) answer(w http.ResponseWriter, r *http.Request, call string) {
 	if f.Hang {
+		_, _ = io.Copy(io.Discard, r.Body) // until then the server does not see that the client has gone
 		<-r.Context().Done()
 	}
 	if f.Hang || f.Cut {
@@ -111,19 +115,43 @@ func (a *API) Secrets(id string) []string {
 	return texts
 }
 
-// Add makes a webhook as an earlier run, or somebody else, would have.
-func (a *API) Add(uri string) (id string) {
+// Add makes a webhook as an earlier run, or somebody else, would have, with a new secret.
+func (a *API) Add(uri string) (id string) { return a.AddWithSecret(uri, webhooktest.NewSecret()) }
+
+// AddWithSecret makes a webhook that signs with a given secret, "whsec_…".
+func (a *API) AddWithSecret(uri, signing string) (id string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	w := &hook{id: newID(), uri: uri, state: enabled, events: slices.Clone(Events)}
-	w.renew(a.Now())
+	w := &hook{id: newID(), uri: uri, state: enabled, events: slices.Clone(Events), secrets: []secret{{text: signing}}}
 	a.webhooks = append(a.webhooks, w)
 	return w.id
 }
 
-// Disable puts a webhook in the state that too many failed deliveries lead to.
-func (a *API) Disable(id string) {
+// State returns the state of the oldest webhook for a URL, and its id; both are empty
+// if there is none.
+func (a *API) State(uri string) (state, id string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.find(id).state = failed
+	for _, w := range a.webhooks {
+		if w.uri == uri {
+			return w.state, w.id
+		}
+	}
+	return "", ""
+}
+
+// Disable puts a webhook in the state that too many failed deliveries lead to. A webhook
+// that does not exist is ignored.
+func (a *API) Disable(id string) { a.setState(id, failed) }
+
+// Enable puts a webhook in the state in which it was created. A webhook that does not
+// exist is ignored.
+func (a *API) Enable(id string) { a.setState(id, enabled) }
+
+func (a *API) setState(id, state string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if w := a.find(id); w != nil {
+		w.state, w.failures = state, 0
+	}
 }

@@ -66,7 +66,7 @@ const filesURL = "https://generativelanguage.googleapis.com/v1beta/"
 const (
 	defaultPage = 50
 	maxPage     = 1000
-	maxBody     = 1 << 20
+	maxBody     = 20 << 20 // bytes, as for inline requests
 )
 
 // An API is an http.Handler that serves /v1beta, and the keys that sign v1a deliveries

@@ -202,7 +202,8 @@ func (a *API) ended(j *job) {
 	}
 }
 
-// Continue lets an interaction that requires action run on, to another end.
+// Continue lets an interaction that requires action run on, to another end. It panics if
+// there is no such interaction.
 func (a *API) Continue(id string, runs time.Duration, end string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

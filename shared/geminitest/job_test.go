@@ -1,7 +1,9 @@
 package geminitest
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -296,6 +298,21 @@ func TestFaultsOfCalls(t *testing.T) {
 		a.Revoke(false)
 		c.ok("GET", "/batches", "")
 	})
+}
+
+// A hang over the network ends when the client gives up, also if it has sent a body.
+func TestHangOverNetwork(t *testing.T) {
+	a, c := serve(t)
+	a.Fail(Create, Fault{Hang: true})
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, strings.NewReader(good))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := http.DefaultClient.Do(req); !errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err) // and the test's server ends only when the handler has
+	}
 }
 
 // do makes a call as call does, and returns the error of the connection.

@@ -17,6 +17,8 @@ import (
 	"google.golang.org/genai/interactions/models/apierrors"
 	"google.golang.org/genai/interactions/models/interactions"
 	"google.golang.org/genai/interactions/models/operations"
+
+	"github.com/geminihook/geminihook/shared/geminitest/sdktest"
 )
 
 // The Go SDK starts, lists, reads and cancels jobs of each kind, and gets their results.
@@ -135,7 +137,7 @@ func must[T any](value T, err error) T {
 
 // The JavaScript SDK does the same, over the network and without virtual time.
 func TestJavaScriptSDK(t *testing.T) {
-	dir := installJavaScriptSDK(t)
+	dir := sdktest.JavaScript(t)
 	a := New("key")
 	defer a.Close()
 	a.Run = func(string) Job { return Job{For: 300 * time.Millisecond} }
@@ -168,22 +170,4 @@ func TestJavaScriptSDK(t *testing.T) {
 	if !slices.Equal(lines, want) {
 		t.Errorf("printed %q, want %q", lines, want)
 	}
-}
-
-// installJavaScriptSDK returns a folder with @google/genai, or skips the test.
-func installJavaScriptSDK(t *testing.T) (dir string) {
-	for _, program := range []string{"node", "npm"} {
-		if _, err := exec.LookPath(program); err != nil {
-			t.Skipf("the JavaScript SDK is not tested: no %s", program)
-		}
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 45*time.Second)
-	defer cancel()
-	dir = t.TempDir()
-	npm := exec.CommandContext(ctx, "npm", "install", "--no-audit", "--no-fund", "--prefer-offline", "--prefix", dir, "@google/genai@2")
-	npm.WaitDelay = time.Second
-	if out, err := npm.CombinedOutput(); err != nil {
-		t.Skipf("the JavaScript SDK is not tested: npm cannot install it: %v\n%s", err, out)
-	}
-	return dir
 }

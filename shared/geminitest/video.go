@@ -36,8 +36,7 @@ func (a *API) getVideo(r *http.Request, _ fields) (any, error) {
 	return a.show(j, true), nil
 }
 
-// listVideos answers as the discovery document allows. Nobody is known to have used
-// this call.
+// listVideos answers as the discovery document allows. No use of this call is known.
 func (a *API) listVideos(*http.Request, fields) (any, error) {
 	return nil, &refusal{http.StatusNotImplemented, "Operation is not implemented, or supported, or enabled."}
 }

@@ -22,6 +22,7 @@ type Options struct {
 	Yes          bool          // really delete
 	Wait         time.Duration // for a ping
 	JSON         bool          // write JSON lines on standard output
+	Serve        bool          // of the serve on this machine, in place of a deployment
 }
 
 // An Invocation is one run of a management command.
@@ -35,7 +36,13 @@ type Invocation struct {
 // and does what do does. If that fails and something is left to do, it writes so and
 // returns terminal.ErrReported.
 func (inv *Invocation) Run(ctx context.Context, needed []string, do func(*Invocation, context.Context) error) error {
-	err := inv.Values.complete(ctx, needed, inv.Terraform)
+	var err error
+	if inv.Serve {
+		err = inv.useServe(ctx)
+	}
+	if err == nil {
+		err = inv.Values.complete(ctx, needed, inv.Terraform)
+	}
 	if err == nil {
 		err = do(inv, ctx)
 	}

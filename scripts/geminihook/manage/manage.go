@@ -139,7 +139,7 @@ func (inv *Invocation) Enable(ctx context.Context) error {
 		return err
 	}
 	inv.say("enabled", "webhook %s, which was %s", w.id, w.state)
-	inv.say("next", "%s", terminal.Command("ping"))
+	inv.sayNext()
 	return nil
 }
 

@@ -81,7 +81,7 @@ func (r *registrar) create(ctx context.Context) error {
 	r.say("registered", "webhook %s for %s", w.id, w.uri)
 	r.say("events", "%s", strings.Join(w.events, " "))
 	r.say("secret", "%s of %s; it was read back, and is nowhere else", stored, r.secretStore)
-	r.say("next", "%s", terminal.Command("ping"))
+	r.sayNext()
 	return nil
 }
 
@@ -157,6 +157,6 @@ func (r *registrar) remind(w *geminiWebhook) error {
 			next:  fmt.Sprintf("%s, until only that is left; then %s", terminal.Command("doctor"), terminal.Command("enable")),
 		}
 	}
-	r.say("next", "%s", terminal.Command("ping"))
+	r.sayNext()
 	return nil
 }

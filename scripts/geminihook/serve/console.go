@@ -53,6 +53,8 @@ type (
 		StaticSecrets []string `json:"static_secrets"`
 		JWKSURL       string   `json:"jwks_url"`
 		Audience      string   `json:"audience"`
+		GeminiURL     string   `json:"gemini_url"` // base URL of the stand-in
+		GeminiAPIKey  string   `json:"gemini_api_key"`
 	}
 	published struct {
 		Event      string            `json:"event"`
@@ -68,7 +70,7 @@ func (c *console) event(e any) { c.screen.put(c.out, messages.Line(e)) }
 // ready says that the functions serve, and all that it takes to use them.
 func (c *console) ready(s *running.Serve, p *parts) {
 	if c.json {
-		c.event(ready{"ready", s.StaticURL, s.DynamicURL, s.Secrets, p.jwksURL, s.Audience})
+		c.event(ready{"ready", s.StaticURL, s.DynamicURL, s.Secrets, p.jwksURL, s.Audience, s.GeminiURL, s.GeminiAPIKey})
 		return
 	}
 	var b strings.Builder
@@ -84,6 +86,8 @@ func (c *console) ready(s *running.Serve, p *parts) {
 	row("dynamic", s.DynamicURL)
 	row("  public keys", p.jwksURL)
 	row("  JWT audience", s.Audience)
+	row("Gemini API", s.GeminiURL+", a stand-in: set GOOGLE_GEMINI_BASE_URL to it")
+	row("  API key", s.GeminiAPIKey+", for GEMINI_API_KEY")
 	p.describeProducts(row)
 	fmt.Fprintf(&b, "\n%s\n\n", next())
 	c.screen.put(c.out, b.String())

@@ -16,10 +16,12 @@ import (
 	"github.com/geminihook/geminihook/shared/cloudlog"
 )
 
-// front is what serve listens with: the functions, and the page that shows what
-// goes to them. A POST to any other path is logged, and shown beside them.
-func front(fs functions, instance string, page *inspector.Inspector, out io.Writer) http.Handler {
+// front is what serve listens with: the functions, the stand-in for the Gemini API, and
+// the page that shows both. A POST to any other path is logged, and shown beside them.
+func front(fs functions, instance string, page *inspector.Inspector, gemini http.Handler, out io.Writer) http.Handler {
 	mux := http.NewServeMux()
+	mux.Handle("/v1beta/", gemini)
+	mux.Handle("/download/v1beta/", gemini)
 	for _, f := range fs {
 		mux.Handle("/"+f.name, page.Watch(f.endpoint, f.proxy(log.New(out, "", 0))))
 	}

@@ -29,7 +29,7 @@ func inspect(ctx context.Context, o *Options, p *parts, me *running.Serve, deliv
 	}
 	p.stops = append(p.stops, func() { client.Close() })
 	audiences := strings.FieldsFunc(me.Audience, func(r rune) bool { return r == ',' || r == ' ' })
-	checks, err := newChecks(o, p.jwksURL, audiences)
+	checks, err := newChecks(o, p, audiences)
 	if err != nil {
 		return nil, err
 	}
@@ -42,19 +42,22 @@ func inspect(ctx context.Context, o *Options, p *parts, me *running.Serve, deliv
 			StaticURL: me.StaticURL, DynamicURL: me.DynamicURL,
 			Secret: o.Secrets[0], Audience: first(audiences), Keys: p.keys,
 		},
+		Jobs: &inspector.Jobs{API: p.gemini, Webhook: me.StaticURL, For: o.JobTime},
 		Host: host,
 	}, nil
 }
 
-func newChecks(o *Options, jwksURL string, audiences []string) (c *inspector.Checks, err error) {
+func newChecks(o *Options, p *parts, audiences []string) (c *inspector.Checks, err error) {
 	c = &inspector.Checks{Audiences: audiences}
 	if c.Static, err = inspector.Versions("signing secret", o.Secrets, webhook.ParseSigningKey); err != nil {
 		return nil, err
 	}
+	stored := &inspector.Stored{List: p.signingSecrets} // register and rotate add some
+	c.Static.Ring, c.Static.Name = stored, stored.Name
 	if c.Tokens, err = inspector.Versions("URL token", o.Tokens, webhook.ParseURLToken); err != nil {
 		return nil, err
 	}
-	url, err := jwks.ParseURL(jwksURL)
+	url, err := jwks.ParseURL(p.jwksURL)
 	if err != nil {
 		return nil, err
 	}

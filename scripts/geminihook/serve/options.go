@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/geminihook/geminihook/shared/jwks"
 	"github.com/geminihook/geminihook/shared/secret"
@@ -24,6 +25,8 @@ type Options struct {
 	Emulators bool     // use the official emulators
 	JSON      bool     // write JSON lines on standard output
 	PrintEnv  bool     // tell how to start each function by hand
+
+	JobTime time.Duration // how long a job of the stand-in for the Gemini API runs
 }
 
 // complete generates what was left out and checks the rest. The errors hold no secret.
@@ -51,6 +54,9 @@ func (o *Options) complete() error {
 		if _, err := jwks.ParseURL(o.JWKSURL); err != nil {
 			return fmt.Errorf("--jwks-url: %w", err)
 		}
+	}
+	if o.JobTime < 0 {
+		return errors.New("--job-time: less than zero")
 	}
 	if o.Addr == "" {
 		return errors.New("--addr: no address")

@@ -19,10 +19,10 @@ type visitor struct {
 	shots string // where screenshots go; empty for nowhere
 }
 
-func visit(t *testing.T) (*visitor, *commandtest.Serve) {
+func visit(t *testing.T, args ...string) (*visitor, *commandtest.Serve) {
 	t.Helper()
 	v := &visitor{browsertest.New(t), t, os.Getenv("SCREENSHOTS")}
-	s := commandtest.NewHome(t).Serve(t)
+	s := commandtest.NewHome(t).Serve(t, args...)
 	v.Look(1280, 800, false)
 	v.Go(strings.TrimSuffix(s.Ready.StaticURL, staticPath) + "/")
 	v.Wait(`document.getElementById("link").dataset.state === "live"`)

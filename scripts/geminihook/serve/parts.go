@@ -7,13 +7,13 @@ import (
 	"encoding/pem"
 	"fmt"
 	"maps"
-	"net"
-	"net/http"
+	"path"
 	"slices"
 
 	"cloud.google.com/go/secretmanager/apiv1/secretmanagerpb"
 
 	"github.com/geminihook/geminihook/shared/gcptest"
+	"github.com/geminihook/geminihook/shared/geminitest"
 	"github.com/geminihook/geminihook/shared/publish"
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
@@ -29,15 +29,20 @@ const (
 // anyPort is where parts listen.
 const anyPort = "127.0.0.1:0"
 
-// parts are what the functions use of Google: three products, and the public keys.
+// parts are what the functions use of Google: three products, and the Gemini API with
+// its public keys.
 type parts struct {
 	firestore     string // addresses, host:port
 	pubsub        string
 	secretManager string
 	jwksURL       string
+	geminiURL     string // base URL, on loopback
 
 	official bool                // Firestore and Pub/Sub are the official emulators
-	keys     *webhooktest.KeySet // nil where the public keys come from elsewhere
+	gemini   *geminitest.API     // the stand-in for the Gemini API
+	keys     *webhooktest.KeySet // nil if the public keys come from elsewhere
+
+	secrets *gcptest.SecretManager
 
 	stops []func()
 }
@@ -53,8 +58,8 @@ func startParts(ctx context.Context, o *Options, c *console) (*parts, error) {
 	if err == nil {
 		err = p.startSecretManager(ctx, o)
 	}
-	if err == nil && o.JWKSURL == "" {
-		err = p.startKeySet()
+	if err == nil {
+		err = p.startGemini(o)
 	}
 	if err != nil {
 		p.stop()
@@ -104,8 +109,27 @@ func (p *parts) startSecretManager(ctx context.Context, o *Options) error {
 		}
 	}
 	var err error
+	p.secrets = m
 	p.secretManager, err = p.start(m)
 	return err
+}
+
+// signingSecrets returns the enabled versions of the signing secret, the newest first.
+func (p *parts) signingSecrets(ctx context.Context) (numbers, texts []string, err error) {
+	list, err := p.secrets.ListSecretVersions(ctx, &secretmanagerpb.ListSecretVersionsRequest{
+		Parent: "projects/" + project + "/secrets/" + signingSecret, Filter: "state:ENABLED", PageSize: maxVersions,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, v := range list.Versions {
+		value, err := p.secrets.AccessSecretVersion(ctx, &secretmanagerpb.AccessSecretVersionRequest{Name: v.Name})
+		if err != nil {
+			return nil, nil, err
+		}
+		numbers, texts = append(numbers, path.Base(v.Name)), append(texts, string(value.Payload.Data))
+	}
+	return numbers, texts, nil
 }
 
 // addSecret adds a secret with a version for each value, the first value newest.
@@ -129,26 +153,6 @@ func addSecret(ctx context.Context, m *gcptest.SecretManager, id string, values 
 			return err
 		}
 	}
-	return nil
-}
-
-// startKeySet serves new public keys where Google would serve its own. They have a
-// listener to themselves: over plain http the functions take keys from loopback
-// only, and --addr may be another address.
-func (p *parts) startKeySet() error {
-	listener, err := net.Listen("tcp", anyPort)
-	if err != nil {
-		return err
-	}
-	p.stops = append(p.stops, func() { listener.Close() })
-	p.keys = webhooktest.NewKeySet()
-	go p.keys.RSA() // makes the key, which takes long, while the functions start
-	const path = "/.well-known/jwks.json"
-	mux := http.NewServeMux()
-	mux.Handle("GET "+path, p.keys)
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: headerTimeout}
-	go server.Serve(listener)
-	p.jwksURL = "http://" + listener.Addr().String() + path
 	return nil
 }
 

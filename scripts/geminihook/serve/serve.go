@@ -64,13 +64,14 @@ func serve(stop context.Context, o *Options, c *console) error {
 	}
 	defer functions.kill()
 	me.Ed25519, me.RSA = parts.privateKeys()
+	parts.registerWebhook(me)
 	page, err := inspect(stop, o, parts, me, c.deliveries)
 	if err != nil {
 		return err
 	}
 	out := &output{show: c.log}
 	server := &http.Server{
-		Handler:           front(functions, me.Instance, page, out),
+		Handler:           front(functions, me.Instance, page, parts.gemini, out),
 		ReadHeaderTimeout: headerTimeout,
 		ErrorLog:          log.New(out, "", 0),
 	}
@@ -150,6 +151,11 @@ func (p *parts) describe(o *Options, addr *net.TCPAddr) *running.Serve {
 		Audience:   strings.Join(o.Audiences, ","),
 		Project:    project,
 		PubSub:     p.pubsub,
+
+		GeminiURL:     base,
+		GeminiAPIKey:  p.gemini.Key,
+		SecretManager: p.secretManager,
+		SigningSecret: signingSecret,
 	}
 	if s.Audience == "" {
 		s.Audience = base + dynamicPath

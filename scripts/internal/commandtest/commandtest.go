@@ -158,6 +158,7 @@ func (r Result) Check(t *testing.T, status int, texts ...string) {
 // A Serve is a running serve.
 type Serve struct {
 	Ready Event
+	Home  *Home
 
 	t      *testing.T
 	cmd    *exec.Cmd
@@ -173,6 +174,8 @@ type Event struct {
 	DynamicURL    string   `json:"dynamic_url"`
 	StaticSecrets []string `json:"static_secrets"`
 	JWKSURL       string   `json:"jwks_url"`
+	GeminiURL     string   `json:"gemini_url"`
+	GeminiAPIKey  string   `json:"gemini_api_key"`
 	Audience      string
 	Topic         string
 	Attributes    map[string]string
@@ -193,7 +196,7 @@ func (h *Home) Serve(t *testing.T, args ...string) *Serve {
 // StartServe starts serve on a free port, and waits for nothing.
 func (h *Home) StartServe(t *testing.T, args ...string) *Serve {
 	t.Helper()
-	s := &Serve{t: t, cmd: h.command(t, append([]string{"serve", "--addr", "127.0.0.1:0"}, args...))}
+	s := &Serve{Home: h, t: t, cmd: h.command(t, append([]string{"serve", "--addr", "127.0.0.1:0"}, args...))}
 	s.cmd.Stderr = &s.stderr
 	stdout, err := s.cmd.StdoutPipe()
 	if err != nil {

@@ -38,6 +38,13 @@ type Serve struct {
 	Project    string    `json:"project"`
 	PubSub     string    `json:"pubsub"` // its address, host:port, which asks nobody who they are
 
+	// The stand-in for the Gemini API, and the secret in which its webhook's signing
+	// secrets are.
+	GeminiURL     string `json:"gemini_url"`
+	GeminiAPIKey  string `json:"gemini_api_key"`
+	SecretManager string `json:"secret_manager"` // address, host:port
+	SigningSecret string `json:"signing_secret"` // name
+
 	// Private keys in PEM, for v1a and for tokens. Empty where serve takes its
 	// keys from elsewhere.
 	Ed25519 string `json:"ed25519,omitempty"`

@@ -25,6 +25,7 @@ type Inspector struct {
 	Checks     *Checks
 	Records    *Records
 	Sender     *Sender
+	Jobs       *Jobs
 
 	// Host is what serve was told to listen on: "" for all addresses. On loopback
 	// nobody but this machine is to see the page.
@@ -59,6 +60,10 @@ func (in *Inspector) Handler() http.Handler {
 	mux.HandleFunc("GET /inspector/deliveries/{id}", in.delivery)
 	mux.HandleFunc("POST /inspector/deliveries/{id}/again", in.again)
 	mux.HandleFunc("POST /inspector/samples", in.sample)
+	mux.HandleFunc("GET /inspector/jobs", in.Jobs.list)
+	mux.HandleFunc("POST /inspector/jobs", in.Jobs.start)
+	mux.HandleFunc("POST /inspector/jobs/lose", in.Jobs.lose)
+	mux.HandleFunc("POST /inspector/webhook", in.Jobs.turn)
 	return in.guard(http.NewCrossOriginProtection().Handler(mux))
 }
 

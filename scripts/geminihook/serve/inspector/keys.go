@@ -1,6 +1,7 @@
 package inspector
 
 import (
+	"context"
 	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/sha256"
@@ -8,6 +9,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/geminihook/geminihook/scripts/internal/reverify"
 	"github.com/geminihook/geminihook/shared/webhook"
@@ -44,6 +46,58 @@ func Versions[K comparable](of string, values []string, parse func([]byte) (K, e
 		ring = append(ring, key)
 	}
 	return &Keys[K]{reverify.Keys[K]{Ring: ring, Name: func(k K) string { return names[k] }}, values}, nil
+}
+
+// A Stored ring holds the enabled versions of a signing secret as they are when a
+// delivery is checked. It is safe for concurrent use.
+type Stored struct {
+	// List returns the numbers and the texts of the versions, the newest first.
+	List func(context.Context) (numbers, texts []string, err error)
+
+	mu    sync.Mutex
+	keys  map[string]webhook.SigningKey // by text
+	names map[webhook.SigningKey]string
+}
+
+// Find implements [webhook.Keyring].
+func (s *Stored) Find(ctx context.Context, match func(webhook.SigningKey) bool) (bool, error) {
+	numbers, texts, err := s.List(ctx)
+	if err != nil {
+		return false, err
+	}
+	var ring reverify.Fixed[webhook.SigningKey]
+	for i, text := range texts {
+		if key, err := s.key(numbers[i], text); err == nil { // the function skips others, too
+			ring = append(ring, key)
+		}
+	}
+	return ring.Find(ctx, match)
+}
+
+// key returns the key of a version. It parses each text once.
+func (s *Stored) key(number, text string) (webhook.SigningKey, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key, ok := s.keys[text]
+	if ok {
+		return key, nil
+	}
+	key, err := webhook.ParseSigningKey([]byte(text))
+	if err != nil {
+		return key, err
+	}
+	if s.keys == nil {
+		s.keys, s.names = make(map[string]webhook.SigningKey), make(map[webhook.SigningKey]string)
+	}
+	s.keys[text], s.names[key] = key, "version "+number+" of the signing secret"
+	return key, nil
+}
+
+// Name returns the name of a key that Find has passed.
+func (s *Stored) Name(key webhook.SigningKey) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.names[key]
 }
 
 // PublicKeys are the keys of a key set, named by their kid, or else by the

@@ -202,4 +202,59 @@ for (const button of document.querySelectorAll("[data-sample]")) {
   button.addEventListener("click", () => post(button, "/inspector/samples", { name: button.dataset.sample, type: at("type").value, scheme: at("scheme").value }));
 }
 
+// Jobs of the Gemini API here.
+
+function jobRow(j) {
+  const tr = document.createElement("tr");
+  tr.dataset.name = j.name;
+  const state = document.createElement("td");
+  state.append(element("span", j.state, `badge ${j.tone}`));
+  const name = element("td", j.name);
+  name.title = j.name;
+  const last = document.createElement("td");
+  if (j.can_lose) {
+    const button = element("button", "Lose its delivery");
+    button.dataset.lose = j.name;
+    last.append(button);
+  }
+  tr.append(element("td", j.started), state, name, element("td", j.event || "–"), element("td", j.sent), last);
+  return tr;
+}
+
+let shownJobs = ""; // as they were answered
+
+async function showJobs() {
+  const answer = await fetch("/inspector/jobs");
+  const text = await answer.text();
+  if (!answer.ok || text === shownJobs) return;
+  shownJobs = text;
+  const { webhook, jobs } = JSON.parse(text);
+  at("webhook-state").textContent = webhook;
+  at("webhook").hidden = webhook === "not registered";
+  at("webhook").textContent = webhook === "enabled" ? "Disable the webhook" : "Enable the webhook";
+  at("webhook").dataset.enable = String(webhook !== "enabled");
+  at("job-list").hidden = jobs.length === 0;
+  at("job-rows").replaceChildren(...jobs.map(jobRow));
+}
+
+at("jobs").addEventListener("click", async (e) => {
+  const button = e.target.closest("button");
+  if (!button) return;
+  if (button.dataset.job) await post(button, "/inspector/jobs", { kind: button.dataset.job, end: at("end").value });
+  if (button.dataset.lose) await post(button, "/inspector/jobs/lose", { name: button.dataset.lose });
+  if (button.dataset.enable) await post(button, "/inspector/webhook", { enabled: button.dataset.enable === "true" });
+  watchJobs();
+});
+
+let nextJobs = 0;
+
+// watchJobs shows the jobs now, and again each second while the page can be seen.
+async function watchJobs() {
+  clearTimeout(nextJobs);
+  if (!document.hidden) await showJobs().catch(() => {}); // listen tells that serve has gone
+  clearTimeout(nextJobs);
+  nextJobs = setTimeout(watchJobs, 1000);
+}
+
 listen();
+watchJobs();

@@ -1,0 +1,159 @@
+package inspector
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/geminihook/geminihook/shared/geminitest"
+)
+
+// maxJobs is how many jobs the page shows.
+const maxJobs = 50
+
+// Jobs are those of the stand-in for the Gemini API. It is safe for concurrent use.
+type Jobs struct {
+	API     *geminitest.API
+	Webhook string        // URL of the webhook that the page can disable
+	For     time.Duration // how long a job runs that the page starts
+}
+
+// ends are how a job may end that the page starts, by kind and by what is asked for.
+var ends = map[string]map[string]string{
+	geminitest.KindBatch: {
+		"success": geminitest.BatchSucceeded, "failure": geminitest.BatchFailed, "other": geminitest.BatchExpired,
+	},
+	geminitest.KindInteraction: {
+		"success": geminitest.InteractionCompleted, "failure": geminitest.InteractionFailed, "other": geminitest.InteractionRequiresAction,
+	},
+	geminitest.KindVideo: {
+		"success": geminitest.VideoGenerated, "failure": geminitest.VideoFailed, "other": geminitest.VideoFiltered,
+	},
+}
+
+// A jobRow is a job in the list.
+type jobRow struct {
+	Name    string `json:"name"`
+	Kind    string `json:"kind"`
+	Started string `json:"started"`
+	State   string `json:"state"`
+	Tone    string `json:"tone"` // as that of a delivery's outcome
+	Event   string `json:"event"`
+	Sent    string `json:"sent"`
+	CanLose bool   `json:"can_lose"` // its delivery is still to come
+}
+
+// list answers with the latest jobs, and the state of the webhook.
+func (j *Jobs) list(w http.ResponseWriter, _ *http.Request) {
+	state, _ := j.API.State(j.Webhook)
+	rows := []jobRow{}
+	for _, job := range j.API.Jobs() {
+		if len(rows) < maxJobs {
+			rows = append(rows, rowOfJob(&job))
+		}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(map[string]any{"webhook": cmp.Or(state, "not registered"), "jobs": rows})
+}
+
+func rowOfJob(job *geminitest.State) jobRow {
+	r := jobRow{Name: job.Name, Kind: job.Kind, Started: clock(job.Created), Event: job.Event, Sent: sent(job)}
+	r.State, r.Tone = "running", "calm"
+	if !job.Running {
+		r.State, r.Tone = strings.ToLower(strings.TrimPrefix(job.End, "BATCH_STATE_")), "warn"
+		switch job.End {
+		case geminitest.BatchSucceeded, geminitest.InteractionCompleted, geminitest.VideoGenerated:
+			r.Tone = "good"
+		}
+	}
+	r.CanLose = job.Running && job.Event != "" && !job.Delivery.Never
+	return r
+}
+
+// sent tells what became of the deliveries of a job's event.
+func sent(job *geminitest.State) string {
+	switch {
+	case job.Event == "":
+		return "no event exists"
+	case job.Delivery.Never && len(job.Sent) == 0:
+		return "lost"
+	case job.Running:
+		return "when it ends"
+	case len(job.Sent) == 0:
+		return "none"
+	}
+	var texts []string
+	for _, attempt := range job.Sent {
+		text := fmt.Sprint(attempt.Status)
+		if attempt.Err != nil {
+			text = attempt.Err.Error()
+		}
+		if at, err := url.Parse(attempt.URL); err == nil {
+			text += " from " + at.Path
+		}
+		texts = append(texts, text)
+	}
+	return strings.Join(texts, ", ")
+}
+
+// start starts a job.
+func (j *Jobs) start(w http.ResponseWriter, r *http.Request) {
+	var asked struct {
+		Kind string `json:"kind"`
+		End  string `json:"end"`
+	}
+	if !read(w, r, &asked) {
+		return
+	}
+	end, ok := ends[asked.Kind][asked.End]
+	if !ok {
+		say(w, errors.New("there is no such job"))
+		return
+	}
+	start := map[string]func(geminitest.Job) string{
+		geminitest.KindBatch: j.API.StartBatch, geminitest.KindInteraction: j.API.StartInteraction, geminitest.KindVideo: j.API.StartVideo,
+	}[asked.Kind]
+	start(geminitest.Job{For: j.For, End: end})
+	say(w, nil)
+}
+
+// lose has the event of a job never delivered.
+func (j *Jobs) lose(w http.ResponseWriter, r *http.Request) {
+	var asked struct {
+		Name string `json:"name"`
+	}
+	if !read(w, r, &asked) {
+		return
+	}
+	if !j.API.Lose(asked.Name) {
+		say(w, errors.New("there is no such job"))
+		return
+	}
+	say(w, nil)
+}
+
+// turn disables the webhook as too many failed deliveries do, or enables it.
+func (j *Jobs) turn(w http.ResponseWriter, r *http.Request) {
+	var asked struct {
+		Enabled bool `json:"enabled"`
+	}
+	if !read(w, r, &asked) {
+		return
+	}
+	state, id := j.API.State(j.Webhook)
+	if state == "" {
+		say(w, errors.New("no webhook is registered for "+j.Webhook+": type geminihook register --serve"))
+		return
+	}
+	if asked.Enabled {
+		j.API.Enable(id)
+	} else {
+		j.API.Disable(id)
+	}
+	say(w, nil)
+}
