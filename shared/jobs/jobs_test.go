@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/url"
+	"path"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -55,6 +57,27 @@ func TestParse(t *testing.T) {
 	if KindOf("batches/abc") != Batch {
 		t.Error("a batch is none")
 	}
+}
+
+// Whatever a message says, a name that is accepted stays below its collection, and is
+// accepted as it is.
+func FuzzParse(f *testing.F) {
+	for _, text := range []string{"v1_a..", "interactions/v1_a", "models/m/operations/x", "models/../operations/x", "interactions/a%2e", "batches/x"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		kind, name, err := Parse(text)
+		if err != nil {
+			return
+		}
+		again, same, err := Parse(name)
+		if again != kind || same != name || err != nil || KindOf(name) != kind || len(name) > MaxName+len("interactions/") {
+			t.Errorf("%q: %s %q, again %s %q, %v", text, kind, name, again, same, err)
+		}
+		if u, err := url.Parse("https://host/v1beta/" + name); err != nil || path.Clean(u.Path) != u.Path || u.RawQuery != "" || u.Fragment != "" || u.EscapedPath() != "/v1beta/"+name {
+			t.Errorf("%q leads to %v", name, u)
+		}
+	})
 }
 
 // a project is what a register needs around it.

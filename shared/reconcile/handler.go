@@ -15,6 +15,9 @@ func (r *Reconciler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		status = http.StatusMethodNotAllowed
 	} else if summary, err := r.Run(context.WithoutCancel(req.Context())); err != nil || !summary.Complete {
 		status = http.StatusServiceUnavailable
+		if err != nil {
+			r.Log.WarnContext(req.Context(), "no pass", "error", err.Error())
+		}
 	}
 	http.Error(w, http.StatusText(status), status)
 }

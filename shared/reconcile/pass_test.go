@@ -927,6 +927,9 @@ func TestHandler(t *testing.T) {
 		if got := post("POST"); got != http.StatusServiceUnavailable {
 			t.Errorf("while one is under way: %d", got)
 		}
+		if lines := w.log.take(t, "no pass"); len(lines) != 1 {
+			t.Errorf("logged %v", lines)
+		}
 		wait.Wait()
 		w.setFault(func(_ context.Context, call string, do func() error) error {
 			if call == "Webhooks" {
