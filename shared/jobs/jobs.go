@@ -62,8 +62,7 @@ type Job struct {
 	RegisteredAt time.Time `firestore:"registered_at"` // when its message was published
 	NextAt       time.Time `firestore:"next_at"`       // when to ask the API for it; zero means at once
 
-	// EndedAt is when a pass first saw that the job had ended, if the API does not say
-	// when it did; zero until then.
+	// EndedAt is when a pass first saw that the job had ended; zero until then.
 	EndedAt time.Time `firestore:"ended_at"`
 
 	// Misses counts the answers 404 and 403 since MissedSince, without another between

@@ -148,6 +148,17 @@ func recurrenceDelivered(at time.Time, records []dedup.Record) bool {
 	})
 }
 
+// seenLate reports whether a registered job may have ended longer than lookBack before a
+// pass first saw that it had. Then the ledger may have forgotten its delivery. If the API
+// does not say when it ended, it may have done so when it was registered.
+func seenLate(f *finding, j *jobs.Job, lookBack time.Duration) bool {
+	earliest := f.at
+	if earliest.Equal(j.EndedAt) {
+		earliest = j.RegisteredAt
+	}
+	return f.phase == ended && j.EndedAt.Sub(earliest) > lookBack
+}
+
 // bySender reports whether a record is of a delivery that the sender made.
 func bySender(r *dedup.Record) bool { return r.Endpoint != webhook.ReconciledEndpoint }
 
@@ -162,7 +173,7 @@ const (
 )
 
 // decide returns what to do with the event of a finding, while the bound on handing over
-// leaves room for it. hold says that its kind is held.
+// leaves room for it. hold says that the event may have been delivered unseen.
 func decide(f *finding, o *Options, hold bool) action {
 	switch {
 	case o.Mode == Report:

@@ -388,6 +388,59 @@ func TestLostJobs(t *testing.T) {
 	})
 }
 
+// A required action that waits for longer than records are kept is published once.
+func TestLongAction(t *testing.T) {
+	inWorld(t, func(w *world) {
+		r := w.reconciler()
+		w.start("v1_a")
+		w.api.interactions["v1_a"] = gemini.Interaction{Status: "requires_action", Updated: time.Now()}
+		for i := range 10 * 24 * 2 {
+			if i == 4*24*2 {
+				w.forget()
+			}
+			w.pass(r)
+			time.Sleep(30 * time.Minute)
+		}
+		w.want("interaction.requires_action v1_a")
+		if len(w.open()) != 1 {
+			t.Error("it is not open any more")
+		}
+	})
+}
+
+// If no pass was made for longer than records are kept, what was delivered then and what
+// was not look the same: in mode auto a person decides.
+func TestSeenLate(t *testing.T) {
+	inWorld(t, func(w *world) {
+		r := w.reconciler()
+		w.start("v1_a", videoName, "models/veo/operations/failed")
+		w.pass(r)
+		w.api.interactions["v1_a"] = gemini.Interaction{Status: "completed", Updated: time.Now()}
+		w.api.operations[videoName] = gemini.Operation{Done: true, Video: "u"}
+		w.api.operations["models/veo/operations/failed"] = gemini.Operation{Done: true}
+		w.deliver("interaction.completed", "v1_a")
+		w.deliver("video.generated", videoName)
+		w.messages()
+		time.Sleep(100 * time.Hour)
+		w.forget()
+		w.pass(r)
+		time.Sleep(2 * time.Hour)
+		w.log.take(t, "")
+		if s := w.pass(r); s.Held != 2 || s.HandedOver != 1 {
+			t.Errorf("%+v", s)
+		}
+		if lines := w.log.take(t, "missed job"); len(lines) != 2 || !strings.Contains(fmt.Sprint(lines[0]["reason"]), "look-back") {
+			t.Errorf("logged %v", lines)
+		}
+		w.want("video.failed models/veo/operations/failed")
+		r.Mode = Publish
+		time.Sleep(2 * time.Hour)
+		if s := w.pass(r); s.Held != 0 || s.HandedOver != 2 || len(w.open()) != 0 {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
 // A job that requires an action may do so again, and is not over.
 func TestRequiresAction(t *testing.T) {
 	inWorld(t, func(w *world) {

@@ -158,8 +158,10 @@ type Reconciler struct {
 
 // A Summary says what a pass saw and did.
 type Summary struct {
-	WebhookState string // as the API names it; "missing", or empty if unknown
-	WebhookOK    bool   // enabled, or none expected
+	// WebhookState is as the API names it, or "missing". It is empty if none is expected,
+	// and then WebhookOK is true, or if it could not be read, and then it is false.
+	WebhookState string
+	WebhookOK    bool // enabled, or none expected
 
 	Jobs      int // batches of ours in the window or running, and open registered jobs
 	Delivered int // of these, those with a record
@@ -279,11 +281,20 @@ func (p *pass) logSummary(ctx context.Context) {
 		level = slog.LevelWarn
 	}
 	p.Log.LogAttrs(ctx, level, "pass",
-		slog.String("webhook_state", p.WebhookState), slog.Bool("webhook_ok", p.WebhookOK),
+		webhookAttr(&p.Summary),
 		slog.Int("jobs", p.Jobs), slog.Int("delivered", p.Delivered), slog.Int("pending", p.Pending),
 		slog.Int("missed", p.Missed), slog.Int("handed_over", p.HandedOver), slog.Int("held", p.Held),
 		slog.Int("reported", p.Reported), slog.Int("lost", p.Lost),
 		slog.Int("rejected", p.Rejected), slog.Int("foreign", p.Foreign),
 		slog.Bool("truncated", p.Truncated), slog.Bool("complete", p.Complete),
 		slog.Float64("pass_ms", float64(p.Took.Microseconds())/1000), slog.Int64("calls", p.Calls))
+}
+
+// webhookAttr returns the fields of the webhook's state. A state that could not be read is
+// not in the log: it is no alert about the webhook, but one about passes if it lasts.
+func webhookAttr(s *Summary) slog.Attr {
+	if s.WebhookState == "" && !s.WebhookOK {
+		return slog.Attr{}
+	}
+	return slog.Group("", slog.String("webhook_state", s.WebhookState), slog.Bool("webhook_ok", s.WebhookOK))
 }

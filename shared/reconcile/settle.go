@@ -40,20 +40,21 @@ func (p *pass) settleJob(ctx context.Context, w *work, err error) {
 }
 
 // settleEnded decides whether the event of a job that ended, or requires an action, is
-// missing.
+// missing. An action that is required since before the look-back was dealt with in time, or
+// its record may be gone.
 func (p *pass) settleEnded(ctx context.Context, w *work) {
 	j := &w.next
+	if j.EndedAt.IsZero() && w.phase == ended {
+		j.EndedAt = p.now
+	}
 	if w.at.IsZero() { // the API does not say when
-		if j.EndedAt.IsZero() {
-			j.EndedAt = p.now
-		}
-		w.at = j.EndedAt
+		w.at = cmp.Or(j.EndedAt, p.now)
 	}
 	switch due := w.at.Add(p.Grace); {
 	case p.now.Before(due):
 		p.Pending++
 		j.NextAt = due
-	case w.phase == recurring && recurrenceDelivered(w.at, w.records):
+	case w.phase == recurring && (recurrenceDelivered(w.at, w.records) || w.at.Before(p.now.Add(-p.LookBack))):
 		p.Pending++
 		p.giveUpOld(ctx, w)
 	default:
@@ -113,7 +114,11 @@ func (p *pass) handOverAll(ctx context.Context) {
 	held := p.heldKinds(ctx, missed)
 	room, failures := maxHandedOver, 0
 	for _, w := range missed {
-		what := decide(&w.finding, &p.Options, held[w.kind] != "")
+		reason := held[w.kind]
+		if w.job != nil && seenLate(&w.finding, &w.next, p.LookBack) {
+			reason = "no pass saw its end within the look-back: the record of its delivery may be gone"
+		}
+		what := decide(&w.finding, &p.Options, reason != "")
 		if what == handOver && (room == 0 || failures == maxFailures || ctx.Err() != nil) {
 			what = deferred
 		}
@@ -127,7 +132,7 @@ func (p *pass) handOverAll(ctx context.Context) {
 				failures = 0
 			}
 		}
-		p.record(ctx, w, what, held[w.kind])
+		p.record(ctx, w, what, reason)
 	}
 	if room == 0 && p.Deferred > 0 {
 		p.truncate(ctx, "hand over", fmt.Errorf("more than %d events", maxHandedOver))

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"cloud.google.com/go/firestore/apiv1/firestorepb"
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"google.golang.org/api/option"
 	"google.golang.org/grpc"
@@ -246,6 +247,18 @@ func (w *world) deliverAs(endpoint, webhookID, eventType, id string) {
 	_, err := w.ledger.Once(w.t.Context(), d, func(ctx context.Context) (webhook.Receipt, error) { return w.publisher.Publish(ctx, d) })
 	if err != nil {
 		w.t.Error(err)
+	}
+}
+
+// forget deletes all records of the ledger, as the TTL policy does in time.
+func (w *world) forget() {
+	w.t.Helper()
+	for _, d := range w.fs.Documents("projects/p/databases/(default)/documents/deliveries") {
+		_, err := w.fs.Commit(w.t.Context(), &firestorepb.CommitRequest{Database: "projects/p/databases/(default)",
+			Writes: []*firestorepb.Write{{Operation: &firestorepb.Write_Delete{Delete: d.Name}}}})
+		if err != nil {
+			w.t.Fatal(err)
+		}
 	}
 }
 
