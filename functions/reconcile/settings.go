@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	// A grace below five minutes is shorter than a slow delivery; above twelve hours the
-	// pass would hand over what nobody waits for any more.
+	// A grace below five minutes is shorter than a slow delivery takes; above twelve hours
+	// a missed event comes too late to be of use.
 	minGrace, maxGrace = 5 * time.Minute, 12 * time.Hour
 
 	defaultGrace    = time.Hour

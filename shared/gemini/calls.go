@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	pageSize = 100 // of batches; nobody reports that the API refuses it
+	pageSize = 100 // of batches; others use it, and no refusal is on record
 
 	webhookPageSize = 1000 // the most that the API returns at once
 	maxWebhookPages = 10

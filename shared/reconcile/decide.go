@@ -91,9 +91,9 @@ func mayEnable(w staticWebhook, enabledAt, now time.Time) bool {
 type owner int
 
 const (
-	nobody  owner = iota // its event is not subscribed to
-	us                   // its event is expected here
-	foreign              // its events go to other URLs
+	unsubscribed owner = iota // its event is not subscribed to
+	us                        // its event is expected here
+	foreign                   // its events go to other URLs
 )
 
 // ownerOf decides whose a batch's event is. A batch with URLs of its own is ours if one
@@ -110,7 +110,7 @@ func ownerOf(uris []string, eventType string, own []*url.URL, static staticWebho
 	case slices.Contains(static.events, eventType):
 		return us
 	}
-	return nobody
+	return unsubscribed
 }
 
 // due reports whether the API is to be asked for a registered job in this pass.

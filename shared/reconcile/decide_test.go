@@ -236,7 +236,7 @@ func TestOwnerOf(t *testing.T) {
 		want      owner
 	}{
 		{nil, "batch.succeeded", us},
-		{nil, "batch.failed", nobody},
+		{nil, "batch.failed", unsubscribed},
 		{[]string{"https://other.example/"}, "batch.succeeded", foreign},
 		{[]string{"https://other.example/", "https://hooks.example?token=x"}, "batch.failed", us},
 		{[]string{":"}, "batch.succeeded", foreign},

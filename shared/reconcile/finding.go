@@ -48,7 +48,7 @@ type origin int
 
 const (
 	documented   origin = iota // the sender, by its documentation
-	ours                       // nobody else: video.failed
+	ours                       // only we do: video.failed
 	undocumented               // unknown: the sender may send it, another one, or none
 )
 

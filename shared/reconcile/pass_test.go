@@ -460,7 +460,7 @@ func TestRequiresAction(t *testing.T) {
 		w.messages()
 		hours(4)
 		w.want()
-		act() // and nobody tells
+		act() // without a delivery
 		hours(6)
 		w.want("interaction.requires_action v1_a")
 		act()

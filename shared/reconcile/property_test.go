@@ -98,7 +98,6 @@ func TestEveryEventArrives(t *testing.T) {
 		}
 		name := slices.Sorted(maps.Keys(forms))[n%3]
 		t.Run(fmt.Sprintf("seed %d, ids %s", n, name), func(t *testing.T) {
-			real := time.Now()
 			var s *story
 			inWorld(t, func(w *world) {
 				s = &story{seed: n, jobs: number("RECONCILE_JOBS", 200), days: number("RECONCILE_DAYS", 6), form: forms[name], t: w.t, w: w}
@@ -108,7 +107,6 @@ func TestEveryEventArrives(t *testing.T) {
 			for _, line := range slices.Sorted(maps.Keys(s.counts)) {
 				t.Logf("%6d %s", s.counts[line], line)
 			}
-			t.Logf("%v", time.Since(real).Round(time.Millisecond))
 		})
 	}
 }

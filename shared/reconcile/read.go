@@ -129,7 +129,7 @@ func (p *pass) takeBatch(ctx context.Context, b *gemini.Batch) {
 	case foreign:
 		p.Foreign++
 		return
-	case nobody:
+	case unsubscribed:
 		return
 	}
 	if f.phase != odd {

@@ -163,12 +163,12 @@ func (p *pass) holdReason(ctx context.Context, kind jobs.Kind) string {
 	}
 	asking, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	any, err := p.Ledger.Any(asking, []string{webhook.StaticEndpoint, webhook.DynamicEndpoint}, typesOf(kind))
+	called, err := p.Ledger.Any(asking, []string{webhook.StaticEndpoint, webhook.DynamicEndpoint}, typesOf(kind))
 	if err != nil {
 		p.fail(ctx, "ledger", err)
 		return "the ledger could not be read"
 	}
-	if !any {
+	if !called {
 		return ""
 	}
 	// One that was delivered within the grace may show the form as well.

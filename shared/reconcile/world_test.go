@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"cloud.google.com/go/firestore/apiv1/firestorepb"
@@ -69,7 +70,7 @@ func inWorld(t *testing.T, test func(w *world)) {
 	t.Helper()
 	t.Setenv("FIRESTORE_EMULATOR_HOST", "") // the clients would dial them, and no bubble goes on while a socket waits
 	t.Setenv("PUBSUB_EMULATOR_HOST", "")
-	bubble(t, func(t *testing.T) { test(newWorld(t)) })
+	synctest.Test(t, func(t *testing.T) { test(newWorld(t)) })
 }
 
 func newWorld(t *testing.T) *world {
