@@ -49,6 +49,13 @@ func TestBuild(t *testing.T) {
 	if text := logged.String(); strings.Count(text, "\n") != 2 || strings.Count(text, broken.Error()) != 2 || strings.Count(text, " step=build ") != 2 {
 		t.Errorf("logged\n%s", text)
 	}
+	if text := logged.String(); strings.Count(text, " msg=delivery ") != 2 {
+		t.Errorf("logged\n%s", text)
+	}
+	logged.Reset()
+	if h.function, h.Line, builds = nil, "pass", 0; get(h) != 503 || !strings.Contains(logged.String(), " msg=pass ") {
+		t.Errorf("logged\n%s", logged.String())
+	}
 }
 
 // A request whose body never arrives gets its answer while the function cannot be built.
