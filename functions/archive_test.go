@@ -44,8 +44,8 @@ func main() {
 // no settings, and serves when it has.
 func TestArchives(t *testing.T) {
 	sources := plannedSources(t)
-	if len(sources) != 2 {
-		t.Fatalf("the plan has %d archives, want 2", len(sources))
+	if len(sources) != 3 {
+		t.Fatalf("the plan has %d archives, want 3", len(sources))
 	}
 	for function, target := range map[string]string{"static": "StaticWebhook", "dynamic": "DynamicWebhook"} {
 		t.Run(function, func(t *testing.T) {

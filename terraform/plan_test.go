@@ -26,8 +26,8 @@ type plan struct {
 type resource struct {
 	Address, Mode, Type string
 	Change              struct {
-		Actions []string
-		After   map[string]any
+		Actions       []string
+		Before, After map[string]any
 	}
 }
 
@@ -52,6 +52,18 @@ func (r resource) block(names ...string) map[string]any {
 
 func (p plan) of(kind string) []resource {
 	return slices.DeleteFunc(slices.Clone(p.Resources), func(r resource) bool { return r.Type != kind })
+}
+
+// function returns the function of a name.
+func (p plan) function(t *testing.T, name string) resource {
+	t.Helper()
+	for _, f := range p.of("google_cloudfunctions2_function") {
+		if f.text("name") == name {
+			return f
+		}
+	}
+	t.Fatalf("no function %s", name)
+	return resource{}
 }
 
 func (p plan) output(t *testing.T, name string, to any) {

@@ -7,14 +7,17 @@ locals {
     video       = "${var.name}-video"
     "*"         = "${var.name}-other"
   }))
+
+  # Not for events. Their names are taken even if they do not exist.
+  own_topics = ["${var.name}-dead-letter", "${var.name}-jobs", "${var.name}-jobs-rejected"]
+
   topics    = toset(concat(values(local.routes), tolist(var.retired_topics)))
   retention = "${var.message_retention_days * 86400}s"
 
   # What is on a topic or a subscription was answered 204 and is not sent again.
   deletion_policy = var.deletion_protection ? "PREVENT" : "DELETE"
 
-  pubsub_agent   = "serviceAccount:service-${local.project_number}@gcp-sa-pubsub.iam.gserviceaccount.com"
-  pubsub_writers = { static = module.static.member, dynamic = module.dynamic.member }
+  pubsub_agent = "serviceAccount:service-${local.project_number}@gcp-sa-pubsub.iam.gserviceaccount.com"
 }
 
 # A route that is moved to another topic leaves the old topic, its subscription and
@@ -38,7 +41,7 @@ resource "google_pubsub_topic" "route" {
 }
 
 resource "google_pubsub_topic_iam_member" "route" {
-  for_each = { for pair in setproduct(local.topics, keys(local.pubsub_writers)) : "${pair[0]}/${pair[1]}" => {
+  for_each = { for pair in setproduct(local.topics, keys(local.members)) : "${pair[0]}/${pair[1]}" => {
     topic  = pair[0]
     writer = pair[1]
   } }
@@ -46,7 +49,7 @@ resource "google_pubsub_topic_iam_member" "route" {
   project = local.project
   topic   = google_pubsub_topic.route[each.value.topic].name
   role    = "roles/pubsub.publisher"
-  member  = local.pubsub_writers[each.value.writer]
+  member  = local.members[each.value.writer]
 
   lifecycle {
     create_before_destroy = true

@@ -1,4 +1,4 @@
-# The two functions.
+# The two functions that receive deliveries.
 
 locals {
   names = {
@@ -28,6 +28,7 @@ locals {
     bucket           = google_storage_bucket.source.name
     image_repository = google_artifact_registry_repository.images.id
     build_account    = google_service_account.build.id
+    ingress          = "ALLOW_ALL"
     concurrency      = var.concurrency
     min_instances    = var.min_instances
     max_instances    = var.max_instances
@@ -36,6 +37,12 @@ locals {
     timeout_seconds  = var.timeout_seconds
     labels           = local.labels
   }
+
+  # The accounts that claim an event, publish it and mark it.
+  members = merge(
+    { static = module.static.member, dynamic = module.dynamic.member },
+    { for key in local.reconcilers : key => module.reconcile[0].member },
+  )
 
   # The functions are made, and changed, after these. The database takes minutes, and
   # in that time the grants to the build account, without which the first build
@@ -64,6 +71,8 @@ module "static" {
   source = "./function"
 
   name        = local.names.static
+  account     = local.names.static
+  invoker     = "allUsers" # the sender has no Google identity: its signature is verified instead
   description = "Receives the webhooks registered for the project"
   folder      = "functions/static"
   entry_point = "StaticWebhook"
@@ -79,6 +88,8 @@ module "dynamic" {
   source = "./function"
 
   name        = local.names.dynamic
+  account     = local.names.dynamic
+  invoker     = "allUsers"
   description = "Receives the webhooks named in single requests"
   folder      = "functions/dynamic"
   entry_point = "DynamicWebhook"

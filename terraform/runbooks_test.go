@@ -79,6 +79,7 @@ var claims = []struct {
 	{"silence.md", "seven times as long", monitoring, `7 \* local\.threshold\.silence_hours`},
 	{"unreachable.md", "every 5 minutes from six places", "uptime.tf", `period +=[ ]"300s" # from each of six places`},
 	{"unreachable.md", "For about 5 minutes at least half", monitoring, `\[10m\]\)\) < 0\.5"`},
+	{"passes.md", "for 45 minutes", "reconcile_log.tf", `"None for 45 minutes"`},
 	{".*", "for 24 hours", headersGo, `RetriedFor = 24 \* time\.Hour`},
 	{".*", "within 24 hours", headersGo, `RetriedFor = 24 \* time\.Hour`},
 }
@@ -123,10 +124,11 @@ func TestRunbooksNameWhatThereIs(t *testing.T) {
 		for _, span := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(read(t, page), -1) {
 			switch code := span[1]; {
 			case strings.HasPrefix(code, "jsonPayload.message="):
-				logFilter(t, page, ofService+strings.TrimPrefix(code, "jsonPayload.message="))
+				named := strings.TrimPrefix(code, "jsonPayload.message=")
+				logFilter(t, page, linesOf(strings.Split(named, `"`)[1])+named)
 			case strings.HasPrefix(code, "jsonPayload."):
-				logFilter(t, page, ofService+`"delivery" AND `+code)
-			case strings.HasPrefix(code, "gcloud "), strings.HasPrefix(code, "curl "), strings.HasPrefix(code, "terraform "):
+				logFilter(t, page, ofReceivers+`"delivery" AND `+code)
+			case strings.HasPrefix(code, "gcloud "), strings.HasPrefix(code, `printf %s "$GEMINI_API_KEY" | gcloud secrets `), strings.HasPrefix(code, "curl "), strings.HasPrefix(code, "terraform "):
 			case strings.HasPrefix(code, "go run ./scripts/geminihook "):
 				knownCommand(t, page, strings.TrimPrefix(code, "go run ./scripts/geminihook "))
 			default:
@@ -147,8 +149,10 @@ func vocabulary(t *testing.T) map[string][]string {
 	t.Helper()
 	lines := logged(t)
 	return map[string][]string{
-		"field":     append(lines["delivery"], lines["refresh failed"]...),
-		"value":     slices.Concat(slices.Collect(maps.Values(values(t)))...),
+		"field":     slices.Concat(slices.Collect(maps.Values(lines))...),
+		"value":     append(slices.Concat(slices.Collect(maps.Values(values(t)))...), valuesOf(t, "missed job")["action"]...),
+		"mode":      {"report", "auto", "publish", "reconciled"},
+		"state":     {"disabled", "disabled_due_to_failed_deliveries", "missing"},
 		"attribute": found(t, "../shared/publish/message.go", `"((?:ce-|content-)\w+)"`),
 		"variable":  found(t, "variables.tf", `(?m)^variable "(\w+)"`),
 		"threshold": {"alert_thresholds.silence_hours", "silence_hours"},

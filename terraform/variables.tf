@@ -202,8 +202,8 @@ variable "routes" {
     error_message = "A topic's id: 3 to 250 letters, digits and . _ ~ % + -, a letter first, not \"goog\"."
   }
   validation {
-    condition     = !contains(values(coalesce(var.routes, {})), "${var.name}-dead-letter")
-    error_message = "That topic is the one for dead letters."
+    condition     = length(setintersection(values(coalesce(var.routes, {})), local.own_topics)) == 0
+    error_message = "That topic is the one for dead letters, for the names of jobs or for rejected names."
   }
 }
 
@@ -218,8 +218,8 @@ variable "retired_topics" {
     error_message = "Ids of topics that routes once named."
   }
   validation {
-    condition     = length(setintersection(var.retired_topics, concat(values(local.routes), ["${var.name}-dead-letter"]))) == 0
-    error_message = "A topic that a route names, or that dead letters go to, is not retired."
+    condition     = length(setintersection(var.retired_topics, concat(values(local.routes), local.own_topics))) == 0
+    error_message = "A topic that a route names, or that is for dead letters or for the names of jobs, is not retired."
   }
 }
 
@@ -256,6 +256,91 @@ variable "max_delivery_attempts" {
   validation {
     condition     = var.max_delivery_attempts >= 5 && var.max_delivery_attempts <= 100 && floor(var.max_delivery_attempts) == var.max_delivery_attempts
     error_message = "5 to 100."
+  }
+}
+
+# Jobs whose delivery never comes.
+
+variable "reconcile" {
+  description = "What the reconciler does about jobs that ended without an event. off: it is not deployed. report: it logs them. auto: it also publishes their events, unless the names of jobs cannot be compared with recorded events. publish: it publishes them without that comparison."
+  type        = string
+  default     = "auto"
+  nullable    = false
+
+  validation {
+    condition     = contains(["off", "report", "auto", "publish"], var.reconcile)
+    error_message = "off, report, auto or publish."
+  }
+}
+
+variable "reconcile_schedule" {
+  description = "When a pass starts, in cron's notation: every N minutes."
+  type        = string
+  default     = "*/10 * * * *"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^\\*/([5-9]|1[0-9]|20) \\* \\* \\* \\*$", var.reconcile_schedule))
+    error_message = "\"*/N * * * *\" with N from 5 to 20: an alert goes off if 45 minutes pass without a complete pass, which must be more than one failed pass."
+  }
+}
+
+variable "grace_minutes" {
+  description = "How long after the end of a job its delivery is waited for. A delivery that comes later is published beside the reconciler's copy."
+  type        = number
+  default     = 60
+  nullable    = false
+
+  validation {
+    condition     = var.grace_minutes >= 5 && var.grace_minutes <= 720 && floor(var.grace_minutes) == var.grace_minutes
+    error_message = "Whole minutes, 5 to 720."
+  }
+}
+
+variable "lookback_hours" {
+  description = "How far back a pass looks for jobs that ended. After an outage of the reconciler that is longer, jobs are missed for good."
+  type        = number
+  default     = 48
+  nullable    = false
+
+  validation {
+    condition = var.reconcile == "off" || (
+      var.lookback_hours * 60 > var.grace_minutes + 60 && var.lookback_hours < var.record_retention_hours && floor(var.lookback_hours) == var.lookback_hours
+    )
+    error_message = "Whole hours, more than one above grace_minutes and below record_retention_hours: a job whose record has expired would be published again."
+  }
+}
+
+variable "reenable" {
+  description = "Whether the reconciler enables a webhook again that the Gemini API disabled after failed deliveries, at most once in six hours. It never enables a webhook that a person disabled."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
+variable "static_webhook" {
+  description = "Whether a webhook is registered for the static function. If true, its absence is an alert. false: only dynamic webhooks are used."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
+variable "publish_unknown" {
+  description = "Whether the reconciler publishes the ends of interactions that have no documented event (incomplete, budget_exceeded), as interaction.STATUS. If false, it only logs them."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
+variable "job_publishers" {
+  description = "IAM members (serviceAccount:…, group:…) that may register jobs: they get roles/pubsub.publisher on the topic NAME-jobs."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for member in var.job_publishers : can(regex("^(serviceAccount|user|group|domain|principal|principalSet):[^\\s]+$", member))])
+    error_message = "IAM members with their kind, such as serviceAccount:app@PROJECT.iam.gserviceaccount.com. allUsers and allAuthenticatedUsers are refused."
   }
 }
 

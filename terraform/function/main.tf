@@ -40,7 +40,7 @@ resource "google_storage_bucket_object" "source" {
 
 resource "google_service_account" "this" {
   project      = var.settings.project
-  account_id   = var.name
+  account_id   = var.account
   display_name = "Runs the function ${var.name}"
 }
 
@@ -68,7 +68,7 @@ resource "google_cloudfunctions2_function" "this" {
   service_config {
     service_account_email            = google_service_account.this.email
     environment_variables            = var.environment
-    ingress_settings                 = "ALLOW_ALL"
+    ingress_settings                 = var.settings.ingress
     all_traffic_on_latest_revision   = true
     max_instance_request_concurrency = var.settings.concurrency
     min_instance_count               = var.settings.min_instances
@@ -81,16 +81,21 @@ resource "google_cloudfunctions2_function" "this" {
   depends_on = [var.ready]
 }
 
-# The sender has no Google identity to show: the signature is what it is let in for.
-resource "google_cloud_run_v2_service_iam_member" "public" {
+# The only grant to call the function.
+resource "google_cloud_run_v2_service_iam_member" "invoker" {
   project  = var.settings.project
   location = google_cloudfunctions2_function.this.location
   name     = google_cloudfunctions2_function.this.name
   role     = "roles/run.invoker"
-  member   = "allUsers"
+  member   = var.invoker
 
   lifecycle {
     # A function that is recreated has a new service, and that has no grants.
     replace_triggered_by = [google_cloudfunctions2_function.this.id]
   }
+}
+
+moved {
+  from = google_cloud_run_v2_service_iam_member.public
+  to   = google_cloud_run_v2_service_iam_member.invoker
 }

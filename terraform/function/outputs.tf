@@ -3,6 +3,11 @@ output "name" {
   value       = google_cloudfunctions2_function.this.name
 }
 
+output "uri" {
+  description = "The function's URL on run.app."
+  value       = google_cloudfunctions2_function.this.service_config[0].uri
+}
+
 output "member" {
   description = "The function's service account, as grants name it."
   value       = google_service_account.this.member

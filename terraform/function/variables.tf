@@ -1,5 +1,17 @@
 variable "name" {
-  description = "Name of the function, of its Cloud Run service and of its service account."
+  description = "Name of the function and of its Cloud Run service."
+  type        = string
+  nullable    = false
+}
+
+variable "account" {
+  description = "Id of the function's service account: at most 30 characters."
+  type        = string
+  nullable    = false
+}
+
+variable "invoker" {
+  description = "Who may call the function, as grants name it: allUsers, or one account."
   type        = string
   nullable    = false
 }
@@ -37,6 +49,7 @@ variable "settings" {
     bucket           = string
     image_repository = string
     build_account    = string
+    ingress          = string
     concurrency      = number
     min_instances    = number
     max_instances    = number

@@ -36,6 +36,24 @@ override_resource {
 }
 
 override_resource {
+  target          = module.reconcile[0].google_service_account.this
+  override_during = plan
+  values          = { email = "reconcile", member = "serviceAccount:reconcile" }
+}
+
+override_resource {
+  target          = google_service_account.timer[0]
+  override_during = plan
+  values          = { email = "timer", member = "serviceAccount:timer" }
+}
+
+override_resource {
+  target          = module.reconcile[0].google_cloudfunctions2_function.this
+  override_during = plan
+  values          = { service_config = { uri = "https://geminihook-reconcile-a1b2c3.a.run.app" } }
+}
+
+override_resource {
   target          = google_pubsub_topic.dead_letter
   override_during = plan
   values          = { id = "projects/a-project/topics/geminihook-dead-letter" }
@@ -112,19 +130,18 @@ run "defaults" {
     error_message = "Records expire by expire_at, which is not indexed."
   }
   assert {
-    condition = (
-      one(google_firestore_field.job_id.index_config[0].indexes).order == "ASCENDING" &&
-      one(google_firestore_field.job_id.index_config[0].indexes).query_scope == "COLLECTION"
-    )
-    error_message = "job_id keeps its index."
+    condition = toset(keys(google_firestore_field.queried)) == toset(["endpoint", "job_id", "type"]) && alltrue([for field in google_firestore_field.queried :
+      one(field.index_config[0].indexes).order == "ASCENDING" && one(field.index_config[0].indexes).query_scope == "COLLECTION"
+    ])
+    error_message = "Fields that are queried keep their index."
   }
   assert {
     condition     = alltrue([for field in google_firestore_field.unindexed : length(field.index_config[0].indexes) == 0 && length(field.ttl_config) == 0])
     error_message = "The other fields have neither index nor TTL."
   }
   assert {
-    condition     = { for key, grant in google_project_iam_member.dedup : key => grant.member } == { static = "serviceAccount:static", dynamic = "serviceAccount:dynamic" }
-    error_message = "Both functions use the database."
+    condition     = { for key, grant in google_project_iam_member.dedup : key => grant.member } == { static = "serviceAccount:static", dynamic = "serviceAccount:dynamic", reconcile = "serviceAccount:reconcile" }
+    error_message = "All functions use the database."
   }
   assert {
     condition     = alltrue([for grant in google_project_iam_member.dedup : grant.condition[0].expression == "resource.name == \"projects/a-project/databases/geminihook\""])
