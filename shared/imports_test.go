@@ -54,9 +54,15 @@ var rules = []rule{
 	{"shared/secret", append(google, "shared/dial", "shared/refresh", secretManager),
 		"it gives any secret, whatever it is for, and is the one place that speaks to Secret Manager"},
 	{"shared/dedup", append(google, "shared/dial", "shared/webhook", firestore),
-		"it is the one place that speaks to Firestore, and to Firestore alone"},
+		"it is the one place that keeps deliveries, in Firestore alone"},
 	{"shared/publish", append(google, "shared/dial", "shared/webhook", pubsub),
 		"it is the one place that speaks to Pub/Sub, and to Pub/Sub alone"},
+	{"shared/gemini", nil,
+		"it is the Gemini API over plain HTTPS: no SDK, and no cloud client"},
+	{"shared/jobs", append(google, "shared/dial", firestore, pubsub),
+		"it moves names of jobs from Pub/Sub to Firestore, so it knows both, and nothing of deliveries"},
+	{"shared/reconcile", []string{"shared/dedup", "shared/gemini", "shared/jobs", "shared/webhook"},
+		"it declares what it needs as interfaces, and knows of the others what they return"},
 	{"shared/receiver", []string{"shared/webhook"},
 		"it declares what it needs as interfaces: neither their products nor their packages are its business"},
 	{"shared/settings", []string{"shared/dedup", "shared/publish", "shared/webhook"},
@@ -73,8 +79,11 @@ var rules = []rule{
 	{"shared/geminitest", []string{"shared/webhook", "shared/webhook/webhooktest", "google.golang.org/genai"},
 		"it stands where Google stands"},
 
-	{"functions/static", wiring(), "it is deployed: nothing for tests, tools, or the other function"},
-	{"functions/dynamic", wiring("shared/jwks"), "it is deployed: nothing for tests, tools, or the other function"},
+	{"functions/static", wiring(), "it is deployed: nothing for tests, tools, or another function"},
+	{"functions/dynamic", wiring("shared/jwks"), "it is deployed: nothing for tests, tools, or another function"},
+
+	{"functions/reconcile", append([]string{"shared/dedup", "shared/gemini", "shared/jobs", "shared/reconcile"}, wiring()...),
+		"it is deployed: nothing for tests, tools, or another function"},
 
 	{"functions/functiontest", []string{anything}, "it holds up the wired functions in tests"},
 	{"scripts/...", []string{anything}, "tools know everything"},
@@ -82,7 +91,7 @@ var rules = []rule{
 		"it is there to be copied: what it imported of ours could not be taken along"},
 }
 
-// wiring is what both functions put together.
+// wiring is what the functions put together.
 func wiring(more ...string) []string {
 	return append(more, framework, "shared/cloudlog", "shared/instance", "shared/receiver",
 		"shared/secret", "shared/settings", "shared/webhook")
@@ -102,6 +111,8 @@ var bans = []struct {
 		"no deployed function may be able to sign"},
 	{"functions/functiontest", []string{"scripts/..."},
 		"it is for tests"},
+	{"google.golang.org/genai/...", []string{"shared/geminitest", "scripts/...", "examples"},
+		"no deployed function may hold the SDK: it takes its host and key from the environment, retries, and follows redirects"},
 	{"scripts/...", []string{"scripts/..."},
 		"the deployed archive has no scripts"},
 }
@@ -214,9 +225,15 @@ func TestRulesRefuse(t *testing.T) {
 		{"functions/static", "shared/dedup"},
 		{"shared/cloudlog", "google.golang.org/grpc"},
 		{"shared/instance", "shared/receiver"},
+		{"shared/gemini", "google.golang.org/genai"},
+		{"shared/jobs", "shared/dedup"},
+		{"shared/reconcile", "cloud.google.com/go/firestore"},
+		{"shared/reconcile", "shared/publish"},
 		{"functions/static", "functions/dynamic"},
 		{"functions/static", "shared/jwks"},
 		{"functions/static", "shared/gcptest"},
+		{"functions/reconcile", "google.golang.org/genai"},
+		{"functions/reconcile", "shared/geminitest"},
 		{"functions/dynamic", "shared/webhook/webhooktest"},
 		{"functions/dynamic", "functions/functiontest"},
 		{"functions/dynamic", "scripts/geminihook/serve"},

@@ -55,6 +55,7 @@ type Project struct {
 	proxy.Recorder // of the calls to its parts
 
 	topics topics
+	pubsub string // its address, past the wire
 	wires  []*proxy.Listener
 }
 
@@ -132,7 +133,7 @@ func (p *Project) setUp(t *testing.T, firestore, pubsub string) {
 	keys.Start()
 	t.Cleanup(keys.Close)
 	p.KeysURL = keys.URL
-	p.Firestore = firestore
+	p.Firestore, p.pubsub = firestore, pubsub
 	p.Env = []string{
 		"GOOGLE_CLOUD_PROJECT=" + p.ID,
 		"ROUTES=" + Routes,

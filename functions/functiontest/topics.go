@@ -59,17 +59,13 @@ type pulledTopics struct {
 
 func newPulledTopics(t *testing.T, addr, project string) *pulledTopics {
 	t.Helper()
-	opts := []option.ClientOption{
-		option.WithEndpoint(addr), option.WithoutAuthentication(),
-		option.WithGRPCDialOption(grpc.WithTransportCredentials(insecure.NewCredentials())),
-	}
-	topics, err := pubsub.NewTopicAdminClient(t.Context(), opts...)
+	topics, err := pubsub.NewTopicAdminClient(t.Context(), plain(addr)...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer topics.Close()
 	p := &pulledTopics{subscriptions: make(map[string]string)}
-	if p.subscriber, err = pubsub.NewSubscriptionAdminClient(t.Context(), opts...); err != nil {
+	if p.subscriber, err = pubsub.NewSubscriptionAdminClient(t.Context(), plain(addr)...); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { p.subscriber.Close() })
@@ -114,4 +110,54 @@ func (p *pulledTopics) messages(t *testing.T) []Message {
 		}
 	}
 	return all
+}
+
+// The ids of the topic and the subscription for names of jobs, and of the topic for those
+// that name none.
+const (
+	JobsTopic     = "geminihook-jobs"
+	RejectedTopic = "geminihook-jobs-rejected"
+)
+
+// AddJobs makes the topics for names of jobs, and their subscription, and returns what
+// publishes a name.
+func (p *Project) AddJobs(t *testing.T) (start func(name string)) {
+	t.Helper()
+	topics, err := pubsub.NewTopicAdminClient(t.Context(), plain(p.pubsub)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { topics.Close() })
+	subscriptions, err := pubsub.NewSubscriptionAdminClient(t.Context(), plain(p.pubsub)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer subscriptions.Close()
+	name := "projects/" + p.ID + "/topics/"
+	for _, id := range []string{JobsTopic, RejectedTopic} {
+		if _, err := topics.CreateTopic(t.Context(), &pubsubpb.Topic{Name: name + id}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err = subscriptions.CreateSubscription(t.Context(), &pubsubpb.Subscription{
+		Name: "projects/" + p.ID + "/subscriptions/" + JobsTopic, Topic: name + JobsTopic,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(job string) {
+		t.Helper()
+		_, err := topics.Publish(t.Context(), &pubsubpb.PublishRequest{Topic: name + JobsTopic, Messages: []*pubsubpb.PubsubMessage{{Data: []byte(job)}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// plain are the options of a client of a server on this machine.
+func plain(addr string) []option.ClientOption {
+	return []option.ClientOption{
+		option.WithEndpoint(addr), option.WithoutAuthentication(),
+		option.WithGRPCDialOption(grpc.WithTransportCredentials(insecure.NewCredentials())),
+	}
 }

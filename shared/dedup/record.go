@@ -23,7 +23,8 @@ const (
 // ever added, and each is written whether it is empty or not.
 type Record struct {
 	// Endpoint and WebhookID are the delivery's, Type and JobID its event's; both of the
-	// latter are empty if the body describes no event. JobID is the one indexed field.
+	// latter are empty if the body describes no event. Endpoint, Type and JobID are
+	// indexed, for Any and Done.
 	Endpoint  string `firestore:"endpoint"`
 	WebhookID string `firestore:"webhook_id"`
 	Type      string `firestore:"type"`

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -455,6 +456,12 @@ func TestQueries(t *testing.T) {
 		"f": {"k": nil}, "g": {}, "h": {"k": []string{"v"}, "m": map[string]any{"k": "v"}}, "i": {"k": "v"}, "j": {"k": ""},
 	}
 	many := func(n int) []string { return append(make([]string, n-1), "v") }
+	distinct := func(n int) (all []string) {
+		for i := range n {
+			all = append(all, fmt.Sprint("x", i))
+		}
+		return all
+	}
 	type query = firestore.Query
 	queries := map[string]struct {
 		of   func(query) query
@@ -474,6 +481,9 @@ func TestQueries(t *testing.T) {
 		"in, too many":   {of: func(q query) query { return q.Where("k", "in", many(31)) }, code: codes.InvalidArgument},
 		"in nothing":     {of: func(q query) query { return q.Where("k", "in", []string{}) }, code: codes.InvalidArgument},
 		"in no array":    {of: func(q query) query { return q.Where("k", "in", "v") }, code: codes.InvalidArgument},
+		"both":           {of: func(q query) query { return q.Where("k", "in", []string{"v", "w"}).Where("o", "==", "text") }, want: "c"},
+		"both, many":     {of: func(q query) query { return q.Where("k", "in", distinct(10)).Where("o", "in", distinct(3)) }, want: ""},
+		"both, too many": {of: func(q query) query { return q.Where("k", "in", distinct(11)).Where("o", "in", distinct(3)) }, code: codes.InvalidArgument},
 		"by name":        {of: func(q query) query { return q.OrderBy(firestore.DocumentID, firestore.Asc) }, want: "abcdefghij"},
 		"limit":          {of: func(q query) query { return q.Limit(2) }, want: "ab"},
 		"limit above":    {of: func(q query) query { return q.Limit(20) }, want: "abcdefghij"},

@@ -87,9 +87,9 @@ func TestDifferences(t *testing.T) {
 		{"query of all collections", "unused", query(&firestorepb.StructuredQuery{}), codes.Unimplemented, codes.OK},
 		{"query with an offset", "unused", query(&firestorepb.StructuredQuery{From: from, Offset: 1, Limit: wrapperspb.Int32(1)}),
 			codes.Unimplemented, codes.OK},
-		{"query by two fields", "unused", query(&firestorepb.StructuredQuery{From: from, Where: &firestorepb.StructuredQuery_Filter{
+		{"query by either of two fields", "unused", query(&firestorepb.StructuredQuery{From: from, Where: &firestorepb.StructuredQuery_Filter{
 			FilterType: &firestorepb.StructuredQuery_Filter_CompositeFilter{CompositeFilter: &firestorepb.StructuredQuery_CompositeFilter{
-				Op:      firestorepb.StructuredQuery_CompositeFilter_AND,
+				Op:      firestorepb.StructuredQuery_CompositeFilter_OR,
 				Filters: []*firestorepb.StructuredQuery_Filter{equal("x", str("v")), equal("y", str("v"))}}}}}),
 			codes.Unimplemented, codes.OK},
 		{"query for a number", "unused", query(&firestorepb.StructuredQuery{From: from, Where: equal("x", integer(1))}),

@@ -11,18 +11,20 @@ import (
 const maxIn = 30 // Firestore's limit on the values of an "in"
 
 // RunQuery implements [firestorepb.FirestoreServer] for one collection outside of transactions: all of its documents, or
-// those in which one field equals a string or is one of at most 30, in the order of their names, up to a limit.
+// those in which each of some fields equals a string or is one of at most 30, in the order of their names, up to a limit.
 func (f *Firestore) RunQuery(req *firestorepb.RunQueryRequest, stream firestorepb.Firestore_RunQueryServer) error {
 	q := req.GetStructuredQuery()
 	if err := checkQuery(req, q); err != nil {
 		return err
 	}
-	where, err := parseFilter(q.Where)
+	where, err := parseFilters(q.Where)
 	if err != nil {
 		return err
 	}
 	docs, now := f.collection(req.Parent + "/" + q.From[0].CollectionId)
-	docs = slices.DeleteFunc(docs, func(d *firestorepb.Document) bool { return !where.holds(d) })
+	for _, filter := range where {
+		docs = slices.DeleteFunc(docs, func(d *firestorepb.Document) bool { return !filter.holds(d) })
+	}
 	if q.Limit != nil {
 		docs = docs[:min(len(docs), int(q.Limit.Value))]
 	}
@@ -65,24 +67,43 @@ func checkQuery(req *firestorepb.RunQueryRequest, q *firestorepb.StructuredQuery
 	return checkDocument(database, req.Parent+"/"+q.From[0].CollectionId+"/any")
 }
 
-// A filter holds for documents in which the field at path is one of values, and a nil one for all.
+// A filter holds for documents in which the field at path is one of values.
 type filter struct {
 	path   []string
 	values []string
 }
 
 func (f *filter) holds(d *firestorepb.Document) bool {
-	if f == nil {
-		return true
-	}
 	v, ok := lookup(d.Fields, f.path).GetValueType().(*firestorepb.Value_StringValue)
 	return ok && slices.Contains(f.values, v.StringValue)
 }
 
-func parseFilter(f *firestorepb.StructuredQuery_Filter) (*filter, error) {
+// parseFilters returns the filters of which all must hold: none, one, or those of an AND. Production allows an AND at most
+// 30 combinations of values.
+func parseFilters(f *firestorepb.StructuredQuery_Filter) (all []*filter, err error) {
 	if f == nil {
 		return nil, nil
 	}
+	parts := []*firestorepb.StructuredQuery_Filter{f}
+	if and := f.GetCompositeFilter(); and.GetOp() == firestorepb.StructuredQuery_CompositeFilter_AND {
+		parts = and.Filters
+	}
+	combinations := 1
+	for _, part := range parts {
+		one, err := parseFilter(part)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, one)
+		combinations *= len(one.values)
+	}
+	if combinations > maxIn {
+		return nil, invalid("%d combinations of values, of at most %d", combinations, maxIn)
+	}
+	return all, nil
+}
+
+func parseFilter(f *firestorepb.StructuredQuery_Filter) (*filter, error) {
 	ff := f.GetFieldFilter()
 	values := []*firestorepb.Value{ff.GetValue()}
 	switch ff.GetOp() {
@@ -92,7 +113,7 @@ func parseFilter(f *firestorepb.StructuredQuery_Filter) (*filter, error) {
 			return nil, invalid(`"in" takes an array of 1 to %d values`, maxIn)
 		}
 	default:
-		return nil, unmodelled(`a filter other than one field's equality or "in"`)
+		return nil, unmodelled(`a filter other than fields' equality or "in", joined by AND`)
 	}
 	path, err := parsePath(ff.Field.GetFieldPath())
 	if err != nil {

@@ -1,9 +1,15 @@
-// Package geminitest is the Gemini webhooks API inside this process: not as it is
-// documented but as it is observed to behave, with faults where a test wants them.
-// It delivers too, signed as Gemini signs, and only to this machine.
+// Package geminitest stands in for the part of the Gemini API that this project uses:
+// webhooks, batches, background interactions, video operations, and the files that they
+// make. It behaves as the API is observed to behave, not as it is documented. Jobs end
+// after a chosen time; their events are delivered, signed as Gemini signs, only to this
+// machine or through a transport that the test provides. A test can ask for faults.
+//
+// It uses no clock but that of package time. With [API.Client], and with deliveries
+// through [InMemory], it runs in a bubble of testing/synctest on virtual time.
 package geminitest
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -12,6 +18,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
 // Events are those that can be subscribed to. The two cancellations, which are
@@ -22,7 +30,7 @@ var Events = []string{
 	"video.generated",
 }
 
-// The calls of the API.
+// The calls of the API that are about webhooks.
 const (
 	Create = "create"
 	List   = "list"
@@ -33,18 +41,60 @@ const (
 	Rotate = "rotate"
 )
 
+// The other calls of the API.
+const (
+	CreateBatch       = "batches.create"
+	ListBatches       = "batches.list"
+	GetBatch          = "batches.get"
+	CancelBatch       = "batches.cancel"
+	DeleteBatch       = "batches.delete"
+	CreateInteraction = "interactions.create"
+	GetInteraction    = "interactions.get"
+	CancelInteraction = "interactions.cancel"
+	DeleteInteraction = "interactions.delete"
+	CreateVideo       = "videos.create"
+	GetVideo          = "videos.get"
+	ListVideos        = "videos.list"
+	GetFile           = "files.get"
+	Download          = "files.download"
+)
+
 const (
 	defaultPage = 50
 	maxPage     = 1000
 	maxBody     = 1 << 20
 )
 
-// An API is an http.Handler that serves /v1beta/webhooks. Its exported fields are
-// not to be changed in use. It is safe for concurrent use; make one with New.
+// An API is an http.Handler that serves /v1beta, and the keys that sign v1a deliveries
+// at /.well-known/jwks.json. Its exported fields must not be changed in use. It is safe
+// for concurrent use; make one with New and end it with Close.
 type API struct {
 	Key  string           // the API key that it takes
 	Now  func() time.Time // what secrets expire by
-	Page int              // the most webhooks that it gives out at once
+	Page int              // the most items that it gives out at once
+
+	// BaseURL is where the URLs of files lead. Default: Google's.
+	BaseURL string
+
+	// Run, if set, returns how a job runs that is started by a call. Its model, and its
+	// webhook config, are those of the call. Nil: it succeeds at once.
+	Run func(kind string) Job
+
+	Keys         *webhooktest.KeySet // signs the deliveries of webhook configs, by its first key
+	Deliveries   http.RoundTripper   // nil: the network, and only this machine
+	Backoff      time.Duration       // between the first and the second attempt, doubling; default 5 s
+	DisableAfter int                 // failed attempts in a row that disable a webhook; zero: never
+
+	// The facts about the API that are not known.
+	EventID           func(name string) string   // data.id of a job; nil: Whole
+	ChangeEvent       func(event map[string]any) // changes a body before it is signed
+	ChangeJob         func(job map[string]any)   // changes a job before get or list shows it
+	EchoWebhookConfig bool                       // a batch shows its webhook config
+	IgnoreFields      bool                       // the parameter "fields" has no effect
+
+	// Trouble, if set, returns the fault that a call meets if Fail has none for it. It
+	// must be safe for concurrent use.
+	Trouble func(call string) Fault
 
 	routes *http.ServeMux
 
@@ -52,71 +102,149 @@ type API struct {
 	webhooks []*hook // the oldest first
 	faults   map[string][]Fault
 	calls    []string
+	revoked  bool
+
+	seq   int
+	jobs  map[string]*job // by name
+	order []*job          // the newest first
+
+	context   context.Context // ends with Close
+	cancelAll context.CancelFunc
+	alarms    map[*alarm]bool
+	running   sync.WaitGroup
 }
 
-// New returns an API without webhooks.
+// New returns an API without webhooks and without jobs.
 func New(key string) *API {
-	a := &API{Key: key, Now: time.Now, Page: maxPage, routes: http.NewServeMux(), faults: map[string][]Fault{}}
+	a := &API{
+		Key: key, Now: time.Now, Page: maxPage, BaseURL: "https://generativelanguage.googleapis.com",
+		Keys: webhooktest.NewKeySet(), Backoff: 5 * time.Second,
+		routes: http.NewServeMux(), faults: map[string][]Fault{}, jobs: map[string]*job{}, alarms: map[*alarm]bool{},
+	}
+	a.context, a.cancelAll = context.WithCancel(context.Background())
+	a.serveWebhooks()
+	a.serveJobs()
+	a.routes.HandleFunc("GET /.well-known/jwks.json", func(w http.ResponseWriter, r *http.Request) { a.Keys.ServeHTTP(w, r) })
+	return a
+}
+
+func (a *API) serveWebhooks() {
 	const root = "/v1beta/webhooks"
 	a.handle("POST "+root, Create, a.create)
 	a.handle("GET "+root, List, a.list)
 	a.handle("GET "+root+"/{id}", Get, a.onOne(func(w *hook, _ fields) (any, error) { return w.public(a.Now()), nil }))
 	a.handle("PATCH "+root+"/{id}", Update, a.onOne(a.update))
 	a.handle("DELETE "+root+"/{id}", Delete, a.onOne(a.delete))
-	a.routes.HandleFunc("POST "+root+"/{call}", a.custom)
-	return a
+	a.custom("POST "+root+"/{id}", map[string]endpoint{
+		"ping": {Ping, a.ping}, "rotateSigningSecret": {Rotate, a.onOne(a.rotate)},
+	})
+}
+
+func (a *API) serveJobs() {
+	a.custom("POST /v1beta/models/{model}", map[string]endpoint{
+		"batchGenerateContent": {CreateBatch, a.createBatch}, "predictLongRunning": {CreateVideo, a.createVideo},
+	})
+	a.handle("GET /v1beta/batches", ListBatches, a.listBatches)
+	a.handle("GET /v1beta/batches/{id}", GetBatch, a.getBatch)
+	a.handle("DELETE /v1beta/batches/{id}", DeleteBatch, a.deleteBatch)
+	a.custom("POST /v1beta/batches/{id}", map[string]endpoint{"cancel": {CancelBatch, a.cancelBatch}})
+
+	const interactions = "/v1beta/interactions"
+	a.handle("POST "+interactions, CreateInteraction, a.createInteraction)
+	a.handle("GET "+interactions+"/{id}", GetInteraction, a.onInteraction(func(j *job) object { return a.show(j, true) }))
+	a.handle("DELETE "+interactions+"/{id}", DeleteInteraction, a.onInteraction(a.deleteInteraction))
+	a.handle("POST "+interactions+"/{id}/cancel", CancelInteraction, a.onInteraction(a.cancelInteraction))
+
+	a.handle("GET /v1beta/models/{model}/operations", ListVideos, a.listVideos)
+	a.handle("GET /v1beta/models/{model}/operations/{id}", GetVideo, a.getVideo)
+	a.custom("GET /v1beta/files/{id}", map[string]endpoint{"": {GetFile, a.getFile}, "download": {Download, a.redirectDownload}})
+	a.custom("GET /download/v1beta/files/{id}", map[string]endpoint{"download": {Download, a.download}})
 }
 
 // ServeHTTP implements http.Handler.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.routes.ServeHTTP(w, r) }
 
-// custom serves the calls whose name follows the id and a colon.
-func (a *API) custom(w http.ResponseWriter, r *http.Request) {
-	id, call, _ := strings.Cut(r.PathValue("call"), ":")
-	r.SetPathValue("id", id)
-	switch call {
-	case "ping":
-		a.serve(w, r, Ping, a.ping)
-	case "rotateSigningSecret":
-		a.serve(w, r, Rotate, a.onOne(a.rotate))
-	default:
-		http.NotFound(w, r)
-	}
+// An endpoint is a call and the method that serves it.
+type endpoint struct {
+	call string
+	do   method
+}
+
+// custom serves the calls whose name follows the last segment of the path and a colon.
+// That segment is a wildcard of the pattern.
+func (a *API) custom(pattern string, calls map[string]endpoint) {
+	last := strings.Trim(pattern[strings.LastIndexByte(pattern, '/')+1:], "{}")
+	a.routes.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		id, call, _ := strings.Cut(r.PathValue(last), ":")
+		r.SetPathValue(last, id)
+		if to, ok := calls[call]; ok {
+			a.serve(w, r, to.call, to.do)
+		} else {
+			http.NotFound(w, r)
+		}
+	})
 }
 
 // fields are the body of a request, decoded one level deep.
 type fields map[string]json.RawMessage
 
-// A method does one call. What it returns goes out as JSON.
+// into decodes the body into a struct. Names that the struct does not have are ignored.
+func (f fields) into(to any) error {
+	text, err := json.Marshal(f)
+	if err != nil || json.Unmarshal(text, to) != nil {
+		return invalid("Invalid JSON payload received.")
+	}
+	return nil
+}
+
+// A method does one call. What it returns goes out as JSON, except a raw.
 type method func(r *http.Request, body fields) (any, error)
 
 func (a *API) handle(pattern, call string, do method) {
 	a.routes.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { a.serve(w, r, call, do) })
 }
 
+const jsonType = "application/json; charset=UTF-8"
+
 func (a *API) serve(w http.ResponseWriter, r *http.Request, call string, do method) {
 	fault := a.begin(call)
-	if fault.Status != 0 && !fault.Done {
-		fault.answer(w)
+	if !fault.none() && !fault.Done {
+		fault.answer(w, r, call)
 		return
 	}
 	result, err := a.do(r, do)
-	if fault.Status != 0 {
-		fault.answer(w)
+	if !fault.none() {
+		fault.answer(w, r, call)
 		return
 	}
-	status := http.StatusOK
 	if err != nil {
-		refused := refusalOf(err)
-		status, result = refused.code, refused.body()
+		refuse(w, call, refusalOf(err))
+		return
 	}
-	w.Header().Set("Content-Type", "application/json; charset=UTF-8")
-	w.WriteHeader(status)
+	if file, ok := result.(raw); ok {
+		file.answer(w)
+		return
+	}
+	w.Header().Set("Content-Type", jsonType)
 	_ = json.NewEncoder(w).Encode(result)
 }
 
+// refuse answers with an error, in the format of the call's part of the API.
+func refuse(w http.ResponseWriter, call string, refused *refusal) {
+	body := refused.body()
+	if strings.HasPrefix(call, "interactions.") {
+		body = refused.interactionBody()
+	}
+	w.Header().Set("Content-Type", jsonType)
+	w.WriteHeader(refused.code)
+	_ = json.NewEncoder(w).Encode(body)
+}
+
 func (a *API) do(r *http.Request, do method) (any, error) {
-	if r.Header.Get("x-goog-api-key") != a.Key {
+	a.mu.Lock()
+	revoked := a.revoked
+	a.mu.Unlock()
+	if revoked || r.Header.Get("x-goog-api-key") != a.Key {
 		return nil, invalid("API key not valid. Please pass a valid API key.")
 	}
 	body := fields{}
@@ -125,7 +253,34 @@ func (a *API) do(r *http.Request, do method) (any, error) {
 			return nil, invalid("Invalid JSON payload received.")
 		}
 	}
-	return do(r, body)
+	result, err := do(r, body)
+	mask := r.URL.Query().Get("fields")
+	if err != nil || mask == "" || a.IgnoreFields {
+		return result, err
+	}
+	selected, ok := selectFields(result, mask)
+	if !ok {
+		return nil, invalid("Invalid field selection " + mask)
+	}
+	return selected, nil
+}
+
+// show returns a job as the API has it. Results are those of an inline batch. The
+// caller holds the lock.
+func (a *API) show(j *job, results bool) (shown object) {
+	now := time.Now()
+	switch j.kind {
+	case KindBatch:
+		shown = a.showBatch(j, now, results)
+	case KindInteraction:
+		shown = j.showInteraction(now)
+	default:
+		shown = a.showVideo(j, now)
+	}
+	if a.ChangeJob != nil {
+		a.ChangeJob(shown)
+	}
+	return shown
 }
 
 func (a *API) create(_ *http.Request, body fields) (any, error) {
@@ -239,11 +394,14 @@ func (a *API) rotate(w *hook, body fields) (any, error) {
 func (a *API) ping(r *http.Request, _ fields) (any, error) {
 	id := r.PathValue("id")
 	a.mu.Lock()
-	w := a.find(id)
-	a.mu.Unlock()
-	if w == nil {
+	defer a.mu.Unlock()
+	if a.find(id) == nil {
 		return nil, notFound(id)
 	}
-	go a.deliverPing(id)
+	ping := &delivery{
+		hook: id, msg: webhooktest.NewID(), body: []byte(pingEvent),
+		pause: pingBackoff, until: time.Now().Add(pingTrying),
+	}
+	a.after(0, func() { a.try(ping) })
 	return struct{}{}, nil
 }

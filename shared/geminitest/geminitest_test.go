@@ -15,26 +15,23 @@ import (
 )
 
 type client struct {
-	t   *testing.T
-	url string
+	t      *testing.T
+	url    string
+	client *http.Client
 }
 
 func serve(t *testing.T) (*API, client) {
 	a := New("key")
 	server := httptest.NewServer(a)
 	t.Cleanup(server.Close)
-	return a, client{t, server.URL + "/v1beta/webhooks"}
+	t.Cleanup(a.Close)
+	return a, client{t, server.URL + "/v1beta/webhooks", http.DefaultClient}
 }
 
 // call makes a call as it goes over the wire, and returns the answer.
 func (c client) call(method, path, body string) (int, map[string]any) {
 	c.t.Helper()
-	req, err := http.NewRequestWithContext(c.t.Context(), method, c.url+path, strings.NewReader(body))
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	req.Header.Set("x-goog-api-key", "key")
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := c.do(method, path, body)
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -26,6 +26,7 @@ type hook struct {
 	id, name, uri, state string
 	events               []string
 	secrets              []secret // the newest first
+	failures             int      // deliveries that failed since one succeeded
 }
 
 type secret struct {
@@ -104,11 +105,16 @@ func (w *hook) setURI(raw json.RawMessage) error {
 	if err := text(raw, "uri", &w.uri); err != nil {
 		return err
 	}
-	u, err := url.Parse(w.uri)
-	if err != nil || u.Scheme != "https" && !loopback(u) {
+	if !callable(w.uri) {
 		return invalid("Webhook URI must use https.")
 	}
 	return nil
+}
+
+// callable reports whether a URL can be a webhook's.
+func callable(uri string) bool {
+	u, err := url.Parse(uri)
+	return err == nil && (u.Scheme == "https" && u.Host != "" || loopback(u))
 }
 
 func (w *hook) setState(raw json.RawMessage) error {
@@ -118,6 +124,7 @@ func (w *hook) setState(raw json.RawMessage) error {
 	if !slices.Contains([]string{enabled, disabled, failed}, w.state) {
 		return invalid(fmt.Sprintf("Invalid value %q for 'state'.", w.state))
 	}
+	w.failures = 0
 	return nil
 }
 
@@ -170,24 +177,39 @@ func snakeCase(name string) string {
 	return b.String()
 }
 
-// A refusal is an error as the API words it.
+// A refusal is an error of the API.
 type refusal struct {
-	code            int
-	status, message string
+	code    int // HTTP status
+	message string
 }
 
 func (r *refusal) Error() string { return r.message }
 
-func (r *refusal) body() any {
-	return map[string]any{"error": map[string]any{"code": r.code, "message": r.message, "status": r.status}}
+// statuses are the names that Google's APIs have for an HTTP status.
+var statuses = map[int]string{
+	400: "INVALID_ARGUMENT", 403: "PERMISSION_DENIED", 404: "NOT_FOUND", 409: "ABORTED",
+	429: "RESOURCE_EXHAUSTED", 500: "INTERNAL", 501: "UNIMPLEMENTED", 503: "UNAVAILABLE",
 }
 
-func invalid(message string) error {
-	return &refusal{http.StatusBadRequest, "INVALID_ARGUMENT", message}
+// body returns the error as most of the API has it.
+func (r *refusal) body() any {
+	status := or(statuses[r.code], "UNKNOWN")
+	return object{"error": object{"code": r.code, "message": r.message, "status": status}}
 }
+
+// interactionBody returns the error as interactions have it: the code is a text.
+func (r *refusal) interactionBody() any {
+	code := strings.ToLower(or(statuses[r.code], "UNKNOWN"))
+	if r.code == http.StatusBadRequest {
+		code = "invalid_request"
+	}
+	return object{"error": object{"message": r.message, "code": code}}
+}
+
+func invalid(message string) error { return &refusal{http.StatusBadRequest, message} }
 
 func notFound(id string) error {
-	return &refusal{http.StatusNotFound, "NOT_FOUND", "Webhook " + id + " not found."}
+	return &refusal{http.StatusNotFound, "Webhook " + id + " not found."}
 }
 
 func refusalOf(err error) *refusal {
@@ -195,5 +217,5 @@ func refusalOf(err error) *refusal {
 	if errors.As(err, &r) {
 		return r
 	}
-	return &refusal{http.StatusInternalServerError, "INTERNAL", err.Error()}
+	return &refusal{http.StatusInternalServerError, err.Error()}
 }

@@ -4,6 +4,7 @@
 package instance
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
@@ -63,6 +64,10 @@ type Handler struct {
 	Build func(context.Context) (*Function, error)
 	Log   *slog.Logger
 
+	// Line is the message of the log line of a request that found no function; empty
+	// means "delivery". It is set before the first request.
+	Line string
+
 	building sync.Mutex
 	function *Function
 
@@ -87,7 +92,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		const status = http.StatusServiceUnavailable
 		http.Error(w, http.StatusText(status), status)
-		h.Log.ErrorContext(r.Context(), "delivery", "outcome", "unavailable", "status", status, "step", "build", "error", err.Error())
+		h.Log.ErrorContext(r.Context(), cmp.Or(h.Line, "delivery"), "outcome", "unavailable", "status", status, "step", "build", "error", err.Error())
 		return
 	}
 	f.Handler.ServeHTTP(w, r)

@@ -4,7 +4,8 @@
 // A verifier, [Static] or [Dynamic], takes the headers and the body exactly as
 // they were received and returns a [Delivery], or a [Refusal] that says why there
 // is none, and at which [Step]. Holding a Delivery is the proof that its signature matched; nothing
-// else in the project makes one out of a request.
+// else in the project makes one out of a request. Package reconcile makes deliveries of
+// the scheme [API] out of what the Gemini API says of a job.
 //
 // The scheme is chosen by the endpoint that was called, never by the caller.
 // Both endpoints speak Standard Webhooks (https://www.standardwebhooks.com,
@@ -26,18 +27,22 @@ const (
 	V1  Scheme = "v1"  // HMAC-SHA256 with a secret of this webhook
 	V1a Scheme = "v1a" // Ed25519 with one of Google's keys
 	JWT Scheme = "jwt" // a JSON Web Token signed with one of Google's keys
+	API Scheme = "api" // no delivery came: the event was rebuilt from what the API says of its job
 )
 
 // The endpoints. A delivery id is unique within its endpoint.
 const (
 	StaticEndpoint  = "static"
 	DynamicEndpoint = "dynamic"
+
+	// ReconciledEndpoint is where events count as received that package reconcile rebuilds.
+	ReconciledEndpoint = "reconciled"
 )
 
-// A Delivery is one genuine delivery. It is not to be changed. It is safe for
-// concurrent use.
+// A Delivery is one genuine delivery, or an event that package reconcile rebuilt. It is
+// not to be changed. It is safe for concurrent use.
 type Delivery struct {
-	Endpoint    string    // StaticEndpoint or DynamicEndpoint
+	Endpoint    string    // StaticEndpoint, DynamicEndpoint or ReconciledEndpoint
 	Scheme      Scheme    // how it proved itself
 	ID          string    // webhook-id: 1 to 256 printable ASCII characters, none of them a dot; the same on every retry
 	Received    time.Time // when it was verified
