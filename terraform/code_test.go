@@ -24,33 +24,18 @@ func logged(t *testing.T) map[string][]string {
 			}
 		}
 	}
-	for message, own := range passes {
-		fields[message] = append(own, "message")
-	}
+	fields["pass"] = append(found(t, "../shared/reconcile/*.go", `slog\.\w+\("(\w+)",`), "message")
+	fields["missed job"] = append(found(t, "../shared/reconcile/*.go", `"(\w+)", (?:w\.\w+|what|held)\b`), "message")
+	fields["lost job"] = append(found(t, "../shared/reconcile/*.go", `"lost job", "(\w+)", .*"(\w+)", .*"(\w+)",`), "message")
+	fields["step failed"] = append(found(t, "../shared/reconcile/*.go", `"step failed", "(\w+)", .*"(\w+)",`), "message")
 	return fields
 }
 
-// passes are the lines that a pass logs.
-var passes = map[string][]string{
-	"pass": {"webhook_state", "webhook_ok", "jobs", "delivered", "pending", "missed", "handed_over", "held", "reported", "lost",
-		"rejected", "foreign", "truncated", "complete", "pass_ms", "calls"},
-	"missed job":  {"kind", "job", "ce_type", "ended", "action"},
-	"lost job":    {"kind", "job", "status"},
-	"step failed": {"step", "error"},
-}
+// passes are the messages of the lines that a pass logs.
+var passes = []string{"pass", "missed job", "lost job", "step failed"}
 
-// functions returns the functions whose code is here, by their folders' names.
-func functions(t *testing.T) (names []string) {
-	t.Helper()
-	files, err := filepath.Glob("../functions/*/function.go")
-	if err != nil || len(files) < 2 {
-		t.Fatalf("functions: %q, %v", files, err)
-	}
-	for _, file := range files {
-		names = append(names, filepath.Base(filepath.Dir(file)))
-	}
-	return names
-}
+// functions are the deployed functions, by their folders' names.
+var functions = []string{"static", "dynamic", "reconcile"}
 
 // values returns the values of the fields that have few.
 func values(t *testing.T) map[string][]string {
@@ -69,7 +54,7 @@ func valuesOf(t *testing.T, message string) map[string][]string {
 	t.Helper()
 	switch message {
 	case "missed job":
-		return map[string][]string{"action": {"handed_over", "held", "reported", "deferred"}}
+		return map[string][]string{"action": found(t, "../shared/reconcile/*.go", ` action = "(\w+)"`)}
 	case "pass", "lost job", "step failed":
 		return nil
 	case "refresh failed":
@@ -84,7 +69,7 @@ func valuesOf(t *testing.T, message string) map[string][]string {
 var eventTypes = []string{"batch.succeeded", "batch.failed", "batch.expired", "batch.cancelled", "interaction.completed",
 	"interaction.requires_action", "interaction.failed", "interaction.cancelled", "video.generated"}
 
-// found returns what the pattern's group matches in files that are not tests, each
+// found returns what the pattern's groups match in files that are not tests, each
 // once. It fails if that is nothing.
 func found(t *testing.T, files, pattern string) (all []string) {
 	t.Helper()
@@ -94,8 +79,10 @@ func found(t *testing.T, files, pattern string) (all []string) {
 			continue
 		}
 		for _, m := range regexp.MustCompile(pattern).FindAllStringSubmatch(read(t, path), -1) {
-			if group := m[len(m)-1]; !slices.Contains(all, group) {
-				all = append(all, group)
+			for _, group := range m[min(1, len(m)-1):] {
+				if !slices.Contains(all, group) {
+					all = append(all, group)
+				}
 			}
 		}
 	}

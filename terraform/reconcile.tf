@@ -37,6 +37,7 @@ module "reconcile" {
     REENABLE               = tostring(var.reenable)
     STATIC_WEBHOOK         = tostring(var.static_webhook)
     STATIC_URL             = local.urls.static
+    DYNAMIC_URL            = local.urls.dynamic
     JOBS_SUBSCRIPTION      = google_pubsub_subscription.jobs[0].name
     JOBS_DEAD_LETTER_TOPIC = google_pubsub_topic.jobs_rejected[0].name
     JOBS_COLLECTION        = local.jobs_collection

@@ -3,7 +3,6 @@ package terraform
 import (
 	"encoding/json"
 	"fmt"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -72,7 +71,8 @@ func TestPassesDoNotOverlap(t *testing.T) {
 		t.Fatal(err)
 	}
 	timeout := time.Duration(function["timeout_seconds"].(float64)) * time.Second
-	if timeout >= deadline || deadline >= 5*time.Minute {
+	found(t, "../shared/reconcile/reconcile.go", `DefaultTimeout = 2 \* time\.Minute`)
+	if timeout <= 2*time.Minute || timeout >= deadline || deadline >= 5*time.Minute {
 		t.Errorf("timeout %v, attempt deadline %v, shortest period 5m", timeout, deadline)
 	}
 	for name, want := range map[string]any{
@@ -148,10 +148,10 @@ func TestEveryFieldOfAJobIsAccountedFor(t *testing.T) {
 		"jobs":      {"ended_at", "expire_at", "kind", "missed_since", "misses", "name", "next_at", "registered_at", "state"},
 		"reconcile": {"at", "form", "job", "kind"},
 	}
-	if files, _ := filepath.Glob("../shared/jobs/*.go"); files != nil {
-		same(t, "fields in shared/jobs", slices.Compact(slices.Sorted(slices.Values(slices.Concat(want["jobs"], want["reconcile"])))),
-			found(t, "../shared/jobs/*.go", `firestore:"(\w+)`))
-	}
+	same(t, "fields in shared/jobs", slices.Compact(slices.Sorted(slices.Values(slices.Concat(want["jobs"], want["reconcile"])))),
+		found(t, "../shared/jobs/*.go", `firestore:"(\w+)`))
+	same(t, "queried fields", []string{"state"}, found(t, "../shared/jobs/*.go", `(?:Where|OrderBy)\("(\w+)"`))
+	same(t, "queried fields of records", []string{"endpoint", "job_id", "type"}, found(t, "../shared/dedup/*.go", `(?:Where|OrderBy)\("(\w+)"`))
 	got := make(map[string][]string)
 	for _, field := range planned(t, "defaults").of("google_firestore_field") {
 		collection, name := field.text("collection"), field.text("field")

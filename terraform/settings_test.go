@@ -16,7 +16,7 @@ var unset = map[string]string{
 // settingsRead returns the environment variables that a function reads.
 func settingsRead(t *testing.T, function string) []string {
 	t.Helper()
-	const pattern = `(?:\.(?:Required|project|List|Bool|Duration)\(|\bParse\(&?r, )"([A-Z_]+)"`
+	const pattern = `(?:\.(?:Required|project|List|Bool|Duration)\(|\bParse\(&?r, |\bcollection\()"([A-Z_]+)"`
 	return append(found(t, "../shared/settings/*.go", pattern), found(t, "../functions/"+function+"/*.go", pattern)...)
 }
 
@@ -45,14 +45,14 @@ func settingsDocumented(t *testing.T) map[string][]string {
 // Every setting that a function reads is in the README, and no other.
 func TestSettingsAreDocumented(t *testing.T) {
 	documented := settingsDocumented(t)
-	for _, function := range functions(t) {
+	for _, function := range functions {
 		same(t, function+": settings in the README", slices.Concat(documented[""], documented[function]), settingsRead(t, function))
 	}
 }
 
 // Terraform sets every setting that a function reads, and no other.
 func TestSettingsAreSet(t *testing.T) {
-	for _, function := range functions(t) {
+	for _, function := range functions {
 		f := planned(t, "defaults").function(t, "geminihook-"+function)
 		var got []string
 		for name := range f.block("service_config")["environment_variables"].(map[string]any) {
@@ -83,7 +83,7 @@ func TestSettingsAreNamedAlike(t *testing.T) {
 			}
 		}
 	}
-	for _, function := range functions(t) {
+	for _, function := range functions {
 		for _, name := range settingsRead(t, function) {
 			if unset[name] == "" && !known[strings.ToLower(name)] {
 				t.Errorf("%s: no variable and no output is called %s", name, strings.ToLower(name))
