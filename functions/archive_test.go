@@ -8,6 +8,7 @@ import (
 	"go/token"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,8 +16,10 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/geminihook/geminihook/functions/functiontest"
+	"github.com/geminihook/geminihook/shared/geminitest"
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
@@ -43,11 +46,12 @@ func main() {
 // platform builds them, starts with nothing in its environment, says 503 while it has
 // no settings, and serves when it has.
 func TestArchives(t *testing.T) {
+	targets := map[string]string{"static": "StaticWebhook", "dynamic": "DynamicWebhook", "reconcile": "Reconcile"}
 	sources := plannedSources(t)
-	if len(sources) != 3 {
-		t.Fatalf("the plan has %d archives, want 3", len(sources))
+	if len(sources) != len(targets) {
+		t.Fatalf("the plan has %d archives, want %d", len(sources), len(targets))
 	}
-	for function, target := range map[string]string{"static": "StaticWebhook", "dynamic": "DynamicWebhook"} {
+	for function, target := range targets {
 		t.Run(function, func(t *testing.T) {
 			dir := unpack(t, sources[function])
 			checkRoot(t, dir)
@@ -61,6 +65,10 @@ func TestArchives(t *testing.T) {
 
 			p := functiontest.Embedded(t)
 			m, query := delivery(t, p, function)
+			if function == "reconcile" {
+				checkPass(t, p, binary)
+				return
+			}
 			deployed := run(t, binary, append(os.Environ(), "FUNCTION_TARGET="+target)...)
 			if resp, err := m.Post(t.Context(), http.DefaultClient, deployed.URL+query); err != nil || resp.StatusCode != http.StatusNoContent {
 				t.Errorf("answered %v, %v", resp, err)
@@ -72,12 +80,31 @@ func TestArchives(t *testing.T) {
 	}
 }
 
+// checkPass has the built function make a pass that finds a missed event.
+func checkPass(t *testing.T, p *functiontest.Project, binary string) {
+	t.Helper()
+	api := geminitest.New(apiKey)
+	t.Cleanup(api.Close)
+	server := httptest.NewServer(api)
+	t.Cleanup(server.Close)
+	api.Add(os.Getenv("STATIC_URL"))
+	api.StartBatch(geminitest.Job{Ago: 2 * time.Hour, Delivery: geminitest.Delivery{Never: true}})
+	p.AddJobs(t)
+	deployed := run(t, binary, append(os.Environ(), "FUNCTION_TARGET=Reconcile", "GEMINI_API_URL="+server.URL)...)
+	if answer := deployed.Post(t, "", http.Header{}, ""); answer.Status != http.StatusOK {
+		t.Errorf("answered %d", answer.Status)
+	}
+	if n := len(p.Messages(t)); n != 1 {
+		t.Errorf("%d messages, want 1", n)
+	}
+}
+
 // Every package in an archive is linked into a function: nothing else is worth building
 // a function anew for.
 func TestArchivesHoldWhatIsLinked(t *testing.T) {
 	const module = "github.com/geminihook/geminihook/"
 	linked := make(map[string]bool)
-	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "./static", "./dynamic").Output()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "./static", "./dynamic", "./reconcile").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
