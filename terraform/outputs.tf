@@ -80,6 +80,40 @@ output "services" {
   value       = sort(keys(google_project_service.this))
 }
 
+output "topic_ids" {
+  description = "The topics of the routes and the retired ones by their full ids, for subscriptions of your own: topic = id."
+  value       = { for topic, made in google_pubsub_topic.route : topic => made.id }
+}
+
+output "subscription_ids" {
+  description = "The subscriptions by their full ids, for grants: topic = id."
+  value       = { for topic, made in google_pubsub_subscription.route : topic => made.id }
+}
+
+output "dead_letter_topic_id" {
+  description = "The full id of the topic for dead letters, for subscriptions of your own."
+  value       = google_pubsub_topic.dead_letter.id
+}
+
+output "jobs_topic_id" {
+  description = "The full id of the topic to which applications publish the names of jobs."
+  value       = one(google_pubsub_topic.jobs[*].id)
+}
+
+output "pubsub_agent" {
+  description = "Pub/Sub's own account in this project, as grants name it: it moves dead letters."
+  value       = local.pubsub_agent
+}
+
+output "service_accounts" {
+  description = "The emails of the service accounts, by what they do: static, dynamic, reconcile, build, timer."
+  value = merge(
+    { static = module.static.email, dynamic = module.dynamic.email, build = google_service_account.build.email },
+    { for key in local.reconcilers : key => module.reconcile[0].email },
+    { for account in google_service_account.timer : "timer" => account.email },
+  )
+}
+
 output "reconcile" {
   description = "The mode of the reconciler: off, report, auto or publish. If off, the outputs about it are null."
   value       = var.reconcile

@@ -79,7 +79,7 @@ var errNoTerraform = errors.New("no terraform, or no providers")
 func check(mode string) ([]byte, error) {
 	// `go test` remembers results by the files and variables that the test itself has
 	// read.
-	for _, pattern := range []string{"*.tf", "*/*.tf", "tests/*", "check.sh", os.Getenv("TF_CLI_CONFIG_FILE")} {
+	for _, pattern := range []string{"*.tf", "*/*.tf", "tests/*.hcl", "tests/*/*.tf", "../examples/terraform/*.tf", "check.sh", os.Getenv("TF_CLI_CONFIG_FILE")} {
 		files, _ := filepath.Glob(pattern)
 		for _, file := range files {
 			if _, err := os.ReadFile(file); err != nil {

@@ -24,7 +24,8 @@ locals {
   function = {
     project          = local.project
     region           = var.region
-    repository       = "${path.root}/.."
+    repository       = "${path.module}/.."
+    archives         = "${path.root}/.terraform/archives/${var.project_id}"
     bucket           = google_storage_bucket.source.name
     image_repository = google_artifact_registry_repository.images.id
     build_account    = google_service_account.build.id

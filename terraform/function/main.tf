@@ -19,7 +19,7 @@ locals {
 
 data "archive_file" "source" {
   type             = "zip"
-  output_path      = "${path.root}/.terraform/archives/${var.name}.zip"
+  output_path      = "${var.settings.archives}/${var.name}.zip"
   output_file_mode = "0644" # the hash depends on what is in the files, not on whose they are
 
   dynamic "source" {

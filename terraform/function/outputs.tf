@@ -13,6 +13,11 @@ output "member" {
   value       = google_service_account.this.member
 }
 
+output "email" {
+  description = "The function's service account."
+  value       = google_service_account.this.email
+}
+
 output "sources" {
   description = "What the archive holds: path in it = path in the repository."
   value       = local.sources

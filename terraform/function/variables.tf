@@ -46,6 +46,7 @@ variable "settings" {
     project          = string
     region           = string
     repository       = string
+    archives         = string
     bucket           = string
     image_repository = string
     build_account    = string
