@@ -108,7 +108,8 @@ output "pubsub_agent" {
 output "service_accounts" {
   description = "The emails of the service accounts, by what they do: static, dynamic, reconcile, build, timer."
   value = merge(
-    { static = module.static.email, dynamic = module.dynamic.email, build = google_service_account.build.email },
+    { static = module.static.email, dynamic = module.dynamic.email, },
+    { for account in google_service_account.build : "build" => account.email },
     { for key in local.reconcilers : key => module.reconcile[0].email },
     { for account in google_service_account.timer : "timer" => account.email },
   )

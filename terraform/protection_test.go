@@ -137,7 +137,7 @@ func TestRouteMovesWithoutLoss(t *testing.T) {
 		}
 	}
 	for _, function := range []string{"static", "dynamic", "reconcile[0]"} {
-		address := "module." + function + ".google_cloudfunctions2_function.this"
+		address := "module." + function + ".google_cloudfunctions2_function.this[0]"
 		if !slices.Equal(actions[address], []string{"update"}) {
 			t.Errorf("%s: %v, want it to be updated", address, actions[address])
 		}

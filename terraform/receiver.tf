@@ -9,8 +9,12 @@ locals {
   # Known before the functions exist: the dynamic one is told its own URL, as the
   # audience of JWTs. A function also answers at an address on run.app; senders
   # are given this one only, so this one is the audience.
-  host = "${var.region}-${var.project_id}.cloudfunctions.net"
-  urls = { for key, name in local.names : key => "https://${local.host}/${name}" }
+  urls = { for key, name in local.names : key => local.builds ?
+    "https://${var.region}-${var.project_id}.cloudfunctions.net/${name}" :
+    "https://${name}-${coalesce(var.project_number, "0")}.${var.region}.run.app"
+  }
+
+  images = coalesce(var.images, { static = null, dynamic = null, reconcile = null })
 
   environment = {
     GOOGLE_CLOUD_PROJECT = var.project_id
@@ -26,9 +30,9 @@ locals {
     region           = var.region
     repository       = "${path.module}/.."
     archives         = "${path.root}/.terraform/archives/${var.project_id}"
-    bucket           = google_storage_bucket.source.name
-    image_repository = google_artifact_registry_repository.images.id
-    build_account    = google_service_account.build.id
+    bucket           = one(google_storage_bucket.source[*].name)
+    image_repository = one(google_artifact_registry_repository.images[*].id)
+    build_account    = one(google_service_account.build[*].id)
     ingress          = "ALLOW_ALL"
     concurrency      = var.concurrency
     min_instances    = var.min_instances
@@ -51,13 +55,11 @@ locals {
   # that keeps its messages, and the grant to publish. The grants need the functions'
   # accounts, not the functions: there is no cycle.
   ready = concat(
-    [
-      google_project_iam_member.build_logs.id,
-      google_project_iam_member.build_source.id,
-      google_artifact_registry_repository_iam_member.build.id,
-      google_storage_bucket_iam_member.build.id,
-      google_firestore_field.expire_at.id,
-    ],
+    google_project_iam_member.build_logs[*].id,
+    google_project_iam_member.build_source[*].id,
+    google_artifact_registry_repository_iam_member.build[*].id,
+    google_storage_bucket_iam_member.build[*].id,
+    [google_firestore_field.expire_at.id],
     values(google_project_iam_member.dedup)[*].id,
     values(google_secret_manager_secret_iam_member.signing_secret)[*].id,
     values(google_secret_manager_secret_iam_member.url_token)[*].id,
@@ -73,10 +75,11 @@ module "static" {
 
   name        = local.names.static
   account     = local.names.static
-  invoker     = "allUsers" # the sender has no Google identity: its signature is verified instead
+  public      = true
   description = "Receives the webhooks registered for the project"
   folder      = "functions/static"
   entry_point = "StaticWebhook"
+  image       = local.images.static
   settings    = local.function
   ready       = local.ready
 
@@ -90,10 +93,11 @@ module "dynamic" {
 
   name        = local.names.dynamic
   account     = local.names.dynamic
-  invoker     = "allUsers"
+  public      = true
   description = "Receives the webhooks named in single requests"
   folder      = "functions/dynamic"
   entry_point = "DynamicWebhook"
+  image       = local.images.dynamic
   settings    = local.function
   ready       = local.ready
 

@@ -19,6 +19,7 @@ module "reconcile" {
   description = "Hands over the events of jobs whose delivery never came"
   folder      = "functions/reconcile"
   entry_point = "Reconcile"
+  image       = local.images.reconcile
   invoker     = google_service_account.timer[0].member
 
   settings = merge(local.function, {

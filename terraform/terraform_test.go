@@ -329,8 +329,8 @@ func TestFunctionIsCallableAgainAfterItWasRecreated(t *testing.T) {
 		}
 	}
 	if want := map[string]bool{
-		"module.static.google_cloudfunctions2_function.this":           true,
-		"module.static.google_cloud_run_v2_service_iam_member.invoker": true,
+		"module.static.google_cloudfunctions2_function.this[0]":           true,
+		"module.static.google_cloud_run_v2_service_iam_member.invoker[0]": true,
 	}; !maps.Equal(again, want) {
 		t.Errorf("recreated: %v, want %v", again, want)
 	}

@@ -57,6 +57,36 @@ variable "labels" {
   }
 }
 
+variable "project_number" {
+  description = "Number of the project. Needed with images, whose URLs contain it. Null: it is read from the bucket that holds the sources."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.project_number == null || try(var.project_number > 0 && floor(var.project_number) == var.project_number, false)
+    error_message = "A number, as `gcloud projects describe PROJECT --format='value(projectNumber)'` prints it."
+  }
+}
+
+variable "images" {
+  description = "Images of the functions, with their digests: REGION-docker.pkg.dev/P/R/static@sha256:… cloudbuild.yaml builds them. They are deployed as Cloud Run services that need no grant to allUsers. Null: functions are built from source, and allUsers may call the two public ones."
+  type = object({
+    static    = string
+    dynamic   = string
+    reconcile = optional(string)
+  })
+  default = null
+
+  validation {
+    condition     = alltrue([for image in values(coalesce(var.images, {})) : image == null || can(regex("^[a-z0-9.-]+(:[0-9]+)?/[^@\\s]+@sha256:[0-9a-f]{64}$", image))])
+    error_message = "Images with their digest, NAME@sha256:…: a tag that is moved would change nothing."
+  }
+  validation {
+    condition     = var.images == null || (var.project_number != null && try(var.images.static != null && var.images.dynamic != null && (var.reconcile == "off" || var.images.reconcile != null), false))
+    error_message = "images needs project_number, and an image for each function: static, dynamic, and reconcile unless reconcile = \"off\"."
+  }
+}
+
 # What the receiver accepts.
 
 variable "timestamp_tolerance_seconds" {

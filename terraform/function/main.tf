@@ -1,5 +1,5 @@
-# One deployed function: its archive, its service account, the function, and who
-# may call it.
+# One deployed function: its service account, and either the function, built from
+# source, or a Cloud Run service of the same name, from an image (image.tf).
 
 locals {
   # The buildpack wants the function's package at the archive's root and go.mod
@@ -18,6 +18,8 @@ locals {
 }
 
 data "archive_file" "source" {
+  count = var.image == null ? 1 : 0
+
   type             = "zip"
   output_path      = "${var.settings.archives}/${var.name}.zip"
   output_file_mode = "0644" # the hash depends on what is in the files, not on whose they are
@@ -33,9 +35,11 @@ data "archive_file" "source" {
 
 # The name changes with the content: that is what makes the function be built anew.
 resource "google_storage_bucket_object" "source" {
+  count = var.image == null ? 1 : 0
+
   bucket = var.settings.bucket
-  name   = "${var.name}-${data.archive_file.source.output_md5}.zip"
-  source = data.archive_file.source.output_path
+  name   = "${var.name}-${data.archive_file.source[0].output_md5}.zip"
+  source = data.archive_file.source[0].output_path
 }
 
 resource "google_service_account" "this" {
@@ -45,6 +49,8 @@ resource "google_service_account" "this" {
 }
 
 resource "google_cloudfunctions2_function" "this" {
+  count = var.image == null ? 1 : 0
+
   project     = var.settings.project
   location    = var.settings.region
   name        = var.name
@@ -59,8 +65,8 @@ resource "google_cloudfunctions2_function" "this" {
 
     source {
       storage_source {
-        bucket = google_storage_bucket_object.source.bucket
-        object = google_storage_bucket_object.source.name
+        bucket = google_storage_bucket_object.source[0].bucket
+        object = google_storage_bucket_object.source[0].name
       }
     }
   }
@@ -83,19 +89,21 @@ resource "google_cloudfunctions2_function" "this" {
 
 # The only grant to call the function.
 resource "google_cloud_run_v2_service_iam_member" "invoker" {
+  count = var.image == null ? 1 : 0
+
   project  = var.settings.project
-  location = google_cloudfunctions2_function.this.location
-  name     = google_cloudfunctions2_function.this.name
+  location = google_cloudfunctions2_function.this[0].location
+  name     = google_cloudfunctions2_function.this[0].name
   role     = "roles/run.invoker"
-  member   = var.invoker
+  member   = var.public ? "allUsers" : var.invoker
 
   lifecycle {
     # A function that is recreated has a new service, and that has no grants.
-    replace_triggered_by = [google_cloudfunctions2_function.this.id]
+    replace_triggered_by = [google_cloudfunctions2_function.this[0].id]
   }
 }
 
 moved {
   from = google_cloud_run_v2_service_iam_member.public
-  to   = google_cloud_run_v2_service_iam_member.invoker
+  to   = google_cloud_run_v2_service_iam_member.invoker[0]
 }

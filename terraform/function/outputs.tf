@@ -1,11 +1,11 @@
 output "name" {
   description = "Name of the function and of its Cloud Run service."
-  value       = google_cloudfunctions2_function.this.name
+  value       = one(concat(google_cloudfunctions2_function.this[*].name, google_cloud_run_v2_service.this[*].name))
 }
 
 output "uri" {
   description = "The function's URL on run.app."
-  value       = google_cloudfunctions2_function.this.service_config[0].uri
+  value       = one(concat(google_cloudfunctions2_function.this[*].service_config[0].uri, google_cloud_run_v2_service.this[*].uri))
 }
 
 output "member" {

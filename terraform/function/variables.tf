@@ -10,10 +10,17 @@ variable "account" {
   nullable    = false
 }
 
-variable "invoker" {
-  description = "Who may call the function, as grants name it: allUsers, or one account."
-  type        = string
+variable "public" {
+  description = "Whether everybody may call the function: the sender has no Google identity, and its signature is verified instead."
+  type        = bool
+  default     = false
   nullable    = false
+}
+
+variable "invoker" {
+  description = "Who may call the function if it is not public, as grants name it. Null: it is public."
+  type        = string
+  default     = null
 }
 
 variable "description" {
@@ -32,6 +39,12 @@ variable "entry_point" {
   description = "The name under which the function registers itself."
   type        = string
   nullable    = false
+}
+
+variable "image" {
+  description = "The image of a Cloud Run service, with its digest. Null: a function is built from source."
+  type        = string
+  default     = null
 }
 
 variable "environment" {

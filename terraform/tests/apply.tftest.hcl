@@ -65,7 +65,7 @@ run "recreates_a_function" {
   command = plan
 
   plan_options {
-    replace = [module.static.google_cloudfunctions2_function.this]
+    replace = [module.static.google_cloudfunctions2_function.this[0]]
   }
 }
 

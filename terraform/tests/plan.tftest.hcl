@@ -18,7 +18,7 @@ mock_provider "archive" {
 # Who is who, for the grants.
 
 override_resource {
-  target          = google_service_account.build
+  target          = google_service_account.build[0]
   override_during = plan
   values          = { id = "projects/a-project/serviceAccounts/build", member = "serviceAccount:build" }
 }
@@ -48,7 +48,7 @@ override_resource {
 }
 
 override_resource {
-  target          = module.reconcile[0].google_cloudfunctions2_function.this
+  target          = module.reconcile[0].google_cloudfunctions2_function.this[0]
   override_during = plan
   values          = { service_config = { uri = "https://geminihook-reconcile-a1b2c3.a.run.app" } }
 }
@@ -92,16 +92,16 @@ run "defaults" {
   }
   assert {
     condition = (
-      google_storage_bucket.source.name == "a-project-geminihook-source" &&
-      google_storage_bucket.source.uniform_bucket_level_access &&
-      google_storage_bucket.source.public_access_prevention == "enforced"
+      google_storage_bucket.source[0].name == "a-project-geminihook-source" &&
+      google_storage_bucket.source[0].uniform_bucket_level_access &&
+      google_storage_bucket.source[0].public_access_prevention == "enforced"
     )
     error_message = "The source bucket: named after the project, and never public."
   }
   assert {
     condition = (
-      google_artifact_registry_repository.images.format == "DOCKER" &&
-      toset(google_artifact_registry_repository.images.cleanup_policies[*].action) == toset(["KEEP", "DELETE"])
+      google_artifact_registry_repository.images[0].format == "DOCKER" &&
+      toset(google_artifact_registry_repository.images[0].cleanup_policies[*].action) == toset(["KEEP", "DELETE"])
     )
     error_message = "The image repository: Docker, and it cleans up."
   }
@@ -265,6 +265,7 @@ run "refuses_too_little" {
 
   variables {
     project_id                  = "a"
+    project_number              = 1.5
     region                      = "europe"
     name                        = "abc"
     labels                      = { Team = "x" }
@@ -288,7 +289,7 @@ run "refuses_too_little" {
     var.project_id, var.region, var.name, var.labels, var.timestamp_tolerance_seconds, var.jwt_audiences,
     var.concurrency, var.max_instances, var.memory, var.cpu, var.timeout_seconds, var.message_retention_days,
     var.ack_deadline_seconds, var.max_delivery_attempts, var.firestore_location, var.notification_channels,
-    var.runbooks_url, var.secret_locations,
+    var.runbooks_url, var.secret_locations, var.project_number,
   ]
 }
 
