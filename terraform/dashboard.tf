@@ -86,6 +86,7 @@ resource "google_monitoring_dashboard" "this" {
     google_logging_project_exclusion.dynamic_requests,
     google_monitoring_alert_policy.this,
     google_pubsub_subscription.jobs,
+    google_pubsub_subscription_iam_member.consumers,
     google_pubsub_subscription_iam_member.dead_letter,
     google_pubsub_topic_iam_member.dead_letter,
     google_pubsub_topic_iam_member.job_publishers,

@@ -47,11 +47,11 @@ output "url_token_required" {
 
 output "routes" {
   description = "Where events of a type go: route = topic."
-  value       = { for type, topic in local.routes : type => google_pubsub_topic.route[topic].name }
+  value       = { for type, topic in local.routes : type => try(google_pubsub_topic.route[topic].name, topic) }
 }
 
 output "subscriptions" {
-  description = "The subscription of each topic, retired topics included: topic = subscription."
+  description = "The pull subscriptions, of retired topics as well: topic = subscription."
   value       = { for topic, subscription in google_pubsub_subscription.route : topic => subscription.name }
 }
 
@@ -173,7 +173,7 @@ output "next_steps" {
       "go run ./scripts/geminihook ping           # asks for an event, waits until it has arrived",
       "go run ./scripts/geminihook dynamic-url    # prints the URL for webhook_config.uris, token included",
       "go run ./scripts/geminihook doctor         # checks the whole way",
-      "gcloud pubsub subscriptions pull ${google_pubsub_subscription.route[local.routes["*"]].name} --project=${var.project_id}",
     ],
+    [for topic in [local.routes["*"]] : "gcloud pubsub subscriptions pull ${topic}-pull --project=${var.project_id}" if contains(local.subscribed, topic)],
   ) : "${step}\n"])
 }

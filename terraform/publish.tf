@@ -11,8 +11,13 @@ locals {
   # Not for events. Their names are taken even if they do not exist.
   own_topics = ["${var.name}-dead-letter", "${var.name}-jobs", "${var.name}-jobs-rejected"]
 
-  topics    = toset(concat(values(local.routes), tolist(var.retired_topics)))
-  retention = "${var.message_retention_days * 86400}s"
+  # A route that names a topic in full, projects/P/topics/T, is another configuration's:
+  # so are the topic's subscriptions, and the grant to publish to it.
+  topics = toset(concat([for topic in values(local.routes) : topic if !startswith(topic, "projects/")], tolist(var.retired_topics)))
+
+  # The pull subscriptions, by topic.
+  subscribed = toset([for topic in local.topics : topic if try(var.subscriptions[topic].pull, true)])
+  retention  = "${var.message_retention_days * 86400}s"
 
   # What is on a topic or a subscription was answered 204 and is not sent again.
   deletion_policy = var.deletion_protection ? "PREVENT" : "DELETE"
@@ -57,11 +62,12 @@ resource "google_pubsub_topic_iam_member" "route" {
 }
 
 resource "google_pubsub_subscription" "route" {
-  for_each = local.topics
+  for_each = local.subscribed
 
   project                    = local.project
   name                       = "${each.key}-pull"
   topic                      = google_pubsub_topic.route[each.key].name
+  filter                     = try(var.subscriptions[each.key].filter, null)
   ack_deadline_seconds       = var.ack_deadline_seconds
   message_retention_duration = local.retention
   deletion_policy            = local.deletion_policy
@@ -82,6 +88,18 @@ resource "google_pubsub_subscription" "route" {
   lifecycle {
     create_before_destroy = true
   }
+}
+
+resource "google_pubsub_subscription_iam_member" "consumers" {
+  for_each = { for pair in setproduct(local.subscribed, var.consumers) : "${pair[0]}/${pair[1]}" => {
+    topic    = pair[0]
+    consumer = pair[1]
+  } }
+
+  project      = local.project
+  subscription = google_pubsub_subscription.route[each.value.topic].name
+  role         = "roles/pubsub.subscriber"
+  member       = each.value.consumer
 }
 
 resource "google_pubsub_topic" "dead_letter" {

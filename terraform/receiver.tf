@@ -20,7 +20,7 @@ locals {
     GOOGLE_CLOUD_PROJECT = var.project_id
     FIRESTORE_DATABASE   = google_firestore_database.this.name
     FIRESTORE_COLLECTION = local.collection
-    ROUTES               = join(",", [for type, topic in local.routes : "${type}=${google_pubsub_topic.route[topic].name}"])
+    ROUTES               = join(",", [for type, topic in local.routes : "${type}=${try(google_pubsub_topic.route[topic].name, topic)}"])
     TIMESTAMP_TOLERANCE  = "${var.timestamp_tolerance_seconds}s"
     RECORD_RETENTION     = "${var.record_retention_hours}h"
   }

@@ -215,7 +215,7 @@ variable "timeout_seconds" {
 # Where deliveries go.
 
 variable "routes" {
-  description = "The topic for each event type: a full type or its first part, or * for all others, to the id of a topic, which is created. Null: batch, interaction and video to NAME-batch, NAME-interaction and NAME-video, all others to NAME-other, where NAME is var.name."
+  description = "The topic for each event type: a full type or its first part, or * for all others, to the id of a topic, which is created, or to projects/P/topics/T, which exists: the owner grants roles/pubsub.publisher on it to the accounts in the output service_accounts. Null: batch, interaction and video to NAME-batch, NAME-interaction and NAME-video, all others to NAME-other, where NAME is var.name."
   type        = map(string)
   default     = null
 
@@ -228,8 +228,8 @@ variable "routes" {
     error_message = "A route is *, an event type (batch.failed), or a type's first part (batch)."
   }
   validation {
-    condition     = alltrue([for topic in values(coalesce(var.routes, {})) : can(regex("^[A-Za-z][A-Za-z0-9._~%+-]{2,249}$", topic)) && !can(regex("^goog", topic))])
-    error_message = "A topic's id: 3 to 250 letters, digits and . _ ~ % + -, a letter first, not \"goog\"."
+    condition     = alltrue([for topic in values(coalesce(var.routes, {})) : can(regex("^(projects/[a-z][a-z0-9-]{4,28}[a-z0-9]/topics/)?[A-Za-z][A-Za-z0-9._~%+-]{2,249}$", topic)) && !can(regex("(^|/topics/)goog", topic))])
+    error_message = "A topic's id, or its full name projects/P/topics/T: 3 to 250 letters, digits and . _ ~ % + -, a letter first, not \"goog\"."
   }
   validation {
     condition     = length(setintersection(values(coalesce(var.routes, {})), local.own_topics)) == 0
@@ -250,6 +250,37 @@ variable "retired_topics" {
   validation {
     condition     = length(setintersection(var.retired_topics, concat(values(local.routes), local.own_topics))) == 0
     error_message = "A topic that a route names, or that is for dead letters or for the names of jobs, is not retired."
+  }
+}
+
+variable "subscriptions" {
+  description = "Pull subscriptions that differ from the default, which is one for each topic that is created: topic = { pull = false } for none, topic = { filter = … } for one with a filter in Pub/Sub's language, which cannot be changed later."
+  type = map(object({
+    pull   = optional(bool, true)
+    filter = optional(string)
+  }))
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = length(setsubtract(keys(var.subscriptions), local.topics)) == 0
+    error_message = "A topic that is created: one that a route or retired_topics names by its id."
+  }
+  validation {
+    condition     = alltrue([for subscription in values(var.subscriptions) : length(coalesce(subscription.filter, "-")) <= 256])
+    error_message = "A filter has at most 256 characters."
+  }
+}
+
+variable "consumers" {
+  description = "IAM members (serviceAccount:…, group:…) that may take messages: they get roles/pubsub.subscriber on each pull subscription."
+  type        = set(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for member in var.consumers : can(regex("^(serviceAccount|user|group|domain|principal|principalSet):[^\\s]+$", member))])
+    error_message = "IAM members with their kind, such as serviceAccount:app@PROJECT.iam.gserviceaccount.com. allUsers and allAuthenticatedUsers are refused."
   }
 }
 
