@@ -15,6 +15,13 @@ resource "google_storage_bucket" "source" {
   public_access_prevention    = "enforced"
   force_destroy               = true # it holds nothing that Terraform cannot make again
   labels                      = local.labels
+
+  dynamic "encryption" {
+    for_each = compact([var.kms_key])
+    content {
+      default_kms_key_name = encryption.value
+    }
+  }
 }
 
 resource "google_artifact_registry_repository" "images" {
@@ -25,6 +32,7 @@ resource "google_artifact_registry_repository" "images" {
   repository_id = var.name
   format        = "DOCKER"
   description   = "Images of the functions"
+  kms_key_name  = var.kms_key
   labels        = local.labels
 
   # Every deployment leaves an image behind. The last few stay, for a rollback.

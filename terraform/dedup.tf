@@ -12,6 +12,13 @@ resource "google_firestore_database" "this" {
   database_edition        = "STANDARD"
   delete_protection_state = var.deletion_protection ? "DELETE_PROTECTION_ENABLED" : "DELETE_PROTECTION_DISABLED"
   deletion_policy         = "DELETE" # otherwise a teardown would forget the database, not delete it
+
+  dynamic "cmek_config" {
+    for_each = compact([var.kms_key])
+    content {
+      kms_key_name = cmek_config.value
+    }
+  }
 }
 
 # Firestore indexes every field unless told otherwise. An index on a value that

@@ -26,7 +26,16 @@ resource "google_pubsub_topic" "jobs" {
   name                       = "${var.name}-jobs"
   message_retention_duration = local.retention
   deletion_policy            = "DELETE"
+  kms_key_name               = var.kms_key
   labels                     = local.labels
+
+  dynamic "message_storage_policy" {
+    for_each = length(var.message_regions) == 0 ? [] : [true]
+    content {
+      allowed_persistence_regions = var.message_regions
+      enforce_in_transit          = true
+    }
+  }
 }
 
 # Without a dead-letter policy: a name that cannot be stored while the database is
@@ -78,7 +87,16 @@ resource "google_pubsub_topic" "jobs_rejected" {
   name                       = "${var.name}-jobs-rejected"
   message_retention_duration = local.retention
   deletion_policy            = "DELETE"
+  kms_key_name               = var.kms_key
   labels                     = local.labels
+
+  dynamic "message_storage_policy" {
+    for_each = length(var.message_regions) == 0 ? [] : [true]
+    content {
+      allowed_persistence_regions = var.message_regions
+      enforce_in_transit          = true
+    }
+  }
 }
 
 resource "google_pubsub_subscription" "jobs_rejected" {

@@ -38,7 +38,16 @@ resource "google_pubsub_topic" "route" {
   name                       = each.key
   message_retention_duration = local.retention
   deletion_policy            = local.deletion_policy
+  kms_key_name               = var.kms_key
   labels                     = local.labels
+
+  dynamic "message_storage_policy" {
+    for_each = length(var.message_regions) == 0 ? [] : [true]
+    content {
+      allowed_persistence_regions = var.message_regions
+      enforce_in_transit          = true
+    }
+  }
 
   lifecycle {
     create_before_destroy = true
@@ -107,7 +116,16 @@ resource "google_pubsub_topic" "dead_letter" {
   name                       = "${var.name}-dead-letter"
   message_retention_duration = local.retention
   deletion_policy            = local.deletion_policy
+  kms_key_name               = var.kms_key
   labels                     = local.labels
+
+  dynamic "message_storage_policy" {
+    for_each = length(var.message_regions) == 0 ? [] : [true]
+    content {
+      allowed_persistence_regions = var.message_regions
+      enforce_in_transit          = true
+    }
+  }
 }
 
 resource "google_pubsub_subscription" "dead_letter" {

@@ -33,6 +33,8 @@ locals {
     bucket           = one(google_storage_bucket.source[*].name)
     image_repository = one(google_artifact_registry_repository.images[*].id)
     build_account    = one(google_service_account.build[*].id)
+    worker_pool      = var.build_worker_pool
+    kms_key          = var.kms_key
     ingress          = "ALLOW_ALL"
     concurrency      = var.concurrency
     min_instances    = var.min_instances

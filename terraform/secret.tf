@@ -21,6 +21,13 @@ resource "google_secret_manager_secret" "signing_secret" {
           for_each = var.secret_locations
           content {
             location = replicas.value
+
+            dynamic "customer_managed_encryption" {
+              for_each = compact([var.kms_key])
+              content {
+                kms_key_name = customer_managed_encryption.value
+              }
+            }
           }
         }
       }
@@ -46,6 +53,13 @@ resource "google_secret_manager_secret" "url_token" {
           for_each = var.secret_locations
           content {
             location = replicas.value
+
+            dynamic "customer_managed_encryption" {
+              for_each = compact([var.kms_key])
+              content {
+                kms_key_name = customer_managed_encryption.value
+              }
+            }
           }
         }
       }
@@ -104,6 +118,13 @@ resource "google_secret_manager_secret" "api_key" {
           for_each = var.secret_locations
           content {
             location = replicas.value
+
+            dynamic "customer_managed_encryption" {
+              for_each = compact([var.kms_key])
+              content {
+                kms_key_name = customer_managed_encryption.value
+              }
+            }
           }
         }
       }

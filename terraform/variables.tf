@@ -430,6 +430,46 @@ variable "secret_locations" {
   }
 }
 
+variable "message_regions" {
+  description = "Regions in which Pub/Sub may store and handle messages. Empty: those that the organization allows."
+  type        = set(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for location in var.message_regions : can(regex("^[a-z]+-[a-z]+[0-9]+$", location))])
+    error_message = "Regions such as europe-west1."
+  }
+}
+
+variable "kms_key" {
+  description = "Key in Cloud KMS, in var.region, that encrypts the database, the topics, the secrets, the sources and the images: projects/P/locations/REGION/keyRings/R/cryptoKeys/K. The services' agents must be allowed to use it. It cannot be changed later. Null: Google's keys."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.kms_key == null || can(regex("^projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+$", var.kms_key))
+    error_message = "A key's full name: projects/P/locations/REGION/keyRings/R/cryptoKeys/K."
+  }
+  validation {
+    condition = var.kms_key == null || (
+      try(split("/", var.kms_key)[3] == var.region, false) && coalesce(var.firestore_location, var.region) == var.region && var.secret_locations == toset([var.region])
+    )
+    error_message = "A key serves one region: that of the key, region, firestore_location and secret_locations must be one."
+  }
+}
+
+variable "build_worker_pool" {
+  description = "Private pool of Cloud Build that builds the functions: projects/P/locations/REGION/workerPools/W. Null: Google's pool."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.build_worker_pool == null || can(regex("^projects/[^/]+/locations/[^/]+/workerPools/[^/]+$", var.build_worker_pool))
+    error_message = "A pool's full name: projects/P/locations/REGION/workerPools/W."
+  }
+}
+
 variable "deletion_protection" {
   description = "Whether the database, the secrets, the topics and the subscriptions resist being destroyed, and with them the whole installation. To tear down: apply with false first."
   type        = bool

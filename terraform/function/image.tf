@@ -23,6 +23,7 @@ resource "google_cloud_run_v2_service" "this" {
   deletion_protection  = false      # it holds nothing
 
   template {
+    encryption_key                   = var.settings.kms_key
     service_account                  = google_service_account.this.email
     timeout                          = "${var.settings.timeout_seconds}s"
     max_instance_request_concurrency = var.settings.concurrency

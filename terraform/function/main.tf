@@ -51,17 +51,19 @@ resource "google_service_account" "this" {
 resource "google_cloudfunctions2_function" "this" {
   count = var.image == null ? 1 : 0
 
-  project     = var.settings.project
-  location    = var.settings.region
-  name        = var.name
-  description = var.description
-  labels      = var.settings.labels
+  project      = var.settings.project
+  location     = var.settings.region
+  name         = var.name
+  description  = var.description
+  kms_key_name = var.settings.kms_key
+  labels       = var.settings.labels
 
   build_config {
     runtime           = "go126"
     entry_point       = var.entry_point
     service_account   = var.settings.build_account
     docker_repository = var.settings.image_repository
+    worker_pool       = var.settings.worker_pool
 
     source {
       storage_source {

@@ -63,6 +63,8 @@ variable "settings" {
     bucket           = string
     image_repository = string
     build_account    = string
+    worker_pool      = string
+    kms_key          = string
     ingress          = string
     concurrency      = number
     min_instances    = number
