@@ -9,7 +9,7 @@ locals {
   # Known before the functions exist: the dynamic one is told its own URL, as the
   # audience of JWTs. A function also answers at an address on run.app; senders
   # are given this one only, so this one is the audience.
-  urls = { for key, name in local.names : key => local.builds ?
+  urls = { for key, name in local.names : key => var.urls != null ? var.urls[key] : local.builds ?
     "https://${var.region}-${var.project_id}.cloudfunctions.net/${name}" :
     "https://${name}-${coalesce(var.project_number, "0")}.${var.region}.run.app"
   }
@@ -35,7 +35,7 @@ locals {
     build_account    = one(google_service_account.build[*].id)
     worker_pool      = var.build_worker_pool
     kms_key          = var.kms_key
-    ingress          = "ALLOW_ALL"
+    ingress          = var.urls == null ? "ALLOW_ALL" : "ALLOW_INTERNAL_AND_GCLB"
     concurrency      = var.concurrency
     min_instances    = var.min_instances
     max_instances    = var.max_instances

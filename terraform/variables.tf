@@ -87,6 +87,20 @@ variable "images" {
   }
 }
 
+variable "urls" {
+  description = "URLs of the two functions at an address of your own, such as the output urls of the module terraform/edge. Requests then reach the functions through a load balancer only. Null: Google's URLs."
+  type = object({
+    static  = string
+    dynamic = string
+  })
+  default = null
+
+  validation {
+    condition     = alltrue([for url in values(coalesce(var.urls, {})) : can(regex("^https://[^/?#\\s]+/[^?#\\s]*$", url))])
+    error_message = "https URLs with a path and without a query: the token is added to the dynamic one."
+  }
+}
+
 # What the receiver accepts.
 
 variable "timestamp_tolerance_seconds" {
