@@ -1,6 +1,13 @@
-# What the functions are built from, by whom, and into what.
+# What the functions are built from, by whom, and into what. With images there is none
+# of it.
+
+locals {
+  builds = var.images == null
+}
 
 resource "google_storage_bucket" "source" {
+  count = local.builds ? 1 : 0
+
   project                     = local.project
   name                        = "${var.project_id}-${var.name}-source"
   location                    = var.region
@@ -8,14 +15,24 @@ resource "google_storage_bucket" "source" {
   public_access_prevention    = "enforced"
   force_destroy               = true # it holds nothing that Terraform cannot make again
   labels                      = local.labels
+
+  dynamic "encryption" {
+    for_each = compact([var.kms_key])
+    content {
+      default_kms_key_name = encryption.value
+    }
+  }
 }
 
 resource "google_artifact_registry_repository" "images" {
+  count = local.builds ? 1 : 0
+
   project       = local.project
   location      = var.region
   repository_id = var.name
   format        = "DOCKER"
   description   = "Images of the functions"
+  kms_key_name  = var.kms_key
   labels        = local.labels
 
   # Every deployment leaves an image behind. The last few stay, for a rollback.
@@ -36,37 +53,47 @@ resource "google_artifact_registry_repository" "images" {
 }
 
 resource "google_service_account" "build" {
+  count = local.builds ? 1 : 0
+
   project      = local.project
   account_id   = "${var.name}-build"
   display_name = "Builds the functions of ${var.name}"
 }
 
 resource "google_project_iam_member" "build_logs" {
+  count = local.builds ? 1 : 0
+
   project = local.project
   role    = "roles/logging.logWriter"
-  member  = google_service_account.build.member
+  member  = google_service_account.build[0].member
 }
 
 resource "google_artifact_registry_repository_iam_member" "build" {
+  count = local.builds ? 1 : 0
+
   project    = local.project
-  location   = google_artifact_registry_repository.images.location
-  repository = google_artifact_registry_repository.images.repository_id
+  location   = google_artifact_registry_repository.images[0].location
+  repository = google_artifact_registry_repository.images[0].repository_id
   role       = "roles/artifactregistry.writer"
-  member     = google_service_account.build.member
+  member     = google_service_account.build[0].member
 }
 
 resource "google_storage_bucket_iam_member" "build" {
-  bucket = google_storage_bucket.source.name
+  count = local.builds ? 1 : 0
+
+  bucket = google_storage_bucket.source[0].name
   role   = "roles/storage.objectViewer"
-  member = google_service_account.build.member
+  member = google_service_account.build[0].member
 }
 
 # The platform copies the source into a bucket of its own, which does not exist
 # before the first deployment: hence a grant on the project, held to that bucket.
 resource "google_project_iam_member" "build_source" {
+  count = local.builds ? 1 : 0
+
   project = local.project
   role    = "roles/storage.objectViewer"
-  member  = google_service_account.build.member
+  member  = google_service_account.build[0].member
 
   condition {
     title      = "platform-source-bucket"

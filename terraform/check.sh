@@ -49,7 +49,7 @@ fi
 
 case $mode in
 check)
-	terraform fmt -check -recursive -diff
+	terraform fmt -check -recursive -diff . ../examples/terraform
 	terraform validate -no-color
 	terraform test -no-color
 	;;

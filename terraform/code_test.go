@@ -24,8 +24,18 @@ func logged(t *testing.T) map[string][]string {
 			}
 		}
 	}
+	fields["pass"] = append(found(t, "../shared/reconcile/*.go", `slog\.\w+\("(\w+)",`), "message")
+	fields["missed job"] = append(found(t, "../shared/reconcile/*.go", `"(\w+)", (?:w\.\w+|what|held)\b`), "message")
+	fields["lost job"] = append(found(t, "../shared/reconcile/*.go", `"lost job", "(\w+)", .*"(\w+)", .*"(\w+)",`), "message")
+	fields["step failed"] = append(found(t, "../shared/reconcile/*.go", `"step failed", "(\w+)", .*"(\w+)",`), "message")
 	return fields
 }
+
+// passes are the messages of the lines that a pass logs.
+var passes = []string{"pass", "missed job", "lost job", "step failed"}
+
+// functions are the deployed functions, by their folders' names.
+var functions = []string{"static", "dynamic", "reconcile"}
 
 // values returns the values of the fields that have few.
 func values(t *testing.T) map[string][]string {
@@ -42,7 +52,12 @@ func values(t *testing.T) map[string][]string {
 // valuesOf is values for the line of a message: that of a refresh has other reasons.
 func valuesOf(t *testing.T, message string) map[string][]string {
 	t.Helper()
-	if message == "refresh failed" {
+	switch message {
+	case "missed job":
+		return map[string][]string{"action": found(t, "../shared/reconcile/*.go", ` action = "(\w+)"`)}
+	case "pass", "lost job", "step failed":
+		return nil
+	case "refresh failed":
 		return map[string][]string{
 			"reason": found(t, "../shared/refresh/*.go", `\t+return "(\w+)"\n`),
 			"of":     append(found(t, "../functions/*/function.go", `"((?:signing|url) \w+)"`), found(t, "../shared/jwks/*.go", `Name: "([^"]+)"`)...),
@@ -54,7 +69,7 @@ func valuesOf(t *testing.T, message string) map[string][]string {
 var eventTypes = []string{"batch.succeeded", "batch.failed", "batch.expired", "batch.cancelled", "interaction.completed",
 	"interaction.requires_action", "interaction.failed", "interaction.cancelled", "video.generated"}
 
-// found returns what the pattern's group matches in files that are not tests, each
+// found returns what the pattern's groups match in files that are not tests, each
 // once. It fails if that is nothing.
 func found(t *testing.T, files, pattern string) (all []string) {
 	t.Helper()
@@ -64,8 +79,10 @@ func found(t *testing.T, files, pattern string) (all []string) {
 			continue
 		}
 		for _, m := range regexp.MustCompile(pattern).FindAllStringSubmatch(read(t, path), -1) {
-			if group := m[len(m)-1]; !slices.Contains(all, group) {
-				all = append(all, group)
+			for _, group := range m[min(1, len(m)-1):] {
+				if !slices.Contains(all, group) {
+					all = append(all, group)
+				}
 			}
 		}
 	}

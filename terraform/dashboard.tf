@@ -1,9 +1,9 @@
 locals {
   interval = "[$${__interval}]"
 
-  # Top to bottom: does it work, what comes in, what is refused, how fast, and who
-  # takes it. The charts of a row share its width.
-  rows = [
+  # Top to bottom: does it work, what comes in, what is refused, how fast, who takes
+  # it, and what never came. The charts of a row share its width.
+  rows = concat([
     [
       { kind = "scorecard", title = "Published",
       query = "sum(increase(${local.series.deliveries}{outcome=\"published\"}${local.interval})) or vector(0)" },
@@ -44,7 +44,7 @@ locals {
       { kind = "LINE", title = "Oldest message nobody took, by subscription (s)",
       query = "max by (subscription_id) (${local.backlog})" },
     ],
-  ]
+  ], local.reconcile_rows)
 }
 
 # The dashboard is created last and destroyed first: everything else is upstream of
@@ -79,12 +79,17 @@ resource "google_monitoring_dashboard" "this" {
   depends_on = [
     module.static,
     module.dynamic,
-    google_firestore_field.job_id,
+    google_cloud_scheduler_job.reconcile,
+    google_firestore_field.queried,
+    google_firestore_field.jobs,
     google_firestore_field.unindexed,
     google_logging_project_exclusion.dynamic_requests,
     google_monitoring_alert_policy.this,
+    google_pubsub_subscription.jobs,
+    google_pubsub_subscription_iam_member.consumers,
     google_pubsub_subscription_iam_member.dead_letter,
     google_pubsub_topic_iam_member.dead_letter,
+    google_pubsub_topic_iam_member.job_publishers,
     terraform_data.installation,
   ]
 }

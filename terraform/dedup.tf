@@ -12,11 +12,18 @@ resource "google_firestore_database" "this" {
   database_edition        = "STANDARD"
   delete_protection_state = var.deletion_protection ? "DELETE_PROTECTION_ENABLED" : "DELETE_PROTECTION_DISABLED"
   deletion_policy         = "DELETE" # otherwise a teardown would forget the database, not delete it
+
+  dynamic "cmek_config" {
+    for_each = compact([var.kms_key])
+    content {
+      kms_key_name = cmek_config.value
+    }
+  }
 }
 
 # Firestore indexes every field unless told otherwise. An index on a value that
 # only grows, as a time does, caps the collection at about 500 writes a second,
-# and nobody queries these. The provider cannot exempt a collection as a whole,
+# and no query reads these. The provider cannot exempt a collection as a whole,
 # so every field that shared/dedup writes is named here.
 resource "google_firestore_field" "unindexed" {
   for_each = toset([
@@ -24,12 +31,10 @@ resource "google_firestore_field" "unindexed" {
     "body_sha256",
     "claimed_at",
     "done_at",
-    "endpoint",
     "message_id",
     "owner",
     "state",
     "topic",
-    "type",
     "webhook_id",
   ])
 
@@ -41,12 +46,15 @@ resource "google_firestore_field" "unindexed" {
   index_config {}
 }
 
-# A job's records can be looked up by the job.
-resource "google_firestore_field" "job_id" {
+# The reconciler, and people, look for the records of a job. The reconciler also asks
+# whether there is any record of some endpoints and types.
+resource "google_firestore_field" "queried" {
+  for_each = toset(["endpoint", "job_id", "type"])
+
   project    = local.project
   database   = google_firestore_database.this.name
   collection = local.collection
-  field      = "job_id"
+  field      = each.key
 
   index_config {
     indexes {
@@ -54,6 +62,21 @@ resource "google_firestore_field" "job_id" {
       query_scope = "COLLECTION"
     }
   }
+}
+
+moved {
+  from = google_firestore_field.job_id
+  to   = google_firestore_field.queried["job_id"]
+}
+
+moved {
+  from = google_firestore_field.unindexed["endpoint"]
+  to   = google_firestore_field.queried["endpoint"]
+}
+
+moved {
+  from = google_firestore_field.unindexed["type"]
+  to   = google_firestore_field.queried["type"]
 }
 
 resource "google_firestore_field" "expire_at" {
@@ -69,7 +92,7 @@ resource "google_firestore_field" "expire_at" {
 # Firestore has no grants on a database: the grant is on the project, and the
 # condition holds it to this database.
 resource "google_project_iam_member" "dedup" {
-  for_each = { static = module.static.member, dynamic = module.dynamic.member }
+  for_each = local.members
 
   project = local.project
   role    = "roles/datastore.user"

@@ -16,7 +16,7 @@ locals {
 
   # An alert is named after its page in runbooks/. It has either queries, any of
   # which may set it off, or the filter of a log entry that is news the first time.
-  alerts = {
+  alerts = merge(local.reconcile_alerts, {
     refused = {
       title    = "Deliveries refused: signature or URL token"
       severity = "ERROR"
@@ -130,7 +130,7 @@ locals {
       severity = "CRITICAL"
       filter   = "${local.receiver_logs} AND jsonPayload.message=\"refresh failed\" AND jsonPayload.reason=\"none_in_force\""
     }
-  }
+  })
 }
 
 resource "google_monitoring_alert_policy" "this" {

@@ -14,17 +14,18 @@ import (
 )
 
 var (
-	payload   = regexp.MustCompile(`jsonPayload\.(\w+)`)
-	message   = regexp.MustCompile(`jsonPayload\.message="([^"]*)"`)
-	quoted    = regexp.MustCompile(`"([^"]*)"`)
-	ofService = `resource.type="cloud_run_revision" AND resource.labels.service_name=("geminihook-static" OR "geminihook-dynamic") AND jsonPayload.message=`
+	payload       = regexp.MustCompile(`jsonPayload\.(\w+)`)
+	message       = regexp.MustCompile(`jsonPayload\.message="([^"]*)"`)
+	quoted        = regexp.MustCompile(`"([^"]*)"`)
+	ofReceivers   = `resource.type="cloud_run_revision" AND resource.labels.service_name=("geminihook-static" OR "geminihook-dynamic") AND jsonPayload.message=`
+	ofReconcilers = `resource.type="cloud_run_revision" AND resource.labels.service_name="geminihook-reconcile" AND jsonPayload.message=`
 )
 
 // logFilter checks that a filter, and what is extracted from the entries that it
 // lets through, know only what the line that it is about has.
 func logFilter(t *testing.T, address, filter string, extractors ...any) {
 	t.Helper()
-	if !strings.HasPrefix(filter, ofService) {
+	if about := message.FindStringSubmatch(filter); about == nil || !strings.HasPrefix(filter, linesOf(about[1])) {
 		t.Errorf("%s: not held to the functions' log lines: %s", address, filter)
 		return
 	}
@@ -50,9 +51,17 @@ func logFilter(t *testing.T, address, filter string, extractors ...any) {
 	}
 }
 
+// linesOf returns the beginning of a filter for lines of a message.
+func linesOf(message string) string {
+	if slices.Contains(passes, message) {
+		return ofReconcilers
+	}
+	return ofReceivers
+}
+
 func TestMetricsReadWhatIsLogged(t *testing.T) {
 	metrics := planned(t, "defaults").of("google_logging_metric")
-	if len(metrics) != 3 {
+	if len(metrics) != 7 {
 		t.Errorf("%d metrics", len(metrics))
 	}
 	for _, m := range metrics {
@@ -65,16 +74,24 @@ func TestMetricsReadWhatIsLogged(t *testing.T) {
 			t.Errorf("%s: distributions, and only they, extract a value", m.Address)
 		}
 		var declared []string
-		for _, label := range descriptor["labels"].([]any) {
+		labels, _ := descriptor["labels"].([]any)
+		for _, label := range labels {
 			declared = append(declared, fmt.Sprint(label.(map[string]any)["key"]))
 		}
-		same(t, m.Address, declared, slices.Collect(maps.Keys(m.Change.After["label_extractors"].(map[string]any))))
+		same(t, m.Address, declared, m.labels())
 	}
+}
+
+// labels returns the labels of a metric.
+func (r resource) labels() []string {
+	extractors, _ := r.Change.After["label_extractors"].(map[string]any)
+	return slices.Collect(maps.Keys(extractors))
 }
 
 func TestTypesAreBounded(t *testing.T) {
 	for _, m := range planned(t, "defaults").of("google_logging_metric") {
-		extractor, ok := m.Change.After["label_extractors"].(map[string]any)["type"].(string)
+		extractors, _ := m.Change.After["label_extractors"].(map[string]any)
+		extractor, ok := extractors["type"].(string)
 		if !ok {
 			continue
 		}
@@ -118,7 +135,7 @@ func query(t *testing.T, p plan, where, text string) (metrics []string) {
 	}
 	for _, m := range p.of("google_logging_metric") {
 		name := "logging_googleapis_com:user_" + regexp.MustCompile(`\W`).ReplaceAllString(m.text("name"), "_")
-		own := slices.Collect(maps.Keys(m.Change.After["label_extractors"].(map[string]any)))
+		own := m.labels()
 		if m.block("metric_descriptor")["value_type"] == "DISTRIBUTION" {
 			name, own = name+"_bucket", append(own, "le")
 		}
@@ -212,7 +229,8 @@ func TestAlerts(t *testing.T) {
 	for page := range unused {
 		t.Errorf("runbooks/%s belongs to no alert", page)
 	}
-	same(t, "alerts", names, []string{"refused", "stale", "audience", "unavailable", "overloaded", "unreachable", "latency", "dead-letters", "backlog", "silence", "secret"})
+	same(t, "alerts", names, []string{"refused", "stale", "audience", "unavailable", "overloaded", "unreachable", "latency", "dead-letters", "backlog", "silence", "secret",
+		"webhook", "missed", "held", "lost", "passes"})
 }
 
 func TestDashboard(t *testing.T) {

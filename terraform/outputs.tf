@@ -47,11 +47,11 @@ output "url_token_required" {
 
 output "routes" {
   description = "Where events of a type go: route = topic."
-  value       = { for type, topic in local.routes : type => google_pubsub_topic.route[topic].name }
+  value       = { for type, topic in local.routes : type => try(google_pubsub_topic.route[topic].name, topic) }
 }
 
 output "subscriptions" {
-  description = "The subscription of each topic, retired topics included: topic = subscription."
+  description = "The pull subscriptions, of retired topics as well: topic = subscription."
   value       = { for topic, subscription in google_pubsub_subscription.route : topic => subscription.name }
 }
 
@@ -80,19 +80,100 @@ output "services" {
   value       = sort(keys(google_project_service.this))
 }
 
+output "topic_ids" {
+  description = "The topics of the routes and the retired ones by their full ids, for subscriptions of your own: topic = id."
+  value       = { for topic, made in google_pubsub_topic.route : topic => made.id }
+}
+
+output "subscription_ids" {
+  description = "The subscriptions by their full ids, for grants: topic = id."
+  value       = { for topic, made in google_pubsub_subscription.route : topic => made.id }
+}
+
+output "dead_letter_topic_id" {
+  description = "The full id of the topic for dead letters, for subscriptions of your own."
+  value       = google_pubsub_topic.dead_letter.id
+}
+
+output "jobs_topic_id" {
+  description = "The full id of the topic to which applications publish the names of jobs."
+  value       = one(google_pubsub_topic.jobs[*].id)
+}
+
+output "pubsub_agent" {
+  description = "Pub/Sub's own account in this project, as grants name it: it moves dead letters."
+  value       = local.pubsub_agent
+}
+
+output "service_accounts" {
+  description = "The emails of the service accounts, by what they do: static, dynamic, reconcile, build, timer."
+  value = merge(
+    { static = module.static.email, dynamic = module.dynamic.email, },
+    { for account in google_service_account.build : "build" => account.email },
+    { for key in local.reconcilers : key => module.reconcile[0].email },
+    { for account in google_service_account.timer : "timer" => account.email },
+  )
+}
+
+output "reconcile" {
+  description = "The mode of the reconciler: off, report, auto or publish. If off, the outputs about it are null."
+  value       = var.reconcile
+}
+
+output "reconcile_function" {
+  description = "Name of the function that reconciles, and of its Cloud Run service."
+  value       = one(module.reconcile[*].name)
+}
+
+output "api_key_secret_name" {
+  description = "The secret that holds the reconciler's Gemini API key."
+  value       = one(google_secret_manager_secret.api_key[*].secret_id)
+}
+
+output "jobs_topic" {
+  description = "The topic to which applications publish the names of interactions and videos that they start."
+  value       = one(google_pubsub_topic.jobs[*].name)
+}
+
+output "jobs_subscription" {
+  description = "The subscription from which the reconciler pulls those names."
+  value       = one(google_pubsub_subscription.jobs[*].name)
+}
+
+output "jobs_dead_letter_topic" {
+  description = "The topic for copies of messages that name no job, and their subscription."
+  value       = one(google_pubsub_topic.jobs_rejected[*].name)
+}
+
+output "jobs_collection" {
+  description = "The collection of registered jobs."
+  value       = local.reconciles ? local.jobs_collection : null
+}
+
+output "state_collection" {
+  description = "The collection of the reconciler's notes."
+  value       = local.reconciles ? local.state_collection : null
+}
+
 output "sources" {
   description = "What each function is built from: function = { path in the archive = path in the repository }."
-  value       = { static = module.static.sources, dynamic = module.dynamic.sources }
-  sensitive   = true # it is not: it would push the next steps off the screen
+  value = merge(
+    { static = module.static.sources, dynamic = module.dynamic.sources },
+    { for key in local.reconcilers : key => module.reconcile[0].sources },
+  )
+  sensitive = true # it is not: it would push the next steps off the screen
 }
 
 output "next_steps" {
   description = "What to do now, in the repository's root."
-  value       = <<-TEXT
-    go run ./scripts/geminihook register       # registers ${local.urls.static}, stores its secret
-    go run ./scripts/geminihook ping           # asks for an event, waits until it has arrived
-    go run ./scripts/geminihook dynamic-url    # prints the URL for webhook_config.uris, token included
-    go run ./scripts/geminihook doctor         # checks the whole way
-    gcloud pubsub subscriptions pull ${google_pubsub_subscription.route[local.routes["*"]].name} --project=${var.project_id}
-  TEXT
+  value = join("", [for step in concat(
+    local.reconciles ? ["go run ./scripts/geminihook api-key        # stores GEMINI_API_KEY for the reconciler"] : [],
+    [
+      "go run ./scripts/geminihook register       # registers ${local.urls.static}, stores its secret",
+      "go run ./scripts/geminihook ping           # asks for an event, waits until it has arrived",
+      "go run ./scripts/geminihook dynamic-url    # prints the URL for webhook_config.uris, token included",
+      "go run ./scripts/geminihook doctor         # checks the whole way",
+    ],
+    [for topic in [local.routes["*"]] : "gcloud pubsub subscriptions pull ${topic}-pull --project=${var.project_id}" if contains(local.subscribed, topic)],
+  ) : "${step}\n"])
 }

@@ -26,8 +26,8 @@ type plan struct {
 type resource struct {
 	Address, Mode, Type string
 	Change              struct {
-		Actions []string
-		After   map[string]any
+		Actions       []string
+		Before, After map[string]any
 	}
 }
 
@@ -54,6 +54,18 @@ func (p plan) of(kind string) []resource {
 	return slices.DeleteFunc(slices.Clone(p.Resources), func(r resource) bool { return r.Type != kind })
 }
 
+// function returns the function of a name.
+func (p plan) function(t *testing.T, name string) resource {
+	t.Helper()
+	for _, f := range p.of("google_cloudfunctions2_function") {
+		if f.text("name") == name {
+			return f
+		}
+	}
+	t.Fatalf("no function %s", name)
+	return resource{}
+}
+
 func (p plan) output(t *testing.T, name string, to any) {
 	t.Helper()
 	if err := json.Unmarshal(p.Outputs[name].After, to); err != nil {
@@ -67,7 +79,7 @@ var errNoTerraform = errors.New("no terraform, or no providers")
 func check(mode string) ([]byte, error) {
 	// `go test` remembers results by the files and variables that the test itself has
 	// read.
-	for _, pattern := range []string{"*.tf", "*/*.tf", "tests/*", "check.sh", os.Getenv("TF_CLI_CONFIG_FILE")} {
+	for _, pattern := range []string{"*.tf", "*/*.tf", "tests/*.hcl", "tests/*/*.tf", "../examples/terraform/*.tf", "check.sh", os.Getenv("TF_CLI_CONFIG_FILE")} {
 		files, _ := filepath.Glob(pattern)
 		for _, file := range files {
 			if _, err := os.ReadFile(file); err != nil {

@@ -7,14 +7,22 @@ locals {
     video       = "${var.name}-video"
     "*"         = "${var.name}-other"
   }))
-  topics    = toset(concat(values(local.routes), tolist(var.retired_topics)))
-  retention = "${var.message_retention_days * 86400}s"
+
+  # Not for events. Their names are taken even if they do not exist.
+  own_topics = ["${var.name}-dead-letter", "${var.name}-jobs", "${var.name}-jobs-rejected"]
+
+  # A route that names a topic in full, projects/P/topics/T, is another configuration's:
+  # so are the topic's subscriptions, and the grant to publish to it.
+  topics = toset(concat([for topic in values(local.routes) : topic if !startswith(topic, "projects/")], tolist(var.retired_topics)))
+
+  # The pull subscriptions, by topic.
+  subscribed = toset([for topic in local.topics : topic if try(var.subscriptions[topic].pull, true)])
+  retention  = "${var.message_retention_days * 86400}s"
 
   # What is on a topic or a subscription was answered 204 and is not sent again.
   deletion_policy = var.deletion_protection ? "PREVENT" : "DELETE"
 
-  pubsub_agent   = "serviceAccount:service-${local.project_number}@gcp-sa-pubsub.iam.gserviceaccount.com"
-  pubsub_writers = { static = module.static.member, dynamic = module.dynamic.member }
+  pubsub_agent = "serviceAccount:service-${local.project_number}@gcp-sa-pubsub.iam.gserviceaccount.com"
 }
 
 # A route that is moved to another topic leaves the old topic, its subscription and
@@ -30,7 +38,16 @@ resource "google_pubsub_topic" "route" {
   name                       = each.key
   message_retention_duration = local.retention
   deletion_policy            = local.deletion_policy
+  kms_key_name               = var.kms_key
   labels                     = local.labels
+
+  dynamic "message_storage_policy" {
+    for_each = length(var.message_regions) == 0 ? [] : [true]
+    content {
+      allowed_persistence_regions = var.message_regions
+      enforce_in_transit          = true
+    }
+  }
 
   lifecycle {
     create_before_destroy = true
@@ -38,7 +55,7 @@ resource "google_pubsub_topic" "route" {
 }
 
 resource "google_pubsub_topic_iam_member" "route" {
-  for_each = { for pair in setproduct(local.topics, keys(local.pubsub_writers)) : "${pair[0]}/${pair[1]}" => {
+  for_each = { for pair in setproduct(local.topics, keys(local.members)) : "${pair[0]}/${pair[1]}" => {
     topic  = pair[0]
     writer = pair[1]
   } }
@@ -46,7 +63,7 @@ resource "google_pubsub_topic_iam_member" "route" {
   project = local.project
   topic   = google_pubsub_topic.route[each.value.topic].name
   role    = "roles/pubsub.publisher"
-  member  = local.pubsub_writers[each.value.writer]
+  member  = local.members[each.value.writer]
 
   lifecycle {
     create_before_destroy = true
@@ -54,11 +71,12 @@ resource "google_pubsub_topic_iam_member" "route" {
 }
 
 resource "google_pubsub_subscription" "route" {
-  for_each = local.topics
+  for_each = local.subscribed
 
   project                    = local.project
   name                       = "${each.key}-pull"
   topic                      = google_pubsub_topic.route[each.key].name
+  filter                     = try(var.subscriptions[each.key].filter, null)
   ack_deadline_seconds       = var.ack_deadline_seconds
   message_retention_duration = local.retention
   deletion_policy            = local.deletion_policy
@@ -81,12 +99,33 @@ resource "google_pubsub_subscription" "route" {
   }
 }
 
+resource "google_pubsub_subscription_iam_member" "consumers" {
+  for_each = { for pair in setproduct(local.subscribed, var.consumers) : "${pair[0]}/${pair[1]}" => {
+    topic    = pair[0]
+    consumer = pair[1]
+  } }
+
+  project      = local.project
+  subscription = google_pubsub_subscription.route[each.value.topic].name
+  role         = "roles/pubsub.subscriber"
+  member       = each.value.consumer
+}
+
 resource "google_pubsub_topic" "dead_letter" {
   project                    = local.project
   name                       = "${var.name}-dead-letter"
   message_retention_duration = local.retention
   deletion_policy            = local.deletion_policy
+  kms_key_name               = var.kms_key
   labels                     = local.labels
+
+  dynamic "message_storage_policy" {
+    for_each = length(var.message_regions) == 0 ? [] : [true]
+    content {
+      allowed_persistence_regions = var.message_regions
+      enforce_in_transit          = true
+    }
+  }
 }
 
 resource "google_pubsub_subscription" "dead_letter" {

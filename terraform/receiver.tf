@@ -1,4 +1,4 @@
-# The two functions.
+# The two functions that receive deliveries.
 
 locals {
   names = {
@@ -9,14 +9,18 @@ locals {
   # Known before the functions exist: the dynamic one is told its own URL, as the
   # audience of JWTs. A function also answers at an address on run.app; senders
   # are given this one only, so this one is the audience.
-  host = "${var.region}-${var.project_id}.cloudfunctions.net"
-  urls = { for key, name in local.names : key => "https://${local.host}/${name}" }
+  urls = { for key, name in local.names : key => var.urls != null ? var.urls[key] : local.builds ?
+    "https://${var.region}-${var.project_id}.cloudfunctions.net/${name}" :
+    "https://${name}-${coalesce(var.project_number, "0")}.${var.region}.run.app"
+  }
+
+  images = coalesce(var.images, { static = null, dynamic = null, reconcile = null })
 
   environment = {
     GOOGLE_CLOUD_PROJECT = var.project_id
     FIRESTORE_DATABASE   = google_firestore_database.this.name
     FIRESTORE_COLLECTION = local.collection
-    ROUTES               = join(",", [for type, topic in local.routes : "${type}=${google_pubsub_topic.route[topic].name}"])
+    ROUTES               = join(",", [for type, topic in local.routes : "${type}=${try(google_pubsub_topic.route[topic].name, topic)}"])
     TIMESTAMP_TOLERANCE  = "${var.timestamp_tolerance_seconds}s"
     RECORD_RETENTION     = "${var.record_retention_hours}h"
   }
@@ -24,10 +28,14 @@ locals {
   function = {
     project          = local.project
     region           = var.region
-    repository       = "${path.root}/.."
-    bucket           = google_storage_bucket.source.name
-    image_repository = google_artifact_registry_repository.images.id
-    build_account    = google_service_account.build.id
+    repository       = "${path.module}/.."
+    archives         = "${path.root}/.terraform/archives/${var.project_id}"
+    bucket           = one(google_storage_bucket.source[*].name)
+    image_repository = one(google_artifact_registry_repository.images[*].id)
+    build_account    = one(google_service_account.build[*].id)
+    worker_pool      = var.build_worker_pool
+    kms_key          = var.kms_key
+    ingress          = var.urls == null ? "ALLOW_ALL" : "ALLOW_INTERNAL_AND_GCLB"
     concurrency      = var.concurrency
     min_instances    = var.min_instances
     max_instances    = var.max_instances
@@ -37,19 +45,23 @@ locals {
     labels           = local.labels
   }
 
+  # The accounts that claim an event, publish it and mark it.
+  members = merge(
+    { static = module.static.member, dynamic = module.dynamic.member },
+    { for key in local.reconcilers : key => module.reconcile[0].member },
+  )
+
   # The functions are made, and changed, after these. The database takes minutes, and
   # in that time the grants to the build account, without which the first build
   # fails, take effect. A revision that names a topic finds the topic, a subscription
   # that keeps its messages, and the grant to publish. The grants need the functions'
   # accounts, not the functions: there is no cycle.
   ready = concat(
-    [
-      google_project_iam_member.build_logs.id,
-      google_project_iam_member.build_source.id,
-      google_artifact_registry_repository_iam_member.build.id,
-      google_storage_bucket_iam_member.build.id,
-      google_firestore_field.expire_at.id,
-    ],
+    google_project_iam_member.build_logs[*].id,
+    google_project_iam_member.build_source[*].id,
+    google_artifact_registry_repository_iam_member.build[*].id,
+    google_storage_bucket_iam_member.build[*].id,
+    [google_firestore_field.expire_at.id],
     values(google_project_iam_member.dedup)[*].id,
     values(google_secret_manager_secret_iam_member.signing_secret)[*].id,
     values(google_secret_manager_secret_iam_member.url_token)[*].id,
@@ -64,9 +76,12 @@ module "static" {
   source = "./function"
 
   name        = local.names.static
+  account     = local.names.static
+  public      = true
   description = "Receives the webhooks registered for the project"
   folder      = "functions/static"
   entry_point = "StaticWebhook"
+  image       = local.images.static
   settings    = local.function
   ready       = local.ready
 
@@ -79,9 +94,12 @@ module "dynamic" {
   source = "./function"
 
   name        = local.names.dynamic
+  account     = local.names.dynamic
+  public      = true
   description = "Receives the webhooks named in single requests"
   folder      = "functions/dynamic"
   entry_point = "DynamicWebhook"
+  image       = local.images.dynamic
   settings    = local.function
   ready       = local.ready
 

@@ -79,6 +79,11 @@ var claims = []struct {
 	{"silence.md", "seven times as long", monitoring, `7 \* local\.threshold\.silence_hours`},
 	{"unreachable.md", "every 5 minutes from six places", "uptime.tf", `period +=[ ]"300s" # from each of six places`},
 	{"unreachable.md", "For about 5 minutes at least half", monitoring, `\[10m\]\)\) < 0\.5"`},
+	{"lost.md", "404 or 403 in five passes or more, over at least an hour", "../shared/reconcile/decide.go", `lostAsks += 5\n\tlostAfter = time\.Hour`},
+	{"missed.md", "at most 50 in a pass", "../shared/reconcile/reconcile.go", `maxHandedOver = 50\n`},
+	{"webhook.md", "at most once in six hours", "../shared/reconcile/decide.go", `enablePause = 6 \* time\.Hour`},
+	{"missed.md", "a `ce-source` that ends in `reconciled`", "../shared/webhook/*.go", `Endpoint = "reconciled"`},
+	{"passes.md", "for 45 minutes", "reconcile_log.tf", `"None for 45 minutes"`},
 	{".*", "for 24 hours", headersGo, `RetriedFor = 24 \* time\.Hour`},
 	{".*", "within 24 hours", headersGo, `RetriedFor = 24 \* time\.Hour`},
 }
@@ -123,10 +128,11 @@ func TestRunbooksNameWhatThereIs(t *testing.T) {
 		for _, span := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(read(t, page), -1) {
 			switch code := span[1]; {
 			case strings.HasPrefix(code, "jsonPayload.message="):
-				logFilter(t, page, ofService+strings.TrimPrefix(code, "jsonPayload.message="))
+				named := strings.TrimPrefix(code, "jsonPayload.message=")
+				logFilter(t, page, linesOf(strings.Split(named, `"`)[1])+named)
 			case strings.HasPrefix(code, "jsonPayload."):
-				logFilter(t, page, ofService+`"delivery" AND `+code)
-			case strings.HasPrefix(code, "gcloud "), strings.HasPrefix(code, "curl "), strings.HasPrefix(code, "terraform "):
+				logFilter(t, page, ofReceivers+`"delivery" AND `+code)
+			case strings.HasPrefix(code, "gcloud "), strings.HasPrefix(code, `printf %s "$GEMINI_API_KEY" | gcloud secrets `), strings.HasPrefix(code, "curl "), strings.HasPrefix(code, "terraform "):
 			case strings.HasPrefix(code, "go run ./scripts/geminihook "):
 				knownCommand(t, page, strings.TrimPrefix(code, "go run ./scripts/geminihook "))
 			default:
@@ -147,14 +153,16 @@ func vocabulary(t *testing.T) map[string][]string {
 	t.Helper()
 	lines := logged(t)
 	return map[string][]string{
-		"field":     append(lines["delivery"], lines["refresh failed"]...),
-		"value":     slices.Concat(slices.Collect(maps.Values(values(t)))...),
+		"field":     slices.Concat(slices.Collect(maps.Values(lines))...),
+		"value":     append(slices.Concat(slices.Collect(maps.Values(values(t)))...), valuesOf(t, "missed job")["action"]...),
+		"mode":      found(t, "../shared/reconcile/*.go", ` Mode += "(\w+)"`),
+		"state":     append(found(t, "../shared/gemini/*.go", `(?:En|Dis)abled\w* += "(\w+)"`), found(t, "../shared/reconcile/*.go", `missing = "(\w+)"`)...),
 		"attribute": found(t, "../shared/publish/message.go", `"((?:ce-|content-)\w+)"`),
 		"variable":  found(t, "variables.tf", `(?m)^variable "(\w+)"`),
 		"threshold": {"alert_thresholds.silence_hours", "silence_hours"},
 		"command":   commands(t),
 		// What others have named.
-		"other": {"aud", "webhook-timestamp", "enabled", "allUsers", "roles/run.invoker", `logName:"uptime_checks"`, "--auto-ack"},
+		"other": {"aud", "reconciled", "webhook-timestamp", "enabled", "allUsers", "roles/run.invoker", `logName:"uptime_checks"`, "--auto-ack"},
 	}
 }
 

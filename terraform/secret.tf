@@ -21,6 +21,13 @@ resource "google_secret_manager_secret" "signing_secret" {
           for_each = var.secret_locations
           content {
             location = replicas.value
+
+            dynamic "customer_managed_encryption" {
+              for_each = compact([var.kms_key])
+              content {
+                kms_key_name = customer_managed_encryption.value
+              }
+            }
           }
         }
       }
@@ -46,6 +53,13 @@ resource "google_secret_manager_secret" "url_token" {
           for_each = var.secret_locations
           content {
             location = replicas.value
+
+            dynamic "customer_managed_encryption" {
+              for_each = compact([var.kms_key])
+              content {
+                kms_key_name = customer_managed_encryption.value
+              }
+            }
           }
         }
       }
@@ -80,4 +94,49 @@ resource "google_secret_manager_secret_iam_member" "url_token" {
   secret_id = google_secret_manager_secret.url_token.secret_id
   role      = each.key
   member    = module.dynamic.member
+}
+
+# The Gemini API key of the reconciler. Unprotected, so that reconcile = "off" removes it
+# in one apply: the Gemini API has the key still.
+resource "google_secret_manager_secret" "api_key" {
+  count = local.reconciles ? 1 : 0
+
+  project             = local.project
+  secret_id           = "${var.name}-api-key"
+  deletion_protection = false
+  labels              = local.labels
+
+  replication {
+    dynamic "auto" {
+      for_each = local.secrets_anywhere ? [true] : []
+      content {}
+    }
+    dynamic "user_managed" {
+      for_each = local.secrets_anywhere ? [] : [true]
+      content {
+        dynamic "replicas" {
+          for_each = var.secret_locations
+          content {
+            location = replicas.value
+
+            dynamic "customer_managed_encryption" {
+              for_each = compact([var.kms_key])
+              content {
+                kms_key_name = customer_managed_encryption.value
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+resource "google_secret_manager_secret_iam_member" "api_key" {
+  for_each = local.reconciles ? local.secret_roles : toset([])
+
+  project   = local.project
+  secret_id = google_secret_manager_secret.api_key[0].secret_id
+  role      = each.key
+  member    = module.reconcile[0].member
 }

@@ -9,13 +9,14 @@ import (
 
 // unset lists settings that Terraform leaves at their defaults, each with its reason.
 var unset = map[string]string{
-	"JWKS_URL": "Google has one key set; another is for tests",
+	"JWKS_URL":       "Google has one key set; another is for tests",
+	"GEMINI_API_URL": "Google has one API; another is for tests",
 }
 
 // settingsRead returns the environment variables that a function reads.
 func settingsRead(t *testing.T, function string) []string {
 	t.Helper()
-	const pattern = `(?:\.(?:Required|project|List|Bool|Duration)\(|\bParse\(&?r, )"([A-Z_]+)"`
+	const pattern = `(?:\.(?:Required|project|List|Bool|Duration)\(|\bParse\(&?r, |\bcollection\()"([A-Z_]+)"`
 	return append(found(t, "../shared/settings/*.go", pattern), found(t, "../functions/"+function+"/*.go", pattern)...)
 }
 
@@ -34,6 +35,8 @@ func settingsDocumented(t *testing.T) map[string][]string {
 			function = "static"
 		case strings.Contains(line, "`DynamicWebhook`"):
 			function = "dynamic"
+		case strings.Contains(line, "`Reconcile`"):
+			function = "reconcile"
 		}
 	}
 	return all
@@ -42,19 +45,20 @@ func settingsDocumented(t *testing.T) map[string][]string {
 // Every setting that a function reads is in the README, and no other.
 func TestSettingsAreDocumented(t *testing.T) {
 	documented := settingsDocumented(t)
-	for _, function := range []string{"static", "dynamic"} {
+	for _, function := range functions {
 		same(t, function+": settings in the README", slices.Concat(documented[""], documented[function]), settingsRead(t, function))
 	}
 }
 
 // Terraform sets every setting that a function reads, and no other.
 func TestSettingsAreSet(t *testing.T) {
-	for _, f := range planned(t, "defaults").of("google_cloudfunctions2_function") {
+	for _, function := range functions {
+		f := planned(t, "defaults").function(t, "geminihook-"+function)
 		var got []string
 		for name := range f.block("service_config")["environment_variables"].(map[string]any) {
 			got = append(got, name)
 		}
-		want := slices.DeleteFunc(settingsRead(t, strings.TrimPrefix(f.text("name"), "geminihook-")), func(name string) bool {
+		want := slices.DeleteFunc(settingsRead(t, function), func(name string) bool {
 			return unset[name] != ""
 		})
 		same(t, f.Address+": settings", got, want)
@@ -64,19 +68,22 @@ func TestSettingsAreSet(t *testing.T) {
 // A setting has the name of the variable or output that its value comes from. A number
 // of Terraform's says its unit.
 func TestSettingsAreNamedAlike(t *testing.T) {
-	known := map[string]bool{"google_cloud_project": true} // Google's name for project_id
+	known := map[string]bool{
+		"google_cloud_project": true, // Google's name for project_id
+		"look_back":            true, // lookback_hours
+	}
 	for _, block := range []string{"variable", "output"} {
 		for name := range declared(t, block) {
 			_, name, _ = strings.Cut(name, ": ")
 			known[name] = true
-			for _, unit := range []string{"_seconds", "_hours"} {
+			for _, unit := range []string{"_seconds", "_minutes", "_hours"} {
 				if bare, ok := strings.CutSuffix(name, unit); ok {
 					known[bare] = true
 				}
 			}
 		}
 	}
-	for _, function := range []string{"static", "dynamic"} {
+	for _, function := range functions {
 		for _, name := range settingsRead(t, function) {
 			if unset[name] == "" && !known[strings.ToLower(name)] {
 				t.Errorf("%s: no variable and no output is called %s", name, strings.ToLower(name))

@@ -16,7 +16,7 @@ resource "google_monitoring_uptime_check_config" "function" {
   # platform answers 403 without the public grant, and 404 without the function.
   http_check {
     request_method = "GET"
-    path           = "/${each.value}"
+    path           = "/${try(regex("^https://[^/]+/(.*)$", local.urls[each.key])[0], "")}"
     port           = 443
     use_ssl        = true
     validate_ssl   = true
@@ -30,7 +30,7 @@ resource "google_monitoring_uptime_check_config" "function" {
     type = "uptime_url"
     labels = {
       project_id = var.project_id
-      host       = local.host
+      host       = regex("^https://([^/]+)", local.urls[each.key])[0]
     }
   }
 }

@@ -57,6 +57,50 @@ variable "labels" {
   }
 }
 
+variable "project_number" {
+  description = "Number of the project. Needed with images, whose URLs contain it. Null: it is read from the bucket that holds the sources."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.project_number == null || try(var.project_number > 0 && floor(var.project_number) == var.project_number, false)
+    error_message = "A number, as `gcloud projects describe PROJECT --format='value(projectNumber)'` prints it."
+  }
+}
+
+variable "images" {
+  description = "Images of the functions, with their digests: REGION-docker.pkg.dev/P/R/static@sha256:… cloudbuild.yaml builds them. They are deployed as Cloud Run services that need no grant to allUsers. Null: functions are built from source, and allUsers may call the two public ones."
+  type = object({
+    static    = string
+    dynamic   = string
+    reconcile = optional(string)
+  })
+  default = null
+
+  validation {
+    condition     = alltrue([for image in values(coalesce(var.images, {})) : image == null || can(regex("^[a-z0-9.-]+(:[0-9]+)?/[^@\\s]+@sha256:[0-9a-f]{64}$", image))])
+    error_message = "Images with their digest, NAME@sha256:…: a tag that is moved would change nothing."
+  }
+  validation {
+    condition     = var.images == null || (var.project_number != null && try(var.images.static != null && var.images.dynamic != null && (var.reconcile == "off" || var.images.reconcile != null), false))
+    error_message = "images needs project_number, and an image for each function: static, dynamic, and reconcile unless reconcile = \"off\"."
+  }
+}
+
+variable "urls" {
+  description = "URLs of the two functions at an address of your own, such as the output urls of the module terraform/edge. Requests then reach the functions through a load balancer only. Null: Google's URLs."
+  type = object({
+    static  = string
+    dynamic = string
+  })
+  default = null
+
+  validation {
+    condition     = alltrue([for url in values(coalesce(var.urls, {})) : can(regex("^https://[^/?#\\s]+/[^?#\\s]*$", url))])
+    error_message = "https URLs with a path and without a query: the token is added to the dynamic one."
+  }
+}
+
 # What the receiver accepts.
 
 variable "timestamp_tolerance_seconds" {
@@ -185,7 +229,7 @@ variable "timeout_seconds" {
 # Where deliveries go.
 
 variable "routes" {
-  description = "The topic for each event type: a full type or its first part, or * for all others, to the id of a topic, which is created. Null: batch, interaction and video to NAME-batch, NAME-interaction and NAME-video, all others to NAME-other, where NAME is var.name."
+  description = "The topic for each event type: a full type or its first part, or * for all others, to the id of a topic, which is created, or to projects/P/topics/T, which exists: the owner grants roles/pubsub.publisher on it to the accounts in the output service_accounts. Null: batch, interaction and video to NAME-batch, NAME-interaction and NAME-video, all others to NAME-other, where NAME is var.name."
   type        = map(string)
   default     = null
 
@@ -198,12 +242,12 @@ variable "routes" {
     error_message = "A route is *, an event type (batch.failed), or a type's first part (batch)."
   }
   validation {
-    condition     = alltrue([for topic in values(coalesce(var.routes, {})) : can(regex("^[A-Za-z][A-Za-z0-9._~%+-]{2,249}$", topic)) && !can(regex("^goog", topic))])
-    error_message = "A topic's id: 3 to 250 letters, digits and . _ ~ % + -, a letter first, not \"goog\"."
+    condition     = alltrue([for topic in values(coalesce(var.routes, {})) : can(regex("^(projects/[a-z][a-z0-9-]{4,28}[a-z0-9]/topics/)?[A-Za-z][A-Za-z0-9._~%+-]{2,249}$", topic)) && !can(regex("(^|/topics/)goog", topic))])
+    error_message = "A topic's id, or its full name projects/P/topics/T: 3 to 250 letters, digits and . _ ~ % + -, a letter first, not \"goog\"."
   }
   validation {
-    condition     = !contains(values(coalesce(var.routes, {})), "${var.name}-dead-letter")
-    error_message = "That topic is the one for dead letters."
+    condition     = length(setintersection(values(coalesce(var.routes, {})), local.own_topics)) == 0
+    error_message = "That topic is the one for dead letters, for the names of jobs or for rejected names."
   }
 }
 
@@ -218,8 +262,39 @@ variable "retired_topics" {
     error_message = "Ids of topics that routes once named."
   }
   validation {
-    condition     = length(setintersection(var.retired_topics, concat(values(local.routes), ["${var.name}-dead-letter"]))) == 0
-    error_message = "A topic that a route names, or that dead letters go to, is not retired."
+    condition     = length(setintersection(var.retired_topics, concat(values(local.routes), local.own_topics))) == 0
+    error_message = "A topic that a route names, or that is for dead letters or for the names of jobs, is not retired."
+  }
+}
+
+variable "subscriptions" {
+  description = "Pull subscriptions that differ from the default, which is one for each topic that is created: topic = { pull = false } for none, topic = { filter = … } for one with a filter in Pub/Sub's language, which cannot be changed later."
+  type = map(object({
+    pull   = optional(bool, true)
+    filter = optional(string)
+  }))
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = length(setsubtract(keys(var.subscriptions), local.topics)) == 0
+    error_message = "A topic that is created: one that a route or retired_topics names by its id."
+  }
+  validation {
+    condition     = alltrue([for subscription in values(var.subscriptions) : length(coalesce(subscription.filter, "-")) <= 256])
+    error_message = "A filter has at most 256 characters."
+  }
+}
+
+variable "consumers" {
+  description = "IAM members (serviceAccount:…, group:…) that may take messages: they get roles/pubsub.subscriber on each pull subscription."
+  type        = set(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for member in var.consumers : can(regex("^(serviceAccount|user|group|domain|principal|principalSet):[^\\s]+$", member))])
+    error_message = "IAM members with their kind, such as serviceAccount:app@PROJECT.iam.gserviceaccount.com. allUsers and allAuthenticatedUsers are refused."
   }
 }
 
@@ -259,6 +334,91 @@ variable "max_delivery_attempts" {
   }
 }
 
+# Jobs whose delivery never comes.
+
+variable "reconcile" {
+  description = "What the reconciler does about jobs that ended without an event. off: it is not deployed. report: it logs them. auto: it also publishes their events, unless the names of jobs cannot be compared with recorded events. publish: it publishes them without that comparison."
+  type        = string
+  default     = "auto"
+  nullable    = false
+
+  validation {
+    condition     = contains(["off", "report", "auto", "publish"], var.reconcile)
+    error_message = "off, report, auto or publish."
+  }
+}
+
+variable "reconcile_schedule" {
+  description = "When a pass starts, in cron's notation: every N minutes."
+  type        = string
+  default     = "*/10 * * * *"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^\\*/([5-9]|1[0-9]|20) \\* \\* \\* \\*$", var.reconcile_schedule))
+    error_message = "\"*/N * * * *\" with N from 5 to 20: an alert goes off if 45 minutes pass without a complete pass, which must be more than one failed pass."
+  }
+}
+
+variable "grace_minutes" {
+  description = "How long after the end of a job its delivery is waited for. A delivery that comes later is published beside the reconciler's copy."
+  type        = number
+  default     = 60
+  nullable    = false
+
+  validation {
+    condition     = var.grace_minutes >= 5 && var.grace_minutes <= 720 && floor(var.grace_minutes) == var.grace_minutes
+    error_message = "Whole minutes, 5 to 720."
+  }
+}
+
+variable "lookback_hours" {
+  description = "How far back a pass looks for jobs that ended. After an outage of the reconciler that is longer, jobs are missed for good."
+  type        = number
+  default     = 48
+  nullable    = false
+
+  validation {
+    condition = var.reconcile == "off" || (
+      var.lookback_hours * 60 > var.grace_minutes + 60 && var.lookback_hours < var.record_retention_hours && floor(var.lookback_hours) == var.lookback_hours
+    )
+    error_message = "Whole hours, more than one above grace_minutes and below record_retention_hours: a job whose record has expired would be published again."
+  }
+}
+
+variable "reenable" {
+  description = "Whether the reconciler enables a webhook again that the Gemini API disabled after failed deliveries, at most once in six hours. It never enables a webhook that a person disabled."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
+variable "static_webhook" {
+  description = "Whether a webhook is registered for the static function. If true, its absence is an alert. false: only dynamic webhooks are used."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
+variable "publish_unknown" {
+  description = "Whether the reconciler publishes the ends of interactions that have no documented event (incomplete, budget_exceeded), as interaction.STATUS. If false, it only logs them."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
+variable "job_publishers" {
+  description = "IAM members (serviceAccount:…, group:…) that may register jobs: they get roles/pubsub.publisher on the topic NAME-jobs."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for member in var.job_publishers : can(regex("^(serviceAccount|user|group|domain|principal|principalSet):[^\\s]+$", member))])
+    error_message = "IAM members with their kind, such as serviceAccount:app@PROJECT.iam.gserviceaccount.com. allUsers and allAuthenticatedUsers are refused."
+  }
+}
+
 # What is kept.
 
 variable "firestore_location" {
@@ -281,6 +441,46 @@ variable "secret_locations" {
   validation {
     condition     = alltrue([for location in var.secret_locations : can(regex("^[a-z]+-[a-z]+[0-9]+$", location))])
     error_message = "Regions such as europe-west1."
+  }
+}
+
+variable "message_regions" {
+  description = "Regions in which Pub/Sub may store and handle messages. Empty: those that the organization allows."
+  type        = set(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for location in var.message_regions : can(regex("^[a-z]+-[a-z]+[0-9]+$", location))])
+    error_message = "Regions such as europe-west1."
+  }
+}
+
+variable "kms_key" {
+  description = "Key in Cloud KMS, in var.region, that encrypts the database, the topics, the secrets, the sources and the images: projects/P/locations/REGION/keyRings/R/cryptoKeys/K. The services' agents must be allowed to use it. It cannot be changed later. Null: Google's keys."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.kms_key == null || can(regex("^projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+$", var.kms_key))
+    error_message = "A key's full name: projects/P/locations/REGION/keyRings/R/cryptoKeys/K."
+  }
+  validation {
+    condition = var.kms_key == null || (
+      try(split("/", var.kms_key)[3] == var.region, false) && coalesce(var.firestore_location, var.region) == var.region && var.secret_locations == toset([var.region])
+    )
+    error_message = "A key serves one region: that of the key, region, firestore_location and secret_locations must be one."
+  }
+}
+
+variable "build_worker_pool" {
+  description = "Private pool of Cloud Build that builds the functions: projects/P/locations/REGION/workerPools/W. Null: Google's pool."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.build_worker_pool == null || can(regex("^projects/[^/]+/locations/[^/]+/workerPools/[^/]+$", var.build_worker_pool))
+    error_message = "A pool's full name: projects/P/locations/REGION/workerPools/W."
   }
 }
 

@@ -13,7 +13,7 @@ import (
 func declared(t *testing.T, block string) map[string]string {
 	t.Helper()
 	all := make(map[string]string)
-	for _, pattern := range []string{"*.tf", "function/*.tf"} {
+	for _, pattern := range []string{"*.tf", "function/*.tf", "edge/*.tf"} {
 		files, _ := filepath.Glob(pattern)
 		for _, file := range files {
 			for _, found := range regexp.MustCompile(`(?ms)^`+block+` "(\w+)" \{$(.*?)^\}$`).FindAllStringSubmatch(read(t, file), -1) {

@@ -1,3 +1,6 @@
+# A root configuration and a module in one: there is no provider block, and every
+# resource names its project and its region. See docs/deploy.md.
+
 terraform {
   required_version = ">= 1.11"
 
@@ -11,9 +14,4 @@ terraform {
       version = ">= 2.4, < 3.0"
     }
   }
-}
-
-provider "google" {
-  project = var.project_id
-  region  = var.region
 }

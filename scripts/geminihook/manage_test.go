@@ -125,6 +125,17 @@ func TestValues(t *testing.T) {
 	given := []string{"list", "--project", "test-project", "--static-url", "https://example.com/x"}
 	l.want(l.run(given...), 0)
 	l.want(l.run("list", "--terraform", "elsewhere"), 1, "terraform output: exit status 1: what is -chdir=elsewhere", "--project, --static-url")
+
+	// A root of the user's own has the outputs of the module in one of its own.
+	module := maps.Clone(l.outputs)
+	clear(l.outputs)
+	l.outputs["hooks"], l.outputs["unrelated"] = module, map[string]any{"static_url": "https://example.com/unrelated"}
+	l.want(l.run("list"), 0)
+	l.outputs["more"] = module
+	l.want(l.run("list"), 1, "several installations in the outputs: hooks, more", "or give --project, --static-url\n")
+	clear(l.outputs)
+	maps.Copy(l.outputs, module)
+
 	delete(l.outputs, "static_url")
 	l.want(l.run("list"), 1, "the outputs in terraform are of another version", "or give --static-url\n")
 	clear(l.outputs)

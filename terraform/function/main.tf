@@ -1,5 +1,5 @@
-# One deployed function: its archive, its service account, the function, and who
-# may call it.
+# One deployed function: its service account, and either the function, built from
+# source, or a Cloud Run service of the same name, from an image (image.tf).
 
 locals {
   # The buildpack wants the function's package at the archive's root and go.mod
@@ -18,8 +18,10 @@ locals {
 }
 
 data "archive_file" "source" {
+  count = var.image == null ? 1 : 0
+
   type             = "zip"
-  output_path      = "${path.root}/.terraform/archives/${var.name}.zip"
+  output_path      = "${var.settings.archives}/${var.name}.zip"
   output_file_mode = "0644" # the hash depends on what is in the files, not on whose they are
 
   dynamic "source" {
@@ -33,34 +35,40 @@ data "archive_file" "source" {
 
 # The name changes with the content: that is what makes the function be built anew.
 resource "google_storage_bucket_object" "source" {
+  count = var.image == null ? 1 : 0
+
   bucket = var.settings.bucket
-  name   = "${var.name}-${data.archive_file.source.output_md5}.zip"
-  source = data.archive_file.source.output_path
+  name   = "${var.name}-${data.archive_file.source[0].output_md5}.zip"
+  source = data.archive_file.source[0].output_path
 }
 
 resource "google_service_account" "this" {
   project      = var.settings.project
-  account_id   = var.name
+  account_id   = var.account
   display_name = "Runs the function ${var.name}"
 }
 
 resource "google_cloudfunctions2_function" "this" {
-  project     = var.settings.project
-  location    = var.settings.region
-  name        = var.name
-  description = var.description
-  labels      = var.settings.labels
+  count = var.image == null ? 1 : 0
+
+  project      = var.settings.project
+  location     = var.settings.region
+  name         = var.name
+  description  = var.description
+  kms_key_name = var.settings.kms_key
+  labels       = var.settings.labels
 
   build_config {
     runtime           = "go126"
     entry_point       = var.entry_point
     service_account   = var.settings.build_account
     docker_repository = var.settings.image_repository
+    worker_pool       = var.settings.worker_pool
 
     source {
       storage_source {
-        bucket = google_storage_bucket_object.source.bucket
-        object = google_storage_bucket_object.source.name
+        bucket = google_storage_bucket_object.source[0].bucket
+        object = google_storage_bucket_object.source[0].name
       }
     }
   }
@@ -68,7 +76,7 @@ resource "google_cloudfunctions2_function" "this" {
   service_config {
     service_account_email            = google_service_account.this.email
     environment_variables            = var.environment
-    ingress_settings                 = "ALLOW_ALL"
+    ingress_settings                 = var.settings.ingress
     all_traffic_on_latest_revision   = true
     max_instance_request_concurrency = var.settings.concurrency
     min_instance_count               = var.settings.min_instances
@@ -81,16 +89,23 @@ resource "google_cloudfunctions2_function" "this" {
   depends_on = [var.ready]
 }
 
-# The sender has no Google identity to show: the signature is what it is let in for.
-resource "google_cloud_run_v2_service_iam_member" "public" {
+# The only grant to call the function.
+resource "google_cloud_run_v2_service_iam_member" "invoker" {
+  count = var.image == null ? 1 : 0
+
   project  = var.settings.project
-  location = google_cloudfunctions2_function.this.location
-  name     = google_cloudfunctions2_function.this.name
+  location = google_cloudfunctions2_function.this[0].location
+  name     = google_cloudfunctions2_function.this[0].name
   role     = "roles/run.invoker"
-  member   = "allUsers"
+  member   = var.public ? "allUsers" : var.invoker
 
   lifecycle {
     # A function that is recreated has a new service, and that has no grants.
-    replace_triggered_by = [google_cloudfunctions2_function.this.id]
+    replace_triggered_by = [google_cloudfunctions2_function.this[0].id]
   }
+}
+
+moved {
+  from = google_cloud_run_v2_service_iam_member.public
+  to   = google_cloud_run_v2_service_iam_member.invoker[0]
 }

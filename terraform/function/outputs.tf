@@ -1,11 +1,21 @@
 output "name" {
   description = "Name of the function and of its Cloud Run service."
-  value       = google_cloudfunctions2_function.this.name
+  value       = one(concat(google_cloudfunctions2_function.this[*].name, google_cloud_run_v2_service.this[*].name))
+}
+
+output "uri" {
+  description = "The function's URL on run.app."
+  value       = one(concat(google_cloudfunctions2_function.this[*].service_config[0].uri, google_cloud_run_v2_service.this[*].uri))
 }
 
 output "member" {
   description = "The function's service account, as grants name it."
   value       = google_service_account.this.member
+}
+
+output "email" {
+  description = "The function's service account."
+  value       = google_service_account.this.email
 }
 
 output "sources" {

@@ -1,7 +1,26 @@
 variable "name" {
-  description = "Name of the function, of its Cloud Run service and of its service account."
+  description = "Name of the function and of its Cloud Run service."
   type        = string
   nullable    = false
+}
+
+variable "account" {
+  description = "Id of the function's service account: at most 30 characters."
+  type        = string
+  nullable    = false
+}
+
+variable "public" {
+  description = "Whether everybody may call the function: the sender has no Google identity, and its signature is verified instead."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
+variable "invoker" {
+  description = "Who may call the function if it is not public, as grants name it. Null: it is public."
+  type        = string
+  default     = null
 }
 
 variable "description" {
@@ -22,6 +41,12 @@ variable "entry_point" {
   nullable    = false
 }
 
+variable "image" {
+  description = "The image of a Cloud Run service, with its digest. Null: a function is built from source."
+  type        = string
+  default     = null
+}
+
 variable "environment" {
   description = "The function's settings."
   type        = map(string)
@@ -34,9 +59,13 @@ variable "settings" {
     project          = string
     region           = string
     repository       = string
+    archives         = string
     bucket           = string
     image_repository = string
     build_account    = string
+    worker_pool      = string
+    kms_key          = string
+    ingress          = string
     concurrency      = number
     min_instances    = number
     max_instances    = number

@@ -36,12 +36,21 @@ run "apply" {
       output.dead_letter_subscription == "geminihook-dead-letter" &&
       output.routes == { batch = "geminihook-batch", interaction = "geminihook-interaction", video = "geminihook-video", "*" = "geminihook-other" } &&
       output.subscriptions == { for topic in values(output.routes) : topic => "${topic}-pull" } &&
-      contains(output.services, "pubsub.googleapis.com")
+      output.reconcile == "auto" &&
+      output.reconcile_function == "geminihook-reconcile" &&
+      output.api_key_secret_name == "geminihook-api-key" &&
+      output.jobs_topic == "geminihook-jobs" &&
+      output.jobs_subscription == "geminihook-jobs" &&
+      output.jobs_dead_letter_topic == "geminihook-jobs-rejected" &&
+      output.jobs_collection == "jobs" &&
+      output.state_collection == "reconcile" &&
+      contains(output.services, "pubsub.googleapis.com") &&
+      contains(output.services, "cloudscheduler.googleapis.com")
     )
     error_message = "The outputs are what scripts/geminihook reads."
   }
   assert {
-    condition     = strcontains(output.next_steps, "go run ./scripts/geminihook register") && !strcontains(output.next_steps, "token=")
+    condition     = startswith(output.next_steps, "go run ./scripts/geminihook api-key ") && strcontains(output.next_steps, "\ngo run ./scripts/geminihook register ") && !strcontains(output.next_steps, "token=")
     error_message = "The next steps are printed, no token with them."
   }
 }
@@ -56,7 +65,7 @@ run "recreates_a_function" {
   command = plan
 
   plan_options {
-    replace = [module.static.google_cloudfunctions2_function.this]
+    replace = [module.static.google_cloudfunctions2_function.this[0]]
   }
 }
 
@@ -79,6 +88,14 @@ run "moves_a_route" {
   variables {
     routes         = { batch = "elsewhere", interaction = "geminihook-interaction", video = "geminihook-video", "*" = "geminihook-other" }
     retired_topics = ["geminihook-batch"]
+  }
+}
+
+run "turns_reconcile_off" {
+  command = plan
+
+  variables {
+    reconcile = "off"
   }
 }
 

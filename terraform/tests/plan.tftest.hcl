@@ -18,7 +18,7 @@ mock_provider "archive" {
 # Who is who, for the grants.
 
 override_resource {
-  target          = google_service_account.build
+  target          = google_service_account.build[0]
   override_during = plan
   values          = { id = "projects/a-project/serviceAccounts/build", member = "serviceAccount:build" }
 }
@@ -33,6 +33,24 @@ override_resource {
   target          = module.dynamic.google_service_account.this
   override_during = plan
   values          = { email = "dynamic", member = "serviceAccount:dynamic" }
+}
+
+override_resource {
+  target          = module.reconcile[0].google_service_account.this
+  override_during = plan
+  values          = { email = "reconcile", member = "serviceAccount:reconcile" }
+}
+
+override_resource {
+  target          = google_service_account.timer[0]
+  override_during = plan
+  values          = { email = "timer", member = "serviceAccount:timer" }
+}
+
+override_resource {
+  target          = module.reconcile[0].google_cloudfunctions2_function.this[0]
+  override_during = plan
+  values          = { service_config = { uri = "https://geminihook-reconcile-a1b2c3.a.run.app" } }
 }
 
 override_resource {
@@ -74,16 +92,16 @@ run "defaults" {
   }
   assert {
     condition = (
-      google_storage_bucket.source.name == "a-project-geminihook-source" &&
-      google_storage_bucket.source.uniform_bucket_level_access &&
-      google_storage_bucket.source.public_access_prevention == "enforced"
+      google_storage_bucket.source[0].name == "a-project-geminihook-source" &&
+      google_storage_bucket.source[0].uniform_bucket_level_access &&
+      google_storage_bucket.source[0].public_access_prevention == "enforced"
     )
     error_message = "The source bucket: named after the project, and never public."
   }
   assert {
     condition = (
-      google_artifact_registry_repository.images.format == "DOCKER" &&
-      toset(google_artifact_registry_repository.images.cleanup_policies[*].action) == toset(["KEEP", "DELETE"])
+      google_artifact_registry_repository.images[0].format == "DOCKER" &&
+      toset(google_artifact_registry_repository.images[0].cleanup_policies[*].action) == toset(["KEEP", "DELETE"])
     )
     error_message = "The image repository: Docker, and it cleans up."
   }
@@ -112,19 +130,18 @@ run "defaults" {
     error_message = "Records expire by expire_at, which is not indexed."
   }
   assert {
-    condition = (
-      one(google_firestore_field.job_id.index_config[0].indexes).order == "ASCENDING" &&
-      one(google_firestore_field.job_id.index_config[0].indexes).query_scope == "COLLECTION"
-    )
-    error_message = "job_id keeps its index."
+    condition = toset(keys(google_firestore_field.queried)) == toset(["endpoint", "job_id", "type"]) && alltrue([for field in google_firestore_field.queried :
+      one(field.index_config[0].indexes).order == "ASCENDING" && one(field.index_config[0].indexes).query_scope == "COLLECTION"
+    ])
+    error_message = "Fields that are queried keep their index."
   }
   assert {
     condition     = alltrue([for field in google_firestore_field.unindexed : length(field.index_config[0].indexes) == 0 && length(field.ttl_config) == 0])
     error_message = "The other fields have neither index nor TTL."
   }
   assert {
-    condition     = { for key, grant in google_project_iam_member.dedup : key => grant.member } == { static = "serviceAccount:static", dynamic = "serviceAccount:dynamic" }
-    error_message = "Both functions use the database."
+    condition     = { for key, grant in google_project_iam_member.dedup : key => grant.member } == { static = "serviceAccount:static", dynamic = "serviceAccount:dynamic", reconcile = "serviceAccount:reconcile" }
+    error_message = "All functions use the database."
   }
   assert {
     condition     = alltrue([for grant in google_project_iam_member.dedup : grant.condition[0].expression == "resource.name == \"projects/a-project/databases/geminihook\""])
@@ -248,6 +265,7 @@ run "refuses_too_little" {
 
   variables {
     project_id                  = "a"
+    project_number              = 1.5
     region                      = "europe"
     name                        = "abc"
     labels                      = { Team = "x" }
@@ -271,7 +289,7 @@ run "refuses_too_little" {
     var.project_id, var.region, var.name, var.labels, var.timestamp_tolerance_seconds, var.jwt_audiences,
     var.concurrency, var.max_instances, var.memory, var.cpu, var.timeout_seconds, var.message_retention_days,
     var.ack_deadline_seconds, var.max_delivery_attempts, var.firestore_location, var.notification_channels,
-    var.runbooks_url, var.secret_locations,
+    var.runbooks_url, var.secret_locations, var.project_number,
   ]
 }
 

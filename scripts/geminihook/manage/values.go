@@ -108,13 +108,43 @@ func readOutputs(ctx context.Context, folder string) (Values, error) {
 	if err := json.Unmarshal(text, &outputs); err != nil {
 		return nil, fmt.Errorf("terraform output: %w", err)
 	}
+	values := make(map[string]any)
+	for name, output := range outputs {
+		values[name] = output.Value
+	}
+	if values, err = installation(values); err != nil {
+		return nil, err
+	}
 	v := Values{}
 	for name := range Outputs {
-		if output, ok := outputs[name]; ok {
-			v[name] = flat(output.Value)
+		if value := values[name]; value != nil {
+			v[name] = flat(value)
 		}
 	}
 	return v, nil
+}
+
+// installation returns the outputs of the one installation that a configuration's outputs
+// describe: they themselves, or the value of one that holds all outputs of the module.
+func installation(outputs map[string]any) (map[string]any, error) {
+	if outputs["static_function"] != nil {
+		return outputs, nil
+	}
+	var found []string
+	for name, value := range outputs {
+		if module, ok := value.(map[string]any); ok && module["static_function"] != nil {
+			found = append(found, name)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return outputs, nil
+	case 1:
+		return outputs[found[0]].(map[string]any), nil
+	default:
+		slices.Sort(found)
+		return nil, fmt.Errorf("several installations in the outputs: %s", strings.Join(found, ", "))
+	}
 }
 
 // flat returns an output as its flag has it.

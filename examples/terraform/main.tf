@@ -1,0 +1,144 @@
+# A configuration of your own that calls geminihook as a module, and adds what is the
+# consumer's: a push subscription to Cloud Run, a table of all events in BigQuery, and
+# a grant to take messages from the subscription that geminihook makes.
+#
+#	terraform init
+#	terraform apply -var project_id=PROJECT …
+#	go run ./scripts/geminihook register --terraform examples/terraform
+
+terraform {
+  required_version = ">= 1.11"
+
+  required_providers {
+    google = {
+      source  = "hashicorp/google"
+      version = ">= 7.33, < 8.0"
+    }
+    archive = {
+      source  = "hashicorp/archive"
+      version = ">= 2.4, < 3.0"
+    }
+  }
+}
+
+module "geminihook" {
+  # From elsewhere: "git::https://github.com/geminihook/geminihook//terraform?ref=COMMIT"
+  source = "../../terraform"
+
+  project_id = var.project_id
+  region     = var.region
+}
+
+# The geminihook command finds the deployment by this output, whatever its name is.
+output "geminihook" {
+  description = "All outputs of the module."
+  value       = module.geminihook
+  sensitive   = true # because the module's output sources is; no secret is in it
+}
+
+# 1. Batch events, pulled. Several programs may pull: each message goes to one of them.
+
+resource "google_pubsub_subscription_iam_member" "consumer" {
+  subscription = module.geminihook.subscription_ids[module.geminihook.routes["batch"]]
+  role         = "roles/pubsub.subscriber"
+  member       = var.consumer
+}
+
+# 2. Videos, pushed to a Cloud Run service that lets in only the account below.
+
+resource "google_service_account" "push" {
+  project      = var.project_id
+  account_id   = "geminihook-push"
+  display_name = "Pushes video events"
+}
+
+resource "google_cloud_run_v2_service_iam_member" "push" {
+  project  = var.project_id
+  location = var.region
+  name     = var.push_service
+  role     = "roles/run.invoker"
+  member   = google_service_account.push.member
+}
+
+resource "google_pubsub_subscription" "push" {
+  project              = var.project_id
+  name                 = "geminihook-video-push"
+  topic                = module.geminihook.topic_ids[module.geminihook.routes["video"]]
+  ack_deadline_seconds = 60
+
+  push_config {
+    push_endpoint = var.push_endpoint
+
+    oidc_token {
+      service_account_email = google_service_account.push.email
+    }
+    no_wrapper {
+      write_metadata = true # the attributes as headers: the request is a CloudEvent
+    }
+  }
+  expiration_policy {
+    ttl = ""
+  }
+  retry_policy {
+    minimum_backoff = "10s"
+    maximum_backoff = "600s"
+  }
+  dead_letter_policy {
+    dead_letter_topic     = module.geminihook.dead_letter_topic_id
+    max_delivery_attempts = 10
+  }
+}
+
+# Pub/Sub acknowledges what it moves to the dead-letter topic.
+resource "google_pubsub_subscription_iam_member" "dead_letters" {
+  project      = var.project_id
+  subscription = google_pubsub_subscription.push.name
+  role         = "roles/pubsub.subscriber"
+  member       = module.geminihook.pubsub_agent
+}
+
+# 3. All events in one table of BigQuery, for questions asked later.
+
+resource "google_bigquery_table" "events" {
+  project             = var.project_id
+  dataset_id          = var.bigquery_dataset
+  table_id            = "events"
+  deletion_protection = true
+
+  time_partitioning {
+    type  = "DAY"
+    field = "publish_time"
+  }
+  schema = jsonencode([
+    { name = "subscription_name", type = "STRING" },
+    { name = "message_id", type = "STRING" },
+    { name = "publish_time", type = "TIMESTAMP" },
+    { name = "attributes", type = "JSON" },
+    { name = "data", type = "STRING" },
+  ])
+}
+
+resource "google_bigquery_dataset_iam_member" "events" {
+  project    = var.project_id
+  dataset_id = var.bigquery_dataset
+  role       = "roles/bigquery.dataEditor"
+  member     = module.geminihook.pubsub_agent
+}
+
+resource "google_pubsub_subscription" "events" {
+  for_each = module.geminihook.topic_ids
+
+  project = var.project_id
+  name    = "${each.key}-bigquery"
+  topic   = each.value
+
+  bigquery_config {
+    table          = "${var.project_id}.${google_bigquery_table.events.dataset_id}.${google_bigquery_table.events.table_id}"
+    write_metadata = true
+  }
+  expiration_policy {
+    ttl = ""
+  }
+
+  depends_on = [google_bigquery_dataset_iam_member.events]
+}

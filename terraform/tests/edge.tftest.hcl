@@ -1,0 +1,79 @@
+# An address of one's own, and the functions behind it.
+
+mock_provider "google" {
+  override_during = plan
+
+  mock_resource "google_storage_bucket" {
+    defaults = { project_number = 123456789012 }
+  }
+}
+
+mock_provider "archive" {
+  override_during = plan
+}
+
+run "edge" {
+  command = plan
+
+  module {
+    source = "./edge"
+  }
+
+  variables {
+    project_id      = "a-project"
+    region          = "europe-west1"
+    functions       = { static = "geminihook-static", dynamic = "geminihook-dynamic" }
+    domain          = "hooks.example.com"
+    security_policy = "projects/a-project/global/securityPolicies/ours"
+  }
+
+  assert {
+    condition     = google_compute_backend_service.function["static"].log_config[0].enable && !google_compute_backend_service.function["dynamic"].log_config[0].enable
+    error_message = "The dynamic function's URL holds its token: its backend logs nothing."
+  }
+  assert {
+    condition     = alltrue([for backend in google_compute_backend_service.function : backend.security_policy == "projects/a-project/global/securityPolicies/ours"])
+    error_message = "The policy is the caller's."
+  }
+  assert {
+    condition     = { for key, group in google_compute_region_network_endpoint_group.function : key => group.cloud_run[0].service } == { static = "geminihook-static", dynamic = "geminihook-dynamic" }
+    error_message = "A group a function."
+  }
+  assert {
+    condition     = toset(flatten(google_compute_url_map.this.path_matcher[0].path_rule[*].paths)) == toset(["/static", "/dynamic"])
+    error_message = "A path a function."
+  }
+  assert {
+    condition     = google_compute_ssl_policy.this.profile == "MODERN" && google_compute_ssl_policy.this.min_tls_version == "TLS_1_2"
+    error_message = "Modern TLS."
+  }
+  assert {
+    condition     = output.urls == { static = "https://hooks.example.com/static", dynamic = "https://hooks.example.com/dynamic" }
+    error_message = "The core is told these URLs."
+  }
+}
+
+run "behind_the_edge" {
+  command = plan
+
+  variables {
+    project_id = "a-project"
+    urls       = { static = "https://hooks.example.com/static", dynamic = "https://hooks.example.com/dynamic" }
+  }
+
+  assert {
+    condition     = output.static_url == "https://hooks.example.com/static" && output.dynamic_url == "https://hooks.example.com/dynamic"
+    error_message = "Senders are given the addresses of the load balancer."
+  }
+}
+
+run "refuses_plain_urls" {
+  command = plan
+
+  variables {
+    project_id = "a-project"
+    urls       = { static = "http://hooks.example.com/static", dynamic = "https://hooks.example.com/dynamic?token=x" }
+  }
+
+  expect_failures = [var.urls]
+}

@@ -1,0 +1,110 @@
+# The functions as Cloud Run services, from images. What this plans is asserted by
+# images_test.go.
+
+mock_provider "google" {
+  override_during = plan
+}
+
+mock_provider "archive" {
+  override_during = plan
+}
+
+override_resource {
+  target          = module.static.google_service_account.this
+  override_during = plan
+  values          = { email = "static", member = "serviceAccount:static" }
+}
+
+override_resource {
+  target          = module.dynamic.google_service_account.this
+  override_during = plan
+  values          = { email = "dynamic", member = "serviceAccount:dynamic" }
+}
+
+override_resource {
+  target          = module.reconcile[0].google_service_account.this
+  override_during = plan
+  values          = { email = "reconcile", member = "serviceAccount:reconcile" }
+}
+
+override_resource {
+  target          = google_service_account.timer[0]
+  override_during = plan
+  values          = { email = "timer", member = "serviceAccount:timer" }
+}
+
+variables {
+  project_id     = "a-project"
+  project_number = 123456789012
+  images = {
+    static    = "us-central1-docker.pkg.dev/a-project/hooks/static@sha256:0000000000000000000000000000000000000000000000000000000000000001"
+    dynamic   = "us-central1-docker.pkg.dev/a-project/hooks/dynamic@sha256:0000000000000000000000000000000000000000000000000000000000000002"
+    reconcile = "us-central1-docker.pkg.dev/a-project/hooks/reconcile@sha256:0000000000000000000000000000000000000000000000000000000000000003"
+  }
+}
+
+run "images" {
+  command = plan
+
+  assert {
+    condition     = output.static_url == "https://geminihook-static-123456789012.us-central1.run.app"
+    error_message = "The URLs are Cloud Run's."
+  }
+  assert {
+    condition     = !anytrue([for service in ["cloudbuild", "cloudfunctions", "artifactregistry", "storage"] : contains(output.services, "${service}.googleapis.com")])
+    error_message = "What only builds need is not switched on."
+  }
+  assert {
+    condition     = google_pubsub_topic_iam_member.dead_letter.member == "serviceAccount:service-123456789012@gcp-sa-pubsub.iam.gserviceaccount.com"
+    error_message = "The project's number is the variable's."
+  }
+}
+
+run "images_without_reconcile" {
+  command = plan
+
+  variables {
+    reconcile = "off"
+    images = {
+      static  = "us-central1-docker.pkg.dev/a-project/hooks/static@sha256:0000000000000000000000000000000000000000000000000000000000000001"
+      dynamic = "us-central1-docker.pkg.dev/a-project/hooks/dynamic@sha256:0000000000000000000000000000000000000000000000000000000000000002"
+    }
+  }
+}
+
+run "refuses_images_without_reconcile_s" {
+  command = plan
+
+  variables {
+    images = {
+      static  = "us-central1-docker.pkg.dev/a-project/hooks/static@sha256:0000000000000000000000000000000000000000000000000000000000000001"
+      dynamic = "us-central1-docker.pkg.dev/a-project/hooks/dynamic@sha256:0000000000000000000000000000000000000000000000000000000000000002"
+    }
+  }
+
+  expect_failures = [var.images]
+}
+
+run "refuses_images_without_the_project_s_number" {
+  command = plan
+
+  variables {
+    project_number = null
+  }
+
+  expect_failures = [var.images]
+}
+
+run "refuses_images_without_digest" {
+  command = plan
+
+  variables {
+    images = {
+      static    = "us-central1-docker.pkg.dev/a-project/hooks/static:latest"
+      dynamic   = "us-central1-docker.pkg.dev/a-project/hooks/dynamic@sha256:0000000000000000000000000000000000000000000000000000000000000002"
+      reconcile = "us-central1-docker.pkg.dev/a-project/hooks/reconcile@sha256:0000000000000000000000000000000000000000000000000000000000000003"
+    }
+  }
+
+  expect_failures = [var.images]
+}
