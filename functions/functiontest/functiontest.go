@@ -13,7 +13,6 @@ import (
 	"testing"
 
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
-	"cloud.google.com/go/secretmanager/apiv1/secretmanagerpb"
 	"google.golang.org/grpc/peer"
 
 	"github.com/geminihook/geminihook/shared/gcptest"
@@ -220,20 +219,11 @@ func (p *Project) Messages(t *testing.T) []Message {
 // AddSecret makes a secret, unless there is one, and gives it another version.
 func (p *Project) AddSecret(t *testing.T, id, value string) (version string) {
 	t.Helper()
-	_, _ = p.Secrets.CreateSecret(t.Context(), &secretmanagerpb.CreateSecretRequest{
-		Parent: "projects/" + p.ID, SecretId: id,
-		Secret: &secretmanagerpb.Secret{Replication: &secretmanagerpb.Replication{
-			Replication: &secretmanagerpb.Replication_Automatic_{Automatic: &secretmanagerpb.Replication_Automatic{}},
-		}},
-	})
-	v, err := p.Secrets.AddSecretVersion(t.Context(), &secretmanagerpb.AddSecretVersionRequest{
-		Parent:  "projects/" + p.ID + "/secrets/" + id,
-		Payload: &secretmanagerpb.SecretPayload{Data: []byte(value)},
-	})
+	version, err := p.Secrets.AddSecret(t.Context(), p.ID, id, value)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return v.Name
+	return version
 }
 
 // An Endpoint is a function that listens.

@@ -16,15 +16,13 @@ import (
 	"github.com/geminihook/geminihook/shared/geminitest"
 )
 
-// A pass with many jobs in its window ends in its time, reads the record of each once, and
-// asks the API for a page for each hundred of them. RECONCILE_MANY is how many; times and
-// memory include those of the stand-ins in the same process.
-func TestManyJobs(t *testing.T) {
+// inCrowd runs test with the API of a project that will have n jobs, RECONCILE_MANY of the
+// environment, and with a reconciler that asks it.
+func inCrowd(t *testing.T, test func(w *world, api *geminitest.API, r *Reconciler, n int)) {
 	n, err := strconv.Atoi(cmp.Or(os.Getenv("RECONCILE_MANY"), "1000"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	clock := new(stopwatch)
 	inWorld(t, func(w *world) {
 		api := geminitest.New(propertyKey)
 		defer api.Close()
@@ -32,6 +30,16 @@ func TestManyJobs(t *testing.T) {
 		base, _ := url.Parse("https://generativelanguage.googleapis.com")
 		r := w.reconciler()
 		r.API = gemini.Open(base, oneKey{}, api.Client().Transport)
+		test(w, api, r, n)
+	})
+}
+
+// A pass with many jobs in its window ends in its time, reads the record of each once, and
+// asks the API for a page for each hundred of them. RECONCILE_MANY is how many; times and
+// memory include those of the stand-ins in the same process.
+func TestManyJobs(t *testing.T) {
+	inCrowd(t, func(w *world, api *geminitest.API, r *Reconciler, n int) {
+		clock := new(stopwatch)
 		for i := range n {
 			name := api.StartBatch(geminitest.Job{Ago: 2*time.Hour + time.Duration(i)*10*time.Second, Delivery: geminitest.Delivery{Never: true}})
 			if i >= 100 { // the rest was delivered
@@ -65,18 +73,8 @@ func TestManyJobs(t *testing.T) {
 
 // As many registered jobs that run: each is asked for, eight at a time.
 func TestManyRegisteredJobs(t *testing.T) {
-	n, err := strconv.Atoi(cmp.Or(os.Getenv("RECONCILE_MANY"), "1000"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	clock := new(stopwatch)
-	inWorld(t, func(w *world) {
-		api := geminitest.New(propertyKey)
-		defer api.Close()
-		api.Add(staticURL)
-		base, _ := url.Parse("https://generativelanguage.googleapis.com")
-		r := w.reconciler()
-		r.API = gemini.Open(base, oneKey{}, api.Client().Transport)
+	inCrowd(t, func(w *world, api *geminitest.API, r *Reconciler, n int) {
+		clock := new(stopwatch)
 		for range n {
 			w.start(api.StartInteraction(geminitest.Job{For: 1000 * time.Hour}))
 		}

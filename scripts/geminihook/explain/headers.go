@@ -10,6 +10,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/geminihook/geminihook/scripts/internal/messages"
 	"github.com/geminihook/geminihook/shared/webhook"
 )
 
@@ -174,16 +175,11 @@ func (x *examination) timestamp() {
 	}
 }
 
-// printable keeps a terminal from obeying what a request says.
+// printable shortens text that a request brings, and makes it safe for a terminal.
 func printable(text string) string {
 	const most = 200
 	if len(text) > most {
 		text = text[:most] + "…"
 	}
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return '·'
-	}, text)
+	return messages.Printable(text)
 }

@@ -104,7 +104,9 @@ func (p *parts) start(s gcptest.Service) (addr string, err error) {
 func (p *parts) startSecretManager(ctx context.Context, o *Options) error {
 	m := gcptest.NewSecretManager()
 	for id, values := range map[string][]string{signingSecret: o.Secrets, urlTokenSecret: o.Tokens} {
-		if err := addSecret(ctx, m, id, values); err != nil {
+		oldestFirst := slices.Clone(values)
+		slices.Reverse(oldestFirst)
+		if _, err := m.AddSecret(ctx, project, id, oldestFirst...); err != nil {
 			return fmt.Errorf("secret %s: %w", id, err)
 		}
 	}
@@ -130,30 +132,6 @@ func (p *parts) signingSecrets(ctx context.Context) (numbers, texts []string, er
 		numbers, texts = append(numbers, path.Base(v.Name)), append(texts, string(value.Payload.Data))
 	}
 	return numbers, texts, nil
-}
-
-// addSecret adds a secret with a version for each value, the first value newest.
-func addSecret(ctx context.Context, m *gcptest.SecretManager, id string, values []string) error {
-	secret, err := m.CreateSecret(ctx, &secretmanagerpb.CreateSecretRequest{
-		Parent:   "projects/" + project,
-		SecretId: id,
-		Secret: &secretmanagerpb.Secret{Replication: &secretmanagerpb.Replication{
-			Replication: &secretmanagerpb.Replication_Automatic_{Automatic: &secretmanagerpb.Replication_Automatic{}},
-		}},
-	})
-	if err != nil {
-		return err
-	}
-	for _, value := range slices.Backward(values) {
-		_, err := m.AddSecretVersion(ctx, &secretmanagerpb.AddSecretVersionRequest{
-			Parent:  secret.Name,
-			Payload: &secretmanagerpb.SecretPayload{Data: []byte(value)},
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // privateKeys returns those that send signs with, in PEM: none where the public keys
