@@ -5,19 +5,31 @@ import (
 	"fmt"
 	"sync/atomic"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"github.com/geminihook/geminihook/shared/gcptest/proxy"
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
+
+// A counter counts RPCs. A failed one ended otherwise than OK or AlreadyExists, which is
+// how a duplicate is found: on a slow machine an RPC can exceed its deadline, and its
+// repetition costs one or two more.
+type counter struct{ calls, failed atomic.Int64 }
 
 // measureCalls counts the RPCs of deliveries and of duplicates with a proxy in front of
 // each server. It measures no time.
 func (b *bench) measureCalls(ctx context.Context) error {
 	b.progress("calls")
-	var calls atomic.Int64
+	var c counter
 	counted := func(addr string) (instead string, stop func(), err error) {
 		p, err := proxy.Start(addr, func(_ context.Context, _ string, forward func() error) error {
-			calls.Add(1)
-			return forward()
+			c.calls.Add(1)
+			err := forward()
+			if code := status.Code(err); code != codes.OK && code != codes.AlreadyExists {
+				c.failed.Add(1)
+			}
+			return err
 		})
 		if err != nil {
 			return "", nil, err
@@ -27,7 +39,7 @@ func (b *bench) measureCalls(ctx context.Context) error {
 	return b.deploy(ctx, counted, 0, func(_ *project, f fleet) error {
 		for _, at := range concurrencies {
 			for _, r := range f {
-				if err := b.countCalls(ctx, &calls, r, at); err != nil {
+				if err := b.countCalls(ctx, &c, r, at); err != nil {
 					return err
 				}
 			}
@@ -38,7 +50,7 @@ func (b *bench) measureCalls(ctx context.Context) error {
 
 // countCalls counts after a first pass, in which the receiver opens its connections and
 // reads its secret.
-func (b *bench) countCalls(ctx context.Context, calls *atomic.Int64, r *process, at int) error {
+func (b *bench) countCalls(ctx context.Context, c *counter, r *process, at int) error {
 	if _, err := b.sender.load(ctx, r, at, numbered(webhooktest.NewID(), at)); err != nil {
 		return err
 	}
@@ -47,12 +59,15 @@ func (b *bench) countCalls(ctx context.Context, calls *atomic.Int64, r *process,
 		if delivery == "duplicate" && r.name == floor {
 			return nil // it does not detect them
 		}
-		calls.Store(0)
+		c.calls.Store(0)
+		c.failed.Store(0)
 		if _, err := b.sender.load(ctx, r, at, numbered(id, n)); err != nil {
 			return fmt.Errorf("%s: %w", delivery, err)
 		}
-		perDelivery := float64(calls.Load()) / float64(n)
-		b.result(fmt.Sprintf("Calls/delivery=%s/at=%d", delivery, at), r.name, n, map[string]float64{"calls/op": perDelivery})
+		b.result(fmt.Sprintf("Calls/delivery=%s/at=%d", delivery, at), r.name, n, map[string]float64{
+			"calls/op":        float64(c.calls.Load()) / float64(n),
+			"failed-calls/op": float64(c.failed.Load()) / float64(n),
+		})
 	}
 	return nil
 }

@@ -47,13 +47,20 @@ func (s *sender) deliver(ctx context.Context, r *process, id string) (status int
 	return resp.StatusCode, time.Since(begin), nil
 }
 
-// accept is deliver for a delivery that must be accepted.
+// accept is deliver for a delivery that must be accepted. Like Gemini, it sends a
+// delivery again that was answered 503, as a slow machine can make a receiver do, but at
+// most nine times. The latency is that of all attempts together.
 func (s *sender) accept(ctx context.Context, r *process, id string) (latency time.Duration, err error) {
-	status, latency, err := s.deliver(ctx, r, id)
-	if err == nil && status != http.StatusNoContent {
-		err = fmt.Errorf("status %d, want 204", status)
+	for attempt := 1; ; attempt++ {
+		status, took, err := s.deliver(ctx, r, id)
+		latency += took
+		switch {
+		case err != nil, status == http.StatusNoContent:
+			return latency, err
+		case status != http.StatusServiceUnavailable, attempt == 10:
+			return latency, fmt.Errorf("status %d, want 204", status)
+		}
 	}
-	return latency, err
 }
 
 // during returns a function that returns new ids for a time, at least one, and then "".
