@@ -521,7 +521,7 @@ func TestSlowBody(t *testing.T) {
 	if _, err := io.ReadFull(conn, answer); err != nil || string(answer) != "HTTP/1.1 503" {
 		t.Errorf("answered %q, %v", answer, err)
 	}
-	if l := line(t, logged.String()); l["outcome"] != "slow_body" || l["level"] != "WARN" || l["error"] != "the body took too long" {
+	if l := line(t, logged.String()); l["outcome"] != "slow_body" || l["level"] != "WARN" || l["error"] != "request body too slow" {
 		t.Errorf("logged %v", l)
 	}
 }
