@@ -90,7 +90,7 @@ func TestPage(t *testing.T) {
 		"forged":       {"✗\nSignature", "not reached", "compared with"},
 		"audience":     {"✗\nAudience", "aud holds none of those configured"},
 		"unauthorized": {"✗\nURL token", "version 1 of the URL token", "token=(hidden)"},
-		"too_large":    {"✗\nBody", "1048577 bytes, of at most 1048576"},
+		"too_large":    {"✗\nBody", "1048577 bytes, more than the maximum of 1048576"},
 	} {
 		shown := v.open(outcome)
 		for _, want := range want {
