@@ -22,8 +22,7 @@ import (
 // for concurrent use.
 //
 // Google signs the deliveries of all Gemini API customers with the same keys, so a
-// genuine delivery is not necessarily about our own jobs. [URLTokenGate] ensures
-// that.
+// genuine delivery may be about another customer's job. [URLTokenGate] rejects those.
 type Dynamic struct {
 	// Keys holds Google's public keys. A v1a signature does not name its key, so
 	// Verify tries all of them.
@@ -34,7 +33,8 @@ type Dynamic struct {
 	Audiences []string
 
 	// JWTWithoutEvent accepts JWTs without an event in their claims. Such a JWT is
-	// valid for any body, so set this only if a URL token is required.
+	// valid for any body, so set this only if a URL token is required. If false, such
+	// JWTs are rejected.
 	JWTWithoutEvent bool
 
 	// Tolerance is the maximum difference between a timestamp and the current time,
@@ -64,9 +64,9 @@ func (k PublicKey) Algorithm() string {
 
 // Verify returns the delivery in header and body. It fails with a *Refusal of kind
 // ErrMalformed (which includes more than 4 v1a signatures), ErrForged, ErrAudience or
-// ErrStale. Any other error is a failure of ours. The returned delivery holds body
-// itself, not a copy. For v1a, Verify copies body once, because Ed25519 needs the
-// signed content in one slice.
+// ErrStale. Any other error is a failure of ours. The delivery keeps body without
+// copying it, so do not modify body afterwards. For v1a, Verify needs memory for one
+// copy of body, because crypto/ed25519 takes the signed content in one slice.
 func (d *Dynamic) Verify(ctx context.Context, header http.Header, body []byte) (*Delivery, error) {
 	h, err := parseHeaders(header)
 	if err != nil {

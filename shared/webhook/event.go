@@ -13,7 +13,7 @@ const maxField = 1024
 // An Event holds the fields of a delivery's body that geminihook reads. Each field
 // may be empty, because a body that is not JSON, or JSON of another shape, is
 // delivered too. Type is an open set: Gemini may add types. Names are case-sensitive:
-// "Type" is not "type". If a name is repeated, its last string is used. A leading byte
+// "Type" is not "type". If a name is repeated, its last string value is used. A leading byte
 // order mark is ignored.
 type Event struct {
 	Type  string    // for example "batch.succeeded"; empty if longer than 1024 bytes
@@ -21,8 +21,8 @@ type Event struct {
 	Time  time.Time // time of the event, in UTC; zero if the timestamp is not RFC 3339
 }
 
-// ParseEvent returns the event that body describes, or a zero Event if it describes
-// none. body may be any bytes. Verifiers use ParseEvent to set [Delivery.Event].
+// ParseEvent returns the event in body, or a zero Event if body is not an event. body
+// may be any bytes. Verifiers use ParseEvent to set [Delivery.Event].
 func ParseEvent(body []byte) Event {
 	body = bytes.Trim(withoutMark(body), space)
 	if !json.Valid(body) { // Valid also limits the nesting depth

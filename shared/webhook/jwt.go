@@ -18,7 +18,7 @@ const maxJWTBytes = 16 << 10
 
 // verifyJWT fails with a *Refusal unless one of the sender's keys signed the JWT, and
 // its claims are valid for our audience, the current time and body. It checks the
-// claims after the signature, because an unsigned claim means nothing.
+// claims after the signature, because only signed claims can be trusted.
 func (d *Dynamic) verifyJWT(ctx context.Context, h *headers, body []byte) error {
 	if len(h.signature) > maxJWTBytes {
 		return Refuse(JWTTooLarge, "the token has %d bytes, more than the maximum of %d", len(h.signature), maxJWTBytes)

@@ -34,30 +34,30 @@ type Reason string
 
 // The reasons, in the order of their steps.
 const (
-	TooManyRequests Reason = "too_many_requests" // the concurrency limit of the instance
+	TooManyRequests Reason = "too_many_requests" // the instance's concurrency limit is reached
 
 	NotPOST Reason = "not_post"
 
 	URLTokenMissing Reason = "url_token_missing"
-	URLTokenWrong   Reason = "url_token_wrong" // equal to none of the current tokens
+	URLTokenWrong   Reason = "url_token_wrong" // not one of the current tokens
 
 	BodyTooLarge   Reason = "body_too_large"
 	BodyIncomplete Reason = "body_incomplete" // the connection was closed mid-body
 	BodySlow       Reason = "body_slow"       // it did not arrive in time
 
-	IDMissing          Reason = "id_missing" // or empty
+	IDMissing          Reason = "id_missing" // missing or empty
 	IDRepeated         Reason = "id_repeated"
-	IDMalformed        Reason = "id_malformed" // see ID
-	TimestampMissing   Reason = "timestamp_missing"
+	IDMalformed        Reason = "id_malformed"      // see ID
+	TimestampMissing   Reason = "timestamp_missing" // missing or empty
 	TimestampRepeated  Reason = "timestamp_repeated"
 	TimestampMalformed Reason = "timestamp_malformed" // not in Unix seconds
-	SignatureMissing   Reason = "signature_missing"
+	SignatureMissing   Reason = "signature_missing"   // missing or empty
 	TooManySignatures  Reason = "too_many_signatures"
 	JWTTooLarge        Reason = "jwt_too_large"
 
-	NoSignature  Reason = "no_signature"  // of a scheme that the endpoint accepts
+	NoSignature  Reason = "no_signature"  // no signature of a scheme that the endpoint accepts
 	JWTMalformed Reason = "jwt_malformed" // not base64url, or the header is not a JSON object
-	JWTAlgorithm Reason = "jwt_algorithm" // none of RS256, ES256, EdDSA
+	JWTAlgorithm Reason = "jwt_algorithm" // not RS256, ES256 or EdDSA
 	JWTCritical  Reason = "jwt_critical"  // has critical extensions (crit)
 
 	NoKeyMatches Reason = "no_key_matches" // signed with another key, or changed after signing
@@ -103,9 +103,9 @@ var reasons = []struct {
 	{ErrStale, StepTimestamp, []Reason{TimestampOld, TimestampAhead}},
 }
 
-// A Refusal is the error for a rejected request. It wraps its kind. An error that is
-// neither a Refusal nor an outcome of the ledger (ErrDuplicate and those after it,
-// and BusyError) is a failure of ours.
+// A Refusal is the error for a request that is rejected because of the request
+// itself. It wraps its kind. An error that is neither a Refusal nor ErrDuplicate,
+// ErrUnmarked or a *BusyError is a failure of ours.
 type Refusal struct {
 	Kind   error  // one of the errors in this package, for example ErrForged
 	Step   Step   // the step that failed

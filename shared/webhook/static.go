@@ -30,11 +30,11 @@ type Static struct {
 
 // Verify returns the delivery in header and body. It fails with a *Refusal of kind
 // ErrMalformed (which includes more than 16 v1 signatures), ErrForged or ErrStale.
-// Any other error is a failure of ours. The returned delivery holds body itself, not
-// a copy.
+// Any other error is a failure of ours. The delivery keeps body without copying it,
+// so do not modify body afterwards.
 //
 // Verify checks the signature before the timestamp, so that a late genuine delivery
-// (ErrStale) can be told from a forged one (ErrForged).
+// (ErrStale) can be distinguished from a forged one (ErrForged).
 func (s *Static) Verify(ctx context.Context, header http.Header, body []byte) (*Delivery, error) {
 	h, err := parseHeaders(header)
 	if err != nil {

@@ -1,11 +1,14 @@
 // Package webhook verifies Gemini webhook deliveries.
 //
 // A verifier, [Static] or [Dynamic], takes the headers and the body exactly as they
-// were received. It returns a [Delivery], or a [Refusal] with the [Reason] and the
-// [Step] at which verification failed. A Delivery is proof that its signature
-// matched: no other code in the project makes one from a request. The one exception
-// is package reconcile, which makes deliveries of scheme [API] from the state of a
-// job in the Gemini API.
+// were received, and returns a [Delivery]. If the sender is at fault, it returns a
+// [Refusal] instead, with the [Reason] and the [Step] that failed. Any other error is
+// a failure of geminihook or of a service that it uses, called "a failure of ours" in
+// this package; it is answered 503, so that the sender retries.
+//
+// A Delivery is proof that its signature matched, because only the verifiers make
+// deliveries from requests. Package reconcile makes deliveries of scheme [API], for
+// events that Gemini did not deliver.
 //
 // The endpoint determines the scheme; the request does not. Both endpoints use
 // Standard Webhooks (https://www.standardwebhooks.com, version 1.0.0): three headers,
@@ -32,33 +35,33 @@ const (
 
 // The values of [Delivery.Endpoint]. A delivery id is unique within its endpoint.
 const (
-	StaticEndpoint  = "static"
-	DynamicEndpoint = "dynamic"
+	StaticEndpoint  = "static"  // project-level webhooks: scheme v1
+	DynamicEndpoint = "dynamic" // per-request webhooks: schemes v1a and JWT
 
 	// ReconciledEndpoint is the endpoint of events that package reconcile rebuilds.
 	ReconciledEndpoint = "reconciled"
 )
 
-// A Delivery is one genuine delivery, or an event that package reconcile rebuilt. It
-// must not be modified. It is safe for concurrent use.
+// A Delivery is a genuine delivery, or an event that package reconcile rebuilt. Do
+// not modify it. It is safe for concurrent use.
 type Delivery struct {
 	Endpoint    string    // StaticEndpoint, DynamicEndpoint or ReconciledEndpoint
 	Scheme      Scheme    // how it was authenticated
 	ID          string    // webhook-id: 1 to 256 printable ASCII characters, without dots; the same on every retry
 	Received    time.Time // when it was verified
 	ContentType string    // as received; may be empty or invalid
-	// ContentEncoding is the content-encoding header as received; empty if there is
-	// none. Body is not decoded.
+	// ContentEncoding is the content-encoding header as received; empty if absent.
+	// Body is not decoded.
 	ContentEncoding string
 	Body            []byte // exactly the bytes received
-	Event           Event  // the event in Body; zero if Body describes none
+	Event           Event  // the event in Body; zero if Body describes no event
 }
 
 // A Receipt is Pub/Sub's acknowledgement that a message is stored.
 type Receipt struct {
 	Topic     string // full name: projects/P/topics/T
-	MessageID string
-	Attempts  int // number of publish attempts; each one except the last may have published a copy
+	MessageID string // assigned by Pub/Sub
+	Attempts  int    // number of publish attempts; if above 1, there may be copies with the same id
 }
 
 // A Keyring holds the current keys, which may change at their source at any time.
@@ -71,9 +74,10 @@ type Keyring[K any] interface {
 	Find(ctx context.Context, match func(K) bool) (bool, error)
 }
 
-// A CutError is the error of a Keyring that left out keys because of a limit of ours.
-// Only keys of the listed algorithms are missing: a signature by another algorithm
-// that matches no key is still definitely not genuine.
+// A CutError is the error of a Keyring that left out keys because of a limit of its
+// own, for example on the number of keys. Only keys of the listed algorithms are
+// missing: a signature by another algorithm that matches no key is definitely not
+// genuine.
 type CutError struct {
 	Algorithms []string // see PublicKey.Algorithm
 	Reason     string   // names the limit
@@ -93,12 +97,12 @@ var (
 	ErrSlowBody   = errors.New("request body too slow")
 
 	ErrMethod       = errors.New("not a POST")
-	ErrUnauthorized = errors.New("URL token missing or wrong")
+	ErrUnauthorized = errors.New("URL token missing or wrong") // dynamic endpoint only
 	ErrTooLarge     = errors.New("body too large")
 	ErrMalformed    = errors.New("malformed delivery")
 	ErrForged       = errors.New("not signed by a key in force")
-	ErrAudience     = errors.New("token signed for another audience")
-	ErrStale        = errors.New("genuine, but too old or too far ahead")
+	ErrAudience     = errors.New("token signed for another audience")     // JWT only
+	ErrStale        = errors.New("genuine, but too old or too far ahead") // signature valid, a time out of bounds
 
 	// ErrDuplicate means that the delivery was published before. ErrMismatch is a
 	// duplicate with a body that differs from the published one.

@@ -79,10 +79,10 @@ func JWTClaims(audience, timestamp string, body []byte) map[string]any {
 
 // A Message is a delivery to be sent. Its fields may be changed before it is signed.
 type Message struct {
-	ID        string
-	Timestamp string // Unix seconds
-	Body      []byte
-	Sign      Signer
+	ID        string // the webhook-id header
+	Timestamp string // the webhook-timestamp header: Unix seconds
+	Body      []byte // the request body
+	Sign      Signer // makes the webhook-signature header
 }
 
 // NewMessage returns a message with a new id, the current time and a new event.
