@@ -84,7 +84,7 @@ func Embedded(t *testing.T) *Project {
 	return lead(t, NewEmbedded(t))
 }
 
-// Official returns a project whose Firestore and Pub/Sub are the official emulators,
+// Official returns a project with the official emulators of Firestore and Pub/Sub,
 // and sets the environment variables that direct a function to it. If the emulators
 // are not installed, it skips the test, or fails it if they are required.
 func Official(t *testing.T) *Project {

@@ -37,7 +37,7 @@ func NewProcess(t *testing.T, target string, env ...string) *Process {
 }
 
 // Start starts the instance and waits until it listens. If it already runs, Start
-// does nothing.
+// only waits.
 func (p *Process) Start() {
 	p.starting.Lock()
 	defer p.starting.Unlock()
@@ -53,6 +53,7 @@ func (p *Process) Start() {
 	}
 }
 
+// start starts a new instance on another port.
 func (p *Process) start() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -78,6 +79,7 @@ func (p *Process) listens(ctx context.Context) bool {
 	return err == nil
 }
 
+// running returns the last instance started, or nil before the first.
 func (p *Process) running() *cloudrun.Instance {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -96,7 +98,7 @@ func (p *Process) URL() string {
 // PID returns the process id. Do not call it before the first start.
 func (p *Process) PID() int { return p.running().PID() }
 
-// Signal sends a signal to the process. It does nothing before the first start.
+// Signal sends a signal to the process. It has no effect before the first start.
 func (p *Process) Signal(s syscall.Signal) {
 	if i := p.running(); i != nil {
 		_ = i.Signal(s)

@@ -21,6 +21,7 @@ import (
 // deployed.
 const name = "Reconcile"
 
+// log is a variable because tests replace it.
 var log = cloudlog.New(os.Stderr)
 
 func init() {

@@ -21,6 +21,7 @@ import (
 // deployed.
 const name = "StaticWebhook"
 
+// log is a variable because tests replace it.
 var log = cloudlog.New(os.Stderr)
 
 func init() { functions.HTTP(name, instance.Start(name, log, build).ServeHTTP) }

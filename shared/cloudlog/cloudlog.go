@@ -46,6 +46,8 @@ type handler struct {
 // requestKey is the context key of a request's attributes, a []slog.Attr.
 type requestKey struct{}
 
+// Handle adds the request's attributes to a clone, because other handlers may share
+// record.
 func (h handler) Handle(ctx context.Context, record slog.Record) error {
 	if attrs, ok := ctx.Value(requestKey{}).([]slog.Attr); ok {
 		record = record.Clone()
@@ -54,10 +56,13 @@ func (h handler) Handle(ctx context.Context, record slog.Record) error {
 	return h.Handler.Handle(ctx, record)
 }
 
+// WithAttrs returns a handler of this type: the embedded method would drop the
+// attributes of requests.
 func (h handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return handler{h.Handler.WithAttrs(attrs)}
 }
 
+// WithGroup returns a handler of this type, like WithAttrs.
 func (h handler) WithGroup(name string) slog.Handler {
 	return handler{h.Handler.WithGroup(name)}
 }

@@ -90,6 +90,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = connection.Flush()
 }
 
+// serve calls the function's handler. If the build fails, it answers 503 and logs the
+// error.
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request) {
 	f, err := h.get(r.Context())
 	if err != nil {
@@ -156,12 +158,14 @@ func (h *Handler) quiet() <-chan struct{} {
 	return idle
 }
 
+// begin counts a request as current.
 func (h *Handler) begin() {
 	h.counting.Lock()
 	defer h.counting.Unlock()
 	h.requests++
 }
 
+// end counts a request as finished, and closes idle after the last one.
 func (h *Handler) end() {
 	h.counting.Lock()
 	defer h.counting.Unlock()

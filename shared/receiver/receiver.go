@@ -41,22 +41,25 @@ const (
 
 // A Gate checks the token in the URL before the body is read.
 type Gate interface {
-	// Check returns nil if token is valid. It fails with a *webhook.Refusal if not, and
-	// with another error if the valid tokens are not known.
+	// Check returns nil if token is valid. It fails with a *webhook.Refusal if it is
+	// not, and with another error if the valid tokens are not known.
 	Check(ctx context.Context, token string) error
 }
 
 // A Verifier distinguishes genuine deliveries from forged ones.
 type Verifier interface {
-	// Verify returns the delivery if it is genuine. It fails with a *webhook.Refusal if not,
-	// and with another error if the keys are not known.
+	// Verify returns the delivery if it is genuine. It fails with a *webhook.Refusal
+	// if it is not, and with another error if the keys are not known.
 	Verify(ctx context.Context, header http.Header, body []byte) (*webhook.Delivery, error)
 }
 
-// A Ledger runs a function once for each delivery.
+// A Ledger records which deliveries were processed.
 type Ledger interface {
-	// Once calls do if d was not processed before, and returns do's receipt. Otherwise it
-	// fails with webhook.ErrDuplicate, webhook.ErrMismatch or a *webhook.BusyError.
+	// Once calls do if d was not processed before, and returns do's receipt and
+	// error. It fails with webhook.ErrUnmarked if do succeeded but the record of that
+	// could not be written. It fails without calling do if d was processed before
+	// (webhook.ErrDuplicate or ErrMismatch), or another instance is processing it
+	// (*webhook.BusyError).
 	Once(ctx context.Context, d *webhook.Delivery, do func(context.Context) (webhook.Receipt, error)) (webhook.Receipt, error)
 }
 
@@ -84,9 +87,9 @@ type Receiver struct {
 	serving atomic.Int64 // number of current requests
 }
 
-// ServeHTTP answers one request and then logs one line about it. If delivery
-// succeeded, the status is 204. If the sender is at fault, it is 4xx. Otherwise, also
-// after a panic, it is 503, so that the sender retries.
+// ServeHTTP answers one request and then logs one line about it. If the delivery was
+// published, now or before, the status is 204. If the sender is at fault, it is 4xx.
+// Otherwise, also after a panic, it is 503, so that the sender retries.
 func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	start := time.Now()
 	deadline := start.Add(cmp.Or(r.VerifyTimeout, DefaultVerifyTimeout))

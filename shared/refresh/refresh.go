@@ -52,12 +52,12 @@ const (
 
 // ErrNone is the error of a Fetch if the source has no values. It makes the cache
 // drop the values in memory.
-var ErrNone = errors.New("none in force")
+var ErrNone = errors.New("no current values")
 
 // ErrPartial is wrapped by the error of a Fetch that also returns values: the values
 // are current, but the source has more, which Fetch could not use or left out because
-// of a limit of ours. The error names the cause.
-var ErrPartial = errors.New("not all of those in force")
+// of a limit of its own. The error names the cause.
+var ErrPartial = errors.New("incomplete values")
 
 // A Cache holds the values that Fetch returns. Set its exported fields before first
 // use and do not change them afterwards. It is safe for concurrent use.

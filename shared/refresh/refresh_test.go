@@ -502,7 +502,8 @@ func TestPartial(t *testing.T) {
 		wantFault(t, c, "x", refresh.ErrPartial)
 		wantFetches(t, s, 2)
 
-		// During an outage afterwards, the values are still used, and a miss has the outage's error.
+		// During an outage afterwards, the values are still used, and a miss has the
+		// outage's error.
 		s.err = errDown
 		time.Sleep(5*time.Minute + 1)
 		wantMatch(t, c, "a")

@@ -275,8 +275,8 @@ func (s *source[T]) readNewest(ctx context.Context) (wait func() *secretmanagerp
 }
 
 // read returns the data of one version, from the newest version's response if it is
-// that version. It fails with errGone if the version is not readable, and if the
-// checksum does not match.
+// that version. It fails with errGone if Secret Manager does not return the version,
+// and with another error if the call fails or the checksum does not match.
 func (s *source[T]) read(ctx context.Context, version string, newest func() *secretmanagerpb.AccessSecretVersionResponse) ([]byte, error) {
 	answer, err := newest(), error(nil)
 	if answer.GetName() != version {

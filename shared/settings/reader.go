@@ -39,6 +39,7 @@ type fault struct {
 	why  error
 }
 
+// Error returns one line for each line of why, with the variable's name first.
 func (f fault) Error() string {
 	return f.name + ": " + strings.ReplaceAll(f.why.Error(), "\n", "\n"+f.name+": ")
 }

@@ -75,7 +75,7 @@ func (c *claims) checkAudience(ours []string) error {
 			return nil
 		}
 	}
-	return Refuse(AudienceUnknown, "aud holds none of those configured: aud is %v", c.audience)
+	return Refuse(AudienceUnknown, "aud contains no configured audience: aud is %v", c.audience)
 }
 
 // String returns the audience for an error: quoted, without the queries of URLs, and
@@ -103,8 +103,8 @@ func WithoutQuery(url string) string {
 // has no exp. It fails with ErrStale if a time is out of bounds, because the sender's
 // clock may be wrong. A tolerance of zero means DefaultTolerance.
 //
-// It checks iat before exp: if iat is within the tolerance and exp is too far ahead,
-// the JWT's lifetime is too long, and not the clock wrong.
+// It checks iat before exp. If iat is within the tolerance and exp is too far ahead,
+// the JWT's lifetime is too long; the clock is not the cause.
 func (c *claims) checkTime(now time.Time, tolerance time.Duration) error {
 	if tolerance == 0 {
 		tolerance = DefaultTolerance
@@ -159,7 +159,7 @@ func numericDate(seconds *float64) (time.Time, bool) {
 func (c *claims) checkEvent(body []byte, unbound bool) error {
 	hasType, hasData := c.has("type"), c.has("data")
 	if !unbound && !(hasType && hasData) {
-		return Refuse(EventMissing, "the token's claims carry no event, so nothing binds the body")
+		return Refuse(EventMissing, "the token's claims carry no event, so the token is valid for any body")
 	}
 	if !hasType && !hasData {
 		return nil

@@ -13,8 +13,8 @@ const maxField = 1024
 // An Event holds the fields of a delivery's body that geminihook reads. Each field
 // may be empty, because a body that is not JSON, or JSON of another shape, is
 // delivered too. Type is an open set: Gemini may add types. Names are case-sensitive:
-// "Type" is not "type". If a name is repeated, its last string value is used. A leading byte
-// order mark is ignored.
+// "Type" is not "type". If a name is repeated, its last string value is used. A
+// leading byte order mark is ignored.
 type Event struct {
 	Type  string    // for example "batch.succeeded"; empty if longer than 1024 bytes
 	JobID string    // data.id, opaque; empty if longer than 1024 bytes

@@ -30,7 +30,8 @@ func TestEvent(t *testing.T) {
 		"type over in bytes": {`{"type":"` + full[1:] + `ä","data":{"id":"1"}}`, webhook.Event{JobID: "1"}},
 		"id at the limit":    {`{"data":{"id":"` + full + `"}}`, webhook.Event{JobID: full}},
 		"id over it":         {`{"type":"t","data":{"id":"` + full + `x"}}`, webhook.Event{Type: "t"}},
-		// Names are case-sensitive. encoding/json would accept each of these for its lower-case name.
+		// Names are case-sensitive. encoding/json would accept each of these for its
+		// lower-case name.
 		"Type after type":       {`{"type":"batch.failed","Type":"video.generated"}`, webhook.Event{Type: "batch.failed"}},
 		"Type before type":      {`{"Type":"video.generated","type":"batch.failed"}`, webhook.Event{Type: "batch.failed"}},
 		"TYPE alone":            {`{"TYPE":"t","data":{"ID":"1"},"TimeStamp":"2026-01-22T12:00:00Z"}`, webhook.Event{}},

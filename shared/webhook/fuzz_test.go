@@ -285,7 +285,8 @@ func FuzzEvent(f *testing.F) {
 		if !json.Valid(body) && e != (webhook.Event{}) {
 			t.Errorf("event %+v, although the body is not JSON", e)
 		}
-		// The names of a map are case-sensitive too, and the last of two equal names wins.
+		// The names of a map are case-sensitive too, and the last of two equal names
+		// wins.
 		envelope := decodeObject(body)
 		if eventType, ok := envelope["type"].(string); ok && e.Type != eventType && len(eventType) <= 1024 ||
 			envelope["type"] == nil && len(envelope) > 0 && e.Type != "" && !bytes.Contains(body, []byte("null")) {

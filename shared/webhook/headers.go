@@ -18,13 +18,14 @@ const (
 	// answer, according to its webhook guide.
 	RetriedFor = 24 * time.Hour
 
-	// maxIDLength is the maximum length of a webhook-id, in characters. Gemini's have 40.
+	// maxIDLength is the maximum length of a webhook-id, in characters. Gemini's ids
+	// have 40.
 	maxIDLength = 256
 
 	// maxV1 and maxV1a are the maximum numbers of signatures in one request. They
-	// limit the work for a forged request. During a rotation the sender sends two.
-	// The limit for v1a is lower because each v1a signature is verified with up to 16
-	// keys.
+	// limit the work for a forged request. During a rotation the sender sends two. A
+	// v1a signature costs more than a v1 signature, because Ed25519 verifies it with
+	// up to 16 keys.
 	maxV1  = 16
 	maxV1a = 4
 
@@ -164,11 +165,12 @@ func signatures(list string, version Scheme, most int) ([]string, error) {
 	}
 }
 
-// content appends the signed content that precedes the body: "id.timestamp.".
+// content is appendContent for h.
 func (h *headers) content(to []byte) []byte {
 	return appendContent(to, h.id, h.timestamp)
 }
 
+// appendContent appends "id.timestamp.", the signed content that precedes the body.
 func appendContent(to []byte, id, timestamp string) []byte {
 	to = append(to, id...)
 	to = append(to, '.')

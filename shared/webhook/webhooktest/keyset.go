@@ -79,6 +79,8 @@ func (k *KeySet) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	_ = json.NewEncoder(w).Encode(set)
 }
 
+// public returns the public key as a JSON Web Key for signatures. An empty kid is
+// omitted.
 func public(key any, kid string) jwk.Key {
 	k, err := jwk.FromRaw(key)
 	if err != nil {

@@ -49,6 +49,7 @@ func NewEvent(eventType string) []byte {
 	return body
 }
 
+// eventData returns the documented fields of an event's data.
 func eventData(eventType string) map[string]string {
 	id := strings.ToLower(rand.Text())
 	kind, what, _ := strings.Cut(eventType, ".")
