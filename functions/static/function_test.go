@@ -268,7 +268,7 @@ func TestRefusals(t *testing.T) {
 		t.Errorf("published %v", m)
 	}
 	if slices.ContainsFunc(p.Calls(), func(method string) bool { return !strings.Contains(method, "SecretManager") }) {
-		t.Error("a refused request reached Firestore or Pub/Sub")
+		t.Error("a rejected request reached Firestore or Pub/Sub")
 	}
 }
 

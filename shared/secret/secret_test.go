@@ -646,7 +646,7 @@ func FuzzName(f *testing.F) {
 		got, err := secret.Name(in, given)
 		switch {
 		case err != nil && got != "":
-			t.Errorf("%q beside %v", got, err)
+			t.Errorf("Name returned %q with the error %v", got, err)
 		case err != nil:
 		case got != given && got != "projects/"+in+"/secrets/"+given:
 			t.Errorf("Name(%q, %q) = %q", in, given, got)

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// maxField is the maximum size, in bytes, of a text that is taken from a body. It is
-// Pub/Sub's limit on the value of an attribute; log lines and records rely on it too.
+// maxField is the maximum size, in bytes, of a text in an Event. It is Pub/Sub's
+// limit on the value of an attribute; log lines and records rely on it too.
 const maxField = 1024
 
 // An Event holds the fields of a delivery's body that geminihook reads. Each field

@@ -100,7 +100,7 @@ func TestClaims(t *testing.T) {
 	webhooktest.Claims("a", now, []byte(`[]`))
 }
 
-// served returns the set as anybody reads it.
+// served returns the key set as a client reads it.
 func served(t *testing.T, set *webhooktest.KeySet) []map[string]string {
 	t.Helper()
 	w := httptest.NewRecorder()
