@@ -23,8 +23,8 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
-// buildpackMain is what Google's Go buildpack adds to an archive whose root package
-// registers its function by itself.
+// buildpackMain is the main package that Google's Go buildpack adds to an archive
+// whose root package registers its function.
 const buildpackMain = `package main
 
 import (
@@ -42,9 +42,9 @@ func main() {
 }
 `
 
-// Each function, built from exactly the files that Terraform uploads and the way the
-// platform builds them, starts with nothing in its environment, says 503 while it has
-// no settings, and serves when it has.
+// Each function is built from exactly the files that Terraform uploads, as the
+// platform builds them. It starts with an empty environment, answers 503 without
+// settings, and serves requests with valid settings.
 func TestArchives(t *testing.T) {
 	targets := map[string]string{"static": "StaticWebhook", "dynamic": "DynamicWebhook", "reconcile": "Reconcile"}
 	sources := plannedSources(t)
@@ -80,7 +80,7 @@ func TestArchives(t *testing.T) {
 	}
 }
 
-// checkPass has the built function make a pass that finds a missed event.
+// checkPass makes the built function run a pass that finds a missed event.
 func checkPass(t *testing.T, p *functiontest.Project, binary string) {
 	t.Helper()
 	api := geminitest.New(apiKey)
@@ -99,9 +99,9 @@ func checkPass(t *testing.T, p *functiontest.Project, binary string) {
 	}
 }
 
-// Every package in an archive is linked into a function: nothing else is worth building
-// a function anew for.
-func TestArchivesHoldWhatIsLinked(t *testing.T) {
+// Each package in an archive is linked into a function. A change of any other package
+// must not cause a new build of the function.
+func TestArchivesContainOnlyLinkedPackages(t *testing.T) {
 	const module = "github.com/geminihook/geminihook/"
 	linked := make(map[string]bool)
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "./static", "./dynamic", "./reconcile").Output()
@@ -126,8 +126,8 @@ func TestArchivesHoldWhatIsLinked(t *testing.T) {
 	}
 }
 
-// plannedSources asks Terraform what it would pack: for each function, paths in the
-// archive and the files of the repository that go there.
+// plannedSources returns the archives that Terraform plans: for each function, the
+// paths in the archive and the repository's files for them.
 func plannedSources(t *testing.T) map[string]map[string]string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "../terraform/check.sh", "plan")
@@ -162,7 +162,7 @@ func plannedSources(t *testing.T) map[string]map[string]string {
 	return nil
 }
 
-// unpack lays an archive's files out, with the buildpack's main.
+// unpack writes an archive's files and the buildpack's main package to a directory.
 func unpack(t *testing.T, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -186,8 +186,9 @@ func unpack(t *testing.T, files map[string]string) string {
 	return dir
 }
 
-// checkRoot holds the archive's root to what the buildpack asks of it: one package,
-// no test, and the import by which it knows that the function registers itself.
+// checkRoot checks the buildpack's requirements for the archive's root: one package,
+// no test, and an import of functions-framework-go/functions, by which the buildpack
+// detects that the function registers itself.
 func checkRoot(t *testing.T, dir string) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
@@ -211,7 +212,7 @@ func checkRoot(t *testing.T, dir string) {
 		t.Errorf("packages at the archive's root: %v, want one, and not main", packages)
 	}
 	if !slices.Contains(imports, "github.com/GoogleCloudPlatform/functions-framework-go/functions") {
-		t.Error("the root package does not import functions-framework-go/functions: the buildpack would take it for one that exports its function")
+		t.Error("the root package does not import functions-framework-go/functions: the buildpack would expect an exported function")
 	}
 	filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
 		if name := filepath.Base(path); err != nil || strings.HasSuffix(strings.TrimSuffix(name, ".go"), "test") || name == "go.work" {
@@ -232,7 +233,7 @@ func build(t *testing.T, dir string) (binary string) {
 	return binary
 }
 
-// run starts a built function with nothing but this environment.
+// run starts a built function with only this environment, and waits until it listens.
 func run(t *testing.T, binary string, environment ...string) *functiontest.Endpoint {
 	t.Helper()
 	port := functiontest.FreePort(t)
@@ -246,7 +247,7 @@ func run(t *testing.T, binary string, environment ...string) *functiontest.Endpo
 		cmd.Wait()
 	})
 	endpoint := &functiontest.Endpoint{URL: "http://127.0.0.1:" + port + "/"}
-	functiontest.Eventually(t, "it listens", func() bool {
+	functiontest.Eventually(t, "the function listens", func() bool {
 		resp, err := http.Get(endpoint.URL)
 		if err == nil {
 			resp.Body.Close()
@@ -256,7 +257,7 @@ func run(t *testing.T, binary string, environment ...string) *functiontest.Endpo
 	return endpoint
 }
 
-// delivery makes a project ready for a function, and a genuine delivery to it.
+// delivery prepares a project for a function, and returns a genuine delivery to it.
 func delivery(t *testing.T, p *functiontest.Project, function string) (m *webhooktest.Message, query string) {
 	t.Helper()
 	secret := setSecrets(t, p)

@@ -1,5 +1,5 @@
-// Package functions_test runs the functions as the platform does: one a process,
-// by its name, ended by SIGTERM.
+// Package functions_test runs the functions as the platform does: each in a process
+// of its own, chosen by name, and ended by SIGTERM.
 package functions_test
 
 import (
@@ -26,8 +26,8 @@ const (
 
 func TestMain(m *testing.M) { functiontest.Main(m) }
 
-// A function that starts fetches its secrets and keys and opens its connections by
-// itself, so that the first delivery costs what every other does.
+// At its start a function fetches its secrets and keys and opens its connections, so
+// that the first delivery is as fast as later ones.
 func TestWarmUp(t *testing.T) {
 	for target, want := range map[string][]string{
 		"StaticWebhook":  {functiontest.AccessVersion, functiontest.ListVersions, functiontest.Read},
@@ -39,7 +39,7 @@ func TestWarmUp(t *testing.T) {
 			setSecrets(t, p)
 			functiontest.Deploy(t, target)
 			var calls []string
-			functiontest.Eventually(t, "warmed up", func() bool {
+			functiontest.Eventually(t, "the warm-up has ended", func() bool {
 				calls = append(calls, p.Calls()...)
 				return len(calls) >= len(want) && (target != "DynamicWebhook" || p.Keys.Fetches() == 1)
 			})
@@ -50,7 +50,8 @@ func TestWarmUp(t *testing.T) {
 	}
 }
 
-// setSecrets gives a project the secrets of all functions, and returns the signing one.
+// setSecrets adds the secrets of all functions to a project, and returns the signing
+// secret.
 func setSecrets(t *testing.T, p *functiontest.Project) string {
 	t.Helper()
 	secret := webhooktest.NewSecret()
@@ -64,7 +65,7 @@ func setSecrets(t *testing.T, p *functiontest.Project) string {
 	return secret
 }
 
-// On SIGTERM every delivery under way is finished and answered before the process
+// After SIGTERM all current deliveries are processed and answered before the process
 // ends.
 func TestDrain(t *testing.T) {
 	p := functiontest.Embedded(t)
@@ -105,12 +106,12 @@ func TestDrain(t *testing.T) {
 	}
 }
 
-// Nothing a function prints by itself disturbs its log.
+// A function writes only its own log lines to its log.
 func TestQuietStart(t *testing.T) {
 	p := functiontest.Embedded(t)
 	setSecrets(t, p)
 	_, endpoint := functiontest.Deploy(t, "StaticWebhook")
-	functiontest.Eventually(t, "the line has come through", func() bool { return endpoint.Log.Text() != "" })
+	functiontest.Eventually(t, "the log has a line", func() bool { return endpoint.Log.Text() != "" })
 	if lines := endpoint.Log.Lines(t, "delivery"); len(lines) != 1 || lines[0]["outcome"] != "method" {
 		t.Errorf("logged %v, want the one request that was made", lines)
 	}

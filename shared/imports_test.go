@@ -1,4 +1,4 @@
-// Package shared_test holds the lines that the design draws between packages.
+// Package shared_test checks the imports between packages, as the design requires.
 package shared_test
 
 import (
@@ -18,7 +18,7 @@ import (
 
 const module = "github.com/geminihook/geminihook/"
 
-// What lies outside of the standard library, and this module.
+// Modules outside of the standard library and this module.
 const (
 	jwx           = "github.com/lestrrat-go/jwx/v2/..."
 	secretManager = "cloud.google.com/go/secretmanager/..."
@@ -29,57 +29,57 @@ const (
 	anything      = "..."
 )
 
-// google is what comes with each of Google's clients.
+// google are the packages that come with each Google client.
 var google = []string{"google.golang.org/api/option", "google.golang.org/api/iterator", "google.golang.org/grpc/...", "github.com/googleapis/gax-go/v2"}
 
-// A rule says what a package may import beside the standard library, and why
-// nothing else. A path that ends in "/..." stands for all below it, too.
+// A rule lists the packages that pkg may import in addition to the standard library,
+// and why no others. A path that ends in "/..." includes all packages below it.
 type rule struct {
 	pkg string
 	may []string
-	why string
+	why string // completes the sentence "PKG imports PATH, but ..."
 }
 
 var rules = []rule{
 	{"shared/webhook", []string{jwx},
-		"it is the centre: what a delivery is, and whether it is genuine, depends on no product and on nothing of ours"},
+		"it is the centre: verifying a delivery depends on no product and on no other package of ours"},
 	{"shared/webhook/webhooktest", []string{"shared/webhook", jwx, uuid},
-		"it stands where Google stands: all that the sender has in common with us is how a delivery is signed"},
+		"it imitates Google: the sender shares only the signature scheme with us"},
 	{"shared/refresh", nil,
-		"it is one rule for values of any kind from any source"},
+		"it caches values of any type from any source"},
 	{"shared/jwks", []string{"shared/refresh", "shared/webhook", jwx},
-		"keys come by plain HTTPS: no cloud client"},
+		"keys are fetched by plain HTTPS: no cloud client"},
 	{"shared/dial", google,
-		"how a connection is kept is the same for each product"},
+		"the options of a connection are the same for each product"},
 	{"shared/secret", append(google, "shared/dial", "shared/refresh", secretManager),
-		"it gives any secret, whatever it is for, and is the one place that speaks to Secret Manager"},
+		"it provides secrets for any purpose, and is the only package that calls Secret Manager"},
 	{"shared/dedup", append(google, "shared/dial", "shared/webhook", firestore),
-		"it is the one place that keeps deliveries, in Firestore alone"},
+		"it is the only package that stores deliveries, in Firestore alone"},
 	{"shared/publish", append(google, "shared/dial", "shared/webhook", pubsub),
-		"it is the one place that speaks to Pub/Sub, and to Pub/Sub alone"},
+		"it publishes deliveries to Pub/Sub, and calls no other product"},
 	{"shared/gemini", nil,
 		"it is the Gemini API over plain HTTPS: no SDK, and no cloud client"},
 	{"shared/jobs", append(google, "shared/dial", firestore, pubsub),
-		"it moves names of jobs from Pub/Sub to Firestore, so it knows both, and nothing of deliveries"},
+		"it moves names of jobs from Pub/Sub to Firestore, so it calls both, and knows no deliveries"},
 	{"shared/reconcile", []string{"shared/dedup", "shared/gemini", "shared/jobs", "shared/webhook"},
-		"it declares what it needs as interfaces, and knows of the others what they return"},
+		"it declares interfaces for the parts that it needs, and imports only the types that they return"},
 	{"shared/receiver", []string{"shared/webhook"},
-		"it declares what it needs as interfaces: neither their products nor their packages are its business"},
+		"it declares interfaces for the parts that it needs, and knows neither their packages nor their products"},
 	{"shared/settings", []string{"shared/dedup", "shared/publish", "shared/webhook"},
-		"it reads and opens what all functions share, and nothing that one of them has for itself"},
-	{"shared/cloudlog", nil, "every package may log, so it must cost none of them anything"},
+		"it reads the settings and opens the clients that all functions share, and no others"},
+	{"shared/cloudlog", nil, "every package may log, so it must not add dependencies to any of them"},
 	{"shared/instance", []string{framework},
-		"the life of an instance is the same whatever it serves"},
+		"the life of an instance does not depend on the function"},
 	{"shared/gcptest/cloudrun", []string{"shared/gcptest/child", "shared/gcptest/cloudrun/target", framework},
-		"it runs any function, whatever that uses"},
+		"it runs any function, and knows none of their parts"},
 	{"shared/gcptest/...", append(google, "shared/gcptest/...", secretManager, firestore, pubsub,
 		"cloud.google.com/go/iam/...", "google.golang.org/protobuf/..."),
-		"it stands in for the products: what it knew of ours it would only agree with"},
+		"it imitates the products: if it imported our packages, it would share their mistakes"},
 
 	{"shared/geminitest", []string{"shared/webhook/webhooktest"},
-		"it stands where Google stands"},
+		"it imitates Google"},
 	{"shared/geminitest/sdktest", nil,
-		"it runs npm, and knows nothing of what a script does"},
+		"it runs npm, and does not depend on the scripts"},
 
 	{"functions/static", wiring(), "it is deployed: nothing for tests, tools, or another function"},
 	{"functions/dynamic", wiring("shared/jwks"), "it is deployed: nothing for tests, tools, or another function"},
@@ -87,38 +87,38 @@ var rules = []rule{
 	{"functions/reconcile", append([]string{"shared/dedup", "shared/gemini", "shared/jobs", "shared/reconcile"}, wiring()...),
 		"it is deployed: nothing for tests, tools, or another function"},
 
-	{"functions/functiontest", []string{anything}, "it holds up the wired functions in tests"},
-	{"scripts/...", []string{anything}, "tools know everything"},
+	{"functions/functiontest", []string{anything}, "it runs the complete functions in tests"},
+	{"scripts/...", []string{anything}, "tools may import everything"},
 	{"examples", append(google, pubsub, firestore, "google.golang.org/genai"),
-		"it is there to be copied: what it imported of ours could not be taken along"},
+		"it is meant to be copied, and our packages could not be copied with it"},
 }
 
-// wiring is what the functions put together.
+// wiring returns the packages from which the functions are built.
 func wiring(more ...string) []string {
 	return append(more, framework, "shared/cloudlog", "shared/instance", "shared/receiver",
 		"shared/secret", "shared/settings", "shared/webhook")
 }
 
-// bans hold where rules allow anything: who else may not import a path, and why.
+// bans apply even if a rule allows anything: path may be imported only by except.
 var bans = []struct {
 	path   string
 	except []string
 	why    string
 }{
 	{jwx, []string{"shared/jwks", "shared/webhook", "shared/webhook/webhooktest"},
-		"its next major version must be a change in one place"},
+		"an upgrade to its next major version must change few packages"},
 	{"shared/gcptest/...", []string{"shared/gcptest/...", "functions/functiontest", "scripts/..."},
-		"no deployed function may hold a stand-in for a product"},
+		"no deployed function may contain an emulator of a product"},
 	{"shared/webhook/webhooktest", []string{"functions/functiontest", "shared/geminitest", "scripts/..."},
 		"no deployed function may be able to sign"},
 	{"shared/geminitest", []string{"functions/functiontest", "scripts/..."},
-		"no deployed function may hold a stand-in for a product"},
+		"no deployed function may contain an emulator of a product"},
 	{"google.golang.org/genai/...", []string{"examples", "scripts/..."},
-		"no deployed function may hold the SDK: it follows redirects with the API key and repeats calls by itself"},
+		"no deployed function may contain the SDK: it follows redirects with the API key and retries calls by itself"},
 	{"functions/functiontest", []string{"scripts/..."},
 		"it is for tests"},
 	{"google.golang.org/genai/...", []string{"shared/geminitest", "scripts/...", "examples"},
-		"no deployed function may hold the SDK: it takes its host and key from the environment, retries, and follows redirects"},
+		"no deployed function may contain the SDK: it takes its host and key from the environment, retries, and follows redirects"},
 	{"scripts/...", []string{"scripts/..."},
 		"the deployed archive has no scripts"},
 }
@@ -158,7 +158,7 @@ func ruleFor(pkg string) (rule, bool) {
 	return rule{}, false
 }
 
-// covers reports whether one of the patterns is path, or has it below.
+// covers reports whether one of the patterns matches path.
 func covers(path string, patterns []string) bool {
 	return slices.ContainsFunc(patterns, func(pattern string) bool {
 		tree, below := strings.CutSuffix(pattern, "/...")
@@ -166,8 +166,9 @@ func covers(path string, patterns []string) bool {
 	})
 }
 
-// imports returns what each package of the module imports from outside of the
-// standard library, tests apart. Our own packages go by their folders.
+// imports returns, for each package of the module, its imports outside of the
+// standard library, without those of tests. Packages of the module are named by their
+// folders.
 func imports(t *testing.T) map[string][]string {
 	t.Helper()
 	all := make(map[string][]string)
@@ -212,8 +213,8 @@ func importsOf(t *testing.T, file string) []string {
 	return paths
 }
 
-// The rules must be able to refuse: each of these would be a fault of the design.
-func TestRulesRefuse(t *testing.T) {
+// The rules reject these imports, which would violate the design.
+func TestRulesReject(t *testing.T) {
 	for _, fault := range [][2]string{
 		{"shared/webhook", "shared/refresh"},
 		{"shared/webhook", "cloud.google.com/go/firestore"},
@@ -249,15 +250,15 @@ func TestRulesRefuse(t *testing.T) {
 		}
 	}
 	if r, ok := ruleFor("shared/util"); ok {
-		t.Errorf("a new package falls under the rule for %s", r.pkg)
+		t.Errorf("a new package is covered by the rule for %s", r.pkg)
 	}
 	if r, ok := ruleFor("functions/third"); ok {
-		t.Errorf("a new function falls under the rule for %s", r.pkg)
+		t.Errorf("a new function is covered by the rule for %s", r.pkg)
 	}
 }
 
-// TestClients checks that every Google client that is not a test's has the options of
-// package dial. Receivers of the bench are other people's code.
+// TestClients checks that each Google client outside of test support has the options
+// of package dial. The receivers of the benchmark are other people's code.
 func TestClients(t *testing.T) {
 	client := regexp.MustCompile(`\b(firestore|pubsub|secretmanager)\.New\w*Client\w*\(`)
 	found := 0
@@ -284,7 +285,7 @@ func TestClients(t *testing.T) {
 		}
 	}
 	if found == 0 {
-		t.Error("found no client at all")
+		t.Error("found no client")
 	}
 }
 
@@ -303,7 +304,7 @@ func TestGoMod(t *testing.T) {
 		}
 	}
 	for never, why := range map[string]string{
-		`(?m)^toolchain`: "the builder has the toolchain that it has",
+		`(?m)^toolchain`: "the platform's builder chooses the toolchain",
 		`(?m)^replace`:   "the deployed archive has only its own files",
 	} {
 		if regexp.MustCompile(never).Match(text) {

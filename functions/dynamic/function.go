@@ -1,5 +1,6 @@
-// Package dynamic is the Cloud Function for per-request webhooks, which Gemini
-// signs with Google's keys, the same for all of its customers.
+// Package dynamic is the Cloud Function DynamicWebhook, which receives the deliveries
+// of per-request webhooks. Google signs them with the same keys for all Gemini
+// customers (schemes v1a and JWT), so the URL contains a secret token.
 package dynamic
 
 import (
@@ -16,13 +17,17 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook"
 )
 
-// name is the entry point: the value of FUNCTION_TARGET if this function is deployed.
+// name is the function's entry point. FUNCTION_TARGET has this value if it is
+// deployed.
 const name = "DynamicWebhook"
 
+// log is a variable because tests replace it.
 var log = cloudlog.New(os.Stderr)
 
 func init() { functions.HTTP(name, instance.Start(name, log, build).ServeHTTP) }
 
+// build reads the settings and opens the parts of the function. If it fails, it
+// leaves no part open. It makes no call to Google Cloud.
 func build(ctx context.Context) (f *instance.Function, err error) {
 	s, err := readOptions()
 	if err != nil {

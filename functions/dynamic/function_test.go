@@ -30,7 +30,7 @@ const (
 	audience = "https://example.com/DynamicWebhook"
 )
 
-// start serves the function as it is deployed, in a project whose URL token has one
+// start serves the function as deployed, in a project whose URL token has one
 // version.
 func start(t *testing.T, p *functiontest.Project) *functiontest.Endpoint {
 	t.Helper()
@@ -41,19 +41,19 @@ func start(t *testing.T, p *functiontest.Project) *functiontest.Endpoint {
 	return functiontest.Serve(t, handler(cloudlog.New(logged)), logged)
 }
 
-// handler returns the function, which logs to l.
+// handler returns the function with l as its log.
 func handler(l *slog.Logger) http.Handler {
 	log = l
 	return &instance.Handler{Build: build, Log: log}
 }
 
-// signV1a signs as Gemini does, with nothing but the standard library.
+// signV1a signs as Gemini does, with the standard library only.
 func signV1a(key ed25519.PrivateKey, id string, at time.Time, body string) http.Header {
 	signature := ed25519.Sign(key, fmt.Appendf(nil, "%s.%d.%s", id, at.Unix(), body))
 	return webhooktest.Header(id, at, "v1a,"+base64.StdEncoding.EncodeToString(signature))
 }
 
-// signJWT makes a token with jwx alone.
+// signJWT makes a JWT with jwx only.
 func signJWT(t *testing.T, alg jwa.SignatureAlgorithm, key any, claims map[string]any) string {
 	t.Helper()
 	payload, err := json.Marshal(claims)
@@ -110,8 +110,8 @@ func TestDelivery(t *testing.T) {
 	})
 }
 
-// With keys and token in memory the price is that of a static delivery, and a storm
-// of forgeries costs nothing.
+// With keys and token in memory, a delivery makes the same calls as a static one, and
+// forgeries make none.
 func TestCalls(t *testing.T) {
 	p := functiontest.Embedded(t)
 	endpoint := start(t, p)
@@ -209,17 +209,17 @@ func TestRefusals(t *testing.T) {
 		t.Errorf("published %v", m)
 	}
 	if strings.Contains(endpoint.Log.Text(), urlToken) {
-		t.Error("the log holds the URL token")
+		t.Error("the log contains the URL token")
 	}
 }
 
-// The settings that decide what a token is worth.
+// The settings that determine which JWTs are accepted.
 func TestTokenSettings(t *testing.T) {
 	const body = `{"type":"batch.succeeded","data":{"id":"batches/1"}}`
 	tests := []struct {
 		name      string
 		set       map[string]string
-		event     bool // among the claims
+		event     bool // whether the claims contain the event
 		wantBare  int
 		wantEvent int
 		why       string
@@ -253,7 +253,7 @@ func TestTokenSettings(t *testing.T) {
 	}
 }
 
-// While the keys cannot be had nothing is called forged.
+// If the keys are unavailable, no delivery is called forged.
 func TestKeysUnavailable(t *testing.T) {
 	for name, handler := range map[string]http.HandlerFunc{
 		"down":      func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) },
@@ -302,7 +302,7 @@ func TestSettings(t *testing.T) {
 	status, logged := post()
 	for _, name := range []string{"FIRESTORE_DATABASE:", "FIRESTORE_COLLECTION:", "URL_TOKEN_REQUIRED:", "JWT_WITHOUT_EVENT:", "JWKS_URL:"} {
 		if status != http.StatusServiceUnavailable || !strings.Contains(logged, name) {
-			t.Errorf("answered %d, logged %s, want 503 and a word on %s", status, logged, name)
+			t.Errorf("answered %d, logged %s, want 503 and the name %s", status, logged, name)
 		}
 	}
 	t.Setenv("FIRESTORE_DATABASE", "")
@@ -310,18 +310,19 @@ func TestSettings(t *testing.T) {
 	t.Setenv("URL_TOKEN_REQUIRED", "true")
 	t.Setenv("JWT_WITHOUT_EVENT", "true")
 	if status, logged = post(); status != http.StatusServiceUnavailable || !strings.Contains(logged, "URL_TOKEN_SECRET_NAME:") {
-		t.Errorf("answered %d, logged %s, want 503 and a word on URL_TOKEN_SECRET_NAME", status, logged)
+		t.Errorf("answered %d, logged %s, want 503 and the name URL_TOKEN_SECRET_NAME", status, logged)
 	}
 }
 
-// A function that cannot be built leaves nothing behind, whichever step fails.
+// A failed build leaves nothing open, at any step.
 func TestFailedBuildLeavesNothing(t *testing.T) {
 	t.Setenv("URL_TOKEN_SECRET_NAME", secretID)
 	functiontest.FailedBuilds(t, handler)
 }
 
-// FuzzSettings gives every setting any text. Where all are taken they keep what the
-// rest counts on; in doubt a token is required.
+// FuzzSettings sets each setting to any text. If all are valid, they have the
+// properties on which the function relies. A token is required unless the setting is
+// clearly false.
 func FuzzSettings(f *testing.F) {
 	f.Add("a-project", "*=geminihook-other", "", "", "", "", "", "", "token")
 	f.Add("", "batch=x", "1h", "24h", "http://127.0.0.1/keys", "a,b?c", "true", "false", "")
@@ -333,7 +334,7 @@ func FuzzSettings(f *testing.F) {
 	f.Fuzz(func(t *testing.T, project, topics, tolerance, retention, keys, audience, event, required, token string) {
 		for i, value := range []string{project, topics, tolerance, retention, keys, audience, event, required, token} {
 			if strings.Contains(value, "\x00") {
-				t.Skip("no environment holds it")
+				t.Skip("an environment variable cannot contain NUL")
 			}
 			t.Setenv(names[i], value)
 		}
@@ -341,7 +342,7 @@ func FuzzSettings(f *testing.F) {
 		if err != nil {
 			for line := range strings.Lines(err.Error()) {
 				if name, _, _ := strings.Cut(line, ": "); !slices.Contains(names, name) {
-					t.Errorf("%q names no setting", line)
+					t.Errorf("%q does not name a setting", line)
 				}
 			}
 			return

@@ -9,17 +9,17 @@ import (
 	"github.com/geminihook/geminihook/shared/settings"
 )
 
-// options are this function's settings: the common ones and its own.
+// options are the common settings and the settings of this function.
 type options struct {
 	settings.Common
-	keysURL         *url.URL
-	audiences       []string // none: all JWTs are rejected
-	jwtWithoutEvent bool     // accept JWTs without an event, if tokenRequired
-	tokenRequired   bool
-	tokenSecret     string // full name of the secret, or empty if no token is required
+	keysURL         *url.URL // JWKS_URL; default jwks.GoogleURL
+	audiences       []string // JWT_AUDIENCES; if empty, all JWTs are rejected
+	jwtWithoutEvent bool     // JWT_WITHOUT_EVENT, default true; ignored unless tokenRequired
+	tokenRequired   bool     // URL_TOKEN_REQUIRED, default true
+	tokenSecret     string   // URL_TOKEN_SECRET_NAME as a full name; empty unless tokenRequired
 }
 
-// readOptions returns the settings, or all of their faults.
+// readOptions reads the settings. Its error contains all faults.
 func readOptions() (o options, err error) {
 	var r settings.Reader
 	o.Common = r.Common()

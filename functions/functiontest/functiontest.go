@@ -1,5 +1,5 @@
-// Package functiontest gives the tests of the functions a Google Cloud project on
-// this machine, embedded or on the official emulators, and a way to send
+// Package functiontest runs the functions in tests. It provides a Google Cloud
+// project on this machine, embedded or on the official emulators, and sends
 // deliveries to a function as it is deployed.
 package functiontest
 
@@ -21,7 +21,8 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
-// The methods that a function calls.
+// The gRPC methods that the functions call, as in [Project.Calls], and the request
+// for the keys.
 const (
 	Commit        = "/google.firestore.v1.Firestore/Commit"
 	Read          = "/google.firestore.v1.Firestore/BatchGetDocuments"
@@ -29,10 +30,11 @@ const (
 	Publish       = "/google.pubsub.v1.Publisher/Publish"
 	ListVersions  = "/google.cloud.secretmanager.v1.SecretManagerService/ListSecretVersions"
 	AccessVersion = "/google.cloud.secretmanager.v1.SecretManagerService/AccessSecretVersion"
-	FetchKeys     = "GET /" // of the key set; not among a Project's Calls
+	FetchKeys     = "GET /" // the request for the key set; Calls does not include it
 )
 
-// Routes is the setting that a Project makes, and topic ids of it.
+// Routes is the value of ROUTES in a [Project]. The constants after it are its topic
+// ids.
 const (
 	Routes           = "batch=geminihook-batch,interaction=geminihook-interaction,video=geminihook-video,*=geminihook-other"
 	BatchTopic       = "geminihook-batch"
@@ -41,55 +43,56 @@ const (
 	OtherTopic       = "geminihook-other"
 )
 
-// A Project is what a function needs around it. On the wire to each of its parts
-// calls are recorded and can be interfered with.
+// A Project is a Google Cloud project for the functions. Each connection to its
+// services passes through a proxy, which records calls and can make them fail.
 type Project struct {
 	ID        string
 	Secrets   *gcptest.SecretManager
 	Keys      *webhooktest.KeySet
 	KeysURL   string
-	Firestore string   // its address, past the wire
-	Env       []string // the settings that lead a function to it: NAME=value
+	Firestore string   // Firestore's address, without the proxy
+	Env       []string // the settings of a function in this project: NAME=value
 
-	proxy.Recorder // of the calls to its parts
+	proxy.Recorder // records the calls to the services
 
 	topics topics
-	pubsub string // its address, past the wire
+	pubsub string // Pub/Sub's address, without the proxy
 	wires  []*proxy.Listener
 }
 
-// A Message is one that reached a topic.
+// A Message is a message that was published to a topic.
 type Message struct {
-	Topic string // its id
+	Topic string // the topic's id
 	*pubsubpb.PubsubMessage
 }
 
-// topics are where messages can be read back from.
+// topics reads published messages.
 type topics interface {
 	messages(t *testing.T) []Message
 }
 
-// OnBoth runs a test in an embedded project, and in one on the official emulators.
+// OnBoth runs a test twice, with an embedded project and with the official emulators.
 func OnBoth(t *testing.T, test func(t *testing.T, p *Project)) {
 	t.Run("embedded", func(t *testing.T) { test(t, Embedded(t)) })
 	t.Run("official", func(t *testing.T) { test(t, Official(t)) })
 }
 
-// Embedded returns a project of embedded parts, which the test's environment leads
-// to.
+// Embedded returns a project with embedded services, and sets the environment
+// variables that direct a function to it.
 func Embedded(t *testing.T) *Project {
 	t.Helper()
 	return lead(t, NewEmbedded(t))
 }
 
-// Official returns a project whose Firestore and Pub/Sub are the official
-// emulators, which the test's environment leads to; it skips the test, or fails it,
-// where there are none.
+// Official returns a project with the official emulators of Firestore and Pub/Sub,
+// and sets the environment variables that direct a function to it. If the emulators
+// are not installed, it skips the test, or fails it if they are required.
 func Official(t *testing.T) *Project {
 	t.Helper()
 	return lead(t, NewOfficial(t))
 }
 
+// lead sets the environment variables of p.
 func lead(t *testing.T, p *Project) *Project {
 	t.Helper()
 	for _, setting := range p.Env {
@@ -99,8 +102,8 @@ func lead(t *testing.T, p *Project) *Project {
 	return p
 }
 
-// NewEmbedded is [Embedded] for tests that run in parallel: nothing leads to it but
-// its Env.
+// NewEmbedded is [Embedded] for parallel tests: it does not set environment
+// variables. Pass Env to the function.
 func NewEmbedded(t *testing.T) *Project {
 	t.Helper()
 	p := &Project{ID: "test-project"}
@@ -110,8 +113,8 @@ func NewEmbedded(t *testing.T) *Project {
 	return p
 }
 
-// NewOfficial is [Official] for tests that run in parallel: nothing leads to it but
-// its Env.
+// NewOfficial is [Official] for parallel tests: it does not set environment
+// variables. Pass Env to the function.
 func NewOfficial(t *testing.T) *Project {
 	t.Helper()
 	firestore, id := emulatortest.Firestore(t)
@@ -121,6 +124,8 @@ func NewOfficial(t *testing.T) *Project {
 	return p
 }
 
+// setUp starts the other services and the proxies. firestore and pubsub are
+// addresses.
 func (p *Project) setUp(t *testing.T, firestore, pubsub string) {
 	t.Helper()
 	p.Secrets = gcptest.NewSecretManager()
@@ -143,8 +148,8 @@ func (p *Project) setUp(t *testing.T, firestore, pubsub string) {
 	}
 }
 
-// keyWire puts the fault in front of the key set. Its fetches are not among the
-// calls: the set counts them.
+// keyWire returns the key set behind the proxy's faults. It does not record the
+// requests, because the key set counts them.
 func (p *Project) keyWire() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer := httptest.NewRecorder()
@@ -154,12 +159,13 @@ func (p *Project) keyWire() http.Handler {
 			return nil
 		})
 		if err != nil {
-			panic(http.ErrAbortHandler) // breaks the connection off
+			panic(http.ErrAbortHandler) // closes the connection
 		}
 		_, _ = w.Write(answer.Body.Bytes())
 	})
 }
 
+// serve runs an embedded service until the test ends.
 func serve(t *testing.T, s gcptest.Service) (addr string) {
 	t.Helper()
 	server, err := gcptest.Start("127.0.0.1:0", s)
@@ -170,7 +176,7 @@ func serve(t *testing.T, s gcptest.Service) (addr string) {
 	return server.Addr()
 }
 
-// wire puts a proxy in front of a server.
+// wire starts a proxy in front of a server, and returns its address.
 func (p *Project) wire(t *testing.T, addr string) string {
 	t.Helper()
 	wire, err := proxy.Start(addr, p.Handle)
@@ -182,16 +188,16 @@ func (p *Project) wire(t *testing.T, addr string) string {
 	return wire.Addr
 }
 
-// Cut breaks off all connections to the project's parts, in the middle of whatever goes
-// over them.
+// Cut closes all connections to the project's services, even during a call.
 func (p *Project) Cut() {
 	for _, wire := range p.wires {
 		wire.Cut()
 	}
 }
 
-// Forget makes the connection silent that a call came over, given the call's context,
-// or all connections to the project's parts, given none.
+// Forget makes connections silently drop all packets: if call is the context of a
+// recorded call, the connection of that call; otherwise all connections to the
+// project's services.
 func (p *Project) Forget(call context.Context) {
 	var clients []net.Addr
 	if client, ok := peer.FromContext(call); ok {
@@ -202,7 +208,8 @@ func (p *Project) Forget(call context.Context) {
 	}
 }
 
-// Connections counts the connections that were ever made to the project's parts.
+// Connections returns the number of connections made to the project's services so
+// far.
 func (p *Project) Connections() (n int) {
 	for _, wire := range p.wires {
 		n += wire.Accepted()
@@ -210,13 +217,14 @@ func (p *Project) Connections() (n int) {
 	return n
 }
 
-// Messages returns the messages that reached any topic since the last time.
+// Messages returns the messages published to any topic since the last call.
 func (p *Project) Messages(t *testing.T) []Message {
 	t.Helper()
 	return p.topics.messages(t)
 }
 
-// AddSecret makes a secret, unless there is one, and gives it another version.
+// AddSecret adds a version to a secret, which it creates if necessary. It returns the
+// version's name.
 func (p *Project) AddSecret(t *testing.T, id, value string) (version string) {
 	t.Helper()
 	version, err := p.Secrets.AddSecret(t.Context(), p.ID, id, value)
@@ -226,13 +234,13 @@ func (p *Project) AddSecret(t *testing.T, id, value string) (version string) {
 	return version
 }
 
-// An Endpoint is a function that listens.
+// An Endpoint is a function that serves requests, and its log.
 type Endpoint struct {
-	URL string
+	URL string // without a query
 	Log *Log
 }
 
-// Serve has a handler listen until the test ends.
+// Serve serves a handler on a free port until the test ends.
 func Serve(t *testing.T, h http.Handler, log *Log) *Endpoint {
 	t.Helper()
 	server := httptest.NewServer(h)
@@ -240,14 +248,14 @@ func Serve(t *testing.T, h http.Handler, log *Log) *Endpoint {
 	return &Endpoint{URL: server.URL, Log: log}
 }
 
-// An Answer is what the sender sees.
+// An Answer is the response that the sender gets.
 type Answer struct {
 	Status int
 	Header http.Header
 	Body   string
 }
 
-// Post sends a delivery. query may be empty.
+// Post sends a delivery. query begins with "?", or is empty.
 func (e *Endpoint) Post(t *testing.T, query string, header http.Header, body string) Answer {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, e.URL+query, strings.NewReader(body))
@@ -258,7 +266,7 @@ func (e *Endpoint) Post(t *testing.T, query string, header http.Header, body str
 	return e.Do(t, req)
 }
 
-// Do sends any request.
+// Do sends a request. If that fails, it fails the test and returns a zero Answer.
 func (e *Endpoint) Do(t *testing.T, req *http.Request) Answer {
 	t.Helper()
 	resp, err := http.DefaultClient.Do(req)

@@ -12,11 +12,11 @@ import (
 	"github.com/geminihook/geminihook/shared/cloudlog"
 )
 
-// FailedBuilds makes each step of building a function fail in turn, and checks that the
-// log has the reason, that each request is answered 503, and that none leaves a goroutine
-// behind, such as those of a client that was opened before a later step failed. handler
-// returns the function, with the settings that an embedded [Project] does not make in the
-// environment.
+// FailedBuilds makes each step of building a function fail in turn. It checks that
+// the log contains the cause, that each request is answered 503, and that no
+// goroutine is left, for example of a client that was opened before the failed step.
+// handler returns the function with its log. It must set the settings that an
+// embedded [Project] does not set.
 func FailedBuilds(t *testing.T, handler func(*slog.Logger) http.Handler) {
 	t.Helper()
 	for variable, value := range map[string]string{
@@ -31,12 +31,13 @@ func FailedBuilds(t *testing.T, handler func(*slog.Logger) http.Handler) {
 			logged := new(Log)
 			wantNothingLeft(t, handler(cloudlog.New(logged)))
 			if text := logged.Text(); !strings.Contains(text, variable) && !strings.Contains(text, value) {
-				t.Errorf("the log has no reason: %.500s", text)
+				t.Errorf("the log does not contain the cause: %.500s", text)
 			}
 		})
 	}
 }
 
+// wantNothingLeft checks that 100 failed builds leave no goroutine.
 func wantNothingLeft(t *testing.T, h http.Handler) {
 	t.Helper()
 	before := runtime.NumGoroutine()
@@ -47,12 +48,12 @@ func wantNothingLeft(t *testing.T, h http.Handler) {
 			t.Fatalf("answered %d, want 503", answer.Code)
 		}
 	}
-	// A client's goroutines end a little after its Close.
+	// A client's goroutines end shortly after its Close.
 	after := runtime.NumGoroutine()
 	for end := time.Now().Add(10 * time.Second); after > before && time.Now().Before(end); after = runtime.NumGoroutine() {
 		time.Sleep(10 * time.Millisecond)
 	}
 	if after > before {
-		t.Errorf("%d goroutines, %d before 100 requests", after, before)
+		t.Errorf("%d goroutines after 100 requests, %d before", after, before)
 	}
 }

@@ -12,10 +12,10 @@ import (
 	"github.com/geminihook/geminihook/shared/gcptest/cloudrun"
 )
 
-// A Process is one instance of a function, run as the platform runs it, which may
-// be ended and started again. Its methods may be called concurrently.
+// A Process is one instance of a function, run as the platform runs it. It can be
+// ended and started again. It is safe for concurrent use.
 type Process struct {
-	Log *Log
+	Log *Log // the log of all starts
 
 	t      *testing.T
 	target string
@@ -27,22 +27,23 @@ type Process struct {
 	instance *cloudrun.Instance // nil before the first start
 }
 
-// NewProcess returns an instance of the function registered as target, not started
-// yet, in this process's environment and env. It ends with the test, whose TestMain
-// must be [Main].
+// NewProcess returns an instance of the function registered as target, which is not
+// started. Its environment is that of this process plus env. It ends with the test.
+// The TestMain must be [Main].
 func NewProcess(t *testing.T, target string, env ...string) *Process {
 	p := &Process{Log: new(Log), t: t, target: target, env: env}
 	t.Cleanup(p.Kill)
 	return p
 }
 
-// Start starts the instance, unless it runs, and waits until it listens.
+// Start starts the instance and waits until it listens. If it already runs, Start
+// only waits.
 func (p *Process) Start() {
 	p.starting.Lock()
 	defer p.starting.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	for !p.listens(ctx) { // if it did, its port may have been taken in between
+	for !p.listens(ctx) { // it may have ended because another process took its port
 		if ctx.Err() != nil {
 			p.t.Errorf("%s does not listen within %v", p.target, patience)
 			return
@@ -52,6 +53,7 @@ func (p *Process) Start() {
 	}
 }
 
+// start starts a new instance on another port.
 func (p *Process) start() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -63,8 +65,8 @@ func (p *Process) start() {
 	p.instance = instance
 }
 
-// listens waits until the process listens, and sends it a first request. It is false if
-// the process has ended.
+// listens waits until the process listens, and sends it a first request. It returns
+// false if the process has ended.
 func (p *Process) listens(ctx context.Context) bool {
 	i := p.running()
 	if i == nil || i.Listens(ctx) != nil {
@@ -77,13 +79,15 @@ func (p *Process) listens(ctx context.Context) bool {
 	return err == nil
 }
 
+// running returns the last instance started, or nil before the first.
 func (p *Process) running() *cloudrun.Instance {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.instance
 }
 
-// URL is where the process listens: another after each start, none before the first.
+// URL returns the URL of the process. It changes with each start, and is empty before
+// the first.
 func (p *Process) URL() string {
 	if i := p.running(); i != nil {
 		return "http://" + i.Addr + "/"
@@ -91,17 +95,18 @@ func (p *Process) URL() string {
 	return ""
 }
 
-// PID is its number.
+// PID returns the process id. Do not call it before the first start.
 func (p *Process) PID() int { return p.running().PID() }
 
-// Signal sends it a signal. One that does not run needs none.
+// Signal sends a signal to the process. It has no effect before the first start.
 func (p *Process) Signal(s syscall.Signal) {
 	if i := p.running(); i != nil {
 		_ = i.Signal(s)
 	}
 }
 
-// Wait waits until it has ended, and returns what with.
+// Wait waits until the process has ended, and returns its error as exec.Cmd.Wait
+// does.
 func (p *Process) Wait() error {
 	if i := p.running(); i != nil {
 		return i.Wait()
@@ -109,8 +114,8 @@ func (p *Process) Wait() error {
 	return nil
 }
 
-// Kill ends it as the platform does when it has lost patience: nothing more is
-// done. It returns when that is so.
+// Kill ends the process with SIGKILL, as the platform does after its timeout, and
+// waits until it has ended.
 func (p *Process) Kill() {
 	p.Signal(syscall.SIGKILL)
 	_ = p.Wait()

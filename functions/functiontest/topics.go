@@ -15,7 +15,7 @@ import (
 	"github.com/geminihook/geminihook/shared/gcptest"
 )
 
-// topicNames returns the topics of the setting, in full.
+// topicNames returns the full names of the topics in Routes.
 func topicNames(project string) []string {
 	var names []string
 	for route := range strings.SplitSeq(Routes, ",") {
@@ -25,7 +25,7 @@ func topicNames(project string) []string {
 	return names
 }
 
-// watchedTopics are those of an embedded Pub/Sub.
+// watchedTopics are the topics of an embedded Pub/Sub.
 type watchedTopics struct {
 	server *gcptest.PubSub
 
@@ -51,7 +51,7 @@ func (w *watchedTopics) messages(*testing.T) []Message {
 	return seen
 }
 
-// pulledTopics are those of the official emulator, with a subscription each.
+// pulledTopics are the topics of the official emulator, with one subscription each.
 type pulledTopics struct {
 	subscriber    *pubsub.SubscriptionAdminClient
 	subscriptions map[string]string // by topic id
@@ -90,7 +90,7 @@ func (p *pulledTopics) messages(t *testing.T) []Message {
 			resp, err := p.subscriber.Pull(t.Context(), &pubsubpb.PullRequest{
 				Subscription: subscription,
 				MaxMessages:  1000,
-				//lint:ignore SA1019 an answer at once, also without messages, is what a test wants
+				//lint:ignore SA1019 a test needs an immediate response, even without messages
 				ReturnImmediately: true,
 			})
 			if err != nil {
@@ -112,15 +112,15 @@ func (p *pulledTopics) messages(t *testing.T) []Message {
 	return all
 }
 
-// The ids of the topic and the subscription for names of jobs, and of the topic for those
-// that name none.
+// The ids of the topic for names of started jobs, which is also the id of its
+// subscription, and of the topic for rejected names.
 const (
 	JobsTopic     = "geminihook-jobs"
 	RejectedTopic = "geminihook-jobs-rejected"
 )
 
-// AddJobs makes the topics for names of jobs, and their subscription, and returns what
-// publishes a name.
+// AddJobs creates the topics for names of started jobs and their subscription. start
+// publishes the name of a job.
 func (p *Project) AddJobs(t *testing.T) (start func(name string)) {
 	t.Helper()
 	topics, err := pubsub.NewTopicAdminClient(t.Context(), plain(p.pubsub)...)
@@ -154,7 +154,7 @@ func (p *Project) AddJobs(t *testing.T) (start func(name string)) {
 	}
 }
 
-// plain are the options of a client of a server on this machine.
+// plain returns the options for a client of a server on this machine.
 func plain(addr string) []option.ClientOption {
 	return []option.ClientOption{
 		option.WithEndpoint(addr), option.WithoutAuthentication(),

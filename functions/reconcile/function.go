@@ -1,5 +1,6 @@
-// Package reconcile is the private Cloud Function that a schedule calls: one request is
-// one pass over the jobs whose event may be missing.
+// Package reconcile is the private Cloud Function Reconcile, which a schedule calls.
+// Each request runs one pass, which publishes the events of ended jobs that were
+// never delivered.
 package reconcile
 
 import (
@@ -16,9 +17,11 @@ import (
 	"github.com/geminihook/geminihook/shared/secret"
 )
 
-// name is the entry point: the value of FUNCTION_TARGET if this function is deployed.
+// name is the function's entry point. FUNCTION_TARGET has this value if it is
+// deployed.
 const name = "Reconcile"
 
+// log is a variable because tests replace it.
 var log = cloudlog.New(os.Stderr)
 
 func init() {
@@ -27,6 +30,8 @@ func init() {
 	functions.HTTP(name, h.ServeHTTP)
 }
 
+// build reads the settings and opens the parts of the function. If it fails, it
+// leaves no part open. It makes no call to Google Cloud or Gemini.
 func build(ctx context.Context) (f *instance.Function, err error) {
 	s, err := readOptions()
 	if err != nil {

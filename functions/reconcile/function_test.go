@@ -22,8 +22,8 @@ const (
 	staticURL = "https://hooks.example/static"
 )
 
-// start serves the function as it is deployed, in a project with an API key, and returns
-// the API that the function calls and what registers a job.
+// start serves the function as deployed, in a project with an API key. It returns the
+// Gemini API that the function calls, and a function that registers a job.
 func start(t *testing.T, p *functiontest.Project) (*functiontest.Endpoint, *geminitest.API, func(job string)) {
 	t.Helper()
 	api := geminitest.New(apiKey)
@@ -38,7 +38,7 @@ func start(t *testing.T, p *functiontest.Project) (*functiontest.Endpoint, *gemi
 	return functiontest.Serve(t, handler(cloudlog.New(logged)), logged), api, p.AddJobs(t)
 }
 
-// handler returns the function, which logs to l.
+// handler returns the function with l as its log.
 func handler(l *slog.Logger) http.Handler {
 	log = l
 	return &instance.Handler{Build: build, Log: log, Line: "pass"}
@@ -46,8 +46,8 @@ func handler(l *slog.Logger) http.Handler {
 
 var lost = geminitest.Delivery{Never: true}
 
-// A batch whose event never came reaches its topic, and a name that is none the topic for
-// such messages.
+// The event of a batch that Gemini did not deliver reaches its topic. An invalid name
+// of a job reaches the topic for rejected names.
 func TestPass(t *testing.T) {
 	functiontest.OnBoth(t, func(t *testing.T, p *functiontest.Project) {
 		endpoint, api, startJob := start(t, p)
@@ -80,12 +80,12 @@ func TestPass(t *testing.T) {
 			t.Errorf("%d events", events)
 		}
 		if strings.Contains(endpoint.Log.Text(), apiKey) {
-			t.Error("the log holds the API key")
+			t.Error("the log contains the API key")
 		}
 	})
 }
 
-// Without a key, or with one that the API refuses, no pass is complete: that is an alert.
+// If the API rejects the key, the pass is incomplete, which raises an alert.
 func TestNoKey(t *testing.T) {
 	p := functiontest.Embedded(t)
 	endpoint, api, _ := start(t, p)
@@ -102,7 +102,7 @@ func TestNoKey(t *testing.T) {
 	}
 }
 
-// The body of a request is not read, and nothing but a POST makes a pass.
+// A pass needs a POST request. Its body is not read.
 func TestRequests(t *testing.T) {
 	p := functiontest.Embedded(t)
 	endpoint, _, _ := start(t, p)
@@ -119,7 +119,7 @@ func TestRequests(t *testing.T) {
 		t.Fatal(err)
 	}
 	if answer := endpoint.Do(t, req); answer.Status != http.StatusOK {
-		t.Errorf("a body that never comes: answered %d", answer.Status)
+		t.Errorf("a body that never arrives: answered %d", answer.Status)
 	}
 }
 
@@ -159,7 +159,7 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
-// A value at its bound is valid, one beyond it is a fault of that variable alone.
+// A value at its bound is valid. A value beyond it is a fault of that variable alone.
 func TestBounds(t *testing.T) {
 	for _, test := range []struct{ name, good, bad string }{
 		{"API_KEY_SECRET_NAME", "projects/p/secrets/s", apiKey},
@@ -199,7 +199,7 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// All that is wrong with the settings is in the one line of the log.
+// One log line contains all faults of the settings.
 func TestSettings(t *testing.T) {
 	p := functiontest.Embedded(t)
 	endpoint, _, _ := start(t, p)
@@ -221,7 +221,7 @@ func TestSettings(t *testing.T) {
 	}
 }
 
-// A function that cannot be built leaves nothing behind, whichever step fails.
+// A failed build leaves nothing open, at any step.
 func TestFailedBuildLeavesNothing(t *testing.T) {
 	t.Setenv("API_KEY_SECRET_NAME", secretID)
 	t.Setenv("STATIC_URL", staticURL)

@@ -16,28 +16,28 @@ import (
 )
 
 const (
-	// A grace below five minutes is shorter than a slow delivery takes; above twelve hours
-	// a missed event comes too late to be of use.
+	// The bounds of GRACE. Below five minutes it is shorter than the time of a slow
+	// delivery. Above twelve hours a rebuilt event is too late to be useful.
 	minGrace, maxGrace = 5 * time.Minute, 12 * time.Hour
 
-	defaultGrace    = time.Hour
-	defaultLookBack = 48 * time.Hour
+	defaultGrace    = time.Hour      // default of GRACE
+	defaultLookBack = 48 * time.Hour // default of LOOK_BACK
 
-	// lookBackMargin is how much longer than the grace the look-back is, so that several
-	// passes see each job.
+	// lookBackMargin is the time by which LOOK_BACK must at least exceed GRACE, so
+	// that several passes see each job.
 	lookBackMargin = time.Hour
 )
 
-// options are this function's settings: the common ones and its own.
+// options are the common settings and the settings of this function.
 type options struct {
 	settings.Common
-	keySecret string // full name of the secret that holds the API key
-	apiURL    *url.URL
-	place     jobs.Place
-	pass      reconcile.Options
+	keySecret string            // API_KEY_SECRET_NAME as a full name
+	apiURL    *url.URL          // GEMINI_API_URL
+	place     jobs.Place        // the register of started jobs
+	pass      reconcile.Options // the settings of a pass
 }
 
-// readOptions returns the settings, or all of their faults.
+// readOptions reads the settings. Its error contains all faults.
 func readOptions() (o options, err error) {
 	var r settings.Reader
 	o.Common = r.Common()
@@ -59,11 +59,12 @@ func readOptions() (o options, err error) {
 	return o, r.Err()
 }
 
-// keyPrefix begins Google's API keys, which would pass for the id of a secret.
+// keyPrefix is the prefix of Google's API keys. Such a key is also a valid id of a
+// secret.
 const keyPrefix = "AIza"
 
-// secretName returns a parser of the name of a secret, which must not be an API key: the
-// name is logged.
+// secretName returns a parser for the name of a secret in project. It rejects an API
+// key, entered by mistake, because the name is logged.
 func secretName(project string) func(text string) (string, error) {
 	return func(text string) (string, error) {
 		if strings.HasPrefix(text, keyPrefix) {
@@ -73,8 +74,9 @@ func secretName(project string) func(text string) (string, error) {
 	}
 }
 
-// readPlace reads where the register is. The three collections must differ: each is read
-// as a whole, or by fields of its own.
+// readPlace reads the location of the register. It records a fault if two of the
+// three collections are equal, because a query of one collection would return
+// documents of the other.
 func readPlace(r *settings.Reader, c settings.Common) jobs.Place {
 	collection := func(name, fallback string) string {
 		return settings.Parse(r, name, func(text string) (string, error) {
@@ -98,7 +100,8 @@ func readPlace(r *settings.Reader, c settings.Common) jobs.Place {
 	return place
 }
 
-// parseURL returns the URL of a webhook.
+// parseURL parses the URL of a webhook. It fails unless the URL is absolute and its
+// scheme is https or http.
 func parseURL(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {

@@ -1,5 +1,6 @@
-// Package static is the Cloud Function for project-level webhooks, which Gemini
-// signs with a secret that it shares with this project alone.
+// Package static is the Cloud Function StaticWebhook, which receives the deliveries
+// of project-level webhooks. Gemini signs them with a secret that it shares only with
+// this project (scheme v1).
 package static
 
 import (
@@ -16,13 +17,17 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook"
 )
 
-// name is the entry point: the value of FUNCTION_TARGET if this function is deployed.
+// name is the function's entry point. FUNCTION_TARGET has this value if it is
+// deployed.
 const name = "StaticWebhook"
 
+// log is a variable because tests replace it.
 var log = cloudlog.New(os.Stderr)
 
 func init() { functions.HTTP(name, instance.Start(name, log, build).ServeHTTP) }
 
+// build reads the settings and opens the parts of the function. If it fails, it
+// leaves no part open. It makes no call to Google Cloud.
 func build(ctx context.Context) (f *instance.Function, err error) {
 	var r settings.Reader
 	s := r.Common()

@@ -25,8 +25,8 @@ import (
 
 const secretID = "geminihook-signing-secret"
 
-// start serves the function as it is deployed, in a project whose signing secret
-// has one version.
+// start serves the function as deployed, in a project whose signing secret has one
+// version.
 func start(t *testing.T, p *functiontest.Project) (*functiontest.Endpoint, sender) {
 	t.Helper()
 	secret := webhooktest.NewSecret()
@@ -41,7 +41,7 @@ func serve(t *testing.T) *functiontest.Endpoint {
 	return functiontest.Serve(t, handler(cloudlog.New(logged)), logged)
 }
 
-// handler returns the function, which logs to l.
+// handler returns the function with l as its log.
 func handler(l *slog.Logger) http.Handler {
 	log = l
 	return &instance.Handler{Build: build, Log: log}
@@ -107,14 +107,14 @@ func TestDelivery(t *testing.T) {
 				"webhook_id": id, "message_id": m.MessageId, "topic": "projects/" + p.ID + "/topics/" + topic,
 			} {
 				if lines[0][field] != want {
-					t.Errorf("%s: the line says %s=%v, want %v", eventType, field, lines[0][field], want)
+					t.Errorf("%s: logged %s=%v, want %v", eventType, field, lines[0][field], want)
 				}
 			}
 		}
 	})
 }
 
-// The price of a delivery in calls, once the secret is in memory.
+// The calls of a delivery, with the secret in memory.
 func TestCalls(t *testing.T) {
 	functiontest.OnBoth(t, func(t *testing.T, p *functiontest.Project) {
 		endpoint, sender := start(t, p)
@@ -125,7 +125,7 @@ func TestCalls(t *testing.T) {
 		id := webhooktest.NewID()
 		post(webhooktest.NewID(), time.Now(), body)
 		calls := p.Calls()
-		slices.Sort(calls[:min(2, len(calls))]) // the secret is read and listed at once
+		slices.Sort(calls[:min(2, len(calls))]) // the secret is read and listed concurrently
 		if !slices.Equal(calls, []string{
 			functiontest.AccessVersion, functiontest.ListVersions,
 			functiontest.Commit, functiontest.Publish, functiontest.Commit,
@@ -163,9 +163,9 @@ func TestCalls(t *testing.T) {
 	})
 }
 
-// One delivery fifty times at once is published once. The others are told to come
-// again, or that all is well.
-func TestManyCopies(t *testing.T) {
+// Fifty concurrent copies of a delivery are published once. The other copies are
+// answered as busy or as duplicates.
+func TestConcurrentCopies(t *testing.T) {
 	functiontest.OnBoth(t, func(t *testing.T, p *functiontest.Project) {
 		endpoint, sender := start(t, p)
 		const body = `{"type":"video.generated"}`
@@ -185,19 +185,19 @@ func TestManyCopies(t *testing.T) {
 		}
 		all.Wait()
 		if n := len(p.Messages(t)); n != 1 {
-			t.Errorf("published %d times", n)
+			t.Errorf("published %d times, want 1", n)
 		}
 		if slices.Contains(p.Calls(), functiontest.Begin) {
 			t.Error("a transaction was begun")
 		}
 		if answer := endpoint.Post(t, "", header, body); answer.Status != http.StatusNoContent {
-			t.Errorf("when all is done: answered %d", answer.Status)
+			t.Errorf("after all have ended: answered %d", answer.Status)
 		}
 	})
 }
 
-// Whatever is wrong with a request gets the status of the table, one line in the
-// log, and goes no further.
+// Each rejected request gets the status in the table and one line in the log, and
+// reaches neither Firestore nor Pub/Sub.
 func TestRefusals(t *testing.T) {
 	p := functiontest.Embedded(t)
 	endpoint, sender := start(t, p)
@@ -257,7 +257,7 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%s: Allow %q", test.name, answer.Header.Get("Allow"))
 		}
 		if text := http.StatusText(test.status); strings.TrimSpace(answer.Body) != text {
-			t.Errorf("%s: the sender learns %q, want %q alone", test.name, answer.Body, text)
+			t.Errorf("%s: the response body is %q, want %q", test.name, answer.Body, text)
 		}
 		lines := endpoint.Log.Lines(t, "delivery")
 		if len(lines) != 1 || lines[0]["outcome"] != test.why || lines[0]["severity"] != test.level || lines[0]["status"] != float64(test.status) {
@@ -268,7 +268,7 @@ func TestRefusals(t *testing.T) {
 		t.Errorf("published %v", m)
 	}
 	if slices.ContainsFunc(p.Calls(), func(method string) bool { return !strings.Contains(method, "SecretManager") }) {
-		t.Error("a refused request reached Firestore or Pub/Sub")
+		t.Error("a rejected request reached Firestore or Pub/Sub")
 	}
 }
 
@@ -276,8 +276,8 @@ func setBody(r *http.Request, body string) {
 	r.Body, r.ContentLength = io.NopCloser(strings.NewReader(body)), int64(len(body))
 }
 
-// What looks odd and is right.
-func TestOddities(t *testing.T) {
+// Unusual but valid deliveries are published.
+func TestUnusualDeliveries(t *testing.T) {
 	p := functiontest.Embedded(t)
 	endpoint, sender := start(t, p)
 	huge := strings.Repeat("x", 1<<20)
@@ -304,20 +304,20 @@ func TestOddities(t *testing.T) {
 			id := test.id
 			if length < 0 {
 				id = "c" + id[1:]
-				req.Body = io.NopCloser(req.Body) // hides its length: sent in chunks
+				req.Body = io.NopCloser(req.Body) // hides the length, so that the body is sent in chunks
 			}
 			req.ContentLength, req.Header = length, sender.sign(t, id, time.Now(), test.body)
 			if answer := endpoint.Do(t, req); answer.Status != http.StatusNoContent {
 				t.Errorf("%s: answered %d", test.name, answer.Status)
 			}
 			if m := p.Messages(t); len(m) != 1 || string(m[0].Data) != test.body || m[0].Attributes["ce-id"] != id {
-				t.Errorf("%s: %d messages, or another body or id", test.name, len(m))
+				t.Errorf("%s: %d messages, want one with the same body and id", test.name, len(m))
 			}
 		}
 	}
 }
 
-// Both secrets are good while a rotation lasts, and a disabled one is not.
+// Both secrets are accepted during a rotation. A disabled one is rejected.
 func TestRotation(t *testing.T) {
 	p := functiontest.Embedded(t)
 	old, fresh := webhooktest.NewSecret(), webhooktest.NewSecret()
@@ -339,14 +339,14 @@ func TestRotation(t *testing.T) {
 	other := newSender(t, gone).sign(t, "msg_both", time.Now(), "{}").Get("Webhook-Signature")
 	both.Set("Webhook-Signature", other+" "+both.Get("Webhook-Signature"))
 	if got := endpoint.Post(t, "", both, "{}").Status; got != 204 {
-		t.Errorf("two signatures, the second by a secret in force: answered %d", got)
+		t.Errorf("two signatures, the second by an enabled secret: answered %d", got)
 	}
 }
 
-// Without a usable secret nothing can be told from a forgery: come again.
+// Without a usable secret a delivery is answered 503, because it cannot be verified.
 func TestNoSecret(t *testing.T) {
 	secret := webhooktest.NewSecret()
-	for name, versions := range map[string][]string{"no secret": nil, "a short one": {"whsec_c2hvcnQ="}, "one that is none": {"change-me!"}} {
+	for name, versions := range map[string][]string{"no secret": nil, "a short one": {"whsec_c2hvcnQ="}, "an invalid one": {"change-me!"}} {
 		t.Run(name, func(t *testing.T) {
 			p := functiontest.Embedded(t)
 			for _, v := range versions {
@@ -365,16 +365,16 @@ func TestNoSecret(t *testing.T) {
 			}
 			for _, v := range append(versions, secret) {
 				if v != "" && strings.Contains(endpoint.Log.Text(), v) {
-					t.Error("the log holds a secret")
+					t.Error("the log contains a secret")
 				}
 			}
-			// The sender's retry, once there is one.
+			// The sender's retry succeeds after a good secret was added.
 			p.AddSecret(t, secretID, secret)
 			deadline := time.After(20 * time.Second)
 			for post().Status != http.StatusNoContent {
 				select {
 				case <-deadline:
-					t.Fatal("still refused with a good secret")
+					t.Fatal("still rejected with a good secret")
 				case <-time.After(50 * time.Millisecond):
 				}
 			}
@@ -382,8 +382,8 @@ func TestNoSecret(t *testing.T) {
 	}
 }
 
-// All that is wrong with the settings is said at once, and the function recovers
-// when it is mended.
+// One log line contains all faults of the settings. After they are corrected, the
+// function serves requests.
 func TestSettings(t *testing.T) {
 	p := functiontest.Embedded(t)
 	t.Setenv("GOOGLE_CLOUD_PROJECT", "")
@@ -408,7 +408,7 @@ func TestSettings(t *testing.T) {
 		"GOOGLE_CLOUD_PROJECT", "FIRESTORE_DATABASE", "FIRESTORE_COLLECTION", "ROUTES", "TIMESTAMP_TOLERANCE", "RECORD_RETENTION", "SIGNING_SECRET_NAME",
 	} {
 		if text := fmt.Sprint(lines[0]["error"]); strings.Count(text, name+":") != 1 {
-			t.Errorf("the log says %q, without a word on %s", text, name)
+			t.Errorf("logged %q, want it to name %s", text, name)
 		}
 	}
 	t.Setenv("GOOGLE_CLOUD_PROJECT", p.ID)
@@ -419,17 +419,17 @@ func TestSettings(t *testing.T) {
 	t.Setenv("RECORD_RETENTION", "24h5m")
 	t.Setenv("SIGNING_SECRET_NAME", "projects/"+p.ID+"/secrets/"+secretID)
 	if status := post(); status != http.StatusNoContent {
-		t.Errorf("mended: answered %d", status)
+		t.Errorf("corrected: answered %d", status)
 	}
 }
 
-// A function that cannot be built leaves nothing behind, whichever step fails.
+// A failed build leaves nothing open, at any step.
 func TestFailedBuildLeavesNothing(t *testing.T) {
 	t.Setenv("SIGNING_SECRET_NAME", secretID)
 	functiontest.FailedBuilds(t, handler)
 }
 
-// Nothing that a line should not hold is in the log, whatever came in.
+// The log contains no body, signature or token, for any request.
 func TestLogIsClean(t *testing.T) {
 	p := functiontest.Embedded(t)
 	endpoint, sender := start(t, p)
@@ -442,11 +442,11 @@ func TestLogIsClean(t *testing.T) {
 	text := endpoint.Log.Text()
 	for _, hidden := range []string{marker, signature, strings.TrimPrefix(signature, "v1,")} {
 		if strings.Contains(text, hidden) {
-			t.Errorf("the log holds %q:\n%s", hidden, text)
+			t.Errorf("the log contains %q:\n%s", hidden, text)
 		}
 	}
 	sum := sha256.Sum256([]byte(marker))
 	if bytes.Contains([]byte(text), []byte(hex.EncodeToString(sum[:]))) {
-		t.Error("the log holds a digest of the body")
+		t.Error("the log contains a digest of the body")
 	}
 }

@@ -1,5 +1,5 @@
-// Package cloudlog writes structured logs in the shape that Cloud Logging reads
-// from standard error: severity, message, and the fields that tie a line to its
+// Package cloudlog writes structured logs in the format that Cloud Logging reads from
+// standard error: severity, message, and the fields that link an entry to its
 // request.
 package cloudlog
 
@@ -12,14 +12,16 @@ import (
 	"strconv"
 )
 
-// New returns a logger that writes a line of JSON a record. Records logged with the
-// context of a request that went through [Trace] carry its trace.
+// New returns a logger that writes each record to w as one line of JSON. If the
+// context of a record is that of a request that passed through [Trace], the line
+// contains the trace, span and execution id of the request. The logger is safe for
+// concurrent use.
 func New(w io.Writer) *slog.Logger {
 	return slog.New(handler{slog.NewJSONHandler(w, &slog.HandlerOptions{ReplaceAttr: rename})})
 }
 
-// rename gives slog's own fields the names of Cloud Logging. Its severities are
-// slog's levels, but for WARN.
+// rename changes slog's field names to those of Cloud Logging. The names of the
+// levels are the same, except for WARN.
 func rename(groups []string, a slog.Attr) slog.Attr {
 	if len(groups) > 0 {
 		return a
@@ -36,13 +38,16 @@ func rename(groups []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// handler adds the attributes of the request in the context.
+// handler adds the attributes of the request in the context to each record.
 type handler struct {
 	slog.Handler
 }
 
+// requestKey is the context key of a request's attributes, a []slog.Attr.
 type requestKey struct{}
 
+// Handle adds the request's attributes to a clone, because other handlers may share
+// record.
 func (h handler) Handle(ctx context.Context, record slog.Record) error {
 	if attrs, ok := ctx.Value(requestKey{}).([]slog.Attr); ok {
 		record = record.Clone()
@@ -51,17 +56,21 @@ func (h handler) Handle(ctx context.Context, record slog.Record) error {
 	return h.Handler.Handle(ctx, record)
 }
 
+// WithAttrs returns a handler of this type: the embedded method would drop the
+// attributes of requests.
 func (h handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return handler{h.Handler.WithAttrs(attrs)}
 }
 
+// WithGroup returns a handler of this type, like WithAttrs.
 func (h handler) WithGroup(name string) slog.Handler {
 	return handler{h.Handler.WithGroup(name)}
 }
 
-// Trace lets what next logs be found by its request: with the trace and span that
-// the platform's front end gave it, and the execution id that functions are known
-// by. project is the one that holds the traces.
+// Trace returns a handler that calls next with a context that links log records to
+// the request: with the trace and span from the platform's front end, and with the
+// execution id of the function call. project is the id of the project that stores the
+// traces. Missing or malformed headers are ignored.
 func Trace(project string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx := context.WithValue(r.Context(), requestKey{}, requestAttrs(project, r.Header))
@@ -70,20 +79,24 @@ func Trace(project string, next http.Handler) http.Handler {
 }
 
 var (
-	// traceparent is W3C Trace Context, section 3.2; legacyTrace is
-	// X-Cloud-Trace-Context, whose span is in decimal. Lengths are checked beside
-	// them: an expression that counts takes long to compile, at every cold start.
+	// traceparent matches the header of W3C Trace Context, section 3.2. legacyTrace
+	// matches X-Cloud-Trace-Context, with its decimal span. The code checks the
+	// lengths separately, because a regular expression with counts compiles slowly,
+	// at every cold start.
 	traceparent = regexp.MustCompile(`^[0-9a-f]+-([0-9a-f]+)-([0-9a-f]+)-`)
 	legacyTrace = regexp.MustCompile(`^([0-9a-f]+)(?:/([0-9]+))?`)
 	executionID = regexp.MustCompile(`^[0-9A-Za-z_-]+$`)
 )
 
 const (
-	traceDigits    = 32
-	spanDigits     = 16
-	maxExecutionID = 64
+	traceDigits    = 32 // hexadecimal digits of a trace id
+	spanDigits     = 16 // hexadecimal digits of a span id
+	maxExecutionID = 64 // characters; a longer id is ignored
 )
 
+// requestAttrs returns the attributes of a request's log records, for the headers
+// that are present and well-formed. traceparent has precedence over
+// X-Cloud-Trace-Context.
 func requestAttrs(project string, h http.Header) []slog.Attr {
 	var attrs []slog.Attr
 	trace, span := "", ""
@@ -104,6 +117,8 @@ func requestAttrs(project string, h http.Header) []slog.Attr {
 	return attrs
 }
 
+// hexSpan converts a span id to 16 hexadecimal digits. It returns an empty string if
+// the id is not a number of 64 bits.
 func hexSpan(decimal string) string {
 	n, err := strconv.ParseUint(decimal, 10, 64)
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 	"github.com/geminihook/geminihook/shared/cloudlog"
 )
 
-// lines decodes what was logged: one line of JSON a record.
+// lines decodes the log, which has one line of JSON for each record.
 func lines(t *testing.T, out *bytes.Buffer) []map[string]any {
 	t.Helper()
 	if out.Len() > 0 && !strings.HasSuffix(out.String(), "\n") {
@@ -56,7 +56,7 @@ func TestSeverities(t *testing.T) {
 	}
 }
 
-// One record is one line, whatever is in it.
+// A record is one line, with any content.
 func TestOneLine(t *testing.T) {
 	for name, text := range map[string]string{
 		"newline":          "a\nb",
@@ -89,7 +89,8 @@ func TestOneLine(t *testing.T) {
 	}
 }
 
-// Only slog's own fields change their names, not those of the same name within.
+// Only slog's top-level fields are renamed, not attributes with the same names in
+// groups.
 func TestGroups(t *testing.T) {
 	var out bytes.Buffer
 	log := cloudlog.New(&out)
@@ -109,7 +110,7 @@ const (
 	trace   = "projects/p/traces/" + traceID
 )
 
-// traced logs a line within a request that has these headers.
+// traced returns the attributes of a line logged within a request with these headers.
 func traced(t *testing.T, h http.Header) map[string]any {
 	t.Helper()
 	var out bytes.Buffer
@@ -194,7 +195,8 @@ func TestExecutionID(t *testing.T) {
 	}
 }
 
-// A logger made by With carries the trace, too; a context without a request, none.
+// A logger made by With also logs the trace. A context without a request has no
+// trace.
 func TestTraceOfDerivedLoggers(t *testing.T) {
 	var out bytes.Buffer
 	log := cloudlog.New(&out)
@@ -213,7 +215,7 @@ func TestTraceOfDerivedLoggers(t *testing.T) {
 	}
 }
 
-// Requests side by side keep their traces apart, and their lines whole.
+// Concurrent requests log their own traces, and whole lines.
 func TestRequestsSideBySide(t *testing.T) {
 	var out bytes.Buffer
 	log := cloudlog.New(&out)

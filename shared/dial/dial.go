@@ -1,5 +1,5 @@
-// Package dial holds the options of every connection to a Google API: how a dead
-// connection is noticed, and that nothing on it is logged.
+// Package dial provides the options of every client of a Google API. They make a
+// client detect a dead connection, and keep requests and responses out of the log.
 package dial
 
 import (
@@ -12,27 +12,27 @@ import (
 )
 
 const (
-	// pingAfter is how long a connection may be silent before a call on it sends a
-	// ping. A shorter interval is not possible: gRPC raises it to ten seconds, and
-	// servers close connections that ping more often ("too_many_pings").
+	// pingAfter is the time without traffic after which a call sends a ping. gRPC
+	// raises a shorter time to ten seconds, and servers close connections that ping
+	// more often ("too_many_pings").
 	pingAfter = 10 * time.Second
 
-	// pingTimeout is how long the server has to answer a ping. It is half the time
-	// that refreshing a secret may take (package refresh), so that a refresh that
-	// starts on a dead connection still has time to succeed on a new one. On Linux it
-	// is also the TCP_USER_TIMEOUT.
+	// pingTimeout is the time for the server to answer a ping. It is half the timeout
+	// of refreshing a secret (package refresh), so that a refresh on a dead
+	// connection can still succeed on a new one. On Linux it is also the
+	// TCP_USER_TIMEOUT.
 	pingTimeout = time.Second
 )
 
 // Options returns the options that a constructor passes to a Google client, before
-// those of its caller:
+// the options of its caller:
 //
 //   - [Keepalive];
-//   - a logger that discards. By default the clients log every request and response,
-//     secrets and event bodies included, if GOOGLE_SDK_GO_LOGGING_LEVEL is "debug".
+//   - a logger that discards. If GOOGLE_SDK_GO_LOGGING_LEVEL is "debug", the clients
+//     otherwise log every request and response, including secrets and event bodies.
 //
-// A client that is given a connection (option.WithGRPCConn) ignores the first, as
-// Firestore's client does if FIRESTORE_EMULATOR_HOST is set.
+// A client that gets a connection (option.WithGRPCConn) ignores Keepalive.
+// Firestore's client does so if FIRESTORE_EMULATOR_HOST is set.
 func Options() []option.ClientOption {
 	return []option.ClientOption{
 		option.WithGRPCDialOption(Keepalive()),
@@ -40,15 +40,16 @@ func Options() []option.ClientOption {
 	}
 }
 
-// Keepalive makes a gRPC connection notice that it is dead. A NAT, a firewall or a
-// load balancer may forget a connection that is idle, as those of an instance between
-// two events are; packets then vanish without an error, and without pings the kernel
-// gives up only after about 15 minutes.
+// Keepalive returns an option that makes a gRPC connection detect that it is dead. A
+// NAT, a firewall or a load balancer may drop the state of an idle connection, for
+// example between two events. Packets are then lost without an error, and without
+// pings the kernel gives up only after about 15 minutes.
 //
-// A call on a connection that was silent for ten seconds sends a ping. If the server
-// does not answer within one second, the connection is closed, its calls fail with
-// Unavailable, and the next attempt connects anew. A connection without calls sends
-// nothing: an idle instance has no CPU, and servers count such pings as abuse.
+// If a connection has been silent for ten seconds, a call on it sends a ping. If the
+// server does not answer within one second, the client closes the connection, the
+// calls on it fail with Unavailable, and the next attempt opens a new one. A
+// connection without calls sends no pings: an idle instance has no CPU, and servers
+// treat such pings as abuse.
 func Keepalive() grpc.DialOption {
 	return grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: pingAfter, Timeout: pingTimeout})
 }

@@ -34,7 +34,8 @@ import (
 
 const topic = "projects/p/topics/all"
 
-// A wire leads to a server in memory, over connections that can be forgotten.
+// A wire is an in-memory server and its connections, which can silently drop all
+// packets.
 type wire struct {
 	*proxy.Listener
 	memory *bufconn.Listener
@@ -63,7 +64,8 @@ func (w wire) connect(t *testing.T) *grpc.ClientConn {
 	return conn
 }
 
-// options lead a Google client to the wire on its ordinary path.
+// options direct a Google client to the wire, with the same transport as in
+// production.
 func (w wire) options() []option.ClientOption {
 	return []option.ClientOption{
 		option.WithEndpoint("passthrough:///memory"),
@@ -73,7 +75,7 @@ func (w wire) options() []option.ClientOption {
 	}
 }
 
-// Variables that would lead a client around its wire.
+// TestMain unsets the variables that would direct a client past its wire.
 func TestMain(m *testing.M) {
 	for _, variable := range []string{"FIRESTORE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST", "SECRET_MANAGER_EMULATOR_HOST"} {
 		os.Unsetenv(variable)
@@ -81,16 +83,17 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// products open a client each, on a wire of its own, and return a call to make with it.
+// products open one client each, on a wire of its own, and return a call to make with
+// it.
 var products = map[string]func(t *testing.T) (w wire, call func(context.Context) error){
 	"Firestore":      openLedger,
 	"Pub/Sub":        openPublisher,
 	"Secret Manager": openSecret,
 }
 
-// A product's call succeeds on a connection that died without an error while it was
-// idle, within the time that the call has in production.
-func TestForgottenConnection(t *testing.T) {
+// A call succeeds on a connection that silently died while idle, within the call's
+// timeout in production.
+func TestDeadConnection(t *testing.T) {
 	for name, product := range products {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -142,7 +145,8 @@ func openPublisher(t *testing.T) (wire, func(context.Context) error) {
 	}
 }
 
-// acknowledging is a Pub/Sub without TCP, which a bubble cannot wait for.
+// acknowledging is a Pub/Sub server without TCP, because a bubble cannot wait for
+// sockets.
 type acknowledging struct {
 	pubsubpb.UnimplementedPublisherServer
 }
@@ -157,7 +161,7 @@ func openSecret(t *testing.T) (wire, func(context.Context) error) {
 	if _, err := manager.AddSecret(t.Context(), "p", "s", "value"); err != nil {
 		t.Fatal(err)
 	}
-	// The values cannot be closed, so the connection is the test's.
+	// The test does not close the cache, so it closes the connection.
 	conn := w.connect(t)
 	parse := func(value []byte) (string, error) { return string(value), nil }
 	values, err := secret.Open(t.Context(), "a secret", "p", "s", parse, slog.New(slog.DiscardHandler), option.WithGRPCConn(conn))
@@ -165,13 +169,12 @@ func openSecret(t *testing.T) (wire, func(context.Context) error) {
 		t.Fatal(err)
 	}
 	return w, func(ctx context.Context) error {
-		_, err := values.Find(ctx, func(string) bool { return false }) // a miss always asks the server
+		_, err := values.Find(ctx, func(string) bool { return false }) // a miss always calls the server
 		return err
 	}
 }
 
-// The clients log every request and response, what they hold included, if this variable
-// is set: none of ours may.
+// No client logs its requests and responses, even if this variable is set.
 func TestNoLog(t *testing.T) {
 	t.Setenv("GOOGLE_SDK_GO_LOGGING_LEVEL", "debug")
 	read, write, err := os.Pipe()
@@ -193,10 +196,10 @@ func TestNoLog(t *testing.T) {
 	}
 }
 
-// An interval below the server's minimum makes the server close a connection that only
-// pings. A connection that also answers calls is not closed, and after a close the next
-// call connects anew.
-func TestServerRefusesPings(t *testing.T) {
+// A server closes a connection that pings more often than its minimum interval
+// without other calls. It does not close a connection that also answers calls. After
+// a close the next call opens a new connection.
+func TestServerRejectsPings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWire(t, func(s grpc.ServiceRegistrar) { grpc_health_v1.RegisterHealthServer(s, waiting{health.NewServer()}) },
 			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Minute})) // gRPC's default
@@ -209,7 +212,7 @@ func TestServerRefusesPings(t *testing.T) {
 			if err := check(""); err != nil {
 				t.Fatalf("a short call: %v", err)
 			}
-			time.Sleep(11 * time.Second) // each next call sends a ping
+			time.Sleep(11 * time.Second) // so that each call sends a ping
 		}
 		if err := check(endless); status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "too_many_pings") {
 			t.Errorf("an endless call: %v, want too_many_pings", err)

@@ -1,6 +1,6 @@
-// Package instance is the life of one instance of a function: a handler that builds
-// itself on the first request, warming up beside it, and finishing what is under way
-// on SIGTERM.
+// Package instance manages the life of a function's instance. Its handler builds the
+// function on the first request, warms it up in the background, and completes the
+// current requests after SIGTERM.
 package instance
 
 import (
@@ -16,35 +16,37 @@ import (
 )
 
 const (
-	// warmTimeout bounds the calls of a warm-up, which nothing waits for. The build
-	// before them has no bound.
+	// warmTimeout is the timeout of the warm-up's calls. No request waits for them.
+	// The build before them has no timeout.
 	warmTimeout = 10 * time.Second
 
-	// drainTimeout is a little less than the ten seconds that the platform leaves
-	// between SIGTERM and SIGKILL.
+	// drainTimeout is a little less than the ten seconds between the platform's
+	// SIGTERM and SIGKILL.
 	drainTimeout = 9500 * time.Millisecond
 
-	// readTimeout is how long a request may take to arrive, body included. It holds
-	// from the first moment: net/http reads up to 256 KiB of an unread body before it
-	// sends an early answer, and the framework's server sets no deadline.
+	// readTimeout is the maximum time for a request to arrive, body included. Without
+	// it, an early response could be delayed indefinitely: net/http first reads up to
+	// 256 KiB of an unread body, and the framework's server sets no deadline.
 	readTimeout = 2500 * time.Millisecond
 )
 
-// A Function is a handler, and what makes its first request fast.
+// A Function is a handler with its warm-up.
 type Function struct {
-	Handler http.Handler
+	Handler http.Handler // serves all requests
 
-	// Warm open connections and fetch what the handler keeps in memory. A failure
-	// is nothing but a slower first request.
+	// Warm opens connections and fetches values that the handler caches. The
+	// functions run concurrently, and may run concurrently with requests. If one
+	// fails, the first request is slower.
 	Warm []func(context.Context) error
 }
 
-// Start returns the handler of a function. Where the process runs for this function,
-// by its name, as it does when deployed, Start also begins to warm up and to listen
-// for SIGTERM. Neither blocks, and neither can fail.
+// Start returns the handler of the function called name. If FUNCTION_TARGET is name,
+// as in a deployed function, Start also starts the warm-up and a drain on SIGTERM.
+// Start does not block and cannot fail.
 //
-// Elsewhere, in tests and where several functions share a process, it does not:
-// settings may not be there yet, and one drain would end the other's requests.
+// Otherwise, as in tests and in a process with several functions, Start does neither.
+// The settings may not be set yet, and one function's drain would end the other's
+// requests.
 func Start(name string, log *slog.Logger, build func(context.Context) (*Function, error)) *Handler {
 	h := &Handler{Build: build, Log: log}
 	if os.Getenv("FUNCTION_TARGET") == name {
@@ -56,37 +58,40 @@ func Start(name string, log *slog.Logger, build func(context.Context) (*Function
 	return h
 }
 
-// A Handler serves a function that is built on the first request. It is safe for
-// concurrent use.
+// A Handler serves a function that is built on the first request. Set the exported
+// fields before the first request. It is safe for concurrent use.
 type Handler struct {
-	// Build makes the function. While it fails, requests are answered 503 and the
-	// next one tries again; a function once built is kept.
+	// Build builds the function. If it fails, the request is answered 503, and the
+	// next request tries again. After a success Build is not called again. Calls do
+	// not overlap.
 	Build func(context.Context) (*Function, error)
-	Log   *slog.Logger
+	Log   *slog.Logger // receives a record for each failed build
 
-	// Line is the message of the log line of a request that found no function; empty
-	// means "delivery". It is set before the first request.
+	// Line is the log message of a failed build. Empty means "delivery".
 	Line string
 
 	building sync.Mutex
 	function *Function
 
 	counting sync.Mutex
-	requests int           // under way
-	idle     chan struct{} // closed when requests comes down to zero; nil unless draining
+	requests int           // number of current requests
+	idle     chan struct{} // closed when requests reaches zero; nil unless draining
 }
 
-// ServeHTTP serves a request, which has 2.5 seconds to arrive, and sends the answer on
-// its way before the request counts as finished: the process may end right after.
+// ServeHTTP serves a request, which must arrive within 2.5 seconds. It flushes the
+// response before it counts the request as finished, because the process may end
+// right afterwards.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.begin()
 	defer h.end()
 	connection := http.NewResponseController(w)
-	_ = connection.SetReadDeadline(time.Now().Add(readTimeout)) // a writer that cannot is a test's
+	_ = connection.SetReadDeadline(time.Now().Add(readTimeout)) // fails only for a test's ResponseWriter
 	h.serve(w, r)
 	_ = connection.Flush()
 }
 
+// serve calls the function's handler. If the build fails, it answers 503 and logs the
+// error.
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request) {
 	f, err := h.get(r.Context())
 	if err != nil {
@@ -98,6 +103,8 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) {
 	f.Handler.ServeHTTP(w, r)
 }
 
+// get returns the function, and builds it if necessary. The build is not cancelled
+// with ctx.
 func (h *Handler) get(ctx context.Context) (*Function, error) {
 	h.building.Lock()
 	defer h.building.Unlock()
@@ -111,8 +118,8 @@ func (h *Handler) get(ctx context.Context) (*Function, error) {
 	return h.function, nil
 }
 
-// warm builds the function and runs its warm-ups side by side. What fails is left
-// to the first request, which says why.
+// warm builds the function and runs its warm-ups concurrently. It ignores errors: the
+// first request makes the same calls and logs their errors.
 func (h *Handler) warm() {
 	ctx, cancel := context.WithTimeout(context.Background(), warmTimeout)
 	defer cancel()
@@ -127,8 +134,8 @@ func (h *Handler) warm() {
 	all.Wait()
 }
 
-// drain ends the process on SIGTERM, when no request is under way. The framework by
-// itself would end at once.
+// drain waits for SIGTERM, then for the current requests, and ends the process.
+// Without it, the framework's server ends at once.
 func (h *Handler) drain(term <-chan os.Signal) {
 	<-term
 	select {
@@ -138,7 +145,7 @@ func (h *Handler) drain(term <-chan os.Signal) {
 	os.Exit(0)
 }
 
-// quiet returns a channel that is closed once no request is under way.
+// quiet returns a channel that is closed as soon as there are no current requests.
 func (h *Handler) quiet() <-chan struct{} {
 	h.counting.Lock()
 	defer h.counting.Unlock()
@@ -151,12 +158,14 @@ func (h *Handler) quiet() <-chan struct{} {
 	return idle
 }
 
+// begin counts a request as current.
 func (h *Handler) begin() {
 	h.counting.Lock()
 	defer h.counting.Unlock()
 	h.requests++
 }
 
+// end counts a request as finished, and closes idle after the last one.
 func (h *Handler) end() {
 	h.counting.Lock()
 	defer h.counting.Unlock()

@@ -22,8 +22,8 @@ func get(h http.Handler) int {
 
 var teapot = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
 
-// A build that fails is tried again, with a line in the log each time; a good one is
-// kept.
+// A failed build logs one line, and the next request tries again. A successful build
+// is kept.
 func TestBuild(t *testing.T) {
 	var builds int
 	broken := errors.New("ROUTES: not set")
@@ -58,7 +58,7 @@ func TestBuild(t *testing.T) {
 	}
 }
 
-// A request whose body never arrives gets its answer while the function cannot be built.
+// If the build fails, a request is answered even if its body never arrives.
 func TestHalfSentBody(t *testing.T) {
 	h := &Handler{
 		Log:   slog.New(slog.DiscardHandler),
@@ -78,7 +78,8 @@ func TestHalfSentBody(t *testing.T) {
 	}
 }
 
-// Requests that come together share one build, which none of them can cancel.
+// Concurrent requests share one build. Cancelling a request does not cancel the
+// build.
 func TestBuildOnce(t *testing.T) {
 	var builds atomic.Int32
 	h := &Handler{
@@ -106,8 +107,8 @@ func TestBuildOnce(t *testing.T) {
 	}
 }
 
-// quiet is closed when the last request is through, also where that panics, and at
-// once where there is none.
+// The channel of quiet is closed when the last request has ended, also by a panic,
+// and at once if there are no requests.
 func TestQuiet(t *testing.T) {
 	entered, leave := make(chan struct{}), make(chan struct{})
 	h := &Handler{Build: func(context.Context) (*Function, error) {
@@ -143,9 +144,9 @@ func TestQuiet(t *testing.T) {
 	all.Wait()
 }
 
-// A request that comes when all is quiet, and the process has not ended yet, is
-// answered like any other.
-func TestAfterQuiet(t *testing.T) {
+// A request that arrives after the last one has ended, and before the process exits,
+// is served.
+func TestRequestAfterQuiet(t *testing.T) {
 	h := &Handler{Build: func(context.Context) (*Function, error) { return &Function{Handler: teapot}, nil }}
 	<-h.quiet()
 	if got := get(h); got != http.StatusTeapot {
@@ -153,7 +154,7 @@ func TestAfterQuiet(t *testing.T) {
 	}
 }
 
-// Warming up runs all warm-ups, whatever becomes of the others.
+// All warm-ups run, even if others fail.
 func TestWarm(t *testing.T) {
 	var warmed atomic.Int32
 	h := &Handler{Build: func(context.Context) (*Function, error) {

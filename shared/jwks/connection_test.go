@@ -8,8 +8,8 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
-// A fetch succeeds after the connection of the last one has died without an error.
-func TestForgottenConnection(t *testing.T) {
+// A fetch succeeds even if the previous fetch's connection has silently died.
+func TestDeadConnection(t *testing.T) {
 	server := httptest.NewUnstartedServer(webhooktest.NewKeySet())
 	listener := proxy.NewListener(server.Listener)
 	server.Listener = listener

@@ -1,5 +1,5 @@
-// Package jwks gives the sender's public keys: a JSON Web Key Set (RFC 7517),
-// fetched from a pinned URL.
+// Package jwks provides the sender's public keys: a JSON Web Key Set (RFC 7517) at a
+// configured URL.
 package jwks
 
 import (
@@ -26,31 +26,34 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook"
 )
 
-// GoogleURL is where the keys of live Gemini deliveries are (three Ed25519 keys
-// without kid, as observed in August and September 2026). The documentation's prose
-// links another set, of Google's sign-in certificates, which signs no delivery.
+// GoogleURL is the key set of live Gemini deliveries. It has three Ed25519 keys
+// without kid, as observed in August and September 2026. The documentation's text
+// links another set, of Google's sign-in certificates, which sign no deliveries.
 const GoogleURL = "https://generativelanguage.googleapis.com/.well-known/jwks.json"
 
 const (
-	// maxBytes bounds an answer. Three Ed25519 keys take 400 bytes.
+	// maxBytes is the maximum size of a response, in bytes. Three Ed25519 keys take
+	// 400 bytes.
 	maxBytes = 256 << 10
 
-	// maxKeys bounds how many keys of one algorithm are kept, the first ones, and so how
-	// many one signature is verified with.
+	// maxKeys is the maximum number of keys for one algorithm; later keys are left
+	// out. It limits the work of verifying one signature.
 	maxKeys = 16
 
-	// staleIfError is how long keys are used while their URL does not answer. Public keys
-	// leak nothing, so a day bridges an outage as long as the sender's retries.
+	// staleIfError is the time for which keys are used while their URL is
+	// unavailable. Public keys are not secret, so a day is safe. It is also the time
+	// for which the sender retries.
 	staleIfError = 24 * time.Hour
 
-	// RSA keys below 2048 bits are too weak (NIST SP 800-131A), above 8192 bits one
-	// verification takes longer than it should cost an attacker to ask for.
+	// RSA keys of less than 2048 bits are too weak (NIST SP 800-131A). With more than
+	// 8192 bits one verification costs so much that forged requests could exhaust the
+	// CPU.
 	minRSABits = 2048
 	maxRSABits = 8192
 )
 
-// ParseURL returns the URL of a key set. It fails unless that is https, or http on a
-// loopback address.
+// ParseURL parses the URL of a key set. It fails unless the scheme is https, or http
+// with a loopback host.
 func ParseURL(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" {
@@ -62,13 +65,14 @@ func ParseURL(text string) (*url.URL, error) {
 	return u, nil
 }
 
-// Open returns the keys at a URL, kept in memory under the rule of package refresh.
-// The URL must come from ParseURL, and answer without a redirect. A key that
-// is malformed, of an unknown kind, or meant for something else than to verify
-// signatures of its kind is passed over. Nothing is fetched yet.
+// Open returns a cache of the keys at url, which must come from ParseURL. The URL
+// must respond without a redirect. Open makes no request; the cache fetches the keys
+// on first use.
 //
-// If keys are left out because of a bound of ours, a signature by their algorithm that
-// matches none of the others makes Find fail with a *webhook.CutError.
+// A key is skipped if it is malformed, of an unsupported type, or not meant for
+// verifying signatures of its type. If keys are left out because of a limit of ours,
+// no match is not definite: Find fails with a *webhook.CutError, which lists the
+// algorithms of these keys.
 func Open(url *url.URL, log *slog.Logger) *refresh.Cache[webhook.PublicKey] {
 	s := source{
 		url: url.String(),
@@ -82,24 +86,29 @@ func Open(url *url.URL, log *slog.Logger) *refresh.Cache[webhook.PublicKey] {
 	return &refresh.Cache[webhook.PublicKey]{Name: "signing keys", Fetch: s.fetch, StaleIfError: staleIfError, Log: log}
 }
 
-// transport connects anew for each fetch. Between two fetches, minutes apart, a NAT or a
-// firewall may have forgotten the connection, and a fetch over it would wait in vain.
+// transport returns a transport that opens a new connection for each fetch. Fetches
+// are minutes apart, so a NAT or a firewall may have dropped an idle connection
+// without notice, and a fetch on it would time out.
 func transport() http.RoundTripper {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.DisableKeepAlives = true
 	return t
 }
 
+// loopback reports whether host is localhost or a loopback address.
 func loopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
+// source fetches a key set.
 type source struct {
 	url    string
 	client *http.Client
 }
 
+// fetch returns the usable keys of the set, in the order of the set. It fails unless
+// the status is 200 and the body is at most maxBytes.
 func (s *source) fetch(ctx context.Context) ([]webhook.PublicKey, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url, nil)
 	if err != nil {
@@ -111,7 +120,7 @@ func (s *source) fetch(ctx context.Context) ([]webhook.PublicKey, error) {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s answered %s", s.url, resp.Status)
+		return nil, fmt.Errorf("%s responded with status %s", s.url, resp.Status)
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(nil, resp.Body, maxBytes))
 	if err != nil {
@@ -124,9 +133,10 @@ func (s *source) fetch(ctx context.Context) ([]webhook.PublicKey, error) {
 	return keys, err
 }
 
-// parse returns the usable keys of a set, and a partial error beside them if it left
-// some out because of a bound. A set without any is an error, so that the keys in memory
-// are used on: a sender that signs has a key.
+// parse returns the usable keys of a set. If a limit made it leave out some, it also
+// returns an error that wraps refresh.ErrPartial and a *webhook.CutError. It fails if
+// a set has no usable key. The cache then continues with the keys in memory, because
+// a sender that signs deliveries has a key.
 func parse(body []byte) ([]webhook.PublicKey, error) {
 	set, err := jwk.Parse(body, jwk.WithIgnoreParseError(true))
 	if err != nil {
@@ -134,7 +144,7 @@ func parse(body []byte) ([]webhook.PublicKey, error) {
 	}
 	var (
 		keys []webhook.PublicKey
-		kept = make(map[string]int) // by algorithm
+		kept = make(map[string]int) // number of keys by algorithm
 		cut  webhook.CutError
 	)
 	for i := range set.Len() {
@@ -153,16 +163,17 @@ func parse(body []byte) ([]webhook.PublicKey, error) {
 	}
 	switch {
 	case len(keys) == 0:
-		return nil, fmt.Errorf("no usable key among %d", set.Len())
+		return nil, fmt.Errorf("no usable key in a set of %d", set.Len())
 	case len(cut.Algorithms) > 0:
-		cut.Reason = fmt.Sprintf("some %s keys are left out: at most %d of one algorithm are kept, and no RSA key of more than %d bits",
+		cut.Reason = fmt.Sprintf("some %s keys are left out: the maximum is %d keys per algorithm, and %d bits for an RSA key",
 			strings.Join(cut.Algorithms, ", "), maxKeys, maxRSABits)
 		return keys, fmt.Errorf("%w: %w", refresh.ErrPartial, &cut)
 	}
 	return keys, nil
 }
 
-// publicKey returns a key of a set, and whether it can and may verify signatures.
+// publicKey converts a key of a set, and reports whether it may be used for verifying
+// signatures. ok is the second result of jwk.Set.Key.
 func publicKey(published jwk.Key, ok bool) (key webhook.PublicKey, usable bool) {
 	if !ok {
 		return key, false
@@ -172,8 +183,8 @@ func publicKey(published jwk.Key, ok bool) (key webhook.PublicKey, usable bool) 
 	return key, err == nil && sound(key.Key) && meant(published, key.Algorithm())
 }
 
-// meant reports whether a key is meant to verify signatures by an algorithm, as far as it
-// says so (RFC 7517, sections 4.2 to 4.4).
+// meant reports whether the key's use, key_ops and alg allow verifying signatures by
+// algorithm (RFC 7517, sections 4.2 to 4.4). A missing parameter allows it.
 func meant(key jwk.Key, algorithm string) bool {
 	if use := key.KeyUsage(); use != "" && use != string(jwk.ForSignature) {
 		return false
@@ -182,17 +193,17 @@ func meant(key jwk.Key, algorithm string) bool {
 		return false
 	}
 	alg := key.Algorithm().String()
-	return alg == "" || alg == algorithm || alg == "Ed25519" && algorithm == jwa.EdDSA.String() // by the name of RFC 9864
+	return alg == "" || alg == algorithm || alg == "Ed25519" && algorithm == jwa.EdDSA.String() // the name of RFC 9864
 }
 
-// tooLong reports whether a sound key is longer than we want it to be.
+// tooLong reports whether key is an RSA key of more than maxRSABits.
 func tooLong(key any) bool {
 	long, ok := key.(*rsa.PublicKey)
 	return ok && long.N.BitLen() > maxRSABits
 }
 
-// sound reports whether a key can be verified with. jwx accepts an Ed25519 key of
-// any length, with which crypto/ed25519 panics.
+// sound reports whether a key is safe to verify with. jwx accepts Ed25519 keys of any
+// length, but crypto/ed25519 panics unless the length is right.
 func sound(key any) bool {
 	switch key := key.(type) {
 	case ed25519.PublicKey:

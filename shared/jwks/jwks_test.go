@@ -40,7 +40,7 @@ func must[T any](value T, err error) T {
 
 func open(url string) *refresh.Cache[webhook.PublicKey] { return Open(must(ParseURL(url)), discard()) }
 
-// fields are those of a JSON Web Key.
+// fields are the members of a JSON Web Key.
 type fields map[string]any
 
 func okp(change fields) fields {
@@ -69,7 +69,7 @@ var (
 	ecRaw    = must(must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)).PublicKey.Bytes())
 )
 
-// modulus is an odd number of that many bits. Nobody has to know its factors.
+// modulus returns an odd number with that many bits. Its factors are not needed.
 func modulus(bits int) *big.Int {
 	n := new(big.Int).Lsh(big.NewInt(1), uint(bits-1))
 	return n.Add(n, big.NewInt(12345))
@@ -81,7 +81,7 @@ func set(keys ...fields) string {
 
 func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-// answer serves one text.
+// answer serves a fixed text.
 func answer(t *testing.T, text string) *httptest.Server {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write([]byte(text))
@@ -95,7 +95,7 @@ func fetch(t *testing.T, url string) ([]webhook.PublicKey, error) {
 	return open(url).Fetch(t.Context())
 }
 
-// A key alone in a set either is usable, or is passed over and leaves none.
+// A set with one key returns that key if it is usable, and an error otherwise.
 func TestKeys(t *testing.T) {
 	private := must(rsa.GenerateKey(rand.Reader, 2048))
 	for name, test := range map[string]struct {
@@ -191,7 +191,7 @@ func TestKeys(t *testing.T) {
 			if test.usable != (err == nil) || test.usable != (len(keys) == 1) {
 				t.Fatalf("%v, %v; want usable: %v", keys, err, test.usable)
 			}
-			// Among good ones it takes nothing from them.
+			// In a set with good keys, the good keys are returned.
 			keys, err = parse([]byte(set(okp(fields{"kid": "1"}), test.key, ec(fields{"kid": "2"}))))
 			want := map[bool]int{true: 3, false: 2}[test.usable]
 			if err != nil || len(keys) != want || keys[0].ID != "1" || keys[want-1].ID != "2" {
@@ -204,7 +204,7 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// verifyWith verifies nonsense: whatever a key is like, that must not panic.
+// verifyWith verifies an invalid signature, which must not panic with any key.
 func verifyWith(key webhook.PublicKey) {
 	digest := sha256.Sum256(nil)
 	switch key := key.Key.(type) {
@@ -232,8 +232,7 @@ func TestKeyIsTheOnePublished(t *testing.T) {
 	}
 }
 
-// An odd modulus is what RSA needs; with an even one verification must fail, not
-// panic.
+// RSA needs an odd modulus. Verification with an even one fails and does not panic.
 func TestEvenModulus(t *testing.T) {
 	n := modulus(2048)
 	keys, err := parse([]byte(set(rsaFields(fields{"n": b64(n.Add(n, big.NewInt(1)).Bytes())}))))
@@ -242,7 +241,7 @@ func TestEvenModulus(t *testing.T) {
 	}
 }
 
-// edKeys are n keys, with their numbers for kids.
+// edKeys returns n keys with their numbers as kids.
 func edKeys(n int) (many []fields) {
 	for i := range n {
 		many = append(many, okp(fields{"kid": fmt.Sprint(i), "x": b64(ed25519.NewKeyFromSeed(append(make([]byte, 31), byte(i))).Public().(ed25519.PublicKey))}))
@@ -257,8 +256,8 @@ func rsaKeys(n int) (many []fields) {
 	return many
 }
 
-// wantCut checks that some keys of these algorithms alone were left out, and that the
-// error names the bound.
+// wantCut checks that keys of exactly these algorithms were left out, and that the
+// error names the limit.
 func wantCut(t *testing.T, err error, bound string, algorithms ...string) {
 	t.Helper()
 	if len(algorithms) == 0 {
@@ -273,7 +272,7 @@ func wantCut(t *testing.T, err error, bound string, algorithms ...string) {
 	}
 }
 
-func TestSixteenKeysOfAnAlgorithmAtMost(t *testing.T) {
+func TestMaxKeys(t *testing.T) {
 	for name, test := range map[string]struct {
 		keys []fields
 		want int
@@ -293,8 +292,8 @@ func TestSixteenKeysOfAnAlgorithmAtMost(t *testing.T) {
 			if len(keys) != test.want {
 				t.Errorf("%d keys, want %d", len(keys), test.want)
 			}
-			wantCut(t, err, "at most 16", test.cut...)
-			var kids []string // of the Ed25519 keys: the first ones
+			wantCut(t, err, "the maximum is 16", test.cut...)
+			var kids []string // of the Ed25519 keys, which must be the first ones
 			for _, key := range keys {
 				if key.ID != "" {
 					kids = append(kids, key.ID)
@@ -309,8 +308,8 @@ func TestSixteenKeysOfAnAlgorithmAtMost(t *testing.T) {
 	}
 }
 
-// An RSA key that is longer than we verify with is left out, and that is a bound of ours,
-// too; unless it is not meant for signatures.
+// An RSA key above the maximum length is left out because of our limit, unless it is
+// not meant for signatures.
 func TestLongRSAKeysAreLeftOut(t *testing.T) {
 	long := func(bits int, more fields) fields {
 		return with(rsaFields(fields{"n": b64(modulus(bits).Bytes())}), more)
@@ -331,8 +330,8 @@ func TestLongRSAKeysAreLeftOut(t *testing.T) {
 	}
 }
 
-// From a set with too many keys of one kind to the verdict: what no kept key signed is a
-// fault of ours, but only if a key of that kind could have signed it.
+// With too many keys of one algorithm in a set, a signature that matches none of the
+// others is not definitely forged, but only if it is of that algorithm.
 func TestMissAmongTooManyKeys(t *testing.T) {
 	stranger := ed25519.NewKeyFromSeed(append(make([]byte, 31), 200))
 	known := ed25519.NewKeyFromSeed(append(make([]byte, 31), 2))
@@ -355,18 +354,19 @@ func TestMissAmongTooManyKeys(t *testing.T) {
 				t.Error(err)
 			}
 			if err := verify(stranger); errors.Is(err, webhook.ErrForged) != test.refused || err == nil ||
-				!test.refused && !strings.Contains(err.Error(), "at most 16") {
+				!test.refused && !strings.Contains(err.Error(), "the maximum is 16") {
 				t.Errorf("%v; want forged: %v", err, test.refused)
 			}
 		})
 	}
 }
 
-// With a key of small order a signature that nobody made verifies: that of this test, for
-// one message in eight at least. Both signs of x and both encodings of y count.
+// A key of small order verifies a signature that was made without a private key: the
+// one in this test, for at least one message in eight. Both signs of x and both
+// encodings of y are rejected.
 func TestSmallOrder(t *testing.T) {
 	signature := make([]byte, ed25519.SignatureSize)
-	signature[0] = 1 // R is the neutral point, S is 0
+	signature[0] = 1 // R is the neutral element, S is 0
 	for _, y := range smallOrderY {
 		for _, sign := range []byte{0, 0x80} {
 			key := must(hex.DecodeString(y))
@@ -383,7 +383,7 @@ func TestSmallOrder(t *testing.T) {
 			}
 		}
 	}
-	// These are all: y, -y, and the second encodings of y below 19.
+	// The list is complete: y, -y, and the second encodings of y below 19.
 	p := new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), 255), big.NewInt(19))
 	seen := make(map[string]bool)
 	for _, text := range smallOrderY {
@@ -403,8 +403,8 @@ func TestSmallOrder(t *testing.T) {
 	}
 }
 
-// None of these holds a key. Each is an error, so that keys in memory stay in use.
-func TestTextsWithoutKeys(t *testing.T) {
+// Texts without a usable key are errors, so that the keys in memory stay in use.
+func TestSetsWithoutKeys(t *testing.T) {
 	for name, text := range map[string]string{
 		"nothing":           "",
 		"no JSON":           "<html>",
@@ -433,7 +433,7 @@ func TestTextsWithoutKeys(t *testing.T) {
 	}
 }
 
-// A key alone, outside of a set, is taken as a set of one.
+// A single key that is not in a set is accepted as a set of one.
 func TestKeyAlone(t *testing.T) {
 	keys, err := parse(must(json.Marshal(okp(nil))))
 	if err != nil || len(keys) != 1 {
@@ -444,7 +444,8 @@ func TestKeyAlone(t *testing.T) {
 	}
 }
 
-// limit is written out here so that nobody changes it unawares.
+// limit repeats the value of maxBytes, so that a change of the constant needs a
+// change here.
 func TestAnswerIsBounded(t *testing.T) {
 	const limit = 256 << 10
 	pad := func(size int) string {
@@ -462,7 +463,7 @@ func TestAnswerIsBounded(t *testing.T) {
 	}
 }
 
-// An answer without an end must not be read for long.
+// An endless response is not read beyond the limit.
 func TestEndlessAnswer(t *testing.T) {
 	done := make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -477,7 +478,7 @@ func TestEndlessAnswer(t *testing.T) {
 	if keys, err := fetch(t, server.URL); err == nil {
 		t.Errorf("keys: %v", keys)
 	}
-	<-done // the connection was let go
+	<-done // the client closed the connection
 }
 
 func TestRedirectIsNotFollowed(t *testing.T) {
@@ -496,8 +497,8 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 	}
 }
 
-// A good set with another status than 200 is none.
-func TestStatus(t *testing.T) {
+// A set is rejected if its status is not 200.
+func TestStatusMustBeOK(t *testing.T) {
 	for _, status := range []int{200, 201, 203, 206, 304, 400, 401, 403, 404, 429, 500, 503} {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(status)
@@ -510,7 +511,8 @@ func TestStatus(t *testing.T) {
 	}
 }
 
-// The rule of package refresh gives a fetch two seconds; here it gets less.
+// A fetch ends with its context. Package refresh gives it two seconds; this test,
+// less.
 func TestHangEndsWithTheContext(t *testing.T) {
 	for name, hang := range map[string]func(http.ResponseWriter){
 		"before the answer": func(http.ResponseWriter) {},
@@ -532,7 +534,7 @@ func TestHangEndsWithTheContext(t *testing.T) {
 	}
 }
 
-func TestNobodyListens(t *testing.T) {
+func TestConnectionRefused(t *testing.T) {
 	server := answer(t, "")
 	server.Close()
 	if keys, err := fetch(t, server.URL); err == nil {
@@ -582,7 +584,7 @@ func TestStaleIfErrorOfADay(t *testing.T) {
 	}
 }
 
-// From the sender's key set to a verified delivery, over HTTP.
+// A delivery is verified with keys fetched over HTTP.
 func TestKeySetRoundTrip(t *testing.T) {
 	sender := webhooktest.NewKeySet()
 	server := httptest.NewServer(sender)
@@ -612,7 +614,7 @@ func TestKeySetRoundTrip(t *testing.T) {
 	}
 }
 
-// What the set's errors say names the URL, for the log.
+// Errors contain the URL, for the log.
 func TestErrorsNameTheURL(t *testing.T) {
 	server := answer(t, "{}")
 	_, err := fetch(t, server.URL)

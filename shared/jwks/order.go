@@ -6,18 +6,18 @@ import (
 	"slices"
 )
 
-// smallOrder reports whether an Ed25519 key is one of the eight points of small order,
-// in any of their encodings. Anybody can make signatures that such a key verifies, for
-// one message in eight or for all of them.
+// smallOrder reports whether an Ed25519 key is one of the eight points of small
+// order, in any encoding. Anyone can make signatures that such a key verifies, for
+// one message in eight or for all messages.
 func smallOrder(key ed25519.PublicKey) bool {
 	y := slices.Clone(key)
-	y[len(y)-1] &^= 0x80 // the sign of x: all of these points come with both
+	y[len(y)-1] &^= 0x80 // clear the sign of x: small-order points exist with both signs
 	return slices.Contains(smallOrderY, hex.EncodeToString(y))
 }
 
-// smallOrderY are the y-coordinates of the points of small order, encoded as RFC 8032,
-// section 5.1.2, says, and the second encodings of those below 19, which crypto/ed25519
-// accepts too. libsodium refuses the same seven.
+// smallOrderY are the y-coordinates of the points of small order, encoded as in RFC
+// 8032, section 5.1.2. Coordinates below 19 have a second encoding, which
+// crypto/ed25519 accepts too. libsodium rejects the same seven encodings.
 var smallOrderY = []string{
 	"0000000000000000000000000000000000000000000000000000000000000000", // 0, order 4
 	"0100000000000000000000000000000000000000000000000000000000000000", // 1, order 1

@@ -11,15 +11,15 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook"
 )
 
-// answer is what the sender learns, a status, and what the log calls it.
+// answer is the response to a request, and the outcome and level of its log line.
 type answer struct {
 	outcome    string
 	status     int
 	level      slog.Level
-	retryAfter time.Duration
+	retryAfter time.Duration // zero means no Retry-After header
 }
 
-// answers are those to known errors; the first that matches counts.
+// answers maps errors to answers. The first entry that matches is used.
 var answers = []struct {
 	err error
 	answer
@@ -38,8 +38,8 @@ var answers = []struct {
 	{webhook.ErrOverloaded, answer{outcome: "overloaded", status: http.StatusServiceUnavailable, level: slog.LevelWarn, retryAfter: time.Second}},
 }
 
-// answerTo turns what became of a request into its answer. Whatever is not known
-// to be the sender's fault is ours, and looks retryable.
+// answerTo returns the answer to a request that ended with err. An error that is not
+// in answers is a failure of ours: 503, so that the sender retries.
 func answerTo(err error) answer {
 	if err == nil {
 		return answer{outcome: "published", status: http.StatusNoContent, level: slog.LevelInfo}
@@ -56,7 +56,8 @@ func answerTo(err error) answer {
 	return answer{outcome: "unavailable", status: http.StatusServiceUnavailable, level: slog.LevelError}
 }
 
-// write sends the answer. Its text is the status's, and tells nothing more.
+// write sends the answer. The body is only the status text, so it does not reveal the
+// cause.
 func (a answer) write(w http.ResponseWriter) {
 	if a.status == http.StatusMethodNotAllowed {
 		w.Header().Set("Allow", http.MethodPost)
@@ -71,9 +72,9 @@ func (a answer) write(w http.ResponseWriter) {
 	http.Error(w, http.StatusText(a.status), a.status)
 }
 
-// log writes the line of a request. It holds no body, no signature and no URL, and
-// of the error only what the packages say, which hold to the same. If there is an
-// error, step is where the request ended, and reason, for a refusal, what decided.
+// log writes the log line of a request. It contains no body, no signature and no URL.
+// The packages keep them out of their errors too. If the request failed, step is the
+// step that failed; reason is present only for a refusal.
 func (r *Receiver) log(req *http.Request, res *result, a answer, latency time.Duration) {
 	attrs := []slog.Attr{
 		slog.String("endpoint", r.Endpoint),

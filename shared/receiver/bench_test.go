@@ -24,9 +24,9 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
-// BenchmarkHandler measures all that a request costs this process, but for HTTP and
-// gRPC themselves: the handler as it is deployed, with Google's clients, whose calls
-// are answered before they reach a wire.
+// BenchmarkHandler measures the CPU time of a request, without HTTP and gRPC: the
+// handler as deployed, with Google's clients, and with calls that are answered before
+// they reach the network.
 func BenchmarkHandler(b *testing.B) {
 	secret := webhooktest.NewSecret()
 	body := webhooktest.NewEvent("video.generated")
@@ -56,7 +56,7 @@ func benchmark(b *testing.B, h http.Handler, header http.Header, body []byte, wa
 	}
 }
 
-// answer is a ResponseWriter that keeps the status.
+// answer is a ResponseWriter that stores the status.
 type answer struct {
 	header http.Header
 	status int
@@ -101,14 +101,14 @@ func signingKey(b *testing.B, secret string) webhook.SigningKey {
 	return key
 }
 
-// keyring holds one key.
+// keyring is a Keyring with one key.
 type keyring struct{ webhook.SigningKey }
 
 func (k keyring) Find(_ context.Context, match func(webhook.SigningKey) bool) (bool, error) {
 	return match(k.SigningKey), nil
 }
 
-// reply answers in the name of Firestore and Pub/Sub.
+// reply answers the calls to Firestore and Pub/Sub.
 func reply(_ context.Context, _ string, _, answer any, _ *grpc.ClientConn, _ grpc.UnaryInvoker, _ ...grpc.CallOption) error {
 	switch answer := answer.(type) {
 	case *firestorepb.CommitResponse:

@@ -1,5 +1,5 @@
-// Package receiver is the http.Handler of both endpoints: it reads a request,
-// verifies it, claims it, publishes it, and answers.
+// Package receiver is the http.Handler of both endpoints. It reads a request,
+// verifies and claims the delivery, publishes it, and answers.
 package receiver
 
 import (
@@ -19,89 +19,103 @@ import (
 )
 
 const (
-	// MaxBody bounds a body, in bytes. Gemini's are thin, a few hundred bytes; Standard
-	// Webhooks recommends less than 20 kB.
+	// MaxBody is the maximum size of a body, in bytes. Gemini's bodies have a few
+	// hundred bytes; Standard Webhooks recommends less than 20 kB.
 	MaxBody = 1 << 20
 
-	// DefaultVerifyTimeout bounds reading the body and verifying it, which may wait for
-	// keys or secrets. The platform leaves a request ten seconds between SIGTERM and
-	// SIGKILL: this bound, the next one and the two seconds that the ledger has for its
-	// mark are less than that together.
+	// DefaultVerifyTimeout is the timeout of reading the body and verifying it, which
+	// may include fetching keys or secrets. The platform waits ten seconds between
+	// SIGTERM and SIGKILL. The sum of this timeout, DefaultProcessTimeout and the
+	// ledger's two seconds for marking or releasing a claim is less.
 	DefaultVerifyTimeout = 2500 * time.Millisecond
 
-	// DefaultProcessTimeout bounds processing a verified delivery: claim and publish.
+	// DefaultProcessTimeout is the timeout of processing a verified delivery:
+	// claiming and publishing it.
 	DefaultProcessTimeout = 5 * time.Second
 
-	// DefaultLimit is how many requests are served at a time: as many as the platform
-	// sends to one instance. Without this limit, too many concurrent requests would all
-	// time out, and their bodies would exhaust memory.
+	// DefaultLimit is the maximum number of concurrent requests. The platform sends
+	// no more to one instance. Without this limit, too many concurrent requests would
+	// all time out, and their bodies would exhaust memory.
 	DefaultLimit = 80
 )
 
-// A Gate decides who may call at all, by the token in the URL.
+// A Gate checks the token in the URL before the body is read.
 type Gate interface {
+	// Check returns nil if token is valid. It fails with a *webhook.Refusal if it is
+	// not, and with another error if the valid tokens are not known.
 	Check(ctx context.Context, token string) error
 }
 
-// A Verifier tells genuine deliveries from forged ones.
+// A Verifier distinguishes genuine deliveries from forged ones.
 type Verifier interface {
+	// Verify returns the delivery if it is genuine. It fails with a *webhook.Refusal
+	// if it is not, and with another error if the keys are not known.
 	Verify(ctx context.Context, header http.Header, body []byte) (*webhook.Delivery, error)
 }
 
-// A Ledger calls do for a delivery that has not been processed yet.
+// A Ledger records which deliveries were processed.
 type Ledger interface {
+	// Once calls do if d was not processed before, and returns do's receipt and
+	// error. It fails with webhook.ErrUnmarked if do succeeded but the record of that
+	// could not be written. It fails without calling do if d was processed before
+	// (webhook.ErrDuplicate or ErrMismatch), or another instance is processing it
+	// (*webhook.BusyError).
 	Once(ctx context.Context, d *webhook.Delivery, do func(context.Context) (webhook.Receipt, error)) (webhook.Receipt, error)
 }
 
-// A Publisher hands a delivery downstream, and returns when it is safe there.
+// A Publisher publishes deliveries.
 type Publisher interface {
+	// Publish publishes d and waits until it is acknowledged.
 	Publish(ctx context.Context, d *webhook.Delivery) (webhook.Receipt, error)
 }
 
-// A Receiver receives the deliveries of one endpoint. Its fields are not to be
-// changed in use. It is safe for concurrent use.
+// A Receiver receives the deliveries of one endpoint. Do not change its fields during
+// use. It is safe for concurrent use.
 type Receiver struct {
-	Endpoint  string // for the log
-	Gate      Gate   // nil where the URL needs no token
+	Endpoint  string // the endpoint's name in the log
+	Gate      Gate   // nil if the URL needs no token
 	Verifier  Verifier
 	Ledger    Ledger
 	Publisher Publisher
-	Log       *slog.Logger
+	Log       *slog.Logger // receives one record for each request
 
-	// Zero means the defaults.
+	// Zero means DefaultVerifyTimeout, DefaultProcessTimeout and DefaultLimit.
 	VerifyTimeout  time.Duration
 	ProcessTimeout time.Duration
 	Limit          int
 
-	serving atomic.Int64 // requests under way, bounded by Limit
+	serving atomic.Int64 // number of current requests
 }
 
-// ServeHTTP answers one request, and then logs one line about it.
+// ServeHTTP answers one request and then logs one line about it. If the delivery was
+// published, now or before, the status is 204. If the sender is at fault, it is 4xx.
+// Otherwise, also after a panic, it is 503, so that the sender retries.
 func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	start := time.Now()
 	deadline := start.Add(cmp.Or(r.VerifyTimeout, DefaultVerifyTimeout))
 	connection := http.NewResponseController(w)
-	_ = connection.SetReadDeadline(deadline) // a writer that cannot is a test's
+	_ = connection.SetReadDeadline(deadline) // fails only for a test's ResponseWriter
 	res := r.receive(w, req, deadline)
 	a := answerTo(res.err)
 	a.write(w)
 	if !res.read {
-		_ = connection.Flush() // net/http first reads the rest of the body: it is part of the latency
+		_ = connection.Flush() // net/http first reads the rest of the body, which counts for the latency
 	}
 	r.log(req, &res, a, time.Since(start))
 }
 
-// result is what became of a request.
+// result is the result of a request.
 type result struct {
-	read     bool              // the body, as far as it came
+	read     bool              // reading the body was attempted
 	delivery *webhook.Delivery // nil unless genuine
 	receipt  webhook.Receipt
-	step     webhook.Step // that was reached: if err is set, the one that failed
+	step     webhook.Step // the last step reached; if err is not nil, the step that failed
 	err      error
 }
 
-// receive walks a request through. Nothing stops when the sender hangs up: its
-// retry finds the delivery done. A panic is a fault of ours like any other.
+// receive processes a request. It continues if the sender disconnects, because the
+// retry then finds the delivery done. It converts a panic to an error, which is
+// answered 503.
 func (r *Receiver) receive(w http.ResponseWriter, req *http.Request, deadline time.Time) (res result) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -130,10 +144,11 @@ func (r *Receiver) receive(w http.ResponseWriter, req *http.Request, deadline ti
 	return res
 }
 
-// verify reads the body and verifies it, the cheapest checks first. If the body takes
-// more than half of the time and the keys then are not there in the rest, that is the
-// body's fault: a stranger could make every refresh of the keys look like an outage
-// otherwise.
+// verify checks and reads a request and verifies it, the cheapest checks first.
+//
+// If reading the body takes more than half of the timeout, and the rest is not enough
+// for fetching the keys, the error is ErrSlowBody. Otherwise anyone could make each
+// refresh of the keys look like an outage by sending a slow body.
 func (r *Receiver) verify(ctx context.Context, w http.ResponseWriter, req *http.Request, deadline time.Time, res *result) error {
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
@@ -148,13 +163,13 @@ func (r *Receiver) verify(ctx context.Context, w http.ResponseWriter, req *http.
 		}
 	}
 	res.read, res.step = true, webhook.StepBody
-	began := time.Now() // the gate's time is ours
+	began := time.Now() // exclude the gate's time, for which the sender is not responsible
 	body, err := readBody(w, req)
 	if err != nil {
 		return err
 	}
 	slow := time.Since(began) > cmp.Or(r.VerifyTimeout, DefaultVerifyTimeout)/2
-	res.step = webhook.StepSignature // what can fail there by our fault is a keyring
+	res.step = webhook.StepSignature // a failure of ours here is always the keyring's, so it has this step
 	res.delivery, err = r.Verifier.Verify(ctx, req.Header, body)
 	if slow && ctx.Err() != nil && errors.Is(err, context.DeadlineExceeded) {
 		return webhook.Refuse(webhook.BodySlow, "too little time was left for the keys: %v", err)
@@ -162,25 +177,26 @@ func (r *Receiver) verify(ctx context.Context, w http.ResponseWriter, req *http.
 	return err
 }
 
-// readBody reads the body into one piece of memory, without a copy if its length is
-// known beforehand. Its time ends at the connection's read deadline.
+// readBody reads the body into memory, without a copy if its length is known in
+// advance. Its deadline is the connection's read deadline.
 func readBody(w http.ResponseWriter, req *http.Request) ([]byte, error) {
 	if req.ContentLength > MaxBody {
-		return nil, webhook.Refuse(webhook.BodyTooLarge, "%d bytes, of at most %d", req.ContentLength, MaxBody)
+		return nil, webhook.Refuse(webhook.BodyTooLarge, "%d bytes, more than the maximum of %d", req.ContentLength, MaxBody)
 	}
 	body, err := readAll(http.MaxBytesReader(w, req.Body, MaxBody), req.ContentLength)
 	switch {
 	case err == nil:
-		_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // else it would end the connection in the middle of the work
+		_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // otherwise the deadline would close the connection during processing
 		return body, nil
 	case errors.As(err, new(*http.MaxBytesError)):
 		return nil, webhook.Refuse(webhook.BodyTooLarge, "more than %d bytes", MaxBody)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return nil, webhook.Refuse(webhook.BodySlow, "")
 	}
-	return nil, webhook.Refuse(webhook.BodyIncomplete, "body broke off")
+	return nil, webhook.Refuse(webhook.BodyIncomplete, "connection closed mid-body")
 }
 
+// readAll reads length bytes from r, or all bytes if length is negative.
 func readAll(r io.Reader, length int64) ([]byte, error) {
 	if length < 0 {
 		return io.ReadAll(r)

@@ -23,7 +23,7 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook"
 )
 
-// parts are a receiver's parts, each of which a test may replace.
+// parts are the parts of a receiver. A test may replace each of them.
 type parts struct {
 	gate    func(ctx context.Context, token string) error
 	verify  func(ctx context.Context, header http.Header, body []byte) (*webhook.Delivery, error)
@@ -47,7 +47,7 @@ func (p *parts) Publish(ctx context.Context, d *webhook.Delivery) (webhook.Recei
 
 var receipt = webhook.Receipt{Topic: "projects/p/topics/t", MessageID: "7"}
 
-// newParts returns parts that let everything through.
+// newParts returns parts that accept every request.
 func newParts() *parts {
 	return &parts{
 		gate: func(context.Context, string) error { return nil },
@@ -76,7 +76,7 @@ func request(body string) *http.Request {
 	return r
 }
 
-// line returns the one line of a log.
+// line returns the only line of a log.
 func line(t *testing.T, logged string) map[string]any {
 	t.Helper()
 	var fields map[string]any
@@ -89,7 +89,7 @@ func line(t *testing.T, logged string) map[string]any {
 	return fields
 }
 
-// The status table: every way in which a request can end.
+// The status table: each way in which a request can end.
 func TestAnswers(t *testing.T) {
 	busy := &webhook.BusyError{RetryAfter: 1100 * time.Millisecond}
 	ours := errors.New("firestore: unavailable")
@@ -138,7 +138,7 @@ func TestAnswers(t *testing.T) {
 			want = ""
 		}
 		if got := strings.TrimSpace(w.Body.String()); got != want {
-			t.Errorf("%v: the sender learns %q, want %q", test.err, got, want)
+			t.Errorf("%v: the response body is %q, want %q", test.err, got, want)
 		}
 		l := line(t, logged.String())
 		if l["level"] != test.level || l["outcome"] != test.outcome || l["status"] != float64(test.status) ||
@@ -151,8 +151,8 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// Every reason that there is has an outcome of a refusal, and its step and itself in the
-// log: wherever it arose.
+// For each reason, the log line has the outcome of a refusal, the reason and its
+// step.
 func TestReasons(t *testing.T) {
 	for _, refusal := range webhook.Refusals() {
 		p := newParts()
@@ -168,8 +168,8 @@ func TestReasons(t *testing.T) {
 	}
 }
 
-// The log names the step at which a request ended, by our fault too, and a reason only
-// of a refusal.
+// The log line has the step that failed, also after a failure of ours. It has a
+// reason only for a refusal.
 func TestSteps(t *testing.T) {
 	down := errors.New("down")
 	for step, change := range map[webhook.Step]func(*parts){
@@ -202,8 +202,8 @@ func TestSteps(t *testing.T) {
 	}
 }
 
-// The refusals that the receiver makes itself.
-func TestOwnRefusals(t *testing.T) {
+// The receiver's own refusals.
+func TestReceiverRefusals(t *testing.T) {
 	request := func(method string, size int, length int64) *http.Request {
 		r := httptest.NewRequest(method, "/", strings.NewReader(strings.Repeat("x", size)))
 		r.ContentLength = length
@@ -234,8 +234,8 @@ func TestOwnRefusals(t *testing.T) {
 	}
 }
 
-// A publish that took several attempts is in the log, whatever became of it: each
-// attempt may have put a copy on the topic.
+// The log line has the number of publish attempts if there were several, even if the
+// request failed: each attempt may have published a copy.
 func TestPublishAttempts(t *testing.T) {
 	for _, err := range []error{nil, errors.New("publish: unavailable")} {
 		p := newParts()
@@ -250,7 +250,7 @@ func TestPublishAttempts(t *testing.T) {
 	}
 }
 
-// The line of a request has all that is known, and nothing that is not.
+// The log line has all known fields, and no others.
 func TestLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newParts()
@@ -283,7 +283,7 @@ func TestLine(t *testing.T) {
 	})
 }
 
-// A panic anywhere is a fault of ours, in one line.
+// A panic in any part is answered 503 and logged in one line.
 func TestPanic(t *testing.T) {
 	for _, place := range []string{"gate", "verify", "once", "publish"} {
 		p := newParts()
@@ -309,7 +309,7 @@ func TestPanic(t *testing.T) {
 	}
 }
 
-// The walk's order: what is refused early costs nothing of what comes later.
+// The order of the checks: a rejected request does not reach the later parts.
 func TestOrder(t *testing.T) {
 	never := func(what string) func() { return func() { t.Errorf("%s was reached", what) } }
 	tests := []struct {
@@ -324,7 +324,7 @@ func TestOrder(t *testing.T) {
 		{"token before body", httptest.NewRequest(http.MethodPost, "/?token=x", unreadable{never("the body")}), func(p *parts) {
 			p.gate = func(_ context.Context, token string) error {
 				if token != "x" {
-					t.Errorf("the gate was asked for %q", token)
+					t.Errorf("the gate checked %q", token)
 				}
 				return webhook.ErrUnauthorized
 			}
@@ -354,8 +354,8 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-// What comes beyond the limit is refused before it costs anything, and only while
-// it lasts.
+// A request above the limit is rejected before it reaches any part, and accepted
+// after others have ended.
 func TestLimit(t *testing.T) {
 	entered, leave, left := make(chan struct{}), make(chan struct{}), make(chan struct{}, 3)
 	p := newParts()
@@ -380,7 +380,7 @@ func TestLimit(t *testing.T) {
 		w := httptest.NewRecorder()
 		r.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/", unreadable{func() { t.Error("the body was reached") }}))
 		if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") != "1" {
-			t.Errorf("beyond the limit: answered %d, Retry-After %q", w.Code, w.Header().Get("Retry-After"))
+			t.Errorf("above the limit: answered %d, Retry-After %q", w.Code, w.Header().Get("Retry-After"))
 		}
 	}
 	leave <- struct{}{}
@@ -394,12 +394,12 @@ func TestLimit(t *testing.T) {
 	}
 }
 
-// What is promised outside of this package: the README and Terraform name the body's
-// size and the 80 at a time, and all timeouts together are less than the ten seconds
-// that the platform leaves.
+// The values that README and Terraform repeat: the maximum body size and the 80
+// concurrent requests. The sum of all timeouts is less than the platform's ten
+// seconds.
 func TestBounds(t *testing.T) {
 	if MaxBody != 1048576 || DefaultLimit != 80 || DefaultVerifyTimeout+DefaultProcessTimeout != 7500*time.Millisecond {
-		t.Errorf("%d bytes, %d at a time, %v and %v", MaxBody, DefaultLimit, DefaultVerifyTimeout, DefaultProcessTimeout)
+		t.Errorf("%d bytes, %d concurrent requests, %v and %v", MaxBody, DefaultLimit, DefaultVerifyTimeout, DefaultProcessTimeout)
 	}
 	entered, leave := make(chan struct{}), make(chan struct{})
 	p := newParts()
@@ -427,7 +427,7 @@ type unreadable struct{ read func() }
 
 func (u unreadable) Read([]byte) (int, error) { u.read(); return 0, io.EOF }
 
-// The body arrives as it was sent, whether or not its length is known.
+// The body is passed on unchanged, whether or not its length is known.
 func TestBody(t *testing.T) {
 	for _, size := range []int{0, 1, 512, MaxBody} {
 		for _, chunked := range []bool{false, true} {
@@ -437,8 +437,8 @@ func TestBody(t *testing.T) {
 				if string(body) != want {
 					t.Errorf("%d bytes, chunked %v: %d bytes arrived", size, chunked, len(body))
 				}
-				if !chunked && cap(body) != size { // read into its place, and never copied
-					t.Errorf("%d bytes have room for %d", size, cap(body))
+				if !chunked && cap(body) != size { // read without a copy
+					t.Errorf("%d bytes have a capacity of %d", size, cap(body))
 				}
 				return &webhook.Delivery{}, nil
 			}
@@ -455,8 +455,8 @@ func TestBody(t *testing.T) {
 	}
 }
 
-// A body that says it is too large is not read; one that does not say, no further than
-// it may go.
+// A body with a too large Content-Length is not read. A body without one is read up
+// to the limit.
 func TestLargeBody(t *testing.T) {
 	says := httptest.NewRequest(http.MethodPost, "/", unreadable{func() { t.Error("the body was reached") }})
 	says.ContentLength = MaxBody + 1
@@ -472,7 +472,7 @@ func TestLargeBody(t *testing.T) {
 	}
 }
 
-// Without a gate a token is nobody's business.
+// Without a gate the token is ignored.
 func TestNoGate(t *testing.T) {
 	r := newParts().receiver(io.Discard)
 	r.Gate = nil
@@ -483,8 +483,8 @@ func TestNoGate(t *testing.T) {
 	}
 }
 
-// A sender that stops in the middle of its body, over a real connection.
-func TestBrokenBody(t *testing.T) {
+// A sender closes a real connection in the middle of its body.
+func TestIncompleteBody(t *testing.T) {
 	var logged lockedBuffer
 	handled := make(chan struct{})
 	r := newParts().receiver(&logged)
@@ -505,8 +505,8 @@ func TestBrokenBody(t *testing.T) {
 	}
 }
 
-// A body that never ends is cut off when its time is over. The answer is retryable, since
-// the sender may be right and the network slow, and the log tells it from a fault of ours.
+// A body that does not arrive in time is answered 503, because the delivery may be
+// genuine and the network slow. The log line differs from that of a failure of ours.
 func TestSlowBody(t *testing.T) {
 	var logged lockedBuffer
 	server := httptest.NewServer(newParts().receiver(&logged))
@@ -521,13 +521,14 @@ func TestSlowBody(t *testing.T) {
 	if _, err := io.ReadFull(conn, answer); err != nil || string(answer) != "HTTP/1.1 503" {
 		t.Errorf("answered %q, %v", answer, err)
 	}
-	if l := line(t, logged.String()); l["outcome"] != "slow_body" || l["level"] != "WARN" || l["error"] != "the body took too long" {
+	if l := line(t, logged.String()); l["outcome"] != "slow_body" || l["level"] != "WARN" || l["error"] != "request body too slow" {
 		t.Errorf("logged %v", l)
 	}
 }
 
-// A body that arrives just in time leaves no time for the keys. That is no outage of the
-// keys, which strangers could fake; it is one if the body took little of the time.
+// A body that arrives just before the deadline leaves no time for fetching the keys.
+// This must not look like an outage of the keys, because anyone can send such a body.
+// If the body took little of the time, it is an outage.
 func TestBodyThatLeavesNoTimeForTheKeys(t *testing.T) {
 	for took, want := range map[time.Duration]string{2400 * time.Millisecond: "slow_body", time.Second: "unavailable"} {
 		synctest.Test(t, func(t *testing.T) {
@@ -548,7 +549,7 @@ func TestBodyThatLeavesNoTimeForTheKeys(t *testing.T) {
 	}
 }
 
-// slowBody takes its time before it ends.
+// slowBody ends after a delay.
 type slowBody struct {
 	io.ReadCloser
 	takes time.Duration
@@ -559,8 +560,8 @@ func (b slowBody) Read(p []byte) (int, error) {
 	return b.ReadCloser.Read(p)
 }
 
-// A refusal that needs no body does not wait for it longer than its time, and the log
-// has the time until the answer was really sent.
+// A refusal before the body is read does not wait for the body longer than the
+// timeout. The latency in the log includes sending the response.
 func TestHalfSentBody(t *testing.T) {
 	for name, test := range map[string]struct {
 		method string
@@ -590,21 +591,21 @@ func TestHalfSentBody(t *testing.T) {
 			}
 			defer conn.Close()
 			fmt.Fprintf(conn, "%s / HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\n{", test.method)
-			answer, err := io.ReadAll(conn) // until it is closed
+			answer, err := io.ReadAll(conn) // until the server closes the connection
 			if want := fmt.Sprintf("HTTP/1.1 %d", test.status); err != nil || !strings.HasPrefix(string(answer), want) {
 				t.Errorf("answered %q, %v, want %s", answer, err, want)
 			}
-			server.Close() // waits for the line
+			server.Close() // waits for the log line
 			if l := line(t, logged.String()); l["latency_ms"].(float64) < 200 {
-				t.Errorf("logged %v, want the time until the answer", l)
+				t.Errorf("logged %v, want the time until the response", l)
 			}
 		})
 	}
 }
 
-// The sender's hanging up changes nothing: the ledger and the publisher see neither
-// its cancellation nor its deadline, only ours.
-func TestHangUp(t *testing.T) {
+// If the sender disconnects, the ledger and the publisher see neither its
+// cancellation nor its deadline.
+func TestSenderDisconnects(t *testing.T) {
 	p := newParts()
 	ctx, hangUp := context.WithCancel(t.Context())
 	p.verify = func(ctx context.Context, h http.Header, body []byte) (*webhook.Delivery, error) {
@@ -621,7 +622,7 @@ func TestHangUp(t *testing.T) {
 	}
 }
 
-// Nothing waits longer than the platform would: 2.5 s to verify, 5 s to process.
+// Verification times out after 2.5 s, processing after 5 s.
 func TestDeadlines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hang := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }

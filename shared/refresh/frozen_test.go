@@ -11,11 +11,12 @@ import (
 	"github.com/geminihook/geminihook/shared/refresh"
 )
 
-// The platform freezes an idle instance. To the code a freeze is wall time that
-// passes within one step: here, a Fetch that returns long after its deadline.
+// The platform freezes an idle instance. The code sees a freeze as wall time that
+// passes within one step. In these tests that step is a Fetch that returns long after
+// its deadline.
 
-// frozenFor freezes the fetches whose numbers are given, each for d, and has them
-// end as end says. The others are answered at once.
+// frozenFor freezes the fetches with the given numbers, each for d, and makes them
+// return the result of end. The other fetches return at once.
 func (s *source) frozenFor(d time.Duration, end func(context.Context) ([]string, error), numbers ...int) {
 	s.fetch = func(ctx context.Context) ([]string, error) {
 		if !slices.Contains(numbers, s.count()) {
@@ -28,7 +29,7 @@ func (s *source) frozenFor(d time.Duration, end func(context.Context) ([]string,
 
 func deadline(ctx context.Context) ([]string, error) { return nil, ctx.Err() }
 
-// wantFetchesAt checks when fetches began, in seconds since the start.
+// wantFetchesAt checks the start times of the fetches, in seconds since the start.
 func wantFetchesAt(t *testing.T, s *source, seconds ...time.Duration) {
 	t.Helper()
 	for i := range seconds {
@@ -41,7 +42,7 @@ func wantFetchesAt(t *testing.T, s *source, seconds ...time.Duration) {
 	}
 }
 
-// find calls Find for "a" as a delivery does, with time of its own.
+// find calls Find for "a" with a timeout, as a delivery does.
 func find(t *testing.T, c *refresh.Cache[string]) (bool, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2500*time.Millisecond)
@@ -49,8 +50,8 @@ func find(t *testing.T, c *refresh.Cache[string]) (bool, error) {
 	return c.Find(ctx, is("a"))
 }
 
-// A warm-up is frozen while it fetches. The first delivery after the thaw comes
-// before the fetch has ended, and must get values all the same.
+// A warm-up is frozen during its fetch. The first delivery after the freeze arrives
+// before the fetch has ended, and gets values.
 func TestFirstDeliveryAfterAThaw(t *testing.T) {
 	for name, end := range map[string]func(context.Context) ([]string, error){
 		"its deadline":     deadline,
@@ -75,7 +76,7 @@ func TestFirstDeliveryAfterAThaw(t *testing.T) {
 	}
 }
 
-// A delivery that comes when the frozen fetch has ended meets no back-off.
+// A delivery that arrives after the frozen fetch has ended meets no back-off.
 func TestNoBackoffAfterAThaw(t *testing.T) {
 	run(t, func(t *testing.T, s *source, c *refresh.Cache[string]) {
 		s.frozenFor(30*time.Second, deadline, 1)
@@ -88,7 +89,7 @@ func TestNoBackoffAfterAThaw(t *testing.T) {
 	})
 }
 
-// A freeze neither lengthens nor resets the back-off of the failures around it.
+// A freeze neither lengthens nor resets the back-off of the failures before it.
 func TestFreezeBetweenFailures(t *testing.T) {
 	run(t, func(t *testing.T, s *source, c *refresh.Cache[string]) {
 		s.err = errDown
@@ -97,12 +98,13 @@ func TestFreezeBetweenFailures(t *testing.T) {
 			find(t, c)
 			time.Sleep(100 * time.Millisecond)
 		}
-		// After the thaw the back-off of the failure before it starts again: 2 s.
+		// After the freeze the back-off of the failure before it starts again: 2 s.
 		wantFetchesAt(t, s, 0, 1, 3, 33, 35, 39, 47)
 	})
 }
 
-// However many wait for a frozen refresh, one more is made for all of them.
+// After a frozen refresh there is one more refresh for all callers that waited for
+// it.
 func TestStormAtAThaw(t *testing.T) {
 	for _, after := range []error{nil, errDown} {
 		run(t, func(t *testing.T, s *source, c *refresh.Cache[string]) {
@@ -124,7 +126,8 @@ func TestStormAtAThaw(t *testing.T) {
 	}
 }
 
-// Two freezes in a row cost a caller that came after the first nothing but time.
+// Two freezes in a row delay a caller that arrived after the first, but cause no
+// error.
 func TestFrozenTwice(t *testing.T) {
 	run(t, func(t *testing.T, s *source, c *refresh.Cache[string]) {
 		s.frozenFor(30*time.Second, deadline, 1, 2)
@@ -139,7 +142,7 @@ func TestFrozenTwice(t *testing.T) {
 	})
 }
 
-// A caller has time of its own, and does not begin a refresh after it.
+// A caller does not start a second refresh after its own deadline.
 func TestNoSecondRefreshWithoutTime(t *testing.T) {
 	run(t, func(t *testing.T, s *source, c *refresh.Cache[string]) {
 		s.takes, s.err = time.Second, errDown
@@ -155,8 +158,8 @@ func TestNoSecondRefreshWithoutTime(t *testing.T) {
 	})
 }
 
-// Values are as old as the refresh that brought them, however late it ended.
-func TestValuesThatWereFrozen(t *testing.T) {
+// The age of values is counted from the start of the refresh, even if it was frozen.
+func TestAgeOfFrozenValues(t *testing.T) {
 	for _, tt := range []struct {
 		frozen  time.Duration
 		fetches int
@@ -176,8 +179,8 @@ func TestValuesThatWereFrozen(t *testing.T) {
 	}
 }
 
-// A refresh that was under way before a caller came may fail for a reason that is
-// gone. A plain failure like that gives the caller one of its own.
+// A refresh that began before a call may have failed for a cause that has passed. The
+// caller gets a refresh of its own.
 func TestRefreshOfItsOwn(t *testing.T) {
 	run(t, func(t *testing.T, s *source, c *refresh.Cache[string]) {
 		s.frozenFor(time.Second, func(context.Context) ([]string, error) { return nil, errDown }, 1)
@@ -190,7 +193,7 @@ func TestRefreshOfItsOwn(t *testing.T) {
 	})
 }
 
-// The values that the failure dropped are looked for, too.
+// The caller's own refresh also finds the values that the failed refresh dropped.
 func TestRefreshOfItsOwnAfterNone(t *testing.T) {
 	run(t, func(t *testing.T, s *source, c *refresh.Cache[string]) {
 		wantMatch(t, c, "a")
@@ -205,8 +208,8 @@ func TestRefreshOfItsOwnAfterNone(t *testing.T) {
 	})
 }
 
-// A storm during an outage in which each refresh takes a while begins two refreshes
-// for each back-off, and no more.
+// During an outage with slow failures, a storm starts at most two refreshes for each
+// back-off.
 func TestStormDuringASlowOutage(t *testing.T) {
 	run(t, func(t *testing.T, s *source, c *refresh.Cache[string]) {
 		s.takes, s.err = time.Second, errDown
@@ -214,7 +217,7 @@ func TestStormDuringASlowOutage(t *testing.T) {
 		for time.Since(s.started) < 60*time.Second {
 			all.Go(func() {
 				if ok, err := find(t, c); ok || err == nil {
-					t.Errorf("%v, %v; want a fault", ok, err)
+					t.Errorf("%v, %v; want an error", ok, err)
 				}
 			})
 			time.Sleep(50 * time.Millisecond)
@@ -224,7 +227,8 @@ func TestStormDuringASlowOutage(t *testing.T) {
 	})
 }
 
-// A freeze is no failure of the source, for which an alert watches the log.
+// A freeze is logged as a warning, because the source did not fail and there is an
+// alert for errors.
 func TestLogOfAFreeze(t *testing.T) {
 	run(t, func(t *testing.T, s *source, c *refresh.Cache[string]) {
 		log := logOf(c)

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// A caller that saw values, and asks for better ones only after somebody else's
-// refresh has replaced or dropped them, hears how that one ended and begins none.
+// If another caller's refresh has replaced or dropped the values that a caller saw,
+// the caller gets the result of that refresh and starts none.
 func TestRefreshThatHasJustEnded(t *testing.T) {
 	for name, test := range map[string]struct {
 		second error
@@ -40,7 +40,7 @@ func TestRefreshThatHasJustEnded(t *testing.T) {
 				if c.current.Load() == seen {
 					t.Fatal("neither replaced nor dropped")
 				}
-				time.Sleep(time.Hour) // whatever the backoff says
+				time.Sleep(time.Hour) // longer than any back-off
 				if err := c.refresh(t.Context(), seen); !errors.Is(err, test.want) {
 					t.Errorf("%v, want %v", err, test.want)
 				}

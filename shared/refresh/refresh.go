@@ -1,6 +1,15 @@
-// Package refresh keeps values in memory that change at their source: keys and
-// secrets. It has no background, because an idle instance has no CPU: values are
-// refreshed by the request that needs them.
+// Package refresh caches values that change at their source: keys and secrets. It has
+// no background work, because an idle instance has no CPU. The request that needs a
+// value refreshes it:
+//
+//   - Values younger than [TTL] are used without revalidation.
+//   - Older values are revalidated on use. If that fails, they are used until they
+//     are older than [Cache.StaleIfError].
+//   - If no value matches, and the last refresh is more than a minute old, the values
+//     are refreshed first. So a new value is found at once, and a storm of misses
+//     causes one refresh a minute.
+//   - Concurrent callers share one refresh of at most two seconds. After a failure
+//     there is a back-off of one second, doubling to one minute.
 package refresh
 
 import (
@@ -14,95 +23,104 @@ import (
 	"time"
 )
 
-// TTL is how long values are used without revalidation at their source. So a value
-// that was withdrawn at its source is accepted for as long, while the source answers.
+// TTL is the time for which cached values are used without revalidation. A value that
+// is withdrawn at its source is accepted for up to this time if the source is
+// available.
 const TTL = 5 * time.Minute
 
 const (
-	// negativeTTL is how long after a refresh a miss is definite: no match then means
-	// that the value is not in force. A storm of forgeries costs one refresh in that
-	// time.
+	// negativeTTL is the time after a refresh for which a miss is definite: a value
+	// that does not match is not current. It limits a storm of forgeries to one
+	// refresh in this time.
 	negativeTTL = time.Minute
 
-	// fetchTimeout bounds one refresh, for which a delivery may be waiting.
+	// fetchTimeout is the timeout of one refresh. A delivery may be waiting for it.
 	fetchTimeout = 2 * time.Second
 
-	// frozenAfter is how long a refresh can last while the process gets CPU time. The
-	// platform freezes an idle instance, and wall time passes meanwhile: a refresh
-	// that took longer has its deadline to blame, and says nothing about the source. The
-	// second beyond the timeout is for a busy instance, which notices it late.
+	// frozenAfter is the maximum duration of a refresh in a process that gets CPU
+	// time. The platform freezes an idle instance while wall time passes. If a
+	// refresh took longer, its deadline passed during a freeze, and the source is
+	// probably not at fault. The second beyond fetchTimeout is for a busy instance,
+	// which notices the deadline late.
 	frozenAfter = fetchTimeout + time.Second
 
-	// After a failure the next refresh is due in minBackoff, doubling to maxBackoff.
+	// The back-off after a failed refresh starts at minBackoff and doubles up to
+	// maxBackoff.
 	minBackoff = time.Second
 	maxBackoff = time.Minute
 )
 
-// ErrNone is what a Fetch returns where the source itself says that there are no
-// values: those in memory are dropped rather than used on.
-var ErrNone = errors.New("none in force")
+// ErrNone is the error of a Fetch if the source has no values. It makes the cache
+// drop the values in memory.
+var ErrNone = errors.New("no current values")
 
-// ErrPartial is wrapped by the error of a Fetch that returns values beside it: these are
-// in force, but the source has more, which Fetch could not use or left out because of a
-// bound of ours. The error says which.
-var ErrPartial = errors.New("not all of those in force")
+// ErrPartial is wrapped by the error of a Fetch that also returns values: the values
+// are current, but the source has more, which Fetch could not use or left out because
+// of a limit of its own. The error names the cause.
+var ErrPartial = errors.New("incomplete values")
 
-// A Cache keeps the values that Fetch returns. Fill in its exported fields before
-// the first use and leave them alone from then on. It is safe for concurrent use.
+// A Cache holds the values that Fetch returns. Set its exported fields before first
+// use and do not change them afterwards. It is safe for concurrent use.
 type Cache[T any] struct {
-	// Name says what the values are, in errors and in the log: "signing secret".
+	// Name names the values in errors and in the log, for example "signing secret".
 	Name string
 
-	// Fetch asks the source for all values in force, newest first. It is called by
-	// one goroutine at a time, with two seconds, and not cancelled by any request.
-	// Values beside an error are dropped, unless that wraps ErrPartial: then they are
-	// stored as after a success, and the error is logged.
+	// Fetch returns all current values from the source, newest first. The cache makes
+	// one call at a time, with a timeout of two seconds and independent of any
+	// request's cancellation. If Fetch returns an error, its values are dropped,
+	// unless the error wraps ErrPartial: then the cache stores the values as after a
+	// success and logs the error.
 	Fetch func(context.Context) ([]T, error)
 
-	// StaleIfError is how long values are used, counted from the refresh that fetched
-	// them, while every attempt to revalidate them fails. At most TTL, zero included,
-	// means that they are used for TTL only.
+	// StaleIfError is the time for which values are used while every attempt to
+	// revalidate them fails, counted from the refresh that fetched them. If it is at
+	// most TTL, or zero, values are used for TTL.
 	StaleIfError time.Duration
 
-	// Source is what Close closes; nil if Fetch needs nothing of the kind.
+	// Source is closed by Close. It may be nil.
 	Source io.Closer
 
+	// Log receives one record for each failed, frozen or partial refresh.
 	Log *slog.Logger
 
 	current atomic.Pointer[snapshot[T]] // nil until the first success
 
-	mu       sync.Mutex // guards the rest
-	flight   *flight    // the refresh under way, nil if none
-	last     *flight    // the refresh that ended last, nil if none has
+	mu       sync.Mutex // guards the fields below
+	flight   *flight    // the current refresh; nil if no refresh is running
+	last     *flight    // the last refresh that ended; nil before the first
 	failures int        // since the last success
 	err      error      // of the last failure
-	retryAt  time.Time  // no refresh before
+	retryAt  time.Time  // end of the back-off
 }
 
-// snapshot is what one refresh brought.
+// snapshot holds the result of one refresh.
 type snapshot[T any] struct {
 	values  []T
-	partial error        // wraps ErrPartial; nil if values are all there are
-	fetched time.Time    // when the refresh began: values may be as old as that
-	matched atomic.Int32 // the value that matched last is tried first
+	partial error        // wraps ErrPartial; nil if values are complete
+	fetched time.Time    // start of the refresh: the values may be that old
+	matched atomic.Int32 // index of the value that matched last, which is tried first
 }
 
-// flight is a refresh under way, shared by all who wait for it.
+// flight is one refresh, shared by all callers that wait for it.
 type flight struct {
-	second bool // begun for callers that the refresh before it had failed
+	second bool // started for callers after the previous refresh had failed
 	done   chan struct{}
 
-	// Set before done is closed.
+	// The following fields are set before done is closed.
 	err    error
-	frozen bool // the process was, while it lasted
+	frozen bool // the process was frozen during the refresh
 }
 
-// Find reports whether match holds for one of the values. A match among values in
-// memory is a match if they are within the TTL, or revalidated, or within StaleIfError
-// while that fails. No match is definite only within the negative TTL, one minute after
-// a successful refresh; otherwise Find refreshes first, and returns an error if that
-// fails: the fault is then ours, not the sender's. After a refresh that was partial, no
-// match is never definite: Find returns an error that wraps ErrPartial.
+// Find reports whether match returns true for one of the values. It uses values that
+// are within the TTL, or revalidated, or within StaleIfError while revalidation
+// fails.
+//
+// A false without an error is definite: no value matches, and the values were fetched
+// within the last minute. If the values are older, Find first refreshes them. It
+// returns an error if that refresh fails, because the source may have a value that
+// matches. After a partial refresh a miss is never definite: Find returns an error
+// that wraps ErrPartial. Find calls match several times for a value if it refreshes
+// the values.
 func (c *Cache[T]) Find(ctx context.Context, match func(T) bool) (bool, error) {
 	seen, _ := c.load(ctx, TTL)
 	if seen.find(match) {
@@ -121,14 +139,14 @@ func (c *Cache[T]) Find(ctx context.Context, match func(T) bool) (bool, error) {
 	return false, err
 }
 
-// Warm fetches the values, unless those in memory are within the TTL, so that the first
-// request finds them in memory.
+// Warm fetches the values, unless those in memory are within the TTL, so that the
+// first request does not wait for them.
 func (c *Cache[T]) Warm(ctx context.Context) error {
 	_, err := c.load(ctx, TTL)
 	return err
 }
 
-// Close closes the source. No method may be called after it.
+// Close closes Source. No method may be called after Close.
 func (c *Cache[T]) Close() error {
 	if c.Source == nil {
 		return nil
@@ -136,8 +154,9 @@ func (c *Cache[T]) Close() error {
 	return c.Source.Close()
 }
 
-// load returns the values, refreshed if they are older than maxAge. If that fails it
-// returns the error beside the values that are within StaleIfError, nil if none are.
+// load returns the values, after a refresh if they are older than maxAge. If the
+// refresh fails, load returns its error, and the values if they are within
+// StaleIfError, else nil.
 func (c *Cache[T]) load(ctx context.Context, maxAge time.Duration) (*snapshot[T], error) {
 	seen := c.current.Load()
 	if seen.age() <= maxAge {
@@ -145,7 +164,7 @@ func (c *Cache[T]) load(ctx context.Context, maxAge time.Duration) (*snapshot[T]
 	}
 	err := c.refresh(ctx, seen)
 	now := c.current.Load()
-	if err == nil && now.age() > maxAge { // it brought them, and was frozen before it ended
+	if err == nil && now.age() > maxAge { // the refresh succeeded, but was frozen before it ended
 		err = c.refresh(ctx, now)
 		now = c.current.Load()
 	}
@@ -155,12 +174,12 @@ func (c *Cache[T]) load(ctx context.Context, maxAge time.Duration) (*snapshot[T]
 	return now, err
 }
 
-// refresh replaces the snapshot seen, or waits until another caller has.
+// refresh replaces the snapshot seen, or waits until another caller has replaced it.
 //
-// A failure counts for a caller only if the refresh began after the caller came and
-// was not frozen. Otherwise the caller waits for one refresh more, which it shares
-// with all others in its place. One that joined a second refresh is content with
-// its failure: a storm of callers begins at most two refreshes for each back-off.
+// A failed refresh counts for a caller only if it began after the call and was not
+// frozen. Otherwise the caller waits for a second refresh, shared with all callers in
+// the same position. A caller that joined a second refresh accepts its failure. So a
+// storm of callers starts at most two refreshes for each back-off.
 func (c *Cache[T]) refresh(ctx context.Context, seen *snapshot[T]) error {
 	f, joined, err := c.join(ctx, seen)
 	if f == nil {
@@ -176,6 +195,7 @@ func (c *Cache[T]) refresh(ctx context.Context, seen *snapshot[T]) error {
 	return c.wait(ctx, f)
 }
 
+// wait waits until f ends, and returns its error. It fails early if ctx ends.
 func (c *Cache[T]) wait(ctx context.Context, f *flight) error {
 	select {
 	case <-f.done:
@@ -185,16 +205,16 @@ func (c *Cache[T]) wait(ctx context.Context, f *flight) error {
 	}
 }
 
-// join returns the refresh under way, and whether it was before; if none is, join
-// begins one. It returns none if there is nothing to wait for, because one has just
-// ended.
+// join returns the current refresh, and whether it was already running. If no refresh
+// is running, join starts one, except if a refresh has just ended or the back-off has
+// not: then it returns no flight, and the error of the last refresh.
 func (c *Cache[T]) join(ctx context.Context, seen *snapshot[T]) (f *flight, joined bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
 	case c.flight != nil:
 		return c.flight, true, nil
-	case c.current.Load() != seen: // refreshed, or dropped, in between
+	case c.current.Load() != seen: // refreshed or dropped since the caller loaded it
 		return nil, false, c.err
 	case time.Now().Before(c.retryAt):
 		return nil, false, c.err
@@ -202,8 +222,9 @@ func (c *Cache[T]) join(ctx context.Context, seen *snapshot[T]) (f *flight, join
 	return c.begin(ctx, false), false, nil
 }
 
-// follow returns the refresh after one that failed, and begins it if need be,
-// whatever the back-off. It returns none, and its error, if that has ended too.
+// follow returns the refresh after one that failed. It starts that refresh if
+// necessary, regardless of the back-off. If that refresh has ended too, follow
+// returns no flight, and its error.
 func (c *Cache[T]) follow(ctx context.Context, failed *flight) (*flight, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -216,14 +237,14 @@ func (c *Cache[T]) follow(ctx context.Context, failed *flight) (*flight, error) 
 	return c.begin(ctx, true), nil
 }
 
-// begin begins a refresh. c.mu is held, and none is under way.
+// begin starts a refresh. c.mu must be held, and c.flight must be nil.
 func (c *Cache[T]) begin(ctx context.Context, second bool) *flight {
 	c.flight = &flight{second: second, done: make(chan struct{})}
 	go c.run(context.WithoutCancel(ctx), c.flight)
 	return c.flight
 }
 
-// run does one refresh and releases the callers that wait for it.
+// run does one refresh and wakes the callers that wait for it.
 func (c *Cache[T]) run(ctx context.Context, f *flight) {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
@@ -232,7 +253,7 @@ func (c *Cache[T]) run(ctx context.Context, f *flight) {
 	took := time.Since(began)
 	f.frozen = took > frozenAfter
 	switch {
-	case err != nil && f.frozen: // no fault of the source, and none to be alerted to
+	case err != nil && f.frozen: // the source did not fail: a warning, which raises no alert
 		err = fmt.Errorf("%w: frozen for part of %v", err, took.Round(time.Millisecond))
 		c.Log.WarnContext(ctx, "refresh interrupted", "of", c.Name, "error", err)
 	case err != nil:
@@ -255,7 +276,7 @@ func (c *Cache[T]) run(ctx context.Context, f *flight) {
 	close(f.done)
 }
 
-// reason is the machine's word for a failure of a refresh.
+// reason is the value of the log field reason for a failed refresh.
 func reason(err error) string {
 	if errors.Is(err, ErrNone) {
 		return "none_in_force"
@@ -263,8 +284,9 @@ func reason(err error) string {
 	return "source_failed"
 }
 
-// fetch calls Fetch. A panic in it, in a goroutine of its own, would end the
-// process. partial is the error that wraps ErrPartial, which is no failure.
+// fetch calls Fetch. It recovers from a panic, which would end the process because
+// this is not a request's goroutine. partial is an error that wraps ErrPartial; it
+// does not count as a failure.
 func (c *Cache[T]) fetch(ctx context.Context) (values []T, partial, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -281,9 +303,9 @@ func (c *Cache[T]) fetch(ctx context.Context) (values []T, partial, err error) {
 	return values, partial, err
 }
 
-// failed keeps a failure and starts the back-off. A refresh that was frozen starts
-// none. A second one does not lengthen it: it starts that of the failure before it
-// again.
+// failed records a failure and starts the back-off. A frozen refresh starts no
+// back-off. A second refresh does not double the back-off: it restarts that of the
+// failure before it.
 func (c *Cache[T]) failed(f *flight, err error) {
 	if errors.Is(err, ErrNone) {
 		c.current.Store(nil)
@@ -299,8 +321,8 @@ func (c *Cache[T]) failed(f *flight, err error) {
 	c.retryAt = time.Now().Add(min(minBackoff<<min(c.failures-1, 6), maxBackoff))
 }
 
-// age is how long ago the snapshot was fetched; for none at all, longer than any
-// bound.
+// age returns the time since the snapshot was fetched. For a nil snapshot it is
+// longer than any limit.
 func (s *snapshot[T]) age() time.Duration {
 	if s == nil {
 		return 1<<63 - 1
@@ -308,6 +330,8 @@ func (s *snapshot[T]) age() time.Duration {
 	return time.Since(s.fetched)
 }
 
+// find reports whether match returns true for one of the values. It starts with the
+// value that matched last. A nil snapshot has no values.
 func (s *snapshot[T]) find(match func(T) bool) bool {
 	if s == nil {
 		return false

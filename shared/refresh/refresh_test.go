@@ -17,17 +17,16 @@ import (
 	"github.com/geminihook/geminihook/shared/refresh"
 )
 
-// source is what a cache fetches from. Its fields change only while no fetch is
-// under way.
+// source is the source of a cache. Its fields change only between fetches.
 type source struct {
 	values []string
 	err    error
 	takes  time.Duration
-	fetch  func(context.Context) ([]string, error) // instead of all that
+	fetch  func(context.Context) ([]string, error) // replaces the fields above
 
 	mu      sync.Mutex
 	started time.Time
-	fetches []time.Duration // when, since started
+	fetches []time.Duration // start times, relative to started
 }
 
 func (s *source) Fetch(ctx context.Context) ([]string, error) {
@@ -51,8 +50,8 @@ func (s *source) count() int {
 
 const staleIfError = time.Hour
 
-// run runs a test in a bubble, with a cache of a source that has the values "a"
-// and "b".
+// run runs a test in a bubble, with a cache of a source that has the values "a" and
+// "b".
 func run(t *testing.T, test func(*testing.T, *source, *refresh.Cache[string])) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -68,12 +67,12 @@ func run(t *testing.T, test func(*testing.T, *source, *refresh.Cache[string])) {
 
 var errDown = errors.New("down")
 
-// is matches one value.
+// is returns a match function for one value.
 func is(want string) func(string) bool {
 	return func(value string) bool { return value == want }
 }
 
-// The three answers of Find.
+// wantMatch, wantMiss and wantFault check the three results of Find.
 func wantMatch(t *testing.T, c *refresh.Cache[string], value string) {
 	t.Helper()
 	if ok, err := c.Find(t.Context(), is(value)); !ok || err != nil {
@@ -94,7 +93,7 @@ func wantFault(t *testing.T, c *refresh.Cache[string], value string, want error)
 	if ok || !errors.Is(err, want) {
 		t.Errorf("Find %q: %v, %v; want %v", value, ok, err, want)
 	} else if !strings.HasPrefix(err.Error(), "values: ") {
-		t.Errorf("%v does not say what it is about", err)
+		t.Errorf("%v does not name the values", err)
 	}
 }
 
@@ -112,8 +111,8 @@ func logOf(c *refresh.Cache[string]) *bytes.Buffer {
 	return &log
 }
 
-// wantLogged checks how many lines there are in the log, and that it holds all parts, and
-// empties it.
+// wantLogged checks the number of lines in the log and that it contains all parts.
+// Then it empties the log.
 func wantLogged(t *testing.T, log *bytes.Buffer, lines int, parts ...string) {
 	t.Helper()
 	text := log.String()
@@ -138,7 +137,7 @@ func TestTTLOfFiveMinutes(t *testing.T) {
 	})
 }
 
-// A value that was withdrawn at its source is accepted for the TTL, and no longer.
+// A value that is withdrawn at its source is accepted for the TTL, and no longer.
 func TestWithdrawnValue(t *testing.T) {
 	run(t, func(t *testing.T, s *source, c *refresh.Cache[string]) {
 		wantMatch(t, c, "b")
@@ -164,7 +163,7 @@ func TestNegativeTTLOfAMinute(t *testing.T) {
 	})
 }
 
-func TestRotationIsNoticedAtOnce(t *testing.T) {
+func TestRotationIsDetectedAtOnce(t *testing.T) {
 	run(t, func(t *testing.T, s *source, c *refresh.Cache[string]) {
 		wantMatch(t, c, "a")
 		s.values = []string{"new", "a", "b"}
@@ -175,7 +174,7 @@ func TestRotationIsNoticedAtOnce(t *testing.T) {
 	})
 }
 
-// Two hundred forgeries a second cost one refresh a minute.
+// A storm of 200 forgeries a second causes one refresh a minute.
 func TestStormOfMisses(t *testing.T) {
 	run(t, func(t *testing.T, s *source, c *refresh.Cache[string]) {
 		for time.Since(s.started) < 10*time.Minute {
@@ -191,7 +190,8 @@ func TestStormOfMisses(t *testing.T) {
 	})
 }
 
-// A storm during an outage is bounded by the backoff, and nobody hears a no.
+// During an outage the back-off limits the refreshes of a storm, and no caller gets a
+// definite miss.
 func TestStormDuringAnOutage(t *testing.T) {
 	run(t, func(t *testing.T, s *source, c *refresh.Cache[string]) {
 		s.err = errDown
@@ -268,7 +268,7 @@ func TestOneFlightForAll(t *testing.T) {
 	})
 }
 
-// Callers that came while a failing refresh was under way share a second one.
+// Callers that arrived during a failing refresh share a second one.
 func TestOneSecondFlightForAll(t *testing.T) {
 	run(t, func(t *testing.T, s *source, c *refresh.Cache[string]) {
 		s.takes, s.err = time.Second, errDown
@@ -296,14 +296,14 @@ func TestWaiterWhoseContextEnds(t *testing.T) {
 		if waited := time.Since(s.started); waited != 100*time.Millisecond {
 			t.Errorf("waited %v", waited)
 		}
-		// The refresh went on without it.
+		// The refresh continued without the waiter.
 		time.Sleep(time.Second)
 		wantMatch(t, c, "a")
 		wantFetches(t, s, 1)
 	})
 }
 
-// Stale values serve a waiter that cannot wait, within StaleIfError.
+// A waiter with an expired context gets stale values, within StaleIfError.
 func TestWaiterWhoseContextEndsUsesStaleValues(t *testing.T) {
 	run(t, func(t *testing.T, s *source, c *refresh.Cache[string]) {
 		wantMatch(t, c, "a")
@@ -322,8 +322,9 @@ func TestWaiterWhoseContextEndsUsesStaleValues(t *testing.T) {
 	})
 }
 
-// The refresh is everybody's: the request that began it may go, and only the two
-// seconds end it. What its context carries goes along, for the log.
+// A refresh is shared: if the request that started it is cancelled, the refresh
+// continues until its own timeout of two seconds. It keeps the values of the
+// request's context, for the log.
 func TestRefreshIsDetachedFromItsRequest(t *testing.T) {
 	type key struct{}
 	run(t, func(t *testing.T, s *source, c *refresh.Cache[string]) {
@@ -332,7 +333,7 @@ func TestRefreshIsDetachedFromItsRequest(t *testing.T) {
 			at, _ := ctx.Deadline()
 			deadline = time.Until(at)
 			if ctx.Value(key{}) != "carried" {
-				t.Error("the context has lost its values")
+				t.Error("the fetch's context lacks the request's values")
 			}
 			time.Sleep(time.Second)
 			return []string{"a"}, ctx.Err()
@@ -384,8 +385,8 @@ func TestStaleIfError(t *testing.T) {
 	})
 }
 
-// An outage never reads as a forgery, however it goes.
-func TestOutageIsNeverADefiniteNo(t *testing.T) {
+// During an outage there is never a definite miss.
+func TestOutageIsNeverADefiniteMiss(t *testing.T) {
 	for name, fetch := range map[string]func(context.Context) ([]string, error){
 		"error":            func(context.Context) ([]string, error) { return nil, errDown },
 		"values and error": func(context.Context) ([]string, error) { return []string{"a", "x"}, errDown },
@@ -412,8 +413,8 @@ func TestOutageIsNeverADefiniteNo(t *testing.T) {
 	}
 }
 
-// Where the source itself says that there are none, those in memory go; and that
-// is a fault of ours, not of whoever signed with one.
+// If the source has no values, the values in memory are dropped. A miss is then an
+// error, because the sender is not at fault.
 func TestNoneDropsTheValues(t *testing.T) {
 	for name, fetch := range map[string]func(context.Context) ([]string, error){
 		"ErrNone":    func(context.Context) ([]string, error) { return nil, refresh.ErrNone },
@@ -442,8 +443,8 @@ func TestNoneDropsTheValues(t *testing.T) {
 	}
 }
 
-// The log line of a failure has a reason that an alert can filter on: none in force is
-// told from a source that fails.
+// The log line of a failure has a reason for alert filters. It distinguishes a source
+// without values from a source that fails.
 func TestReasonIsLogged(t *testing.T) {
 	run(t, func(t *testing.T, s *source, c *refresh.Cache[string]) {
 		log := logOf(c)
@@ -462,7 +463,7 @@ func TestReasonIsLogged(t *testing.T) {
 	})
 }
 
-// The values stay dropped when the failures change their kind.
+// Dropped values stay dropped if the source fails afterwards.
 func TestNoneStaysDroppedThroughAnOutage(t *testing.T) {
 	run(t, func(t *testing.T, s *source, c *refresh.Cache[string]) {
 		wantMatch(t, c, "a")
@@ -476,8 +477,8 @@ func TestNoneStaysDroppedThroughAnOutage(t *testing.T) {
 	})
 }
 
-// Values beside ErrPartial are as good as any: a match is a match, they are fresh, and no
-// back-off starts. But a miss is never definite.
+// Values returned with ErrPartial are used like any others, and there is no back-off.
+// But a miss is never definite.
 func TestPartial(t *testing.T) {
 	run(t, func(t *testing.T, s *source, c *refresh.Cache[string]) {
 		log := logOf(c)
@@ -491,23 +492,24 @@ func TestPartial(t *testing.T) {
 			wantFault(t, c, "x", refresh.ErrPartial)
 		}
 		if _, err := c.Find(t.Context(), is("x")); !strings.Contains(err.Error(), "version 3") {
-			t.Errorf("%v does not say what is missing", err)
+			t.Errorf("%v does not name the missing value", err)
 		}
 		time.Sleep(time.Minute)
 		wantFault(t, c, "x", refresh.ErrPartial)
 		wantFetches(t, s, 1)
 		wantLogged(t, log, 1, "level=ERROR", "refresh partial", "of=values", "version 3")
-		time.Sleep(time.Nanosecond) // a miss asks again after a minute, as ever
+		time.Sleep(time.Nanosecond) // a miss refreshes again after a minute, as usual
 		wantFault(t, c, "x", refresh.ErrPartial)
 		wantFetches(t, s, 2)
 
-		// An outage after it: the values serve on, and its error is the one.
+		// During an outage afterwards, the values are still used, and a miss has the
+		// outage's error.
 		s.err = errDown
 		time.Sleep(5*time.Minute + 1)
 		wantMatch(t, c, "a")
 		wantFault(t, c, "x", errDown)
 
-		// All is well again: a miss is definite.
+		// After a complete refresh a miss is definite.
 		s.err = nil
 		time.Sleep(time.Minute)
 		wantMatch(t, c, "a")
@@ -515,7 +517,7 @@ func TestPartial(t *testing.T) {
 	})
 }
 
-// A value that appears while others are missing is found.
+// A new value is found even if other values are missing.
 func TestPartialRotation(t *testing.T) {
 	run(t, func(t *testing.T, s *source, c *refresh.Cache[string]) {
 		s.err = refresh.ErrPartial
@@ -528,7 +530,7 @@ func TestPartialRotation(t *testing.T) {
 	})
 }
 
-// Without a value ErrPartial is a failure like any other: those in memory serve on.
+// ErrPartial without values is a failure: the values in memory are still used.
 func TestPartialWithoutValues(t *testing.T) {
 	run(t, func(t *testing.T, s *source, c *refresh.Cache[string]) {
 		wantMatch(t, c, "a")
@@ -556,7 +558,7 @@ func TestPanicInFetch(t *testing.T) {
 	})
 }
 
-// The value that matched last is tried first, so that one of many costs one try.
+// The value that matched last is tried first, to save time if there are many.
 func TestLastMatchedFirst(t *testing.T) {
 	run(t, func(t *testing.T, s *source, c *refresh.Cache[string]) {
 		s.values = []string{"a", "b", "c"}
@@ -584,12 +586,12 @@ func TestLastMatchedFirst(t *testing.T) {
 	})
 }
 
-// A miss within the negative TTL is looked for once.
-func TestMissIsNotLookedForTwice(t *testing.T) {
+// A miss within the negative TTL calls match only once for each value.
+func TestMissCallsMatchOnce(t *testing.T) {
 	run(t, func(t *testing.T, s *source, c *refresh.Cache[string]) {
 		calls := 0
 		match := func(string) bool { calls++; return false }
-		for range 2 { // fetched just now; within the negative TTL
+		for range 2 { // first fetched just now, then within the negative TTL
 			calls = 0
 			if ok, err := c.Find(t.Context(), match); ok || err != nil || calls != 2 {
 				t.Errorf("%v, %v, %d calls for two values", ok, err, calls)
@@ -616,7 +618,8 @@ func TestWarm(t *testing.T) {
 	})
 }
 
-// One line a failed refresh, whoever waits for it, and none otherwise.
+// Each failed refresh logs one line, for any number of waiters. Nothing else is
+// logged.
 func TestLog(t *testing.T) {
 	run(t, func(t *testing.T, s *source, c *refresh.Cache[string]) {
 		log := logOf(c)
@@ -637,10 +640,10 @@ func TestLog(t *testing.T) {
 	})
 }
 
-// Many callers against a source in every mood: a value that is in force whenever
-// the source answers must never hear a definite no, and one that never is, never a
-// match; nor is there ever more than one fetch at a time.
-func TestManyCallersAndMoods(t *testing.T) {
+// Many callers use a source that is slow, fails, drops or freezes at random. A value
+// that is always current never gets a definite miss, a value that never existed never
+// matches, and there is at most one fetch at a time.
+func TestManyCallers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		random := rand.New(rand.NewPCG(3, 4))
 		underWay := 0
@@ -675,10 +678,10 @@ func TestManyCallersAndMoods(t *testing.T) {
 					never, errNever := c.Find(ctx, is("x"))
 					cancel()
 					if !inForce && err == nil {
-						t.Error("a definite no for a value in force")
+						t.Error("a definite miss for a current value")
 					}
 					if never {
-						t.Error("a match for what never was a value")
+						t.Error("a match for a value that never existed")
 					}
 					mu.Lock()
 					if inForce {
@@ -697,13 +700,13 @@ func TestManyCallersAndMoods(t *testing.T) {
 		}
 		all.Wait()
 		if matches < 1000 || nos < 1000 || faults < 100 {
-			t.Errorf("%d matches, %d noes, %d faults: not every mood was met", matches, nos, faults)
+			t.Errorf("%d matches, %d misses, %d errors: one kind of result never occurred", matches, nos, faults)
 		}
-		time.Sleep(5 * time.Second) // for the refresh that a caller left behind
+		time.Sleep(5 * time.Second) // until the last refresh has ended
 	})
 }
 
-// The same without a clock of its own, for the race detector.
+// The same with the real clock, for the race detector.
 func TestConcurrentFind(t *testing.T) {
 	var mu sync.Mutex
 	n := 0

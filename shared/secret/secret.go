@@ -1,8 +1,7 @@
-// Package secret gives the current values of a secret in Secret Manager.
+// Package secret provides the current values of a secret in Secret Manager.
 //
-// All enabled versions are in force at once, so that rotation has no gap: a new
-// version is added, both are accepted, and the old one is disabled when its time
-// is over.
+// All enabled secret versions are accepted, so that a rotation has no gap: a new
+// version is added, both are accepted, and the old version is disabled afterwards.
 package secret
 
 import (
@@ -33,35 +32,38 @@ import (
 )
 
 const (
-	// MaxVersions bounds how many enabled versions are read, the newest first. No
-	// rotation comes near it. It bounds the work that one forged request can cause.
+	// MaxVersions is the maximum number of enabled versions that are read, newest
+	// first. It limits the work for one forged request. No normal rotation has that
+	// many.
 	MaxVersions = 64
 
-	// maxReads is how many versions are read at a time, so that all of them are read
-	// within the time of one refresh.
+	// maxReads is the number of versions that are read concurrently, so that all of
+	// them are read within the timeout of one refresh.
 	maxReads = 8
 
-	// staleIfError is how long values are used while Secret Manager does not answer. A
-	// version disabled during an outage is accepted for at most that long.
+	// staleIfError is the time for which values are used while Secret Manager is
+	// unavailable. A version that is disabled during an outage is accepted for at
+	// most this time.
 	staleIfError = time.Hour
 )
 
-// EmulatorHost is the environment variable that names a stand-in for Secret Manager,
-// as Google's own clients have one for Firestore and Pub/Sub each.
+// EmulatorHost is the environment variable with the address of a Secret Manager
+// emulator. Google's clients have such variables for Firestore and Pub/Sub, but not
+// for Secret Manager.
 const EmulatorHost = "SECRET_MANAGER_EMULATOR_HOST"
 
-// Open returns the values of a secret: its enabled versions, each as parse reads
-// it, kept in memory under the rule of package refresh. secret is a short id,
-// looked up in project, or a full name, projects/P/secrets/S. label says what it
-// is, in errors and in the log. Nothing is fetched yet.
+// Open returns a cache of the values of a secret: its enabled versions, parsed by
+// parse. secret is a short id in project, or a full name, projects/P/secrets/S. label
+// names the secret in errors and in the log. Open makes no call to Secret Manager;
+// the cache fetches the values on first use. It fails if secret is not a name, or as
+// [NewClient] does. opts have precedence over the options of [NewClient]. Close the
+// cache to close its client.
 //
-// A version that parse refuses is passed over, and so are the oldest ones if more than
-// MaxVersions are enabled. While there is such a version, a value that matches none of
-// the others makes Find fail with an error that wraps refresh.ErrPartial and names the
-// version or the bound. If no version is left, Find fails with refresh.ErrNone. parse
-// must keep the value out of its errors.
-//
-// The client is that of [NewClient].
+// Versions that parse rejects are skipped, and so are the oldest ones if more than
+// MaxVersions are enabled. If any version is skipped, and no other version matches,
+// Find fails with an error that wraps refresh.ErrPartial and names the skipped
+// version or the limit. If no version is left, Find fails with refresh.ErrNone.
+// Errors of parse must not contain the value, because they are logged.
 func Open[T any](ctx context.Context, label, project, secret string, parse func([]byte) (T, error), log *slog.Logger, opts ...option.ClientOption) (*refresh.Cache[T], error) {
 	name, err := Name(project, secret)
 	if err != nil {
@@ -75,8 +77,9 @@ func Open[T any](ctx context.Context, label, project, secret string, parse func(
 	return &refresh.Cache[T]{Name: label, Fetch: s.fetch, StaleIfError: staleIfError, Source: client, Log: log}, nil
 }
 
-// NewClient returns a client for Secret Manager. Where SECRET_MANAGER_EMULATOR_HOST
-// is set, and a loopback address, it connects there without credentials.
+// NewClient returns a client for Secret Manager. If SECRET_MANAGER_EMULATOR_HOST is
+// set, the client connects to that address without credentials; NewClient fails
+// unless it is a loopback address. opts have precedence over the other options.
 func NewClient(ctx context.Context, opts ...option.ClientOption) (*secretmanager.Client, error) {
 	emulated, err := emulatorOptions()
 	if err != nil {
@@ -91,9 +94,9 @@ func NewClient(ctx context.Context, opts ...option.ClientOption) (*secretmanager
 	return client, nil
 }
 
-// retry repeats a read soon after its connection failed. The client by itself repeats a
-// list never, and a read of a version after up to two seconds, which is all the time
-// that a refresh has.
+// retry retries a read soon after its connection failed, or its quota was exceeded.
+// By default the client does not retry a list, and it retries a read of a version
+// only after up to two seconds, which is the whole timeout of a refresh.
 func retry() gax.CallOption {
 	return gax.WithRetry(func() gax.Retryer {
 		return gax.OnCodes([]codes.Code{codes.Unavailable, codes.ResourceExhausted}, gax.Backoff{
@@ -104,10 +107,10 @@ func retry() gax.CallOption {
 	})
 }
 
-// Name returns the full name of a secret, projects/P/secrets/S, given that or a
-// short id in project. It fails for anything else, the name of a version included:
-// all enabled versions count. The error does not repeat what was given, which may be
-// a secret's value that somebody has put in its name's place.
+// Name returns the full name of a secret, projects/P/secrets/S. secret is a full name
+// or a short id in project. Name fails for anything else, including the name of a
+// version, because all enabled versions are read. The error does not repeat secret,
+// which may be a secret's value, entered by mistake.
 func Name(project, secret string) (string, error) {
 	id := secret
 	if parts := strings.Split(secret, "/"); len(parts) == 4 && parts[0] == "projects" && parts[1] != "" && parts[2] == "secrets" {
@@ -117,41 +120,43 @@ func Name(project, secret string) (string, error) {
 	case strings.HasPrefix(id, valuePrefix):
 		return "", errors.New("a secret's value, not its name: keep the value in Secret Manager, and give the name")
 	case id == "" || len(id) > maxID || strings.Trim(id, idCharacters) != "":
-		return "", errors.New("not the name of a secret: neither an id nor projects/P/secrets/S")
+		return "", errors.New("not the name of a secret: want a short id or projects/P/secrets/S")
 	}
 	return "projects/" + project + "/secrets/" + id, nil
 }
 
-// NameIn returns Name for one project.
+// NameIn returns [Name] for one project.
 func NameIn(project string) func(secret string) (string, error) {
 	return func(secret string) (string, error) { return Name(project, secret) }
 }
 
 const (
-	// Secret Manager's rule for the id of a secret.
+	// Secret Manager's rule for the id of a secret: at most 255 of these characters.
 	maxID        = 255
 	idCharacters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
 
-	// valuePrefix begins the signing secrets of Standard Webhooks, of which some would
-	// pass for ids.
+	// valuePrefix is the prefix of Standard Webhooks signing secrets. Some of these
+	// values are also valid ids.
 	valuePrefix = "whsec_"
 )
 
+// source fetches the values of one secret.
 type source[T any] struct {
 	client *secretmanager.Client
 	name   string
 	parse  func([]byte) (T, error)
 }
 
-// fetch returns the values of the enabled versions, newest first. "latest" would
-// not do: it names the newest version even where that is disabled, and only one.
+// fetch returns the values of the enabled versions, newest first. The alias "latest"
+// alone is not enough: it is the newest version even if that is disabled, and it is
+// only one version.
 //
-// The newest version is read while the versions are listed, since it is the one in
-// force, as a rule: a cold start is a round trip shorter.
+// fetch reads the newest version concurrently with the list, because it is usually
+// the current one. This saves a round trip at a cold start.
 //
-// Only an access by number is strongly consistent in Secret Manager: a list, and
-// "latest", may be minutes behind. If the two, or a list and the accesses after it,
-// contradict each other, a version in force may be missing: the values are partial.
+// In Secret Manager only access by version number is strongly consistent. A list and
+// "latest" may be minutes old. If they contradict each other or the reads, a current
+// version may be missing, so fetch returns ErrPartial.
 func (s *source[T]) fetch(ctx context.Context) ([]T, error) {
 	newest := s.readNewest(ctx)
 	versions, err := s.list(ctx)
@@ -182,7 +187,7 @@ func (s *source[T]) fetch(ctx context.Context) ([]T, error) {
 	latest := newest().GetName()
 	switch {
 	case len(values) == 0 && gone > 0:
-		return nil, fmt.Errorf("%s: %d versions are listed as enabled, and none can be read", s.name, gone)
+		return nil, fmt.Errorf("%s: %d versions are listed as enabled, but none can be read", s.name, gone)
 	case len(values) == 0:
 		return nil, fmt.Errorf("%w: %s has no enabled version that is usable%s", refresh.ErrNone, s.name, newestOf(unusable))
 	case len(unusable) > 0:
@@ -192,12 +197,12 @@ func (s *source[T]) fetch(ctx context.Context) ([]T, error) {
 	case gone > 0:
 		return values, fmt.Errorf("%w: %d of the versions listed as enabled cannot be read", refresh.ErrPartial, gone)
 	case latest != "" && !slices.Contains(versions, latest):
-		return values, fmt.Errorf("%w: %s is enabled, and not listed yet", refresh.ErrPartial, latest)
+		return values, fmt.Errorf("%w: %s is enabled, but not listed yet", refresh.ErrPartial, latest)
 	}
 	return values, nil
 }
 
-// newestOf names the newest of the versions that are not usable, and says why it is not.
+// newestOf returns the error of the newest unusable version, as the end of a message.
 func newestOf(unusable []error) string {
 	if len(unusable) == 0 {
 		return ""
@@ -205,8 +210,8 @@ func newestOf(unusable []error) string {
 	return fmt.Sprintf(": the newest of these is %v", unusable[0])
 }
 
-// list returns the names of the enabled versions, newest first: at most one more than
-// MaxVersions, by which it shows that there are more.
+// list returns the names of the enabled versions, newest first. It returns at most
+// one more than MaxVersions, which shows that there are too many.
 func (s *source[T]) list(ctx context.Context) ([]string, error) {
 	var names []string
 	versions := s.client.ListSecretVersions(ctx, &secretmanagerpb.ListSecretVersionsRequest{
@@ -227,18 +232,19 @@ func (s *source[T]) list(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
-// payload is what one version holds.
+// payload is the content of one version.
 type payload struct {
 	data []byte
-	err  error // errGone, or why it cannot be known now
+	err  error // errGone, or the error of the read
 }
 
-// errGone marks a version that is listed as enabled, and that Secret Manager refuses to
-// give out: it was disabled or destroyed just now, or enabled just now and not
-// everywhere yet, or the key that encrypts it is disabled.
-var errGone = errors.New("listed as enabled, and not given out")
+// errGone is the error of a version that is listed as enabled, but that Secret
+// Manager does not return. Either it was disabled or destroyed just now, or it was
+// enabled just now and the change has not reached all replicas, or its encryption key
+// is disabled.
+var errGone = errors.New("listed as enabled, but not readable")
 
-// readAll reads versions, a few at a time, and returns one payload for each.
+// readAll reads the versions, maxReads at a time, and returns one payload for each.
 func (s *source[T]) readAll(ctx context.Context, versions []string, newest func() *secretmanagerpb.AccessSecretVersionResponse) []payload {
 	var (
 		payloads = make([]payload, len(versions))
@@ -256,8 +262,9 @@ func (s *source[T]) readAll(ctx context.Context, versions []string, newest func(
 	return payloads
 }
 
-// readNewest begins to read the newest version, and returns what waits for it: nil
-// where that failed, for example because it is disabled.
+// readNewest starts reading the newest version, and returns a function that waits for
+// the result. The result is nil if the read failed, for example because the version
+// is disabled.
 func (s *source[T]) readNewest(ctx context.Context) (wait func() *secretmanagerpb.AccessSecretVersionResponse) {
 	answered := make(chan *secretmanagerpb.AccessSecretVersionResponse, 1)
 	go func() {
@@ -267,6 +274,9 @@ func (s *source[T]) readNewest(ctx context.Context) (wait func() *secretmanagerp
 	return sync.OnceValue(func() *secretmanagerpb.AccessSecretVersionResponse { return <-answered })
 }
 
+// read returns the data of one version, from the newest version's response if it is
+// that version. It fails with errGone if Secret Manager does not return the version,
+// and with another error if the call fails or the checksum does not match.
 func (s *source[T]) read(ctx context.Context, version string, newest func() *secretmanagerpb.AccessSecretVersionResponse) ([]byte, error) {
 	answer, err := newest(), error(nil)
 	if answer.GetName() != version {
@@ -279,20 +289,23 @@ func (s *source[T]) read(ctx context.Context, version string, newest func() *sec
 		return nil, fmt.Errorf("read %s: %w", version, err)
 	}
 	data := answer.GetPayload().GetData()
-	castagnoli := crc32.MakeTable(crc32.Castagnoli) // made once; as a variable, at every cold start
+	castagnoli := crc32.MakeTable(crc32.Castagnoli) // crc32 caches it; a package variable would build it at every cold start
 	if sum := answer.GetPayload().DataCrc32C; sum != nil && *sum != int64(crc32.Checksum(data, castagnoli)) {
-		return nil, fmt.Errorf("read %s: damaged on the way", version)
+		return nil, fmt.Errorf("read %s: checksum mismatch", version)
 	}
 	return data, nil
 }
 
+// emulatorOptions returns the client options for the emulator, or nil if EmulatorHost
+// is not set. It fails unless the address is loopback, because the client sends
+// secrets without encryption.
 func emulatorOptions() ([]option.ClientOption, error) {
 	addr := os.Getenv(EmulatorHost)
 	if addr == "" {
 		return nil, nil
 	}
 	if !loopback(addr) {
-		return nil, fmt.Errorf("%s is %q: only a loopback address and port will do", EmulatorHost, addr)
+		return nil, fmt.Errorf("%s is %q: want a loopback address with a port", EmulatorHost, addr)
 	}
 	return []option.ClientOption{
 		option.WithEndpoint(addr),
@@ -301,6 +314,7 @@ func emulatorOptions() ([]option.ClientOption, error) {
 	}, nil
 }
 
+// loopback reports whether addr is a loopback address with a port.
 func loopback(addr string) bool {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {

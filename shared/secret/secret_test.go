@@ -33,16 +33,16 @@ const (
 	id      = "signing-secret"
 	name    = "projects/p/secrets/signing-secret"
 
-	// Every secret in these tests holds this word, so that none can come out unseen.
+	// canary is part of each secret in these tests, so that a leaked secret is noticed.
 	canary = "canary"
 )
 
-// manager is a Secret Manager with one secret, spoken to over gRPC.
+// manager is a Secret Manager with one secret, served over gRPC.
 type manager struct {
 	*gcptest.SecretManager
 	t *testing.T
 
-	// answer stands between every call and its answer, where it is set.
+	// answer intercepts each call if it is not nil.
 	answer func(method string, request any, handle func() (any, error)) (any, error)
 
 	mu    sync.Mutex
@@ -50,7 +50,7 @@ type manager struct {
 	log   bytes.Buffer
 }
 
-// start serves a secret with these versions, and leads the client to it.
+// start serves a secret with these versions and directs the client to it.
 func start(t *testing.T, versions ...string) *manager {
 	t.Helper()
 	m := &manager{SecretManager: gcptest.NewSecretManager(), t: t, calls: make(map[string]int)}
@@ -66,7 +66,7 @@ func start(t *testing.T, versions ...string) *manager {
 		server.Close()
 		for _, form := range []string{canary, base64.StdEncoding.EncodeToString([]byte(canary))} {
 			if strings.Contains(strings.ToLower(m.logged()), strings.ToLower(form)) {
-				t.Errorf("a secret in the log:\n%s", m.logged())
+				t.Errorf("the log contains a secret:\n%s", m.logged())
 			}
 		}
 	})
@@ -110,7 +110,7 @@ func (m *manager) destroy(version int) {
 
 func versionName(version int) string { return fmt.Sprintf("%s/versions/%d", name, version) }
 
-// Write makes the manager a place to log to.
+// Write makes the manager the writer of the log.
 func (m *manager) Write(line []byte) (int, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -123,8 +123,8 @@ func (m *manager) logged() string {
 	return m.log.String()
 }
 
-// parse takes what begins with "good". The value that it returns beside an error
-// must go nowhere.
+// parse accepts values that begin with "good". The value that it returns with an
+// error must not be used.
 func parse(data []byte) (string, error) {
 	if !bytes.HasPrefix(data, []byte("good")) {
 		return string(data), errors.New("not good")
@@ -141,13 +141,13 @@ func (m *manager) open(secretName string) *refresh.Cache[string] {
 	return cache
 }
 
-// fetch returns the values of a fetch, and the kind of its error.
+// fetch returns the result of one Fetch.
 func (m *manager) fetch() ([]string, error) {
 	m.t.Helper()
 	return m.open(id).Fetch(m.t.Context())
 }
 
-// want checks the values of all enabled versions.
+// want checks that a fetch returns exactly these values.
 func (m *manager) want(values ...string) {
 	m.t.Helper()
 	got, err := m.fetch()
@@ -156,8 +156,8 @@ func (m *manager) want(values ...string) {
 	}
 }
 
-// wantPartial checks the values of those enabled versions that are usable, and that the
-// error beside them says what is missing, but tells no secret.
+// wantPartial checks the values of the usable enabled versions, and that the error
+// names the missing version but contains no secret.
 func (m *manager) wantPartial(missing string, values ...string) {
 	m.t.Helper()
 	got, err := m.fetch()
@@ -169,7 +169,7 @@ func (m *manager) wantPartial(missing string, values ...string) {
 	}
 }
 
-// wantError checks the error of a fetch, and that it tells no secret.
+// wantError checks the error of a fetch, and that it contains no secret.
 func (m *manager) wantError(is error, code codes.Code) {
 	m.t.Helper()
 	values, err := m.fetch()
@@ -180,7 +180,7 @@ func (m *manager) wantError(is error, code codes.Code) {
 		m.t.Errorf("%v; want %v, %v", err, is, code)
 	}
 	if strings.Contains(err.Error(), canary) {
-		m.t.Errorf("a secret in the error: %v", err)
+		m.t.Errorf("the error contains a secret: %v", err)
 	}
 	if !strings.Contains(err.Error(), name) {
 		m.t.Errorf("%v does not name the secret", err)
@@ -198,7 +198,7 @@ func TestEnabledVersionsNewestFirst(t *testing.T) {
 	m.want("good-canary-4", "good-canary-2")
 }
 
-func TestNoneInForce(t *testing.T) {
+func TestNoUsableVersion(t *testing.T) {
 	t.Run("no version", func(t *testing.T) {
 		start(t).wantError(refresh.ErrNone, codes.OK)
 	})
@@ -212,7 +212,7 @@ func TestNoneInForce(t *testing.T) {
 		m := start(t, "bad-canary-1", "bad-canary-2")
 		m.wantError(refresh.ErrNone, codes.OK)
 		if _, err := m.fetch(); errors.Is(err, refresh.ErrPartial) || !strings.Contains(err.Error(), versionName(2)+": not good") {
-			t.Errorf("%v does not say why", err)
+			t.Errorf("%v does not contain the cause", err)
 		}
 	})
 	t.Run("no secret", func(t *testing.T) {
@@ -224,9 +224,9 @@ func TestNoneInForce(t *testing.T) {
 	})
 }
 
-// What no longer is in force is not used on, although values are kept for an hour
-// while Secret Manager does not answer.
-func TestNoneInForceIsAFaultOfOurs(t *testing.T) {
+// If no version is enabled, Find fails at once. StaleIfError applies only to an
+// unavailable Secret Manager.
+func TestNoUsableVersionIsOurFailure(t *testing.T) {
 	m := start(t, "canary")
 	cache := m.open(id)
 	ok, err := cache.Find(t.Context(), func(string) bool { return true })
@@ -238,9 +238,9 @@ func TestNoneInForceIsAFaultOfOurs(t *testing.T) {
 	}
 }
 
-// A version that is no value does not stand in the way of the others. But it is in force,
-// so a value that matches none of the others is no forgery.
-func TestUnusableVersionsArePassedOver(t *testing.T) {
+// An unusable version does not prevent the use of the others. But it is enabled, so a
+// value that matches no other version is not definitely forged.
+func TestUnusableVersionsAreSkipped(t *testing.T) {
 	m := start(t, "good-canary-1", "\n", "x canary", "good-canary-4")
 	m.wantPartial("2 of 4 enabled versions are not usable: the newest of these is "+versionName(3)+": not good", "good-canary-4", "good-canary-1")
 
@@ -260,13 +260,13 @@ func TestUnusableVersionsArePassedOver(t *testing.T) {
 		t.Errorf("%d log lines for one refresh: %s", n, m.logged())
 	}
 
-	// Once they are disabled a miss is definite.
+	// After the unusable versions are disabled, a miss is definite.
 	m.disable(2)
 	m.disable(3)
 	m.want("good-canary-4", "good-canary-1")
 }
 
-// With the parsers that the functions use.
+// The same with the parsers that the functions use.
 func TestUnusableSigningSecrets(t *testing.T) {
 	key := base64.StdEncoding.EncodeToString([]byte("canarycanarycanarycanary"))
 	m := start(t,
@@ -274,8 +274,8 @@ func TestUnusableSigningSecrets(t *testing.T) {
 		" ",                                   // 2: empty
 		"whsec_",                              // 3: empty
 		"whsec_Y2FuYXJ5Y2FuYXJ5",              // 4: short
-		"whsec_*canary*canary*canary*canary*", // 5: no base64
-		"canary\xff\x00",                      // 6: no text
+		"whsec_*canary*canary*canary*canary*", // 5: not base64
+		"canary\xff\x00",                      // 6: not text
 		key,                                   // 7: usable, bare
 	)
 	log := slog.New(slog.NewTextHandler(m, nil))
@@ -297,7 +297,7 @@ func TestUnusableSigningSecrets(t *testing.T) {
 	}
 }
 
-// A version that an editor wrote with a byte order mark is as good as any.
+// A version with a byte order mark is usable.
 func TestByteOrderMark(t *testing.T) {
 	m := start(t, "\ufeffwhsec_"+base64.StdEncoding.EncodeToString([]byte("canarycanarycanarycanary"))+"\r\n")
 	keys, err := secret.Open(t.Context(), "signing secret", project, id, webhook.ParseSigningKey, slog.New(slog.DiscardHandler))
@@ -318,9 +318,9 @@ func TestByteOrderMark(t *testing.T) {
 	}
 }
 
-// All versions that a rotation could leave are read. Beyond the bound the newest count,
-// and a miss is a fault of ours.
-func TestVersionsAtMost(t *testing.T) {
+// All versions up to the maximum are read. If there are more, the newest are used,
+// and a miss is an error.
+func TestMaxVersions(t *testing.T) {
 	const bound = 64
 	var versions []string
 	for i := range bound + 2 {
@@ -349,7 +349,7 @@ func TestVersionsAtMost(t *testing.T) {
 	}
 }
 
-// The server may give the list in pages that are smaller than was asked for.
+// The server may return smaller pages than requested.
 func TestSmallPages(t *testing.T) {
 	var versions []string
 	for i := range 20 {
@@ -369,9 +369,9 @@ func TestSmallPages(t *testing.T) {
 	}
 }
 
-// A refresh has two seconds for all of the versions, so they are read beside one another,
-// but not all at once.
-func TestVersionsAreReadBesideOneAnother(t *testing.T) {
+// A refresh has two seconds for all versions, so several are read at a time, but not
+// all at once.
+func TestVersionsAreReadConcurrently(t *testing.T) {
 	var versions []string
 	for i := range 40 {
 		versions = append(versions, fmt.Sprint("good-canary-", i))
@@ -407,8 +407,8 @@ func TestVersionsAreReadBesideOneAnother(t *testing.T) {
 	}
 }
 
-// The newest version is asked for before it is known which that is. Where it is
-// disabled, nothing of it is taken, and the others are read.
+// The newest version is read before its number is known. If it is disabled, it is not
+// used, and the others are read.
 func TestNewestDisabled(t *testing.T) {
 	m := start(t, "good-canary-1", "good-canary-2")
 	m.disable(2)
@@ -418,8 +418,8 @@ func TestNewestDisabled(t *testing.T) {
 	}
 }
 
-// A slow list does not hold the newest version up.
-func TestNewestIsReadBesideTheList(t *testing.T) {
+// A slow list does not delay reading the newest version.
+func TestNewestIsReadDuringTheList(t *testing.T) {
 	m := start(t, "good-canary-1")
 	read := make(chan struct{})
 	m.answer = func(method string, _ any, handle func() (any, error)) (any, error) {
@@ -427,7 +427,7 @@ func TestNewestIsReadBesideTheList(t *testing.T) {
 			select {
 			case <-read:
 			case <-time.After(10 * time.Second):
-				t.Error("nothing is read before the list is there")
+				t.Error("no version was read before the list arrived")
 			}
 		} else {
 			close(read)
@@ -442,9 +442,9 @@ func TestManyUnusableVersions(t *testing.T) {
 	start(t, versions...).wantPartial(versionName(64), "good-canary")
 }
 
-// Between the list and the reading a version may be disabled or destroyed; or it was
-// enabled so recently that it cannot be read everywhere. A miss is not definite then.
-func TestVersionGoneInBetween(t *testing.T) {
+// A version may be disabled or destroyed after the list, or was enabled so recently
+// that it cannot be read everywhere. Then a miss is not definite.
+func TestVersionDisabledAfterTheList(t *testing.T) {
 	for name, gone := range map[string]func(*manager){
 		"disabled":  func(m *manager) { m.disable(2) },
 		"destroyed": func(m *manager) { m.destroy(2) },
@@ -475,8 +475,8 @@ func TestVersionGoneInBetween(t *testing.T) {
 	})
 }
 
-// A list may be minutes behind. A version that is newer than the list is enabled, and a
-// delivery that it signed must not be called forged.
+// A list may be minutes old. If a version is newer than the list, a miss is not
+// definite, because that version may have signed the delivery.
 func TestListLagsBehind(t *testing.T) {
 	m := start(t, "good-canary-1", "good-canary-2")
 	m.answer = func(_ string, _ any, handle func() (any, error)) (any, error) {
@@ -489,7 +489,7 @@ func TestListLagsBehind(t *testing.T) {
 	m.wantPartial(versionName(2), "good-canary-1")
 }
 
-// failAccess fails the reading of one version, by its name or as the newest.
+// failAccess makes reads of one version fail, by its name or as the newest.
 func failAccess(version int, code codes.Code) func(string, any, func() (any, error)) (any, error) {
 	return func(_ string, _ any, handle func() (any, error)) (any, error) {
 		answer, err := handle()
@@ -500,8 +500,8 @@ func failAccess(version int, code codes.Code) func(string, any, func() (any, err
 	}
 }
 
-// Where a version cannot be read, nobody knows what is in force: the values in
-// memory serve on, and part of the answer is none.
+// If reading a version fails, the current versions are not known: the values in
+// memory are used, and the other versions' values are dropped.
 func TestVersionThatCannotBeRead(t *testing.T) {
 	for _, code := range []codes.Code{codes.PermissionDenied, codes.Internal, codes.InvalidArgument, codes.Unauthenticated} {
 		t.Run(code.String(), func(t *testing.T) {
@@ -523,7 +523,7 @@ func TestListThatFails(t *testing.T) {
 	m.wantError(nil, codes.PermissionDenied)
 }
 
-func TestDamagedOnTheWay(t *testing.T) {
+func TestChecksum(t *testing.T) {
 	spoil := func(change func(*secretmanagerpb.SecretPayload)) func(string, any, func() (any, error)) (any, error) {
 		return func(_ string, request any, handle func() (any, error)) (any, error) {
 			answer, err := handle()
@@ -535,16 +535,16 @@ func TestDamagedOnTheWay(t *testing.T) {
 	}
 	m := start(t, "good-canary-1", "good-canary-2")
 	m.answer = spoil(func(p *secretmanagerpb.SecretPayload) { p.Data[len(p.Data)-1]++ })
-	m.wantError(nil, codes.Unknown) // an error of no call
+	m.wantError(nil, codes.Unknown) // not the error of a call
 	m.answer = spoil(func(p *secretmanagerpb.SecretPayload) { *p.DataCrc32C++ })
 	m.wantError(nil, codes.Unknown)
 	m.answer = spoil(func(p *secretmanagerpb.SecretPayload) { p.Data = nil })
 	m.wantError(nil, codes.Unknown)
 
-	// Without a checksum there is nothing to hold the data against.
+	// Without a checksum the data is accepted.
 	m.answer = spoil(func(p *secretmanagerpb.SecretPayload) { p.DataCrc32C = nil })
 	m.want("good-canary-2", "good-canary-1")
-	// No data, and the checksum of none, is an empty version.
+	// No data with a matching checksum is an empty version.
 	m.answer = spoil(func(p *secretmanagerpb.SecretPayload) { p.Data, p.DataCrc32C = nil, proto.Int64(0) })
 	m.wantPartial(versionName(2), "good-canary-1")
 }
@@ -562,7 +562,7 @@ func TestUnavailable(t *testing.T) {
 	}
 }
 
-func TestNobodyListens(t *testing.T) {
+func TestConnectionRefused(t *testing.T) {
 	m := start(t, "good-canary-1")
 	server, err := gcptest.Start("127.0.0.1:0", m)
 	if err != nil {
@@ -577,7 +577,7 @@ func TestNobodyListens(t *testing.T) {
 	}
 }
 
-// From the first request over a rotation to the next, as the functions use it.
+// A whole rotation, as the functions use the cache.
 func TestRotation(t *testing.T) {
 	m := start(t, "good-canary-1")
 	cache := m.open(id)
@@ -622,8 +622,8 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// A signing secret in its name's place is not looked up, and not shown; nor is anything
-// else that is no name.
+// Name rejects a signing secret in place of a name, and any other text that is not a
+// name, without repeating it.
 func TestValueForName(t *testing.T) {
 	for _, given := range []string{
 		"whsec_abcdefghijklmnop", "projects/p/secrets/whsec_abcdefghijklmnop", " whsec_abcdefghijklmnop", "abcdefghijklmnop+/=",
@@ -635,7 +635,7 @@ func TestValueForName(t *testing.T) {
 	}
 }
 
-// FuzzName checks that what passes for a name is one, of the secret that was meant.
+// FuzzName checks that each accepted name is a full name of the given secret.
 func FuzzName(f *testing.F) {
 	f.Add("p", "geminihook-signing-secret")
 	f.Add("p", "projects/q/secrets/s")
@@ -646,7 +646,7 @@ func FuzzName(f *testing.F) {
 		got, err := secret.Name(in, given)
 		switch {
 		case err != nil && got != "":
-			t.Errorf("%q beside %v", got, err)
+			t.Errorf("Name returned %q with the error %v", got, err)
 		case err != nil:
 		case got != given && got != "projects/"+in+"/secrets/"+given:
 			t.Errorf("Name(%q, %q) = %q", in, given, got)
@@ -656,7 +656,7 @@ func FuzzName(f *testing.F) {
 	})
 }
 
-// What a caller says about the client holds against the environment.
+// The caller's options have precedence over the environment.
 func TestOptionsComeLast(t *testing.T) {
 	m := start(t, "good-canary")
 	addr := os.Getenv("SECRET_MANAGER_EMULATOR_HOST")
@@ -672,7 +672,7 @@ func TestOptionsComeLast(t *testing.T) {
 	}
 }
 
-// A secret goes to nobody but Google, or to this machine.
+// Secrets are sent only to Google or to a loopback address.
 func TestEmulatorHost(t *testing.T) {
 	for host, good := range map[string]bool{
 		"127.0.0.1:1":         true,

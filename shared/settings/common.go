@@ -10,28 +10,29 @@ import (
 )
 
 const (
-	// A tolerance below a minute rejects deliveries for a clock that is slightly
-	// wrong; above an hour a captured delivery can be replayed for too long.
+	// With a tolerance of less than a minute, a slightly wrong clock causes rejected
+	// deliveries. With more than an hour, a captured delivery can be replayed for too
+	// long.
 	minTolerance = time.Minute
 	maxTolerance = time.Hour
 
-	// maxRetention keeps the number of records, and their price, finite.
+	// maxRetention limits the number of records, and their cost.
 	maxRetention = 365 * 24 * time.Hour
 )
 
-// Common are the settings that all functions share.
+// Common holds the settings that all functions share.
 type Common struct {
-	Project    string         // GOOGLE_CLOUD_PROJECT: an id or a number
-	Database   string         // FIRESTORE_DATABASE; default (default)
-	Collection string         // FIRESTORE_COLLECTION; default deliveries
-	Routes     publish.Routes // ROUTES
+	Project    string         // GOOGLE_CLOUD_PROJECT: a project's id or number; required
+	Database   string         // FIRESTORE_DATABASE: default "(default)"
+	Collection string         // FIRESTORE_COLLECTION: default "deliveries"
+	Routes     publish.Routes // ROUTES: required
 	Tolerance  time.Duration  // TIMESTAMP_TOLERANCE: 1m to 1h; default webhook.DefaultTolerance
-	Retention  time.Duration  // RECORD_RETENTION: 24h and the tolerance to a year; default dedup.DefaultRetention
+	Retention  time.Duration  // RECORD_RETENTION: 24h plus the tolerance, to 365 days; default dedup.DefaultRetention
 }
 
-// Common reads the settings that all functions share. A value is valid only if Err
-// returns nil. If the process runs on the platform, a variable that names an emulator
-// is a fault as well.
+// Common reads the settings that all functions share. The result is valid only if Err
+// returns nil. On the platform, Common also records a fault for each variable that
+// names an emulator.
 func (r *Reader) Common() (c Common) {
 	r.refuseEmulators()
 	c.Project = r.project("GOOGLE_CLOUD_PROJECT")
@@ -43,7 +44,8 @@ func (r *Reader) Common() (c Common) {
 	return c
 }
 
-// Open opens the ledger and the publisher. If it fails, it leaves neither open.
+// Open opens the ledger and the publisher. If one fails, it leaves neither open. It
+// makes no call to Firestore or Pub/Sub.
 func (c Common) Open(ctx context.Context) (o *Opened, err error) {
 	o = new(Opened)
 	defer o.CloseIf(&err)

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// valid sets all common settings: the required ones to valid values, the others to none.
+// valid sets all required settings to valid values, and unsets the others.
 func valid(t *testing.T) {
 	t.Helper()
 	for name, value := range map[string]string{
@@ -33,7 +33,7 @@ func TestCommon(t *testing.T) {
 	}
 }
 
-// A value at its bound is valid, one beyond it is a fault of that variable alone.
+// A value at its bound is valid. A value beyond it is a fault of that variable alone.
 func TestCommonBounds(t *testing.T) {
 	for _, test := range []struct {
 		name, good, bad string
@@ -70,7 +70,7 @@ func TestCommonBounds(t *testing.T) {
 	}
 }
 
-// A function with a developer's variable sends no delivery to an emulator.
+// A deployed function rejects the variables that direct clients to emulators.
 func TestCommonRefusesEmulators(t *testing.T) {
 	valid(t)
 	t.Setenv("K_SERVICE", "geminihook-static")

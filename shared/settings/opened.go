@@ -7,10 +7,10 @@ import (
 	"github.com/geminihook/geminihook/shared/publish"
 )
 
-// Opened holds the parts that a function has opened: those that all functions need,
-// and those that it has added. A function that cannot be built must leave no part
-// open, since the next request tries again. The zero value holds no part. It is not
-// safe for concurrent use.
+// Opened holds the clients and caches that a function has opened: the ones that all
+// functions need, and the ones that this function has added. If a function cannot be
+// built, it must close all of them, because the next request builds it again. The
+// zero value is empty. It is not safe for concurrent use.
 type Opened struct {
 	Ledger    *dedup.Ledger
 	Publisher *publish.Publisher
@@ -18,16 +18,16 @@ type Opened struct {
 	parts []Part
 }
 
-// A Part is a client, or a cache of values that a client fetches.
+// A Part is a client, or a cache with its client.
 type Part interface {
-	Warm(context.Context) error // connects, or fetches; after a failure the first use does
+	Warm(context.Context) error // connects or fetches in advance; if it fails, the first use does it
 	Close() error
 }
 
-// Add takes charge of a part.
+// Add adds a part, to be warmed up and closed with the others.
 func (o *Opened) Add(p Part) { o.parts = append(o.parts, p) }
 
-// Warm returns the Warm methods of all parts.
+// Warm returns the Warm methods of all parts, in the order of Add.
 func (o *Opened) Warm() (all []func(context.Context) error) {
 	for _, p := range o.parts {
 		all = append(all, p.Warm)
@@ -35,8 +35,8 @@ func (o *Opened) Warm() (all []func(context.Context) error) {
 	return all
 }
 
-// CloseIf closes all parts, the last one first, if *err is not nil. Defer it with a
-// named error. The errors of Close are dropped: *err is the cause.
+// CloseIf closes all parts in reverse order if *err is not nil. Defer it with a named
+// error result. It drops the errors of Close, because *err is the cause.
 func (o *Opened) CloseIf(err *error) {
 	if *err == nil {
 		return

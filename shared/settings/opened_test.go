@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// recorder is a part that records its calls, and fails.
+// recorder is a part that records its calls. They all fail.
 type recorder struct {
 	name  string
 	calls *[]string

@@ -1,9 +1,10 @@
-// Package settings reads the functions' settings from the environment, reports all
-// faults at once by the names of the variables, and opens the parts that every
+// Package settings reads the functions' settings from environment variables, reports
+// all invalid settings at once by variable name, and opens the clients that every
 // function needs.
 //
-// The libraries that fill a struct from the environment name the Go field in their
-// errors, or stop at the first one. Whoever sets up a function knows the variable.
+// It does not use a library that fills a struct from the environment. Such libraries
+// name the Go field in their errors, or stop at the first error, but an operator
+// knows only the variables.
 package settings
 
 import (
@@ -15,34 +16,37 @@ import (
 	"time"
 )
 
-// A Reader reads settings and remembers their faults. Its zero value reads the
-// process's environment. A variable that is empty counts as unset. It is not safe
-// for concurrent use.
+// A Reader reads settings from environment variables, and records a fault for each
+// invalid one. Its zero value is ready to use. It trims white space around a value,
+// and treats an empty variable as unset. It is not safe for concurrent use.
 type Reader struct {
 	faults []error
 }
 
-// Err returns all faults so far, or nil: a line each, with the variable's name first.
+// Err returns all faults so far, one per line, each with its variable's name first.
+// It returns nil if there are no faults.
 func (r *Reader) Err() error { return errors.Join(r.faults...) }
 
-// Fault records that the variable is wrong, and why. If why has several lines, each is
-// a fault of its own.
+// Fault records that a variable is invalid, and why. Each line of why becomes a fault
+// of its own.
 func (r *Reader) Fault(name string, why error) {
 	r.faults = append(r.faults, fault{name, why})
 }
 
+// fault is the error of one variable.
 type fault struct {
 	name string
 	why  error
 }
 
+// Error returns one line for each line of why, with the variable's name first.
 func (f fault) Error() string {
 	return f.name + ": " + strings.ReplaceAll(f.why.Error(), "\n", "\n"+f.name+": ")
 }
 
 func (f fault) Unwrap() error { return f.why }
 
-// String returns the variable, or fallback if it is unset.
+// String returns the variable's value, or fallback if it is unset.
 func (r *Reader) String(name, fallback string) string {
 	if text := strings.TrimSpace(os.Getenv(name)); text != "" {
 		return text
@@ -50,7 +54,7 @@ func (r *Reader) String(name, fallback string) string {
 	return fallback
 }
 
-// Required returns the variable. That it is unset is a fault.
+// Required returns the variable's value. It records a fault if the variable is unset.
 func (r *Reader) Required(name string) string {
 	text := r.String(name, "")
 	if text == "" {
@@ -59,16 +63,17 @@ func (r *Reader) Required(name string) string {
 	return text
 }
 
-// project returns the variable, the id of a Google Cloud project: 6 to 30 lower-case
-// letters, digits and hyphens, a letter first and no hyphen last, perhaps after a
-// domain and a colon; or its number. That it is unset, or neither, is a fault.
+// project returns the variable's value, the id or the number of a Google Cloud
+// project. It records a fault if the variable is unset or neither of these. An id has
+// 6 to 30 lower-case letters, digits and hyphens, begins with a letter and does not
+// end with a hyphen. A domain and a colon may precede it ("example.com:my-project").
 func (r *Reader) project(name string) string {
 	text := r.Required(name)
 	id := text
 	if domain, after, ok := strings.Cut(text, ":"); ok && strings.Trim(domain, letters+digits+"-.") == "" {
 		id = after
 	}
-	number := strings.Trim(text, digits) == "" // no fault of its own if it is unset
+	number := strings.Trim(text, digits) == "" // also true if unset, which Required has reported
 	if !number && (len(id) < 6 || len(id) > 30 || strings.Trim(id, letters+digits+"-") != "" ||
 		!strings.Contains(letters, id[:1]) || strings.HasSuffix(id, "-")) {
 		r.Fault(name, errors.New("not the id of a Google Cloud project"))
@@ -81,9 +86,10 @@ const (
 	digits  = "0123456789"
 )
 
-// refuseEmulators makes every variable that names an emulator a fault if the process
-// runs on the platform, which sets K_SERVICE. Google's clients would send deliveries
-// there without encryption, and an emulator that answers would lose them.
+// refuseEmulators records a fault for each variable that names an emulator, if the
+// process runs on the platform, which sets K_SERVICE. With such a variable, Google's
+// clients would send deliveries to the emulator without encryption, and the
+// deliveries would be lost.
 func (r *Reader) refuseEmulators() {
 	if os.Getenv("K_SERVICE") == "" {
 		return
@@ -96,7 +102,8 @@ func (r *Reader) refuseEmulators() {
 	}
 }
 
-// List returns the parts of the variable between commas, without empty ones.
+// List returns the comma-separated parts of the variable's value, trimmed, without
+// empty parts. It returns nil if the variable is unset.
 func (r *Reader) List(name string) []string {
 	var list []string
 	for part := range strings.SplitSeq(r.String(name, ""), ",") {
@@ -107,7 +114,8 @@ func (r *Reader) List(name string) []string {
 	return list
 }
 
-// Bool returns the variable, true or false, or fallback if it is unset or wrong.
+// Bool returns the variable's value, or fallback if it is unset. It accepts the
+// values of strconv.ParseBool. Otherwise it records a fault and returns fallback.
 func (r *Reader) Bool(name string, fallback bool) bool {
 	value, err := strconv.ParseBool(r.String(name, strconv.FormatBool(fallback)))
 	if err != nil {
@@ -117,8 +125,9 @@ func (r *Reader) Bool(name string, fallback bool) bool {
 	return value
 }
 
-// Duration returns the variable, in Go's notation ("5m"), or fallback if it is
-// unset. Less than least or more than most is a fault.
+// Duration returns the variable's value in Go's notation ("5m"), or fallback if it is
+// unset. It records a fault if the value is not a duration, or not between least and
+// most, inclusive.
 func (r *Reader) Duration(name string, fallback, least, most time.Duration) time.Duration {
 	value, err := time.ParseDuration(r.String(name, fallback.String()))
 	switch {
@@ -130,8 +139,8 @@ func (r *Reader) Duration(name string, fallback, least, most time.Duration) time
 	return value
 }
 
-// Parse returns what parse makes of the variable, set or not. An error of parse is
-// a fault.
+// Parse calls parse with the variable's value, or an empty string if it is unset, and
+// returns the result. If parse fails, Parse records its error as a fault.
 func Parse[T any](r *Reader, name string, parse func(string) (T, error)) T {
 	value, err := parse(r.String(name, ""))
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 
 const name = "SETTINGS_TEST_SETTING"
 
-// wantFault checks that the one fault is about the variable, or that there is none.
+// wantFault checks that there is exactly one fault, of this variable, or none.
 func wantFault(t *testing.T, r *Reader, want bool) {
 	t.Helper()
 	err := r.Err()
@@ -66,9 +66,9 @@ func TestProject(t *testing.T) {
 	}
 }
 
-// A deployed function with a variable of a developer's shell sends nothing there.
+// A deployed function rejects the variables that direct clients to emulators.
 func TestRefuseEmulators(t *testing.T) {
-	for _, setting := range os.Environ() { // the tests may run beside emulators
+	for _, setting := range os.Environ() { // the environment of the tests may contain emulators
 		if name, _, _ := strings.Cut(setting, "="); strings.HasSuffix(name, "_EMULATOR_HOST") {
 			t.Setenv(name, "")
 		}
@@ -167,7 +167,7 @@ func TestParse(t *testing.T) {
 		}
 		wantFault(t, &r, value == "bad")
 		if value == "bad" && !errors.Is(r.Err(), bad) {
-			t.Errorf("%v is not the parser's", r.Err())
+			t.Errorf("%v is not the parser's error", r.Err())
 		}
 	}
 }
@@ -195,8 +195,8 @@ func TestAllFaultsAtOnce(t *testing.T) {
 	}
 }
 
-// FuzzReader checks of any text what the functions count on: within its bounds or a
-// fault, and as by default unless something else was said that can be understood.
+// FuzzReader checks the properties on which the functions rely, for any text: a value
+// is within its bounds or a fault, and an empty text means the default.
 func FuzzReader(f *testing.F) {
 	f.Add("5m")
 	f.Add("true")
@@ -204,7 +204,7 @@ func FuzzReader(f *testing.F) {
 	f.Add("-9223372036854775808ns")
 	f.Fuzz(func(t *testing.T, text string) {
 		if strings.Contains(text, "\x00") {
-			t.Skip("no environment holds it")
+			t.Skip("an environment variable cannot contain NUL")
 		}
 		t.Setenv(name, text)
 		unset := strings.TrimSpace(text) == ""
@@ -220,7 +220,7 @@ func FuzzReader(f *testing.F) {
 			var r Reader
 			_, parseErr := strconv.ParseBool(strings.TrimSpace(text))
 			if got := r.Bool(name, fallback); got != fallback && parseErr != nil {
-				t.Errorf("%q is %v, against the default", text, got)
+				t.Errorf("%q is %v, want the default", text, got)
 			}
 			wantFault(t, &r, parseErr != nil && !unset)
 		}
@@ -232,7 +232,7 @@ func FuzzReader(f *testing.F) {
 		wantFault(t, &r, unset)
 		for _, part := range r.List(name) {
 			if part == "" || strings.Contains(part, ",") || part != strings.TrimSpace(part) || !strings.Contains(text, part) {
-				t.Errorf("%q holds %q", text, part)
+				t.Errorf("%q contains %q", text, part)
 			}
 		}
 	})

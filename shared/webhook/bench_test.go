@@ -21,8 +21,8 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
-// Each benchmark stands beside the least that its work could cost, or beside a library
-// that does the same: compare within one run.
+// Each benchmark is paired with the minimum cost of its work, or with a library that
+// does the same. Compare results of one run only.
 
 // benchBody is an event of 512 bytes.
 var benchBody = func() []byte {
@@ -32,7 +32,7 @@ var benchBody = func() []byte {
 	return append(body, `"}}`...)
 }()
 
-// benchmarkVerify measures what a delivery costs: verified, and its event read.
+// benchmarkVerify measures verifying one delivery, including parsing its event.
 func benchmarkVerify(b *testing.B, v verifier, h http.Header) {
 	b.ReportAllocs()
 	b.SetBytes(int64(len(benchBody)))
@@ -54,8 +54,8 @@ func BenchmarkV1(b *testing.B) {
 	b.Run("svix", func(b *testing.B) { benchmarkLibrary(b, must(svix.NewWebhook(secretA)), h) })
 }
 
-// benchmarkLibrary measures the same by a library, which reads no event: encoding/json
-// does.
+// benchmarkLibrary measures the same with a library. The library does not parse the
+// event, so encoding/json does.
 func benchmarkLibrary(b *testing.B, library interface {
 	Verify([]byte, http.Header) error
 }, h http.Header) {
@@ -69,8 +69,8 @@ func benchmarkLibrary(b *testing.B, library interface {
 	}
 }
 
-// readEnvelope reads the event of a body with encoding/json alone, which tells no names
-// apart by case.
+// readEnvelope parses the event with encoding/json alone, whose names are not
+// case-sensitive.
 func readEnvelope(b *testing.B) {
 	var envelope struct {
 		Type      string    `json:"type"`
@@ -84,8 +84,8 @@ func readEnvelope(b *testing.B) {
 	}
 }
 
-// BenchmarkHostile is the most that one forged request costs: all signatures that are
-// accepted, a body of 1 MiB, and every key.
+// BenchmarkHostile measures the most expensive forged request: the maximum number of
+// signatures, a body of 1 MiB, and the maximum number of keys.
 func BenchmarkHostile(b *testing.B) {
 	body, now := make([]byte, 1<<20), time.Now()
 	benchmark := func(v verifier, list string) func(*testing.B) {
@@ -107,7 +107,7 @@ func BenchmarkHostile(b *testing.B) {
 	b.Run("Header", benchmark(static, strings.Repeat("v1", 1<<19)))
 }
 
-// BenchmarkEvent stands beside encoding/json alone.
+// BenchmarkEvent compares ParseEvent with encoding/json alone.
 func BenchmarkEvent(b *testing.B) {
 	b.Run("Event", func(b *testing.B) {
 		b.ReportAllocs()

@@ -11,23 +11,26 @@ import (
 )
 
 const (
-	// MaxJWTLife is how far ahead exp may be, beside the tolerance. A JWT can be
-	// replayed for as long as it lives, so one that lives for a year is refused.
+	// MaxJWTLife is the maximum time until a JWT's exp, to which the tolerance is
+	// added. A JWT can be replayed until it expires, so a JWT that is valid for a
+	// year is rejected.
 	MaxJWTLife = time.Hour
 
-	// maxAudience bounds, in bytes, how much of a JWT's aud an error repeats.
+	// maxAudience is the maximum number of bytes of a JWT's aud that an error
+	// repeats.
 	maxAudience = 256
 )
 
-// claims are the claims of a JWT: those of RFC 7519, section 4.1, that we look at,
-// and all of them as they are written, the event among them where there is one.
+// claims are the claims of a JWT: the registered claims (RFC 7519, section 4.1) that
+// geminihook checks, and all claims as written, which may include an event.
 type claims struct {
 	audience                     audience
 	expires, issuedAt, notBefore *float64
 
-	all map[string]member // by folded name
+	all map[string]member // all claims, by folded name; see fold
 }
 
+// parseClaims parses a JWT's payload. It fails with a *Refusal of kind ErrForged.
 func parseClaims(payload []byte) (*claims, error) {
 	c := new(claims)
 	var err error
@@ -38,20 +41,21 @@ func parseClaims(payload []byte) (*claims, error) {
 		}
 	}
 	if err != nil {
-		return nil, Refuse(JWTClaimsForm, "the token's claims are not what RFC 7519 says")
+		return nil, Refuse(JWTClaimsForm, "the token's claims do not conform to RFC 7519")
 	}
 	return c, nil
 }
 
-// has reports whether there is a claim of exactly that name, and it says something.
+// has reports whether there is a claim with exactly this name, and it is not null.
 func (c *claims) has(name string) bool {
 	m := c.all[name]
 	return m.name == name && string(m.value) != "null"
 }
 
-// audience is one string or a list of them.
+// audience is the aud claim: one string or a list of strings.
 type audience []string
 
+// UnmarshalJSON accepts both forms.
 func (a *audience) UnmarshalJSON(text []byte) error {
 	if text[0] == '[' {
 		return json.Unmarshal(text, (*[]string)(a))
@@ -60,20 +64,22 @@ func (a *audience) UnmarshalJSON(text []byte) error {
 	return json.Unmarshal(text, &(*a)[0])
 }
 
+// checkAudience fails with ErrAudience unless aud contains one of ours. It ignores
+// query strings on both sides.
 func (c *claims) checkAudience(ours []string) error {
 	if len(ours) == 0 {
-		return Refuse(AudienceUnset, "no audience is configured, so every token is refused: aud is %v", c.audience)
+		return Refuse(AudienceUnset, "no audience is configured, so every token is rejected: aud is %v", c.audience)
 	}
 	for _, ours := range ours {
 		if slices.ContainsFunc(c.audience, func(theirs string) bool { return WithoutQuery(theirs) == WithoutQuery(ours) }) {
 			return nil
 		}
 	}
-	return Refuse(AudienceUnknown, "aud holds none of those configured: aud is %v", c.audience)
+	return Refuse(AudienceUnknown, "aud contains no configured audience: aud is %v", c.audience)
 }
 
-// String returns the audience for an error: quoted, its URLs without their queries, and
-// cut to 256 bytes before it is quoted.
+// String returns the audience for an error: quoted, without the queries of URLs, and
+// truncated to 256 bytes before quoting.
 func (a audience) String() string {
 	urls := make([]string, len(a))
 	for i := range a {
@@ -86,17 +92,19 @@ func (a audience) String() string {
 	return strconv.Quote(text)
 }
 
-// WithoutQuery returns a URL without its query: in the dynamic endpoint's URL the query
-// holds the URL token, which belongs in no setting, log or output.
+// WithoutQuery returns a URL without its query. The query of the dynamic endpoint's
+// URL contains the URL token, which must not appear in settings, logs or output.
 func WithoutQuery(url string) string {
 	url, _, _ = strings.Cut(url, "?")
 	return url
 }
 
-// checkTime compares exp, iat and nbf with now. A JWT must have exp, else it fails
-// with ErrForged. It fails with ErrStale for every time that is out of bounds, because
-// a sender whose clock is off is no forger. It looks at iat before exp, so that an exp
-// too far ahead beside a good iat means that the JWT lives too long.
+// checkTime compares exp, iat and nbf with now. It fails with ErrForged if the JWT
+// has no exp. It fails with ErrStale if a time is out of bounds, because the sender's
+// clock may be wrong. A tolerance of zero means DefaultTolerance.
+//
+// It checks iat before exp. If iat is within the tolerance and exp is too far ahead,
+// the JWT's lifetime is too long; the clock is not the cause.
 func (c *claims) checkTime(now time.Time, tolerance time.Duration) error {
 	if tolerance == 0 {
 		tolerance = DefaultTolerance
@@ -125,14 +133,15 @@ func (c *claims) checkTime(now time.Time, tolerance time.Duration) error {
 		if known {
 			why = "the token lives too long"
 		}
-		return Refuse(JWTLivesLong, "the token's exp is %v ahead of our clock, of at most %v: %s",
+		return Refuse(JWTLivesLong, "the token's exp is %v ahead of our clock, more than the maximum of %v: %s",
 			expires.Sub(now).Truncate(time.Second), most, why)
 	}
 	return nil
 }
 
-// numericDate reads seconds since 1970, with or without a fraction (RFC 7519,
-// section 2). What no clock will show is cut to thousands of years away.
+// numericDate converts seconds since 1970, with or without a fraction (RFC 7519,
+// section 2). It limits the result to about 3,000 years from 1970, so that the
+// conversion to int64 cannot overflow. It returns false if seconds is nil.
 func numericDate(seconds *float64) (time.Time, bool) {
 	if seconds == nil {
 		return time.Time{}, false
@@ -142,14 +151,15 @@ func numericDate(seconds *float64) (time.Time, bool) {
 	return time.Unix(int64(whole), int64(fraction*1e9)), true
 }
 
-// checkEvent holds what the JWT says against the body: whatever both have must be
-// the same, and the event's type and data must be in the body where they are in the
-// JWT. Nothing else in a JWT binds the body: where it carries no event, unbound
-// says whether it is taken.
+// checkEvent compares the claims with the body. A member that is in both must be
+// equal in both, and if the JWT has a type or data, the body must have it too.
+//
+// Nothing else in a JWT binds it to a body. A JWT without type and data is accepted
+// only if unbound is true.
 func (c *claims) checkEvent(body []byte, unbound bool) error {
 	hasType, hasData := c.has("type"), c.has("data")
 	if !unbound && !(hasType && hasData) {
-		return Refuse(EventMissing, "the token's claims carry no event, so nothing binds the body")
+		return Refuse(EventMissing, "the token's claims carry no event, so the token is valid for any body")
 	}
 	if !hasType && !hasData {
 		return nil

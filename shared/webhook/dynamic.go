@@ -16,38 +16,40 @@ import (
 	"github.com/lestrrat-go/jwx/v2/jwa"
 )
 
-// Dynamic verifies deliveries of per-request webhooks, which Google signs with
-// keys of its own. Two schemes are taken: v1a, Ed25519 over "id.timestamp.body",
-// which is what live deliveries carry, and a JSON Web Token, which is what the
-// documentation describes. It is safe for concurrent use.
+// Dynamic verifies deliveries of per-request webhooks, which Google signs with its
+// own keys. It accepts two schemes: v1a, Ed25519 over "id.timestamp.body", which live
+// deliveries use, and a JSON Web Token, which the documentation describes. It is safe
+// for concurrent use.
 //
-// Google's keys sign for every customer of the Gemini API, so a genuine delivery
-// is not yet one about our own jobs. That is what [URLTokenGate] is for.
+// Google signs the deliveries of all Gemini API customers with the same keys, so a
+// genuine delivery may be about another customer's job. [URLTokenGate] rejects those.
 type Dynamic struct {
-	// Keys holds Google's public keys. A v1a signature names none: all are tried.
+	// Keys holds Google's public keys. A v1a signature does not name its key, so
+	// Verify tries all of them.
 	Keys Keyring[PublicKey]
 
-	// Audiences are the values of which a JWT's aud must hold one, compared
-	// without their queries. While there are none every JWT is refused.
+	// Audiences are the accepted audiences. A JWT's aud must contain one of them;
+	// query strings are ignored. If empty, all JWTs are rejected.
 	Audiences []string
 
-	// JWTWithoutEvent takes JWTs whose claims carry no event. Nothing in such a JWT
-	// binds the body, so set it only where a URL token is required.
+	// JWTWithoutEvent accepts JWTs without an event in their claims. Such a JWT is
+	// valid for any body, so set this only if a URL token is required. If false, such
+	// JWTs are rejected.
 	JWTWithoutEvent bool
 
-	// Tolerance is how far a timestamp may be from now; zero means
-	// DefaultTolerance.
+	// Tolerance is the maximum difference between a timestamp and the current time,
+	// in either direction. Zero means DefaultTolerance.
 	Tolerance time.Duration
 }
 
-// A PublicKey is one of the sender's keys, checked to be usable.
+// A PublicKey is one of Google's public keys, with its parameters already validated.
 type PublicKey struct {
 	ID  string           // kid; may be empty
 	Key crypto.PublicKey // ed25519.PublicKey, *rsa.PublicKey, or *ecdsa.PublicKey on P-256
 }
 
-// Algorithm returns the one algorithm that a key may be used with: EdDSA, which v1a
-// uses too, RS256 or ES256; empty for a key of any other kind.
+// Algorithm returns the only algorithm that k may be used with: "EdDSA" (for v1a
+// too), "RS256" or "ES256". It returns an empty string if Key is of any other type.
 func (k PublicKey) Algorithm() string {
 	switch k.Key.(type) {
 	case ed25519.PublicKey:
@@ -60,10 +62,11 @@ func (k PublicKey) Algorithm() string {
 	return ""
 }
 
-// Verify returns the delivery that header and body make, or a *Refusal of kind
+// Verify returns the delivery in header and body. It fails with a *Refusal of kind
 // ErrMalformed (which includes more than 4 v1a signatures), ErrForged, ErrAudience or
-// ErrStale. Any other error is a fault of ours. It keeps body, and copies it once for
-// v1a, which signs it in one piece.
+// ErrStale. Any other error is a failure of ours. The delivery keeps body without
+// copying it, so do not modify body afterwards. For v1a, Verify needs memory for one
+// copy of body, because crypto/ed25519 takes the signed content in one slice.
 func (d *Dynamic) Verify(ctx context.Context, header http.Header, body []byte) (*Delivery, error) {
 	h, err := parseHeaders(header)
 	if err != nil {
@@ -79,8 +82,8 @@ func (d *Dynamic) Verify(ctx context.Context, header http.Header, body []byte) (
 	return h.delivery(DynamicEndpoint, scheme, header, body, d.Tolerance)
 }
 
-// find reports whether match holds for one of the keys, like Keyring.Find, for a
-// signature by one algorithm: it does not fail because keys of another were left out.
+// find is Keyring.Find for a signature by one algorithm. It ignores a CutError that
+// concerns only other algorithms.
 func (d *Dynamic) find(ctx context.Context, algorithm string, match func(PublicKey) bool) (bool, error) {
 	ok, err := d.Keys.Find(ctx, match)
 	if cut, is := errors.AsType[*CutError](err); is && !slices.Contains(cut.Algorithms, algorithm) {
@@ -89,13 +92,15 @@ func (d *Dynamic) find(ctx context.Context, algorithm string, match func(PublicK
 	return ok, err
 }
 
-// IsJWT reports whether a webhook-signature header is a compact JWT, three parts between
-// dots, rather than a list of "version,signature", which has no dot in it. It may be one
-// that no verifier accepts.
+// IsJWT reports whether a webhook-signature header has the form of a compact JWT,
+// three parts separated by dots, rather than a list of "version,signature" entries,
+// which contains no dot. The JWT may be invalid.
 func IsJWT(signature string) bool {
 	return strings.Count(signature, ".") == 2 && !strings.ContainsAny(signature, ", ")
 }
 
+// verifyV1a fails with a *Refusal unless one of Google's keys made one of the v1a
+// signatures.
 func (d *Dynamic) verifyV1a(ctx context.Context, h *headers, body []byte) error {
 	signatures, err := h.v1aSignatures()
 	if err != nil {
@@ -119,18 +124,19 @@ func (d *Dynamic) verifyV1a(ctx context.Context, h *headers, body []byte) error 
 		return false
 	})
 	if err == nil && !ok {
-		err = Refuse(NoKeyMatches, "no v1a signature by one of the sender's keys")
+		err = Refuse(NoKeyMatches, "no v1a signature matches one of the sender's keys")
 	}
 	return err
 }
 
-// signatureEncoding takes only the one form that a signer writes.
+// signatureEncoding is strict: it rejects a signature in any but its canonical
+// encoding.
 var signatureEncoding = base64.StdEncoding.Strict()
 
 type ed25519Signature [ed25519.SignatureSize]byte
 
-// v1aSignatures decodes the v1a entries. One that is not 64 bytes of base64 in its one
-// form is passed over, because it can match no key.
+// v1aSignatures returns the decoded v1a entries. It skips an entry that is not 64
+// bytes in canonical base64, because no key can match it.
 func (h *headers) v1aSignatures() ([]ed25519Signature, error) {
 	texts, err := signatures(h.signature, V1a, maxV1a)
 	if err != nil {
@@ -141,7 +147,7 @@ func (h *headers) v1aSignatures() ([]ed25519Signature, error) {
 		if len(text) != signatureEncoding.EncodedLen(ed25519.SignatureSize) {
 			continue
 		}
-		var raw [ed25519.SignatureSize + 2]byte // room for what a form without padding holds
+		var raw [ed25519.SignatureSize + 2]byte // Decode needs up to 2 bytes more if the padding is missing
 		if n, err := signatureEncoding.Decode(raw[:], []byte(text)); err == nil && n == ed25519.SignatureSize {
 			decoded = append(decoded, ed25519Signature(raw[:n]))
 		}

@@ -21,7 +21,7 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
-func TestV1aRefusesWhatWasNotSigned(t *testing.T) {
+func TestV1aRejectsUnsigned(t *testing.T) {
 	wantEachForged(t, sides(t)[1], map[string]func(h http.Header, body *[]byte){
 		"other key": func(h http.Header, body *[]byte) {
 			h.Set("Webhook-Signature", webhook.SignV1a(newEdKey('x'), someID, h.Get("Webhook-Timestamp"), *body))
@@ -48,8 +48,8 @@ func TestV1aRefusesWhatWasNotSigned(t *testing.T) {
 	})
 }
 
-// A v1a signature names no key: all of Google's are tried, and what is no Ed25519
-// key does not stand in the way.
+// A v1a signature does not name its key: Verify tries all keys, and keys of other
+// types cause no error.
 func TestV1aTriesEveryKey(t *testing.T) {
 	set := webhooktest.NewKeySet()
 	x25519 := must(ecdh.X25519().GenerateKey(rand.Reader)).PublicKey()
@@ -72,7 +72,7 @@ func TestV1aTriesEveryKey(t *testing.T) {
 	wantRefusal(t, d, err, webhook.ErrForged)
 }
 
-// cutKeys is a Keyring that had to leave keys out.
+// cutKeys is a Keyring that had to leave out keys.
 type cutKeys struct {
 	ring[webhook.PublicKey]
 	algorithms []string
@@ -85,8 +85,8 @@ func (c cutKeys) Find(ctx context.Context, match func(webhook.PublicKey) bool) (
 	return false, fmt.Errorf("signing keys: %w", &webhook.CutError{Algorithms: c.algorithms, Reason: "at most 16"})
 }
 
-// A key that we left out may have made the signature: then no match is a fault of ours.
-// Keys of another algorithm cannot have made it.
+// If a key was left out, it may have made the signature, so no match is a failure of
+// ours. A key of another algorithm cannot have made it.
 func TestKeysLeftOut(t *testing.T) {
 	now := time.Now()
 	v1a := func(key ed25519.PrivateKey) string {
@@ -132,11 +132,11 @@ func isRefusal(err error) bool {
 	return slices.ContainsFunc(refusals, func(kind error) bool { return errors.Is(err, kind) })
 }
 
-// What could match no key asks for none: the source of the keys must not feel what
-// anybody can send.
-func TestNoKeyIsAskedForInVain(t *testing.T) {
+// A request that no key can match must not cause a fetch of the keys: anyone can send
+// such requests.
+func TestMalformedSignaturesFetchNoKeys(t *testing.T) {
 	dynamic := &webhook.Dynamic{Keys: outage[webhook.PublicKey]{http.ErrServerClosed}, Audiences: []string{audience}}
-	const header = "eyJhbGciOiJFZERTQSJ9" // a good one
+	const header = "eyJhbGciOiJFZERTQSJ9" // a valid header
 	signatures := []string{header, header + ".e30", header + ".e30.AAAA.AAAA", "x", "v1,AAAA", "v1a,AAAA", "v1a,", "a.b.c", "..", "e30.e30.", "a.b.c.d", "a.b"}
 	for _, bad := range []string{
 		`{"alg":"none"}`, `{"alg":"HS256"}`, `{"alg":"RS512"}`, `{"alg":"PS256"}`, `{"alg":"ES384"}`, `{"alg":""}`,

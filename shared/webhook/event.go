@@ -6,26 +6,26 @@ import (
 	"time"
 )
 
-// maxField bounds, in bytes, what is taken out of a body: Pub/Sub's limit on the
-// value of an attribute. Log lines and records count on it too.
+// maxField is the maximum size, in bytes, of a text in an Event. It is Pub/Sub's
+// limit on the value of an attribute; log lines and records rely on it too.
 const maxField = 1024
 
-// An Event is what the envelope of a delivery's body says. Every field may be
-// empty: a body that is no JSON, or JSON of another shape, is a delivery all the
-// same. Types are an open set. Names count as they are written: "Type" is not "type".
-// Of a name that is there twice the last counts. A leading byte order mark is passed
-// over.
+// An Event holds the fields of a delivery's body that geminihook reads. Each field
+// may be empty, because a body that is not JSON, or JSON of another shape, is
+// delivered too. Type is an open set: Gemini may add types. Names are case-sensitive:
+// "Type" is not "type". If a name is repeated, its last string value is used. A
+// leading byte order mark is ignored.
 type Event struct {
-	Type  string    // for example "batch.succeeded"; empty where over 1024 bytes
-	JobID string    // data.id, opaque; empty where over 1024 bytes
-	Time  time.Time // when the event happened, in UTC; zero where not in RFC 3339
+	Type  string    // for example "batch.succeeded"; empty if longer than 1024 bytes
+	JobID string    // data.id, opaque; empty if longer than 1024 bytes
+	Time  time.Time // time of the event, in UTC; zero if the timestamp is not RFC 3339
 }
 
-// ParseEvent returns the event that a body describes: a zero one if it describes none.
-// Verifiers fill in [Delivery.Event] by it. It trusts nothing: body may be anything.
+// ParseEvent returns the event in body, or a zero Event if body is not an event. body
+// may be any bytes. Verifiers use ParseEvent to set [Delivery.Event].
 func ParseEvent(body []byte) Event {
 	body = bytes.Trim(withoutMark(body), space)
-	if !json.Valid(body) { // which bounds the depth
+	if !json.Valid(body) { // Valid also limits the nesting depth
 		return Event{}
 	}
 	var envelope struct{ eventType, timestamp, id string }
@@ -45,7 +45,7 @@ func ParseEvent(body []byte) Event {
 	})
 	event := Event{Type: bounded(envelope.eventType), JobID: bounded(envelope.id)}
 	if t, err := time.Parse(time.RFC3339, envelope.timestamp); err == nil {
-		// In UTC a year may have left the four digits that RFC 3339 has for it.
+		// The conversion to UTC can move a year out of RFC 3339's four digits.
 		if t = t.UTC(); t.Year() >= 0 && t.Year() <= 9999 {
 			event.Time = t
 		}
@@ -53,21 +53,22 @@ func ParseEvent(body []byte) Event {
 	return event
 }
 
-// setText sets a field to a value that is a text. A value of another type leaves the
-// field as it is.
+// setText sets *field if value is a JSON string. Otherwise it leaves *field
+// unchanged.
 func setText(field *string, value []byte) {
 	if value[0] == '"' {
 		*field = unquote(value)
 	}
 }
 
-// eachMember calls do for each member of the object that a valid text is, in their order,
-// and never for any other text. Names are unquoted, values are as they are written.
+// eachMember calls do for each member of text in order, if text is a JSON object. It
+// never calls do if text is any other JSON value. text must be valid JSON. do gets
+// the name unquoted and the value as written.
 func eachMember(text []byte, do func(name, value []byte)) {
 	var (
-		quoted []byte // the last string: a name, if a colon comes next
-		name   []byte // the last of the object itself, quoted
-		value  int    // where its value begins
+		quoted []byte // the last string; it is a name if a colon follows
+		name   []byte // the last name at the top level, quoted
+		value  int    // index at which the value of name starts
 		depth  int
 	)
 	for i := 0; i < len(text); i++ {
@@ -96,6 +97,7 @@ func eachMember(text []byte, do func(name, value []byte)) {
 	}
 }
 
+// bounded returns field, or an empty string if field is longer than maxField.
 func bounded(field string) string {
 	if len(field) > maxField {
 		return ""
@@ -103,8 +105,8 @@ func bounded(field string) string {
 	return field
 }
 
-// withoutMark drops a leading byte order mark, which some editors and writers put in
-// front of a text in UTF-8.
+// withoutMark removes a leading byte order mark, which some editors put before UTF-8
+// text.
 func withoutMark(text []byte) []byte {
 	return bytes.TrimPrefix(text, []byte("\ufeff"))
 }

@@ -30,7 +30,8 @@ func TestEvent(t *testing.T) {
 		"type over in bytes": {`{"type":"` + full[1:] + `ä","data":{"id":"1"}}`, webhook.Event{JobID: "1"}},
 		"id at the limit":    {`{"data":{"id":"` + full + `"}}`, webhook.Event{JobID: full}},
 		"id over it":         {`{"type":"t","data":{"id":"` + full + `x"}}`, webhook.Event{Type: "t"}},
-		// Names are exact. encoding/json would take each of these for the lower-case one.
+		// Names are case-sensitive. encoding/json would accept each of these for its
+		// lower-case name.
 		"Type after type":       {`{"type":"batch.failed","Type":"video.generated"}`, webhook.Event{Type: "batch.failed"}},
 		"Type before type":      {`{"Type":"video.generated","type":"batch.failed"}`, webhook.Event{Type: "batch.failed"}},
 		"TYPE alone":            {`{"TYPE":"t","data":{"ID":"1"},"TimeStamp":"2026-01-22T12:00:00Z"}`, webhook.Event{}},
@@ -84,13 +85,13 @@ func TestEvent(t *testing.T) {
 				t.Errorf("got %.200v, want %.200v", got, test.want)
 			}
 			if string(body) != test.body {
-				t.Error("the body has changed")
+				t.Error("ParseEvent changed the body")
 			}
 		})
 	}
 }
 
-// An event's time goes out in RFC 3339, which has four digits for the year.
+// The event's time is published in RFC 3339, which has only four digits for the year.
 func TestEventTimeCanBeWritten(t *testing.T) {
 	for _, text := range []string{"9999-12-31T23:59:59-01:00", "0000-01-01T00:00:00+01:00"} {
 		if got := webhook.ParseEvent([]byte(`{"timestamp":"` + text + `"}`)).Time; !got.IsZero() {
@@ -99,13 +100,13 @@ func TestEventTimeCanBeWritten(t *testing.T) {
 	}
 }
 
-// genuine returns the headers of a delivery of the tests' body.
+// genuine returns the headers of a genuine delivery of someBody.
 func genuine(s side) http.Header {
 	now := time.Now()
 	return webhooktest.Header(someID, now, s.sign(someID, webhooktest.Timestamp(now), someBody))
 }
 
-// Every verifier fills in the event, and of its three texts alone it makes copies.
+// Every verifier sets the event, and copies only the event's three strings.
 func TestVerifyFillsInTheEvent(t *testing.T) {
 	want := webhook.ParseEvent(someBody)
 	if want.Type == "" || want.JobID == "" || want.Time.IsZero() {

@@ -13,8 +13,8 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook"
 )
 
-// A receiver verifies the headers and the body as they arrived. A body that was parsed
-// and encoded again has another signature.
+// A receiver verifies the headers and the body as received. If the body is decoded
+// and encoded again, the signature no longer matches.
 func ExampleStatic_Verify() {
 	static := webhook.Static{Keys: &refresh.Cache[webhook.SigningKey]{
 		Name: "signing secret",
@@ -43,7 +43,7 @@ func ExampleStatic_Verify() {
 	// true
 }
 
-// exampleRequest returns a delivery as Gemini would send it now.
+// exampleRequest returns a delivery signed with secret at the current time.
 func exampleRequest(secret string) (http.Header, []byte) {
 	key, err := webhook.ParseSigningKey([]byte(secret))
 	if err != nil {

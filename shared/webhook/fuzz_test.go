@@ -21,7 +21,7 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
-// wantForged checks that err is a refusal of something that was not signed.
+// wantForged checks that err is a refusal of an unsigned delivery.
 func wantForged(t testing.TB, d *webhook.Delivery, err error) {
 	t.Helper()
 	if d != nil || !errors.Is(err, webhook.ErrForged) && !errors.Is(err, webhook.ErrMalformed) {
@@ -29,12 +29,12 @@ func wantForged(t testing.TB, d *webhook.Delivery, err error) {
 	}
 }
 
-// parts are what one byte of a delivery can be changed in.
+// parts returns copies of the four parts of a delivery, to change single bytes in.
 func parts(id, timestamp, signature string, body []byte) [4][]byte {
 	return [4][]byte{[]byte(id), []byte(timestamp), []byte(signature), bytes.Clone(body)}
 }
 
-// checkFlip verifies with one bit changed, of the nth bit of all four parts.
+// checkFlip verifies the delivery with one bit inverted, counted over all four parts.
 func checkFlip(t testing.TB, v verifier, p [4][]byte, bit int) {
 	t.Helper()
 	for i := range p {
@@ -52,14 +52,14 @@ func checkFlip(t testing.TB, v verifier, p [4][]byte, bit int) {
 	}
 }
 
-// Every single bit of a delivery counts.
+// A delivery with any single bit inverted is rejected.
 func TestEveryBitIsSigned(t *testing.T) {
 	dynamic := &webhook.Dynamic{Keys: ring[webhook.PublicKey]{publicKey("", edKey)}}
 	for _, s := range sides(t)[:2] {
 		t.Run(string(s.scheme), func(t *testing.T) {
 			v := s.verifier
 			if s.scheme == webhook.V1a {
-				v = dynamic // with one key: it takes its time
+				v = dynamic // with one key only, because Ed25519 is slow
 			}
 			timestamp := webhooktest.Timestamp(time.Now())
 			p := parts("msg_1", timestamp, s.sign("msg_1", timestamp, []byte(`{"a":1}`)), []byte(`{"a":1}`))
@@ -74,8 +74,8 @@ func TestEveryBitIsSigned(t *testing.T) {
 	}
 }
 
-// The same for a JWT, of which every character counts; the body does, too, as
-// far as the JWT carries it.
+// Any changed character of a JWT is rejected, and so is any changed bit of the body
+// that the JWT carries.
 func TestEveryBitOfAJWTIsSigned(t *testing.T) {
 	dynamic := &webhook.Dynamic{Keys: ring[webhook.PublicKey]{publicKey("", edKey)}, Audiences: []string{audience}}
 	now := time.Now()
@@ -97,7 +97,7 @@ func TestEveryBitOfAJWTIsSigned(t *testing.T) {
 	}
 }
 
-// Whatever is signed is taken, and no more once a bit of it has changed.
+// Any signed content is accepted, and rejected after one bit of it has changed.
 func TestRandomDeliveries(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 100 {
@@ -128,7 +128,8 @@ func TestRandomDeliveries(t *testing.T) {
 	}
 }
 
-// goodID says what an id may be, in other words than the code.
+// goodID reports whether an id is valid, implemented differently from the code under
+// test.
 func goodID(id string) bool {
 	for _, r := range id {
 		if r > unicode.MaxASCII || !strconv.IsPrint(r) || r == '.' {
@@ -152,7 +153,7 @@ func fuzzV(f *testing.F, s side) {
 		switch {
 		case !goodID(id):
 			wantRefusal(t, d, err, webhook.ErrMalformed)
-		case away > 295 && away < 305 || away < -295 && away > -305: // the clock runs
+		case away > 295 && away < 305 || away < -295 && away > -305: // too close to the tolerance, because the clock runs on
 		case away > 300 || away < -300:
 			wantRefusal(t, d, err, webhook.ErrStale)
 		default:
@@ -177,9 +178,9 @@ func FuzzV1a(f *testing.F) {
 	fuzzV(f, s)
 }
 
-// FuzzJWT signs any header and payload, with a key in force and with another one.
-// LATER in a payload stands for a time a minute from now: without it no JWT would
-// be taken for long.
+// FuzzJWT signs any header and payload, with a current key and with another one.
+// LATER in a payload stands for a time one minute from now. Without it, seeds with a
+// fixed exp would soon expire.
 func FuzzJWT(f *testing.F) {
 	f.Add([]byte(`{"alg":"EdDSA"}`), []byte(`{"aud":"a","exp":LATER,"type":"t","data":1}`), []byte(`{"type":"t","data":1}`), "")
 	f.Add([]byte(`{"alg":"EdDSA"}`), []byte(`{"aud":["a"],"exp":LATER,"type":"t","data":[1,{"x":1e2}],"timestamp":"n"}`),
@@ -200,9 +201,9 @@ func FuzzJWT(f *testing.F) {
 			dynamic.JWTWithoutEvent = unbound
 			d, err := dynamic.Verify(t.Context(), webhooktest.Header(someID, now, genuine), body)
 			if err == nil {
-				checkTaken(t, d, header, payload, unbound)
+				checkAccepted(t, d, header, payload, unbound)
 			} else if !slices.ContainsFunc(refusals, func(kind error) bool { return errors.Is(err, kind) }) {
-				t.Fatalf("%v is no refusal", err)
+				t.Fatalf("%v is not a refusal", err)
 			}
 			for _, text := range []string{forged, token} {
 				d, err := dynamic.Verify(t.Context(), http.Header{
@@ -214,32 +215,32 @@ func FuzzJWT(f *testing.F) {
 	})
 }
 
-// checkTaken checks what must be so about a JWT that was taken, and about its
-// body, as one reads them who tells names apart by case.
-func checkTaken(t *testing.T, d *webhook.Delivery, header, payload []byte, unbound bool) {
+// checkAccepted checks that an accepted JWT and its body agree, as a parser with
+// case-sensitive names reads them.
+func checkAccepted(t *testing.T, d *webhook.Delivery, header, payload []byte, unbound bool) {
 	t.Helper()
 	var h struct {
 		Alg  string
 		Crit any
 	}
 	if json.Unmarshal(header, &h) != nil || h.Alg != "EdDSA" && h.Alg != "Ed25519" || h.Crit != nil || d.Scheme != webhook.JWT {
-		t.Fatalf("taken with header %q", header)
+		t.Fatalf("accepted with header %q", header)
 	}
 	claims, body := decodeObject(payload), decodeObject(bytes.TrimPrefix(d.Body, []byte("\ufeff")))
 	if claims == nil {
-		t.Fatalf("taken with payload %q", payload)
+		t.Fatalf("accepted with payload %q", payload)
 	}
 	if claims["type"] == nil && claims["data"] == nil && unbound {
 		return // nothing binds the body
 	}
 	for _, name := range []string{"type", "data"} {
 		if _, ok := body[name]; !ok && claims[name] != nil || !unbound && body[name] == nil {
-			t.Fatalf("taken with payload %q and without %s in the body %q", payload, name, d.Body)
+			t.Fatalf("accepted with payload %q and without %s in the body %q", payload, name, d.Body)
 		}
 	}
 	for name, value := range body {
 		if claim, ok := claims[name]; ok && !reflect.DeepEqual(value, claim) {
-			t.Fatalf("taken with payload %q and body %q", payload, d.Body)
+			t.Fatalf("accepted with payload %q and body %q", payload, d.Body)
 		}
 	}
 	if eventType, ok := body["type"].(string); ok && d.Event.Type != eventType && len(eventType) <= 1024 {
@@ -247,8 +248,8 @@ func checkTaken(t *testing.T, d *webhook.Delivery, header, payload []byte, unbou
 	}
 }
 
-// decodeObject reads an object once more, with numbers as they are written; nil where it is
-// none.
+// decodeObject decodes a JSON object, with numbers as written. It returns nil if text
+// is not an object.
 func decodeObject(text []byte) (object map[string]any) {
 	dec := json.NewDecoder(bytes.NewReader(text))
 	dec.UseNumber()
@@ -258,7 +259,8 @@ func decodeObject(text []byte) (object map[string]any) {
 	return object
 }
 
-// FuzzEvent checks what the rest of the project counts on in an event.
+// FuzzEvent checks the properties of an event on which the rest of the project
+// relies.
 func FuzzEvent(f *testing.F) {
 	f.Add(someBody)
 	f.Add([]byte(`{"type":"\ud800","data":{"id":"\u0000"},"timestamp":"9999-12-31T23:59:59-01:00"}`))
@@ -277,13 +279,14 @@ func FuzzEvent(f *testing.F) {
 			t.Errorf("time %v", e.Time)
 		}
 		if !bytes.Equal(given, body) {
-			t.Error("the body has changed")
+			t.Error("ParseEvent changed the body")
 		}
 		body = bytes.TrimPrefix(body, []byte("\ufeff"))
 		if !json.Valid(body) && e != (webhook.Event{}) {
-			t.Errorf("%+v out of no JSON", e)
+			t.Errorf("event %+v, although the body is not JSON", e)
 		}
-		// A map tells names apart by case, too, and the last of two counts.
+		// The names of a map are case-sensitive too, and the last of two equal names
+		// wins.
 		envelope := decodeObject(body)
 		if eventType, ok := envelope["type"].(string); ok && e.Type != eventType && len(eventType) <= 1024 ||
 			envelope["type"] == nil && len(envelope) > 0 && e.Type != "" && !bytes.Contains(body, []byte("null")) {
@@ -297,8 +300,9 @@ func FuzzEvent(f *testing.F) {
 	})
 }
 
-// FuzzSignatures puts a genuine signature between any other texts, in one line or in two:
-// it is found unless the rest changes it or is too much.
+// FuzzSignatures puts a genuine signature between arbitrary texts, in one line or in
+// two. The delivery is accepted unless the texts change the signature or add too many
+// others.
 func FuzzSignatures(f *testing.F) {
 	f.Add("v1,AAAA v1a,AAAA", "v9,x")
 	f.Add("v1,A", "v1a,B, v1,C,")
@@ -323,8 +327,7 @@ func FuzzSignatures(f *testing.F) {
 	})
 }
 
-// FuzzHeaders sends any headers to both endpoints: only refusals come back, since
-// nothing is signed.
+// FuzzHeaders sends unsigned headers to both endpoints and expects only refusals.
 func FuzzHeaders(f *testing.F) {
 	f.Add(someID, "1790000000", "v1,AAAA v1a,AAAA", []byte("x"))
 	f.Add("a\xff", "１７９", ",,, ,", []byte(nil))
@@ -348,14 +351,15 @@ func FuzzHeaders(f *testing.F) {
 	})
 }
 
-// goodTimestamp says what a timestamp may be, in other words than the code.
+// goodTimestamp reports whether a timestamp is valid, implemented differently from
+// the code under test.
 func goodTimestamp(text string) bool {
 	n, err := strconv.ParseInt(text, 10, 64)
 	return err == nil && n > 0 && n < 1e11 && strconv.FormatInt(n, 10) == text
 }
 
-// FuzzSecrets reads any text as a signing secret and as a URL token. What is taken
-// works, in one form alone, and what is refused stays out of the error.
+// FuzzSecrets parses any text as a signing secret and as a URL token. An accepted
+// secret works, in one form only. A rejected secret is not in the error.
 func FuzzSecrets(f *testing.F) {
 	f.Add(secretA)
 	f.Add(urlToken)
@@ -382,14 +386,15 @@ func FuzzSecrets(f *testing.F) {
 			}
 			for _, other := range []string{bare + "x", bare[1:], strings.ToUpper(bare) + "x", ""} {
 				if err := gate.Check(t.Context(), other); !errors.Is(err, webhook.ErrUnauthorized) {
-					t.Errorf("%q passes for %q", other, bare)
+					t.Errorf("%q is accepted for %q", other, bare)
 				}
 			}
 		}
 	})
 }
 
-// wantHidden checks that an error does not show a secret that is long enough to be one.
+// wantHidden checks that an error does not contain the secret, if that is long enough
+// to be one.
 func wantHidden(t testing.TB, err error, secret string) {
 	t.Helper()
 	if len(secret) >= 16 && strings.Contains(err.Error(), secret) {

@@ -8,36 +8,42 @@ import (
 )
 
 const (
-	// DefaultTolerance is how far a timestamp may be from now, either way: "we
-	// recommend rejecting payloads older than 5 minutes" (Gemini's webhook guide;
-	// the Standard Webhooks libraries use the same, in both directions).
+	// DefaultTolerance is the maximum difference between a timestamp and the current
+	// time, in either direction. Gemini's webhook guide: "we recommend rejecting
+	// payloads older than 5 minutes". The Standard Webhooks libraries use the same
+	// value in both directions.
 	DefaultTolerance = 5 * time.Minute
 
-	// RetriedFor is how long the sender repeats a delivery that gets no 2xx, as its
-	// guide documents.
+	// RetriedFor is the time for which Gemini retries a delivery that gets no 2xx
+	// answer, according to its webhook guide.
 	RetriedFor = 24 * time.Hour
 
+	// maxIDLength is the maximum length of a webhook-id, in characters. Gemini's ids
+	// have 40.
 	maxIDLength = 256
 
-	// maxV1 and maxV1a bound the signatures of one request, and so the work that one
-	// forged request can cause. A sender that rotates its key sends two. A v1a
-	// signature costs more: it is verified with up to 16 keys.
+	// maxV1 and maxV1a are the maximum numbers of signatures in one request. They
+	// limit the work for a forged request. During a rotation the sender sends two. A
+	// v1a signature costs more than a v1 signature, because Ed25519 verifies it with
+	// up to 16 keys.
 	maxV1  = 16
 	maxV1a = 4
 
-	// Eleven digits reach the year 5138.
+	// maxTimestampDigits allows timestamps up to the year 5138.
 	maxTimestampDigits = 11
 )
 
-// headers are the three headers of Standard Webhooks, as received: the texts
-// themselves are what is signed.
+// headers are the three headers of Standard Webhooks, unmodified: the signature
+// covers the texts as received.
 type headers struct {
 	id        string
 	timestamp string
 	signature string
-	sent      time.Time // timestamp, understood
+	sent      time.Time // timestamp, parsed
 }
 
+// parseHeaders returns the three headers. It fails with a *Refusal of kind
+// ErrMalformed.
 func parseHeaders(h http.Header) (headers, error) {
 	var (
 		p   headers
@@ -58,17 +64,17 @@ func parseHeaders(h http.Header) (headers, error) {
 	return p, nil
 }
 
-// ID returns the webhook-id of a request, genuine or not. It fails with a *Refusal of
-// kind ErrMalformed unless there is exactly one, of 1 to 256 printable ASCII
-// characters, none of them a dot: a dot would make "id.timestamp.body"
-// ambiguous, and the rest of the project counts on the bound.
+// ID returns the webhook-id header of a request, which may be forged. It fails with a
+// *Refusal of kind ErrMalformed unless there is exactly one, of 1 to 256 printable
+// ASCII characters without a dot. A dot would make "id.timestamp.body" ambiguous, and
+// the rest of the project relies on the maximum length.
 func ID(h http.Header) (string, error) {
 	id, err := single(h, "Webhook-Id", IDMissing, IDRepeated)
 	if err != nil {
 		return "", err
 	}
 	if len(id) > maxIDLength {
-		return "", Refuse(IDMalformed, "webhook-id has %d characters, of at most %d", len(id), maxIDLength)
+		return "", Refuse(IDMalformed, "webhook-id has %d characters, more than the maximum of %d", len(id), maxIDLength)
 	}
 	for _, c := range []byte(id) {
 		if c < ' ' || c > '~' || c == '.' {
@@ -78,9 +84,9 @@ func ID(h http.Header) (string, error) {
 	return id, nil
 }
 
-// signatureList returns the webhook-signature header, which is a list: if it came in
-// several lines, they are one list (RFC 9110, section 5.3). Nothing is guessed by
-// that, because an entry counts only if it signs the one id and timestamp.
+// signatureList returns the webhook-signature header, a list. If the header is
+// repeated, the lines are joined to one list (RFC 9110, section 5.3). This is safe
+// because an entry is accepted only if it signs the one id and timestamp.
 func signatureList(h http.Header) (string, error) {
 	const name = "Webhook-Signature"
 	list := strings.TrimSpace(strings.Join(h[name], " "))
@@ -93,9 +99,9 @@ func signatureList(h http.Header) (string, error) {
 	return list, nil
 }
 
-// single returns the one value of a header. It fails for the reason missing if there is
-// none or an empty one, and for the reason repeated if there are two: which of them was
-// signed would be a guess.
+// single returns the value of a header that must not be repeated. It fails with
+// reason missing if the header is missing or empty, and with reason repeated if there
+// are several: it is not known which of them was signed.
 func single(h http.Header, name string, missing, repeated Reason) (string, error) {
 	values := h[name]
 	switch {
@@ -107,13 +113,14 @@ func single(h http.Header, name string, missing, repeated Reason) (string, error
 	return values[0], nil
 }
 
-// contentEncoding returns the content-encoding header, a list like webhook-signature.
+// contentEncoding returns the content-encoding header. If the header is repeated, the
+// lines are joined to one list.
 func contentEncoding(h http.Header) string {
 	return strings.Join(h["Content-Encoding"], ", ")
 }
 
-// parseTimestamp understands Unix seconds in their one canonical form: what
-// several libraries read differently must not pass.
+// parseTimestamp parses Unix seconds in their canonical form. It rejects other forms,
+// for example a leading zero or sign, because libraries interpret them differently.
 func parseTimestamp(text string) (time.Time, error) {
 	if len(text) > maxTimestampDigits || text[0] == '0' || strings.Trim(text, "0123456789") != "" {
 		return time.Time{}, Refuse(TimestampMalformed, "webhook-timestamp is not in Unix seconds")
@@ -125,17 +132,17 @@ func parseTimestamp(text string) (time.Time, error) {
 	return time.Unix(seconds, 0), nil
 }
 
-// separators stand between the entries of a signature header: spaces (Standard
-// Webhooks), or a comma and optional white space if a proxy has joined two header
-// lines (RFC 9110, section 5.6.1).
+// separators are the characters between the entries of a signature header: a space
+// (Standard Webhooks), or a comma and optional white space, which a proxy inserts
+// when it joins two header lines (RFC 9110, section 5.6.1).
 const separators = " ,\t"
 
-// signatures returns those of one version out of a signature header: a list of
-// "version,signature". Other versions, and an entry without a comma, are passed over,
-// as Standard Webhooks asks. It fails with ErrMalformed if there are more than most. It
-// reads the header once, however many entries there are.
+// signatures returns the signatures of one version from a list of "version,signature"
+// entries. It skips other versions, and entries without a comma, as Standard Webhooks
+// requires. It fails with ErrMalformed if there are more than most. It scans the list
+// once, so its time is linear in the length of the list.
 func signatures(list string, version Scheme, most int) ([]string, error) {
-	found := make([]string, 0, 2) // two during a rotation
+	found := make([]string, 0, 2) // there are two during a rotation
 	for next := 0; ; {
 		i := strings.Index(list[next:], string(version))
 		if i < 0 {
@@ -158,11 +165,12 @@ func signatures(list string, version Scheme, most int) ([]string, error) {
 	}
 }
 
-// content appends what v1 and v1a sign in front of the body.
+// content is appendContent for h.
 func (h *headers) content(to []byte) []byte {
 	return appendContent(to, h.id, h.timestamp)
 }
 
+// appendContent appends "id.timestamp.", the signed content that precedes the body.
 func appendContent(to []byte, id, timestamp string) []byte {
 	to = append(to, id...)
 	to = append(to, '.')
@@ -170,8 +178,8 @@ func appendContent(to []byte, id, timestamp string) []byte {
 	return append(to, '.')
 }
 
-// delivery returns the delivery whose signature matched, unless its timestamp is out of
-// tolerance.
+// delivery returns the Delivery of a request with a valid signature. It fails with
+// ErrStale if the timestamp is outside the tolerance.
 func (h *headers) delivery(endpoint string, scheme Scheme, header http.Header, body []byte, tolerance time.Duration) (*Delivery, error) {
 	now := time.Now()
 	if err := checkAge(h.sent, now, tolerance); err != nil {
@@ -189,8 +197,9 @@ func (h *headers) delivery(endpoint string, scheme Scheme, header http.Header, b
 	}, nil
 }
 
-// checkAge fails with ErrStale if sent is further than the tolerance from
-// now. Exactly at the tolerance passes, as in the Standard Webhooks libraries.
+// checkAge fails with ErrStale if sent and now differ by more than the tolerance. A
+// difference of exactly the tolerance is accepted, as in the Standard Webhooks
+// libraries. Zero means DefaultTolerance.
 func checkAge(sent, now time.Time, tolerance time.Duration) error {
 	if tolerance == 0 {
 		tolerance = DefaultTolerance

@@ -15,8 +15,7 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
-// Every delivery here is signed as it stands: nothing but the id can be the
-// reason to refuse it.
+// Each delivery is correctly signed, so only its id can be the cause of a refusal.
 func TestIDs(t *testing.T) {
 	for name, test := range map[string]struct {
 		id   string
@@ -57,7 +56,8 @@ func TestIDs(t *testing.T) {
 	}
 }
 
-// Signed as they stand, too. The bubble's clock stands at 946684800, 2000-01-01.
+// Each delivery is correctly signed. The bubble's clock starts at 946684800,
+// 2000-01-01.
 func TestTimestamps(t *testing.T) {
 	for text, want := range map[string]error{
 		"946684800":    nil,
@@ -84,7 +84,7 @@ func TestTimestamps(t *testing.T) {
 		"９４６６８４８００":    webhook.ErrMalformed,
 		"٩٤٦٦٨٤٨٠٠":    webhook.ErrMalformed,
 		"100000000000": webhook.ErrMalformed, // twelve digits
-		// 2^64 + 946684800: the clock's time again where it overflows
+		// 2^64 + 946684800: equal to the clock's time if it overflows
 		"18446744074656236416":               webhook.ErrMalformed,
 		"9223372036854775807":                webhook.ErrMalformed,
 		strings.Repeat("9", 10_000):          webhook.ErrMalformed,
@@ -136,7 +136,7 @@ func TestToleranceIsASetting(t *testing.T) {
 	}
 }
 
-// A genuine delivery that comes late must be told from a forged one.
+// A late genuine delivery must be distinguished from a forged one.
 func TestSignatureIsCheckedBeforeTheTimestamp(t *testing.T) {
 	for _, s := range sides(t) {
 		t.Run(string(s.scheme), func(t *testing.T) {
@@ -151,7 +151,8 @@ func TestSignatureIsCheckedBeforeTheTimestamp(t *testing.T) {
 	}
 }
 
-// corrupt changes one character in the midst of a signature or JWT's last part.
+// corrupt changes one character in the middle of a signature, or of a JWT's last
+// part.
 func corrupt(signature string) string {
 	i := len(signature) - 20
 	c := "A"
@@ -161,7 +162,7 @@ func corrupt(signature string) string {
 	return signature[:i] + c + signature[i+1:]
 }
 
-func TestHeadersMissingOrTwice(t *testing.T) {
+func TestHeadersMissingOrRepeated(t *testing.T) {
 	for _, name := range []string{"Webhook-Id", "Webhook-Timestamp", "Webhook-Signature"} {
 		for what, mutate := range map[string]func(http.Header){
 			"missing":            func(h http.Header) { h.Del(name) },
@@ -192,8 +193,8 @@ func TestHeadersMissingOrTwice(t *testing.T) {
 	}
 }
 
-// A list header may come in several lines, which a proxy may also join to one
-// (RFC 9110, section 5.3). Every entry counts, whichever line it came in.
+// A list header may be repeated, and a proxy may join its lines to one (RFC 9110,
+// section 5.3). Verify reads the entries of all lines.
 func TestSignatureLines(t *testing.T) {
 	for name, test := range map[string]struct {
 		lines func(genuine, wrong string) []string
@@ -231,7 +232,7 @@ func TestSignatureLines(t *testing.T) {
 	}
 }
 
-// A JWT is no list: it counts only if no other line has anything.
+// A JWT is not a list: it is accepted only if all other lines are empty.
 func TestJWTLines(t *testing.T) {
 	s, now := sides(t)[2], time.Now()
 	token := s.sign("", "", someBody)
@@ -254,8 +255,8 @@ func TestJWTLines(t *testing.T) {
 	}
 }
 
-// What a request brings too much of is its own fault: it is neither called a forgery,
-// nor is a key asked for. Entries of other versions do not count.
+// Too many signatures are the sender's error: the request is malformed, not forged,
+// and causes no fetch of the keys. Entries of other versions are not counted.
 func TestTooManySignatures(t *testing.T) {
 	for i, most := range []int{16, 4} {
 		s := sides(t)[i]
@@ -291,7 +292,8 @@ func TestTooManySignatures(t *testing.T) {
 	}
 }
 
-// A header of a mebibyte, the most that net/http accepts, without a genuine signature.
+// A header of 1 MiB, the maximum of net/http, without a genuine signature, is
+// rejected.
 func TestLongSignatureHeaders(t *testing.T) {
 	static := &webhook.Static{Keys: ring[webhook.SigningKey](slices.Repeat([]webhook.SigningKey{signingKey(t, secretA)}, 64))}
 	dynamic := &webhook.Dynamic{Keys: ring[webhook.PublicKey](slices.Repeat([]webhook.PublicKey{publicKey("", otherEd)}, 16))}
@@ -309,8 +311,8 @@ func TestLongSignatureHeaders(t *testing.T) {
 	}
 }
 
-// Lists of signatures, for the two schemes that have them. The genuine entry is
-// put where %s stands.
+// Lists of signatures, for the two schemes that have them. %s is replaced by the
+// genuine entry.
 func TestSignatureLists(t *testing.T) {
 	wrong := func(n int, s side) string {
 		return strings.Repeat(s.sign("another", "1", nil)+" ", n)
@@ -385,7 +387,7 @@ func TestSignatureEntries(t *testing.T) {
 	} {
 		for _, s := range sides(t)[:2] {
 			t.Run(name+" "+string(s.scheme), func(t *testing.T) {
-				// An id whose signature has a character in which the alphabets differ.
+				// Find an id with a signature in which the base64 alphabets differ.
 				now, id, text := time.Now(), "", ""
 				for i := 0; !strings.ContainsAny(text, "+/"); i++ {
 					id = fmt.Sprint("msg_", i)
@@ -406,8 +408,8 @@ func b64(raw []byte) string { return base64.StdEncoding.EncodeToString(raw) }
 
 func unb64(text string) []byte { return must(base64.StdEncoding.DecodeString(text)) }
 
-// otherTrailingBits writes the same bytes in another way: base64 leaves bits over
-// in the last character before the padding.
+// otherTrailingBits returns another encoding of the same bytes: base64 ignores bits
+// of the last character before the padding.
 func otherTrailingBits(text string) string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 	last := len(strings.TrimRight(text, "=")) - 1
@@ -418,7 +420,8 @@ func otherTrailingBits(text string) string {
 	return other
 }
 
-// Two parts of the signed content cannot change places: the dot keeps them apart.
+// The signed content is unambiguous: text cannot move from one part to the next,
+// because dots separate them.
 func TestContentIsUnambiguous(t *testing.T) {
 	now := time.Now()
 	timestamp := webhooktest.Timestamp(now)

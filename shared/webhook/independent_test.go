@@ -24,8 +24,8 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
-// What the project signs, and what it verifies, must be what others mean by it:
-// here is a signer that is not ours for each scheme.
+// Other implementations must verify our signatures, and we must verify theirs. For
+// each scheme there is a signer here that is not ours.
 
 func TestLibrarySignsWeVerify(t *testing.T) {
 	library := must(standardwebhooks.NewWebhook(secretA))
@@ -74,8 +74,9 @@ func TestV1aByCryptoAlone(t *testing.T) {
 	}
 }
 
-// signJWT makes a compact JWT by RFC 7515 and crypto alone. key chooses how it
-// is signed, whatever the header says; a []byte signs with HMAC, nil not at all.
+// signJWT makes a compact JWT by RFC 7515 with crypto alone. The type of key
+// determines the signature, independent of the header's alg; a []byte signs with
+// HMAC, nil leaves the signature empty.
 func signJWT(key any, header, payload string) string {
 	b64 := base64.RawURLEncoding.EncodeToString
 	signed := b64([]byte(header)) + "." + b64([]byte(payload))
@@ -118,7 +119,7 @@ func TestJWTsByCryptoAlone(t *testing.T) {
 	}
 }
 
-// SignJWT's JWTs must mean what RFC 7515 says, read by crypto alone.
+// The JWTs of SignJWT conform to RFC 7515, as verified with crypto alone.
 func TestSignJWT(t *testing.T) {
 	claims := map[string]any{"aud": audience, "exp": 1_800_000_000}
 	for _, test := range []struct {
@@ -161,18 +162,18 @@ func TestSignJWT(t *testing.T) {
 	}
 }
 
-func TestSignJWTRefuses(t *testing.T) {
+func TestSignJWTRejects(t *testing.T) {
 	if text, err := webhook.SignJWT(edKey, "", map[string]any{"aud": func() {}}); err == nil {
 		t.Errorf("claims that do not marshal: %q", text)
 	}
 	if text, err := webhook.SignJWT(signer{}, "", map[string]any{}); err == nil {
-		t.Errorf("a key of an unknown kind: %q", text)
+		t.Errorf("a key of an unsupported type: %q", text)
 	}
 }
 
 type signer struct{ crypto.Signer }
 
-// ecdsaVerify reads a signature in the form of RFC 7518, section 3.4.
+// ecdsaVerify verifies a signature in the format of RFC 7518, section 3.4.
 func ecdsaVerify(key *ecdsa.PublicKey, digest, signature []byte) bool {
 	r, s := new(big.Int).SetBytes(signature[:32]), new(big.Int).SetBytes(signature[32:])
 	return ecdsa.Verify(key, digest, r, s)

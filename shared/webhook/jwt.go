@@ -11,16 +11,17 @@ import (
 	"github.com/lestrrat-go/jwx/v2/jws"
 )
 
-// maxJWTBytes bounds a JWT before it is verified: a longer one is malformed, not
-// forged. Those of the documentation stay under 1 KiB, events included.
+// maxJWTBytes is the maximum size of a JWT, in bytes. A longer one is rejected as
+// malformed before it is verified. The documented JWTs are smaller than 1 KiB, event
+// included.
 const maxJWTBytes = 16 << 10
 
-// verifyJWT accepts a JWT that one of the sender's keys signed, for our
-// audience, now, and about this body. Only what the signature covers counts, so
-// the audience is looked at after it.
+// verifyJWT fails with a *Refusal unless one of the sender's keys signed the JWT, and
+// its claims are valid for our audience, the current time and body. It checks the
+// claims after the signature, because only signed claims can be trusted.
 func (d *Dynamic) verifyJWT(ctx context.Context, h *headers, body []byte) error {
 	if len(h.signature) > maxJWTBytes {
-		return Refuse(JWTTooLarge, "the token has %d bytes, of at most %d", len(h.signature), maxJWTBytes)
+		return Refuse(JWTTooLarge, "the token has %d bytes, more than the maximum of %d", len(h.signature), maxJWTBytes)
 	}
 	j, err := parseJWT(h.signature)
 	if err != nil {
@@ -46,7 +47,7 @@ func (d *Dynamic) verifyJWT(ctx context.Context, h *headers, body []byte) error 
 	return claims.checkEvent(body, d.JWTWithoutEvent)
 }
 
-// jwtEncoding takes only the one form that a signer writes.
+// jwtEncoding is strict: it rejects a JWT in any but its canonical encoding.
 var jwtEncoding = base64.RawURLEncoding.Strict()
 
 // jwt is a compact JWS (RFC 7515, section 7.1), decoded but not verified.
@@ -58,16 +59,16 @@ type jwt struct {
 	signature []byte
 }
 
-// parseJWT decodes a JWT and refuses what no JWT of the sender has: other
-// algorithms ("none", and HMAC keyed with a public key, are the classic
-// forgeries) and extensions that would have to be understood. Keys that a JWT
-// brings along (jwk, jku, x5c) are never looked at.
+// parseJWT decodes a JWT and rejects algorithms that the sender does not use ("none",
+// and HMAC keyed with a public key, are well-known forgeries) and critical
+// extensions. It ignores keys that the JWT itself carries (jwk, jku, x5c): an
+// attacker can choose them.
 func parseJWT(text string) (*jwt, error) {
 	var parts [3][]byte
 	for i, part := range strings.Split(text, ".") {
 		var err error
 		if parts[i], err = jwtEncoding.DecodeString(part); err != nil {
-			return nil, Refuse(JWTMalformed, "the token is not in base64url")
+			return nil, Refuse(JWTMalformed, "the token is not base64url")
 		}
 	}
 	var header struct {
@@ -76,9 +77,9 @@ func parseJWT(text string) (*jwt, error) {
 		Critical  json.RawMessage        `json:"crit"`
 	}
 	if err := json.Unmarshal(parts[0], &header); err != nil {
-		return nil, Refuse(JWTMalformed, "the token's header is not what RFC 7515 says")
+		return nil, Refuse(JWTMalformed, "the token's header does not conform to RFC 7515")
 	}
-	if header.Algorithm == "Ed25519" { // the same algorithm by the name of RFC 9864
+	if header.Algorithm == "Ed25519" { // the name that RFC 9864 gives to EdDSA with this curve
 		header.Algorithm = jwa.EdDSA
 	}
 	switch header.Algorithm {
@@ -98,8 +99,8 @@ func parseJWT(text string) (*jwt, error) {
 	}, nil
 }
 
-// signedBy reports whether k signed the JWT. The kinds of key and algorithm
-// must agree; a kid chooses only between keys that have one.
+// signedBy reports whether k signed the JWT. The algorithm must fit the type of k.
+// The key ids must be equal, if both k and the JWT have one.
 func (j *jwt) signedBy(k PublicKey) bool {
 	if k.ID != "" && j.keyID != "" && k.ID != j.keyID {
 		return false

@@ -29,18 +29,18 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
-// jwtDelivery is a delivery signed by a JWT, before it is put together.
+// jwtDelivery is a delivery to be signed by a JWT.
 type jwtDelivery struct {
 	verifier webhook.Dynamic
-	key      any                 // signs, see signJWT
-	header   map[string]any      // of the JWT
-	claims   map[string]any      // unless payload
-	payload  string              // instead of claims
-	text     func(string) string // what becomes of the finished JWT
+	key      any                 // see signJWT
+	header   map[string]any      // the JWT's header
+	claims   map[string]any      // the JWT's claims, if payload is empty
+	payload  string              // replaces claims
+	text     func(string) string // changes the finished JWT
 	body     []byte
 }
 
-// genuineJWT returns one that is taken, signed now.
+// genuineJWT returns a delivery with a valid JWT, signed at the current time.
 func genuineJWT() *jwtDelivery {
 	return &jwtDelivery{
 		verifier: webhook.Dynamic{
@@ -69,7 +69,7 @@ func (d *jwtDelivery) verify(t testing.TB) (*webhook.Delivery, error) {
 	return d.verifier.Verify(t.Context(), webhooktest.Header(someID, time.Now(), d.jwt()), d.body)
 }
 
-// A jwtRow mutates one thing about a genuine delivery.
+// A jwtRow makes one change to a genuine delivery.
 type jwtRow struct {
 	name   string
 	change func(*jwtDelivery)
@@ -77,7 +77,7 @@ type jwtRow struct {
 }
 
 func runJWTRows(t *testing.T, rows []jwtRow) {
-	rsaKey() // made outside of the bubbles, where it takes no time
+	rsaKey() // generated outside of the bubbles, so that it does not move their clocks
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -103,7 +103,7 @@ func claim(name string, value any) func(*jwtDelivery) {
 	return func(d *jwtDelivery) { d.claims[name] = value }
 }
 
-// in returns a claim of a time from now.
+// in sets a claim to a time relative to now.
 func in(name string, ahead time.Duration) func(*jwtDelivery) {
 	return func(d *jwtDelivery) { d.claims[name] = time.Now().Add(ahead).Unix() }
 }
@@ -193,7 +193,7 @@ func TestJWTSignatures(t *testing.T) {
 	})
 }
 
-// signAgain replaces the signature of a JWT by another of the same key.
+// signAgain replaces the signature of a JWT by a new one of the same key.
 func signAgain(hash crypto.Hash, pss *rsa.PSSOptions) func(string) string {
 	return func(jwt string) string {
 		signed := jwt[:strings.LastIndex(jwt, ".")]
@@ -208,7 +208,7 @@ func signAgain(hash crypto.Hash, pss *rsa.PSSOptions) func(string) string {
 	}
 }
 
-var _ = sha512.New // RS512's, for hash.New
+var _ = sha512.New // registers SHA-512 for RS512
 
 func raw64(raw []byte) string { return base64.RawURLEncoding.EncodeToString(raw) }
 
@@ -216,8 +216,8 @@ func lastPart(part string) func(string) string {
 	return func(jwt string) string { return jwt[:strings.LastIndex(jwt, ".")+1] + part }
 }
 
-// Keys that the JWT brings along are never looked at, nor fetched.
-func TestJWTBringsNoKey(t *testing.T) {
+// Keys in the JWT itself are neither used nor fetched.
+func TestKeysInAJWTAreIgnored(t *testing.T) {
 	var fetched atomic.Bool
 	attacker := newRSAKey()
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { fetched.Store(true) }))
@@ -235,7 +235,7 @@ func TestJWTBringsNoKey(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			genuine := genuineJWT()
 			maps.Copy(genuine.header, bring)
-			if name != "kid" { // beside a genuine signature they are harmless
+			if name != "kid" { // with a genuine signature they are ignored
 				d, err := genuine.verify(t)
 				wantRefusal(t, d, err, nil)
 			}
@@ -243,7 +243,7 @@ func TestJWTBringsNoKey(t *testing.T) {
 			d, err := genuine.verify(t)
 			wantRefusal(t, d, err, webhook.ErrForged)
 			if fetched.Load() {
-				t.Error("a URL out of a JWT was fetched")
+				t.Error("a URL in a JWT was fetched")
 			}
 		})
 	}
@@ -284,8 +284,7 @@ func TestJWTForm(t *testing.T) {
 	})
 }
 
-// The longest JWT that is accepted has 16 KiB. A longer one is malformed: a bound of
-// ours on a request is no forgery of the sender's.
+// The maximum size of a JWT is 16 KiB. A longer one is malformed, not forged.
 func TestJWTSize(t *testing.T) {
 	const limit = 16 << 10
 	longest := 0
@@ -392,8 +391,9 @@ func TestJWTClaims(t *testing.T) {
 	})
 }
 
-// The sender's clock may be off either way by the tolerance: every JWT that it signs
-// for an hour is accepted then, and beyond that none is called forged.
+// The sender's clock may differ by up to the tolerance, in either direction: then
+// every JWT that is valid for up to an hour is accepted. Beyond the tolerance JWTs
+// are stale, not forged.
 func TestSendersClock(t *testing.T) {
 	for _, tolerance := range []time.Duration{0, time.Minute, time.Hour} {
 		edge := cmp.Or(tolerance, 5*time.Minute)
@@ -419,14 +419,14 @@ func TestSendersClock(t *testing.T) {
 	}
 }
 
-// An exp too far ahead means a JWT that lives too long if its iat is good. Without an
-// iat the sender's clock may be the cause as well.
+// An exp too far ahead means that the JWT's lifetime is too long, if its iat is good.
+// Without an iat, the sender's clock may be wrong instead.
 func TestExpTooFarAhead(t *testing.T) {
 	for name, test := range map[string]struct {
 		change func(*jwtDelivery)
 		want   string
 	}{
-		"iat good":    {in("exp", 2*time.Hour), "exp is 2h0m0s ahead of our clock, of at most 1h5m0s: the token lives too long"},
+		"iat good":    {in("exp", 2*time.Hour), "exp is 2h0m0s ahead of our clock, more than the maximum of 1h5m0s: the token lives too long"},
 		"iat missing": {all(in("exp", 2*time.Hour), without("iat")), "lives too long, or its sender's clock is ahead"},
 		"iat ahead":   {all(in("exp", 2*time.Hour), in("iat", time.Hour)), "iat is 1h0m0s ahead of our clock"},
 		"nbf ahead":   {all(in("exp", 2*time.Hour), in("nbf", time.Hour)), "nbf is 1h0m0s ahead of our clock"},
@@ -444,7 +444,8 @@ func TestExpTooFarAhead(t *testing.T) {
 	}
 }
 
-// What no clock shows is held against the clock all the same.
+// Times outside the range of time.Time are compared with the clock without an
+// overflow.
 func TestJWTAbsurdTimes(t *testing.T) {
 	runJWTRows(t, []jwtRow{
 		{"iat beyond all clocks", claim("iat", 1e300), webhook.ErrStale},
@@ -517,7 +518,7 @@ func TestJWTEvent(t *testing.T) {
 		{"data twice", event(`{"type":"t",`+data+`}`, `{"type":"t","data":{"id":"2"},`+data+`}`), webhook.ErrForged},
 		{"id twice", event(`{"type":"t",`+data+`}`, `{"type":"t","data":{"id":"2","id":"1"}}`), webhook.ErrForged},
 		{"a name twice elsewhere", event(`{"type":"t",`+data+`}`, `{"type":"t",`+data+`,"x":[{"a":1,"a":2}]}`), webhook.ErrForged},
-		// Many JSON readers, encoding/json among them, take these for the same name.
+		// Many JSON parsers, encoding/json included, treat these names as equal.
 		{"Type beside type", event(`{"type":"t",`+data+`}`, `{"type":"t",`+data+`,"Type":"x"}`), webhook.ErrForged},
 		{"DATA beside data", event(`{"type":"t",`+data+`}`, `{"type":"t",`+data+`,"DATA":{"id":"2"}}`), webhook.ErrForged},
 		{"A beside a", event(`{"type":"t",`+data+`}`, `{"type":"t",`+data+`,"a":1,"A":1}`), webhook.ErrForged},
@@ -566,8 +567,9 @@ func TestJWTEvent(t *testing.T) {
 	runJWTRows(t, rows)
 }
 
-// A JWT for another audience is refused with the audience that came, since that is all
-// there is to configure by: without queries, which hold URL tokens, quoted, and bounded.
+// The refusal of an unknown audience contains the audience received, because it is
+// needed to configure the right one. It is quoted, truncated and without queries,
+// which may contain URL tokens.
 func TestAudienceRefusalNamesTheAudience(t *testing.T) {
 	long := strings.Repeat("x", 300)
 	for name, test := range map[string]struct {
@@ -602,7 +604,8 @@ func TestAudienceRefusalNamesTheAudience(t *testing.T) {
 	}
 }
 
-// Whoever has configured no audience is told so, and not that the JWT has a wrong one.
+// If no audience is configured, the refusal names that cause, rather than a wrong
+// audience.
 func TestNoAudience(t *testing.T) {
 	d := genuineJWT()
 	d.verifier.Audiences = nil
@@ -611,13 +614,13 @@ func TestNoAudience(t *testing.T) {
 	}
 }
 
-// nested is a list of that many levels.
+// nested returns a JSON list with that many levels.
 func nested(levels int) string {
 	return strings.Repeat("[", levels) + strings.Repeat("]", levels)
 }
 
-// What a JWT bound is what consumers see: Event must not read it otherwise.
-func TestEventIsTheOneThatTheJWTBound(t *testing.T) {
+// Event is parsed from the same members that the JWT bound to the body.
+func TestEventIsTheBoundOne(t *testing.T) {
 	d := genuineJWT()
 	delivery, err := d.verify(t)
 	if err != nil {

@@ -6,81 +6,80 @@ import (
 	"slices"
 )
 
-// A Step is a part of a request's way through a function. The steps follow one
-// another in the order of these constants; a request that ends at one has passed all
-// before it. Log lines, metrics and alerts name them, so a step once released keeps
-// its name.
+// A Step is a stage of processing a request. The steps run in the order of the
+// constants, so a request that ended at one step has passed all steps before it. Log
+// lines, metrics and alerts contain step names, so a released name never changes.
 type Step string
 
 // The steps, in their order.
 const (
-	StepBuild     Step = "build"     // the function reads its settings and opens its clients
-	StepLimit     Step = "limit"     // few enough requests are being served
-	StepMethod    Step = "method"    // it is a POST
-	StepGate      Step = "gate"      // the URL carries the token, if one is required
-	StepBody      Step = "body"      // the body arrives whole, in time and within its bound
-	StepHeaders   Step = "headers"   // the three webhook-* headers are well-formed and within their bounds
-	StepScheme    Step = "scheme"    // there is a signature of a scheme that the endpoint takes
-	StepSignature Step = "signature" // one of the keys in force made it
-	StepJWT       Step = "jwt"       // what a JWT claims is for us, in force now, and about this body
-	StepTimestamp Step = "timestamp" // webhook-timestamp is within the tolerance
-	StepClaim     Step = "claim"     // the ledger has no such delivery, and records ours as claimed
-	StepPublish   Step = "publish"   // Pub/Sub acknowledges the message
-	StepMark      Step = "mark"      // the ledger records the delivery as done
+	StepBuild     Step = "build"     // reads the settings and opens the clients
+	StepLimit     Step = "limit"     // checks the instance's concurrency limit
+	StepMethod    Step = "method"    // checks that the method is POST
+	StepGate      Step = "gate"      // checks the URL token, if one is required
+	StepBody      Step = "body"      // reads the body, within its maximum time and size
+	StepHeaders   Step = "headers"   // parses the three webhook-* headers
+	StepScheme    Step = "scheme"    // finds a signature of a scheme that the endpoint accepts
+	StepSignature Step = "signature" // verifies the signature with the current keys
+	StepJWT       Step = "jwt"       // checks a JWT's audience, times and event
+	StepTimestamp Step = "timestamp" // compares webhook-timestamp with the clock
+	StepClaim     Step = "claim"     // claims the delivery in the ledger
+	StepPublish   Step = "publish"   // publishes the message to Pub/Sub
+	StepMark      Step = "mark"      // marks the delivery as done in the ledger
 )
 
-// A Reason is a machine's word for why a request was refused. The set is fixed; each
-// reason has one step and one kind. Like a step, it keeps its name.
+// A Reason is the machine-readable cause of a refusal. The set is fixed, and each
+// reason belongs to one step and one kind. A released name never changes.
 type Reason string
 
 // The reasons, in the order of their steps.
 const (
-	TooManyRequests Reason = "too_many_requests" // the concurrency limit of the instance
+	TooManyRequests Reason = "too_many_requests" // the instance's concurrency limit is reached
 
 	NotPOST Reason = "not_post"
 
 	URLTokenMissing Reason = "url_token_missing"
-	URLTokenWrong   Reason = "url_token_wrong" // none of those in force
+	URLTokenWrong   Reason = "url_token_wrong" // not one of the current tokens
 
 	BodyTooLarge   Reason = "body_too_large"
 	BodyIncomplete Reason = "body_incomplete" // the connection was closed mid-body
-	BodySlow       Reason = "body_slow"       // it was not there in time
+	BodySlow       Reason = "body_slow"       // it did not arrive in time
 
-	IDMissing          Reason = "id_missing" // or empty
+	IDMissing          Reason = "id_missing" // missing or empty
 	IDRepeated         Reason = "id_repeated"
-	IDMalformed        Reason = "id_malformed" // see ID
-	TimestampMissing   Reason = "timestamp_missing"
+	IDMalformed        Reason = "id_malformed"      // see ID
+	TimestampMissing   Reason = "timestamp_missing" // missing or empty
 	TimestampRepeated  Reason = "timestamp_repeated"
 	TimestampMalformed Reason = "timestamp_malformed" // not in Unix seconds
-	SignatureMissing   Reason = "signature_missing"
+	SignatureMissing   Reason = "signature_missing"   // missing or empty
 	TooManySignatures  Reason = "too_many_signatures"
 	JWTTooLarge        Reason = "jwt_too_large"
 
-	NoSignature  Reason = "no_signature"  // of the endpoint's schemes
-	JWTMalformed Reason = "jwt_malformed" // not in base64url, or its header is no JSON object
-	JWTAlgorithm Reason = "jwt_algorithm" // none of RS256, ES256, EdDSA
-	JWTCritical  Reason = "jwt_critical"  // extensions that would have to be understood
+	NoSignature  Reason = "no_signature"  // no signature of a scheme that the endpoint accepts
+	JWTMalformed Reason = "jwt_malformed" // not base64url, or the header is not a JSON object
+	JWTAlgorithm Reason = "jwt_algorithm" // not RS256, ES256 or EdDSA
+	JWTCritical  Reason = "jwt_critical"  // has critical extensions (crit)
 
-	NoKeyMatches Reason = "no_key_matches" // another key, or other bytes
+	NoKeyMatches Reason = "no_key_matches" // signed with another key, or changed after signing
 
-	JWTClaimsForm   Reason = "jwt_claims_form"  // not as RFC 7519 has them
-	AudienceUnset   Reason = "audience_unset"   // none is configured
-	AudienceUnknown Reason = "audience_unknown" // none of those configured
+	JWTClaimsForm   Reason = "jwt_claims_form"  // not as RFC 7519 defines them
+	AudienceUnset   Reason = "audience_unset"   // no audience is configured
+	AudienceUnknown Reason = "audience_unknown" // aud contains no configured audience
 	JWTExpMissing   Reason = "jwt_exp_missing"
 	JWTExpired      Reason = "jwt_expired"
-	JWTNotYet       Reason = "jwt_not_yet"       // nbf is ahead
-	JWTOld          Reason = "jwt_old"           // by its iat
-	JWTAhead        Reason = "jwt_ahead"         // by its iat
-	JWTLivesLong    Reason = "jwt_lives_long"    // its exp is too far ahead
-	EventMissing    Reason = "event_missing"     // the JWT carries none, and must
-	EventNotInBody  Reason = "event_not_in_body" // the JWT carries one, the body is none
-	EventDiffers    Reason = "event_differs"     // the JWT's is not the body's
+	JWTNotYet       Reason = "jwt_not_yet"       // nbf is in the future
+	JWTOld          Reason = "jwt_old"           // iat is too far in the past
+	JWTAhead        Reason = "jwt_ahead"         // iat is too far in the future
+	JWTLivesLong    Reason = "jwt_lives_long"    // exp is too far in the future
+	EventMissing    Reason = "event_missing"     // the JWT carries no event, and JWTWithoutEvent is false
+	EventNotInBody  Reason = "event_not_in_body" // the JWT carries an event, and the body is not a JSON object
+	EventDiffers    Reason = "event_differs"     // the events in the JWT and in the body differ
 
 	TimestampOld   Reason = "timestamp_old"
 	TimestampAhead Reason = "timestamp_ahead"
 )
 
-// reasons is the whole set: which step and which kind each reason has.
+// reasons maps each reason to its kind and step.
 var reasons = []struct {
 	kind    error
 	step    Step
@@ -104,18 +103,19 @@ var reasons = []struct {
 	{ErrStale, StepTimestamp, []Reason{TimestampOld, TimestampAhead}},
 }
 
-// A Refusal is the error for a request that is not taken as it came: why, and at which
-// step. It wraps its kind. An error for a request that is no Refusal, and no outcome of
-// the ledger, is a fault of ours.
+// A Refusal is the error for a request that is rejected because of the request
+// itself. It wraps its kind. An error that is neither a Refusal nor ErrDuplicate,
+// ErrUnmarked or a *BusyError is a failure of ours.
 type Refusal struct {
 	Kind   error  // one of the errors in this package, for example ErrForged
-	Step   Step   // where the request ended
-	Reason Reason // what decided
-	Detail string // for people; may be empty; holds no secret, no signature and no URL's query
+	Step   Step   // the step that failed
+	Reason Reason // the cause
+	Detail string // for humans; may be empty; contains no secret, no signature and no URL query
 }
 
-// Refuse returns the refusal for a reason, which must be one of the constants. Without
-// a format there is no detail.
+// Refuse returns the refusal for a reason, with a detail formatted as by fmt.Sprintf.
+// An empty format means no detail. Refuse panics if reason is not one of the
+// constants.
 func Refuse(reason Reason, format string, args ...any) *Refusal {
 	for _, r := range reasons {
 		if slices.Contains(r.reasons, reason) {
@@ -125,7 +125,7 @@ func Refuse(reason Reason, format string, args ...any) *Refusal {
 	panic(fmt.Sprintf("webhook: no reason %q", reason))
 }
 
-// Refusals returns one refusal for each reason that there is, without details.
+// Refusals returns one refusal for each reason, without details.
 func Refusals() []*Refusal {
 	var all []*Refusal
 	for _, r := range reasons {
@@ -136,13 +136,14 @@ func Refusals() []*Refusal {
 	return all
 }
 
-// AsRefusal returns the refusal that err is or wraps, or nil.
+// AsRefusal returns the refusal that err is or wraps, or nil if there is none.
 func AsRefusal(err error) *Refusal {
 	r, _ := errors.AsType[*Refusal](err)
 	return r
 }
 
-// Error returns the kind's text, and the detail after a colon if there is one.
+// Error returns the text of the kind, followed by a colon and the detail if there is
+// one.
 func (r *Refusal) Error() string {
 	if r.Detail == "" {
 		return r.Kind.Error()

@@ -15,7 +15,7 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
-// A refused is an error with the kind, step and reason that it must have.
+// A refused is an error and the kind, step and reason that it must have.
 type refused struct {
 	err    error
 	kind   error
@@ -31,8 +31,8 @@ func (r refused) check(t *testing.T) {
 	}
 }
 
-// Every refusal by this package: its kind, its step and its reason. Those of the
-// receiver's are in its own test.
+// Each refusal of this package has the right kind, step and reason. The receiver's
+// refusals are in its own test.
 func TestRefusals(t *testing.T) {
 	const (
 		headers                = webhook.StepHeaders
@@ -125,8 +125,8 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// The set of reasons is the set of constants: each has its one place in the table, in
-// the order of the steps, and is a word that a filter can hold.
+// The constants and the table have the same reasons, in the order of the steps. Each
+// reason is a word that a log filter can contain.
 func TestReasonsAreAFixedSet(t *testing.T) {
 	source, err := os.ReadFile("refusal.go")
 	if err != nil {
@@ -157,7 +157,7 @@ func TestReasonsAreAFixedSet(t *testing.T) {
 	}
 }
 
-// The errors of our own faults are no refusals, whatever they wrap.
+// Failures of ours are not refusals, even if they wrap other errors.
 func TestOutageIsNoRefusal(t *testing.T) {
 	down := errors.New("down")
 	_, err := (&webhook.Static{Keys: outage[webhook.SigningKey]{down}}).Verify(t.Context(), genuine(sides(t)[0]), someBody)

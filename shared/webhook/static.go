@@ -15,24 +15,26 @@ import (
 	"time"
 )
 
-// Static verifies deliveries of project-level webhooks: scheme v1, HMAC-SHA256
-// with a secret that only the sender and we know. It is safe for concurrent use.
+// Static verifies deliveries of project-level webhooks: scheme v1, HMAC-SHA256 with a
+// signing secret that only Gemini and this project know. It is safe for concurrent
+// use.
 type Static struct {
-	// Keys holds every secret in force. All are tried: rotation overlaps for 24
-	// hours, and several webhooks may share a URL.
+	// Keys holds all current signing secrets. Verify tries each of them: during a
+	// rotation two are valid for 24 hours, and several webhooks may share a URL.
 	Keys Keyring[SigningKey]
 
-	// Tolerance is how far the timestamp may be from now; zero means
-	// DefaultTolerance.
+	// Tolerance is the maximum difference between the timestamp and the current time,
+	// in either direction. Zero means DefaultTolerance.
 	Tolerance time.Duration
 }
 
-// Verify returns the delivery that header and body make, or a *Refusal of kind
-// ErrMalformed (which includes more than 16 v1 signatures), ErrForged or ErrStale. Any
-// other error is a fault of ours. It keeps body and does not copy it.
+// Verify returns the delivery in header and body. It fails with a *Refusal of kind
+// ErrMalformed (which includes more than 16 v1 signatures), ErrForged or ErrStale.
+// Any other error is a failure of ours. The delivery keeps body without copying it,
+// so do not modify body afterwards.
 //
-// The signature is checked before the timestamp, so that a genuine delivery that
-// comes late can be told from a forged one.
+// Verify checks the signature before the timestamp, so that a late genuine delivery
+// (ErrStale) can be distinguished from a forged one (ErrForged).
 func (s *Static) Verify(ctx context.Context, header http.Header, body []byte) (*Delivery, error) {
 	h, err := parseHeaders(header)
 	if err != nil {
@@ -50,7 +52,7 @@ func (s *Static) Verify(ctx context.Context, header http.Header, body []byte) (*
 		return nil, err
 	}
 	if !ok {
-		return nil, Refuse(NoKeyMatches, "no v1 signature by an enabled version of the signing secret")
+		return nil, Refuse(NoKeyMatches, "no v1 signature matches an enabled version of the signing secret")
 	}
 	return h.delivery(StaticEndpoint, V1, header, body, s.Tolerance)
 }
@@ -58,53 +60,53 @@ func (s *Static) Verify(ctx context.Context, header http.Header, body []byte) (*
 const (
 	secretPrefix = "whsec_"
 
-	// Standard Webhooks asks for 24 to 64 random bytes, its own test vectors have
-	// 23. Below 16 bytes a key could be searched for.
+	// minKeyBytes is the minimum size of a key, in bytes. Standard Webhooks requires 24
+	// to 64 random bytes, but its own test vectors have 23. A key of less than 16 bytes
+	// could be found by brute force.
 	minKeyBytes = 16
 
-	signatureText = 44 // base64 of 32 bytes
+	signatureText = 44 // length of an HMAC-SHA256, 32 bytes, in base64
 )
 
-// A SigningKey is the key of scheme v1. Its zero value is not usable. It is safe
-// for concurrent use, and prints as nothing of the key.
+// A SigningKey is a key of scheme v1, made by [ParseSigningKey]. Its zero value is
+// not usable. It never prints its key. It is safe for concurrent use.
 type SigningKey struct {
 	macs *sync.Pool // of *mac
 }
 
-// mac is an HMAC with room for what goes in and out, so that one verification
-// allocates nothing.
+// mac is an HMAC with its buffers, so that a verification does not allocate.
 type mac struct {
 	hash.Hash
 	buf  []byte
 	text [signatureText]byte
 }
 
-// ParseSigningKey reads a signing secret as the Gemini API gives it out: base64,
-// padded or not, behind "whsec_" or bare. A leading byte order mark, and white space
-// around the secret, are dropped. It fails for less than 16 bytes of key; the error
-// holds nothing of the secret.
+// ParseSigningKey parses a signing secret as the Gemini API returns it: base64,
+// padded or not, with or without the prefix "whsec_". It ignores a leading byte order
+// mark and surrounding white space. It fails if the key has less than 16 bytes. The
+// error does not contain the secret.
 func ParseSigningKey(secret []byte) (SigningKey, error) {
 	text := strings.TrimPrefix(string(bytes.TrimSpace(withoutMark(secret))), secretPrefix)
 	key, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(text, "="))
 	if err != nil {
-		return SigningKey{}, fmt.Errorf("not a signing secret: what follows %q must be base64", secretPrefix)
+		return SigningKey{}, fmt.Errorf("not a signing secret: not base64 after the prefix %q", secretPrefix)
 	}
 	if len(key) < minKeyBytes {
-		return SigningKey{}, fmt.Errorf("not a signing secret: %d bytes of key, of at least %d", len(key), minKeyBytes)
+		return SigningKey{}, fmt.Errorf("not a signing secret: the key has %d bytes, less than the minimum of %d", len(key), minKeyBytes)
 	}
 	return SigningKey{&sync.Pool{New: func() any {
 		return &mac{Hash: hmac.New(sha256.New, key)}
 	}}}, nil
 }
 
-// String keeps a key that is printed by mistake out of the output.
+// String returns a text without the key, in case a key is printed by mistake.
 func (SigningKey) String() string { return "SigningKey(hidden)" }
 
-// GoString does the same for %#v.
+// GoString is String for the format %#v.
 func (k SigningKey) GoString() string { return k.String() }
 
-// signed reports whether one of the signatures is this key's. It compares texts: only
-// the one base64 form that a signer writes is accepted.
+// signed reports whether one of signatures was made with k. It compares base64 texts,
+// so only the canonical encoding is accepted.
 func (k SigningKey) signed(id, timestamp string, body []byte, signatures []string) bool {
 	m := k.macs.Get().(*mac)
 	defer k.macs.Put(m)
@@ -119,7 +121,7 @@ func (k SigningKey) signed(id, timestamp string, body []byte, signatures []strin
 	return false
 }
 
-// sign returns the signature's text, valid until m is used again.
+// sign returns the signature in base64. The result is valid until m is used again.
 func (m *mac) sign(id, timestamp string, body []byte) []byte {
 	m.Reset()
 	m.buf = appendContent(m.buf[:0], id, timestamp)

@@ -16,14 +16,15 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
-// What is signed is the id, the timestamp and the body, under one of the secrets.
-func TestStaticRefusesWhatWasNotSigned(t *testing.T) {
+// The signature covers the id, the timestamp and the body, and is made with one of
+// the secrets.
+func TestStaticRejectsUnsigned(t *testing.T) {
 	wantEachForged(t, sides(t)[0], map[string]func(h http.Header, body *[]byte){
 		"other secret": func(h http.Header, body *[]byte) {
 			key := signingKey(t, webhooktest.NewSecret())
 			h.Set("Webhook-Signature", webhook.SignV1(key, someID, h.Get("Webhook-Timestamp"), *body))
 		},
-		// The secret's text for its bytes, as some receivers have it.
+		// The secret's text instead of its bytes: a common mistake of receivers.
 		"secret not decoded": func(h http.Header, body *[]byte) {
 			key := signingKey(t, b64([]byte(secretA)))
 			h.Set("Webhook-Signature", webhook.SignV1(key, someID, h.Get("Webhook-Timestamp"), *body))
@@ -39,9 +40,9 @@ func reencode(body []byte) []byte {
 	return must(json.Marshal(value))
 }
 
-// While a secret is rotated the sender may sign with the old one, the new one, or
-// both; and several webhooks may share a URL.
-func TestStaticTakesEverySecretInForce(t *testing.T) {
+// During a rotation the sender may sign with the old secret, the new one, or both.
+// Several webhooks may share a URL.
+func TestStaticAcceptsAllCurrentSecrets(t *testing.T) {
 	inForce := []string{secretA, secretB, webhooktest.NewSecret()}
 	var keys ring[webhook.SigningKey]
 	for _, secret := range inForce {
@@ -65,8 +66,8 @@ func TestStaticTakesEverySecretInForce(t *testing.T) {
 	wantRefusal(t, d, err, webhook.ErrForged)
 }
 
-func TestParseSigningKeyTakes(t *testing.T) {
-	key := []byte("0123456789abcdefghi") // 19 bytes: base64 needs one "=" of padding, and leaves bits over
+func TestParseSigningKeyAccepts(t *testing.T) {
+	key := []byte("0123456789abcdefghi") // 19 bytes: base64 needs padding and has unused bits
 	const text = "MDEyMzQ1Njc4OWFiY2RlZmdoaQ"
 	want := webhook.SignV1(signingKey(t, base64.StdEncoding.EncodeToString(key)), someID, "1", nil)
 	for _, secret := range []string{
@@ -79,34 +80,34 @@ func TestParseSigningKeyTakes(t *testing.T) {
 	}
 }
 
-func TestParseSigningKeyRefuses(t *testing.T) {
+func TestParseSigningKeyRejects(t *testing.T) {
 	for name, secret := range map[string]string{
-		"empty":                "",
-		"spaces":               " \n",
-		"prefix alone":         "whsec_",
-		"15 bytes":             "whsec_" + base64.StdEncoding.EncodeToString([]byte("0123456789abcde")),
-		"not base64":           "whsec_0123456789abcdef*123456789abcdef",
-		"URL alphabet":         "whsec_-_-_-_-_-_-_-_-_-_-_-_-_-_-_-_-_",
-		"another prefix":       "v1,whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
-		"the prefix twice":     "whsec_whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
-		"a public key":         "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=",
-		"two, a line each":     "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw=\nwhsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
-		"padding in the midst": "whsec_MfKQ9r8GKYqr=TwjUPD8ILPZIo2LaLaSw",
-		"a lone character":     "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwA",
-		"not UTF-8":            "whsec_\xff\xfe\xfd",
-		"UTF-16":               "\xff\xfew\x00h\x00s\x00e\x00c\x00_\x00M\x00f\x00K\x00Q\x009\x00r\x008\x00G\x00K\x00Y\x00q\x00r\x00",
-		"two marks":            "\ufeff\ufeffwhsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
-		"a mark in the midst":  "whsec_\ufeffMfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
-		"a mark alone":         "\ufeff",
+		"empty":                 "",
+		"spaces":                " \n",
+		"prefix alone":          "whsec_",
+		"15 bytes":              "whsec_" + base64.StdEncoding.EncodeToString([]byte("0123456789abcde")),
+		"not base64":            "whsec_0123456789abcdef*123456789abcdef",
+		"URL alphabet":          "whsec_-_-_-_-_-_-_-_-_-_-_-_-_-_-_-_-_",
+		"another prefix":        "v1,whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+		"the prefix twice":      "whsec_whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+		"a public key":          "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=",
+		"two, a line each":      "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw=\nwhsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+		"padding in the middle": "whsec_MfKQ9r8GKYqr=TwjUPD8ILPZIo2LaLaSw",
+		"a lone character":      "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwA",
+		"not UTF-8":             "whsec_\xff\xfe\xfd",
+		"UTF-16":                "\xff\xfew\x00h\x00s\x00e\x00c\x00_\x00M\x00f\x00K\x00Q\x009\x00r\x008\x00G\x00K\x00Y\x00q\x00r\x00",
+		"two marks":             "\ufeff\ufeffwhsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+		"a mark in the middle":  "whsec_\ufeffMfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+		"a mark alone":          "\ufeff",
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := webhook.ParseSigningKey([]byte(secret))
 			if err == nil {
-				t.Fatal("taken")
+				t.Fatal("accepted")
 			}
 			bare := strings.ReplaceAll(strings.TrimSpace(secret), "whsec_", "")
 			if len(bare) > 3 && strings.Contains(err.Error(), bare[:4]) {
-				t.Errorf("the error tells the secret: %v", err)
+				t.Errorf("the error contains the secret: %v", err)
 			}
 		})
 	}
@@ -115,12 +116,12 @@ func TestParseSigningKeyRefuses(t *testing.T) {
 	}
 }
 
-// A key that is printed by mistake, in whatever way, tells nothing.
-func TestSigningKeyPrintsAsNothing(t *testing.T) {
+// No format prints any part of a key.
+func TestSigningKeyIsNotPrinted(t *testing.T) {
 	raw := []byte("the raw key, 32 bytes, in ASCII.")
 	secret := "whsec_" + base64.StdEncoding.EncodeToString(raw)
 	key := signingKey(t, secret)
-	webhook.SignV1(key, someID, "1", nil) // something in the pool
+	webhook.SignV1(key, someID, "1", nil) // put a mac into the pool
 	holder := struct {
 		Key    webhook.SigningKey
 		Ptr    *webhook.SigningKey

@@ -9,29 +9,32 @@ import (
 	"unicode/utf8"
 )
 
-// A member is a name and its value, as they stand in a JSON object.
+// A member is a name in a JSON object and its value as written.
 type member struct {
 	name  string
 	value json.RawMessage
 }
 
-const space = " \t\r\n" // RFC 8259, section 2
+const space = " \t\r\n" // JSON white space: RFC 8259, section 2
 
-// members returns, by folded name, what is in a text that is one JSON object in which
-// no name stands twice, in upper or lower case, at any depth. Readers differ in which
-// of two they take, and in whether "Type" is "type" (to encoding/json it is); and a
-// body must mean to every consumer what it meant here.
+// members returns the members of a JSON object by folded name. It fails if text is
+// not a JSON object, or if an object at any depth has two names that differ at most
+// in case.
+//
+// Consumers of the body may read such an object differently from geminihook. JSON
+// parsers do not agree on which of two equal names to use, nor on whether "Type" is
+// "type" (for encoding/json it is).
 func members(text []byte) (map[string]member, error) {
 	text = bytes.Trim(text, space)
-	if !json.Valid(text) || text[0] != '{' || !utf8.Valid(text) { // encoding/json bounds the depth
+	if !json.Valid(text) || text[0] != '{' || !utf8.Valid(text) { // Valid also limits the nesting depth
 		return nil, errors.New("not a JSON object")
 	}
 	var (
 		found  = make(map[string]member)
-		open   []map[string]struct{} // objects: their names so far; and lists: nil
-		quoted []byte                // the last string: a name, where a colon comes next
-		name   string                // the last of the outermost object
-		value  int                   // where its value begins
+		open   []map[string]struct{} // for each open object, its names so far; for a list, nil
+		quoted []byte                // the last string; it is a name if a colon follows
+		name   string                // the last name at the top level
+		value  int                   // index at which the value of name starts
 	)
 	for i := 0; i < len(text); i++ {
 		switch c := text[i]; c {
@@ -46,7 +49,7 @@ func members(text []byte) (map[string]member, error) {
 			names, unquoted := open[len(open)-1], unquote(quoted)
 			folded := fold(unquoted)
 			if _, ok := names[folded]; ok {
-				return nil, errors.New("a name stands twice")
+				return nil, errors.New("duplicate JSON key")
 			}
 			names[folded] = struct{}{}
 			if len(open) == 1 {
@@ -64,7 +67,8 @@ func members(text []byte) (map[string]member, error) {
 	return found, nil
 }
 
-// endOfString returns where a string has ended that begins at i.
+// endOfString returns the index after the closing quote of the string that starts at
+// i.
 func endOfString(text []byte, i int) int {
 	for i++; text[i] != '"'; i++ {
 		if text[i] == '\\' {
@@ -74,7 +78,7 @@ func endOfString(text []byte, i int) int {
 	return i + 1
 }
 
-// unquote returns what a string of a valid text says, like encoding/json.
+// unquote decodes a string of a valid JSON text like encoding/json.
 func unquote(quoted []byte) string {
 	plain := quoted[1 : len(quoted)-1]
 	if bytes.IndexByte(plain, '\\') < 0 && utf8.Valid(plain) {
@@ -85,8 +89,9 @@ func unquote(quoted []byte) string {
 	return text
 }
 
-// fold returns what is the same for names that differ by case alone: by way of upper
-// case, since "ſ" is an "s".
+// fold returns the same text for names that differ only in case. It converts to upper
+// case first, because "ſ" and "s" have the same upper case, but not the same lower
+// case.
 func fold(name string) string {
 	if strings.ContainsFunc(name, func(r rune) bool { return 'A' <= r && r <= 'Z' || r > unicode.MaxASCII }) {
 		return strings.ToLower(strings.ToUpper(name))
@@ -94,19 +99,19 @@ func fold(name string) string {
 	return name
 }
 
-// same reports whether two texts that are valid JSON mean the same to every reader.
-// Numbers count as they are written.
+// same reports whether all JSON parsers read a and b as equal. Both must be valid
+// JSON. Numbers are equal only if they are written the same.
 func same(a, b json.RawMessage) bool {
 	if bytes.Equal(a, b) {
 		return true
 	}
 	x, y := canonical(a), canonical(b)
-	// Half of a surrogate pair may mean anything.
+	// Parsers decode half of a surrogate pair differently.
 	return bytes.Equal(x, y) && !bytes.ContainsRune(x, utf8.RuneError)
 }
 
-// canonical returns a text with sorted names, and one spelling of everything but
-// numbers.
+// canonical returns the JSON text with sorted names and uniform escapes and spacing.
+// Numbers stay as written.
 func canonical(text json.RawMessage) []byte {
 	var value any
 	d := json.NewDecoder(bytes.NewReader(text))

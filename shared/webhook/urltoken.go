@@ -9,17 +9,17 @@ import (
 	"fmt"
 )
 
-// URLTokenGate guards the URL of the dynamic endpoint. Whoever has a Gemini key can
-// make Google sign a delivery to any URL, and the signature does not cover the URL: so
-// the URL itself carries a secret that only those who start our jobs know. It is
-// safe for concurrent use.
+// URLTokenGate checks the token in the URL of the dynamic endpoint. Anyone with a
+// Gemini API key can make Google sign a delivery to any URL, and the signature does
+// not cover the URL. The URL therefore contains a secret that only those who start
+// our jobs know. It is safe for concurrent use.
 type URLTokenGate struct {
-	Tokens Keyring[URLToken]
+	Tokens Keyring[URLToken] // the current tokens
 }
 
-// Check returns nil if text is one of the tokens in force, and a *Refusal of kind
-// ErrUnauthorized if it is not. Any other error is a fault of ours: the tokens in force
-// are not known.
+// Check returns nil if text is one of the current tokens, and a *Refusal of kind
+// ErrUnauthorized if it is empty or another text. Any other error is a failure of
+// ours: the current tokens are not known.
 func (g *URLTokenGate) Check(ctx context.Context, text string) error {
 	if text == "" {
 		return Refuse(URLTokenMissing, "")
@@ -34,24 +34,27 @@ func (g *URLTokenGate) Check(ctx context.Context, text string) error {
 	return err
 }
 
+// The bounds of a token's length, in characters: 16 random characters of this alphabet
+// have 96 bits, too many to guess, and 256 keep the URL short.
 const (
 	minURLTokenLength = 16
 	maxURLTokenLength = 256
 )
 
-// A URLToken is the secret part of the dynamic endpoint's URL. Only its digest is
-// kept, so that all comparisons are of one length.
+// A URLToken is a token of the dynamic endpoint's URL, made by [ParseURLToken]. It
+// holds only the token's SHA-256 digest, so that all comparisons have the same
+// length.
 type URLToken struct {
 	digest [sha256.Size]byte
 }
 
-// ParseURLToken reads a URL token: 16 to 256 characters out of A-Z, a-z, 0-9, "-",
-// "_", "." and "~", which no part of a URL's way changes. A leading byte order mark,
-// and white space around the token, are dropped. The error holds nothing of the token.
+// ParseURLToken parses a URL token: 16 to 256 of the characters A-Z, a-z, 0-9, "-",
+// "_", "." and "~", which never need escaping in a URL. It ignores a leading byte
+// order mark and surrounding white space. The error does not contain the token.
 func ParseURLToken(secret []byte) (URLToken, error) {
 	text := bytes.TrimSpace(withoutMark(secret))
 	if len(text) < minURLTokenLength || len(text) > maxURLTokenLength {
-		return URLToken{}, fmt.Errorf("not a URL token: %d characters, of %d to %d", len(text), minURLTokenLength, maxURLTokenLength)
+		return URLToken{}, fmt.Errorf("not a URL token: %d characters, want %d to %d", len(text), minURLTokenLength, maxURLTokenLength)
 	}
 	for _, c := range text {
 		if !unreserved(c) {
@@ -61,7 +64,7 @@ func ParseURLToken(secret []byte) (URLToken, error) {
 	return URLToken{sha256.Sum256(text)}, nil
 }
 
-// unreserved is the set of RFC 3986, section 2.3.
+// unreserved reports whether c is an unreserved character of RFC 3986, section 2.3.
 func unreserved(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' ||
 		c == '-' || c == '_' || c == '.' || c == '~'

@@ -44,14 +44,14 @@ func TestURLTokenGate(t *testing.T) {
 	}
 }
 
-// An outage of ours must not send a genuine caller away.
+// A failure of ours is not a refusal.
 func TestURLTokenGateOutage(t *testing.T) {
 	down := errors.New("down")
 	gate := &webhook.URLTokenGate{Tokens: outage[webhook.URLToken]{down}}
 	if err := gate.Check(t.Context(), urlToken); !errors.Is(err, down) || errors.Is(err, webhook.ErrUnauthorized) {
 		t.Errorf("%v, want the keyring's error", err)
 	}
-	// No token is never one, whatever is in force, so nobody needs to be asked.
+	// A missing token is rejected without the keyring.
 	if err := gate.Check(t.Context(), ""); !errors.Is(err, webhook.ErrUnauthorized) {
 		t.Errorf("no token: %v", err)
 	}
@@ -96,16 +96,16 @@ func TestParseURLToken(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			_, err := webhook.ParseURLToken([]byte(text))
 			if err == nil {
-				t.Fatal("taken")
+				t.Fatal("accepted")
 			}
 			if strings.Contains(err.Error(), "0123") {
-				t.Errorf("the error tells the token: %v", err)
+				t.Errorf("the error contains the token: %v", err)
 			}
 		})
 	}
 }
 
-func TestURLTokenPrintsAsNoToken(t *testing.T) {
+func TestURLTokenIsNotPrinted(t *testing.T) {
 	token := parseURLToken(t, urlToken)
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
 		if text := fmt.Sprintf(verb, token); strings.Contains(text, urlToken[:6]) || strings.Contains(text, fmt.Sprintf("%x", urlToken[:6])) {

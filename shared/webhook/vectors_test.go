@@ -74,7 +74,7 @@ func (v vector) header() http.Header {
 	}
 }
 
-// keys returns a verifier that holds the vector's key, and how its sender signs.
+// keys returns a verifier with the vector's key, and a signer with the same key.
 func (v vector) keys(t *testing.T) (verifier, func(id, timestamp string, body []byte) string) {
 	t.Helper()
 	switch v.Scheme {
@@ -103,7 +103,7 @@ func decode(t *testing.T, text string) []byte {
 	return raw
 }
 
-// sleepUntil moves the clock of a bubble, which starts in the year 2000.
+// sleepUntil advances the clock of a bubble, which starts in the year 2000.
 func sleepUntil(t *testing.T, timestamp string) {
 	t.Helper()
 	seconds, err := strconv.ParseInt(timestamp, 10, 64)
@@ -165,7 +165,7 @@ func TestVectorsOfUnpaddedSecrets(t *testing.T) {
 	}
 }
 
-func TestVectorsOfTimestampsToRefuse(t *testing.T) {
+func TestVectorsOfTimestampsToReject(t *testing.T) {
 	for _, timestamp := range readVectors(t).RefuseTimestamps {
 		for _, s := range sides(t) {
 			t.Run(fmt.Sprintf("%s %q", s.scheme, timestamp), func(t *testing.T) {

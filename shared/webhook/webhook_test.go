@@ -26,19 +26,19 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
-// ring is a Keyring that always knows.
+// ring is a Keyring that never fails.
 type ring[K any] []K
 
 func (r ring[K]) Find(_ context.Context, match func(K) bool) (bool, error) {
 	return slices.ContainsFunc(r, match), nil
 }
 
-// outage is a Keyring that cannot say.
+// outage is a Keyring that always fails.
 type outage[K any] struct{ err error }
 
 func (o outage[K]) Find(context.Context, func(K) bool) (bool, error) { return false, o.err }
 
-// The keys of all tests, made once.
+// The keys of all tests, generated once.
 var (
 	rsaKey   = sync.OnceValue(newRSAKey)
 	otherRSA = sync.OnceValue(newRSAKey)
@@ -83,12 +83,12 @@ const (
 var someBody = []byte(`{"type":"batch.succeeded","version":"v1","timestamp":"2026-01-22T12:00:00Z",` +
 	`"data":{"id":"batches/123456","output_file_uri":"gs://my-bucket/results.jsonl"}}`)
 
-// A verifier is either of the two.
+// A verifier is a Static or a Dynamic.
 type verifier interface {
 	Verify(context.Context, http.Header, []byte) (*webhook.Delivery, error)
 }
 
-// A side is one scheme seen from both sides.
+// A side is the signer and the verifier of one scheme.
 type side struct {
 	scheme   webhook.Scheme
 	endpoint string
@@ -96,8 +96,8 @@ type side struct {
 	sign     func(id, timestamp string, body []byte) string
 }
 
-// sides returns all three schemes. Their verifiers hold keys that signed nothing,
-// too.
+// sides returns all three schemes. Their verifiers also hold keys that signed
+// nothing.
 func sides(t testing.TB) []side {
 	secret := signingKey(t, secretA)
 	static := &webhook.Static{Keys: ring[webhook.SigningKey]{signingKey(t, secretB), secret}}
@@ -120,11 +120,11 @@ func sides(t testing.TB) []side {
 	}
 }
 
-// refusals are the kinds of error that blame the sender.
+// refusals are the kinds of errors for which the sender is at fault.
 var refusals = []error{webhook.ErrMalformed, webhook.ErrForged, webhook.ErrAudience, webhook.ErrStale}
 
-// wantRefusal checks that err is of the one kind, and of no other; or none where
-// want is nil.
+// wantRefusal checks that err is of kind want and of no other kind. If want is nil,
+// it checks that there is a delivery.
 func wantRefusal(t testing.TB, d *webhook.Delivery, err, want error) {
 	t.Helper()
 	if want == nil {
@@ -134,7 +134,7 @@ func wantRefusal(t testing.TB, d *webhook.Delivery, err, want error) {
 		return
 	}
 	if d != nil {
-		t.Errorf("Verify returned a delivery beside its error")
+		t.Errorf("Verify returned a delivery and an error")
 	}
 	for _, kind := range refusals {
 		if errors.Is(err, kind) != (kind == want) {
@@ -143,8 +143,9 @@ func wantRefusal(t testing.TB, d *webhook.Delivery, err, want error) {
 	}
 }
 
-// wantEachForged checks that a delivery whose signature covers id, timestamp and body is
-// genuine, and forged once one of the three, or what else spoil changes, is not as signed.
+// wantEachForged checks that a delivery is genuine if the signature covers its id,
+// timestamp and body, and forged after any of them, or anything that spoil changes,
+// differs from the signed content.
 func wantEachForged(t *testing.T, s side, spoil map[string]func(h http.Header, body *[]byte)) {
 	t.Helper()
 	now := time.Now()
@@ -171,7 +172,7 @@ func wantEachForged(t *testing.T, s side, spoil map[string]func(h http.Header, b
 	}
 }
 
-func TestVerifyReturnsWhatWasDelivered(t *testing.T) {
+func TestVerifyReturnsTheDelivery(t *testing.T) {
 	for _, s := range sides(t) {
 		t.Run(string(s.scheme), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -202,8 +203,8 @@ func TestVerifyReturnsWhatWasDelivered(t *testing.T) {
 	}
 }
 
-func TestVerifyTakesAnyBody(t *testing.T) {
-	for _, s := range sides(t)[:2] { // what a JWT carries must be JSON
+func TestVerifyAcceptsAnyBody(t *testing.T) {
+	for _, s := range sides(t)[:2] { // a JWT carries only JSON
 		for name, body := range map[string][]byte{
 			"none":        nil,
 			"empty":       {},
@@ -231,7 +232,7 @@ func TestVerifyTakesAnyBody(t *testing.T) {
 	}
 }
 
-// The body is passed on as it came, so what it is encoded with must be, too.
+// The body is published as received, so its content encoding must be too.
 func TestContentEncoding(t *testing.T) {
 	for _, s := range sides(t) {
 		for want, lines := range map[string][]string{
@@ -248,7 +249,7 @@ func TestContentEncoding(t *testing.T) {
 	}
 }
 
-// An outage of ours must never read as a forgery.
+// A failure of ours is never reported as a forgery.
 func TestKeyringErrorIsNoRefusal(t *testing.T) {
 	down := errors.New("down")
 	all := sides(t)
@@ -265,15 +266,15 @@ func TestKeyringErrorIsNoRefusal(t *testing.T) {
 			}
 			for _, kind := range refusals {
 				if errors.Is(err, kind) {
-					t.Errorf("%v blames the sender: %v", err, kind)
+					t.Errorf("%v is a refusal of kind %v", err, kind)
 				}
 			}
 		})
 	}
 }
 
-// The scheme is the endpoint's, never the caller's.
-func TestEndpointsTakeNoOtherScheme(t *testing.T) {
+// The endpoint determines the scheme, not the caller.
+func TestEndpointsAcceptNoOtherScheme(t *testing.T) {
 	all := sides(t)
 	for _, endpoint := range all[:2] {
 		for _, caller := range all {
@@ -290,9 +291,9 @@ func TestEndpointsTakeNoOtherScheme(t *testing.T) {
 	}
 }
 
-// What is said about a refusal is for the log: it must hold nothing with which a
-// delivery could be made, and stay short whatever came.
-func TestErrorsHoldNothingReceived(t *testing.T) {
+// A refusal's text is logged. It contains nothing that helps to forge a delivery, and
+// is short for any request.
+func TestErrorsDoNotRepeatTheRequest(t *testing.T) {
 	long := strings.Repeat("canary", 10_000)
 	for _, s := range sides(t) {
 		for name, mutate := range map[string]func(http.Header){
@@ -310,7 +311,7 @@ func TestErrorsHoldNothingReceived(t *testing.T) {
 				mutate(h)
 				_, err := s.verifier.Verify(t.Context(), h, []byte("canary"))
 				if err == nil {
-					t.Fatal("taken")
+					t.Fatal("accepted")
 				}
 				if text := err.Error(); strings.Contains(text, "canary") || len(text) > 200 {
 					t.Errorf("error: %.300s", text)
@@ -320,7 +321,7 @@ func TestErrorsHoldNothingReceived(t *testing.T) {
 	}
 }
 
-// A body may have a megabyte: v1 must not copy it, v1a once.
+// A body may have 1 MiB: v1 does not copy it, v1a copies it once.
 func TestVerifyCopiesTheBodyOnceAtMost(t *testing.T) {
 	body := bytes.Repeat([]byte("a"), 1<<20)
 	for i, s := range sides(t)[:2] {
@@ -333,7 +334,7 @@ func TestVerifyCopiesTheBodyOnceAtMost(t *testing.T) {
 			runtime.ReadMemStats(&after)
 			wantRefusal(t, d, err, nil)
 			if got, most := after.TotalAlloc-before.TotalAlloc, uint64(i<<20+1<<18); got > most {
-				t.Errorf("%d bytes allocated, of at most %d", got, most)
+				t.Errorf("%d bytes allocated, more than the maximum of %d", got, most)
 			}
 		})
 	}

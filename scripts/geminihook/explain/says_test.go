@@ -60,7 +60,7 @@ func TestWhatTheOutputSays(t *testing.T) {
 		"another secret of the page": {"v1", func(d *sent) {
 			d.to.Secrets = append([]string{"whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}, d.to.Secrets...)
 		}, rawHeaders + "\r\n{body}", "", "v1 with secret 2 of 2"},
-		"claims of another form":   {"jwt", func(d *sent) { d.claims = map[string]any{"aud": 1}; d.sign() }, ngrok, explain.Token, "claims are not what RFC 7519 says"},
+		"claims of another form":   {"jwt", func(d *sent) { d.claims = map[string]any{"aud": 1}; d.sign() }, ngrok, explain.Token, "claims do not conform to RFC 7519"},
 		"a token without an event": {"jwt", func(d *sent) { d.body = nil; d.sign(); d.body = event(d.at) }, ngrok, "", "the token carries none"},
 		"a token, and no id":       {"jwt", nil, strings.Replace(rawHeaders, "webhook-id", "x-id", 1) + "\r\n{body}", explain.HeaderMissing, "not checked"},
 		"a token's kind":           {"jwt", nil, ngrok, "", "a JSON Web Token"},

@@ -88,9 +88,9 @@ func TestPage(t *testing.T) {
 		"duplicate":    {"nothing is published a second time", "An earlier delivery of this id published it."},
 		"stale":        {"✓\nSignature", "✗\nTimestamp|✗\nClaims", "10m0s old|10m1s old|10m2s old|expired 5m"},
 		"forged":       {"✗\nSignature", "not reached", "compared with"},
-		"audience":     {"✗\nAudience", "aud holds none of those configured"},
+		"audience":     {"✗\nAudience", "aud contains no configured audience"},
 		"unauthorized": {"✗\nURL token", "version 1 of the URL token", "token=(hidden)"},
-		"too_large":    {"✗\nBody", "1048577 bytes, of at most 1048576"},
+		"too_large":    {"✗\nBody", "1048577 bytes, more than the maximum of 1048576"},
 	} {
 		shown := v.open(outcome)
 		for _, want := range want {

@@ -15,24 +15,24 @@ import (
 // RSAKeyID is the kid of a KeySet's RSA key.
 const RSAKeyID = "rsa-1"
 
-// A KeySet is what Google publishes: three Ed25519 keys without kid, as observed,
-// and beside them an RSA key with one, as documented. As an http.Handler it serves
-// the set. It is safe for concurrent use.
+// A KeySet imitates the key set that Google publishes: three Ed25519 keys without
+// kid, as observed, and an RSA key with a kid, as documented. As an http.Handler it
+// serves the public keys. It is safe for concurrent use.
 type KeySet struct {
 	mu      sync.Mutex
 	ed25519 [3]ed25519.PrivateKey
-	rsa     *rsa.PrivateKey // nil until it is used: making one takes long
+	rsa     *rsa.PrivateKey // nil until first use, because generating one is slow
 	fetches atomic.Int64
 }
 
-// NewKeySet returns a set of new keys.
+// NewKeySet returns a set of newly generated keys.
 func NewKeySet() *KeySet {
 	k := new(KeySet)
 	k.Rotate()
 	return k
 }
 
-// Rotate replaces all keys.
+// Rotate replaces all keys by newly generated ones.
 func (k *KeySet) Rotate() {
 	var fresh [3]ed25519.PrivateKey
 	for i := range fresh {
@@ -43,14 +43,14 @@ func (k *KeySet) Rotate() {
 	k.ed25519, k.rsa = fresh, nil
 }
 
-// Ed25519 returns one of the three keys that sign v1a: 0, 1 or 2.
+// Ed25519 returns one of the three keys for v1a. i is 0, 1 or 2.
 func (k *KeySet) Ed25519(i int) ed25519.PrivateKey {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.ed25519[i]
 }
 
-// RSA returns the key that signs JWTs.
+// RSA returns the key for JWTs. The first call after a rotation generates it.
 func (k *KeySet) RSA() *rsa.PrivateKey {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -64,7 +64,7 @@ func (k *KeySet) RSA() *rsa.PrivateKey {
 	return k.rsa
 }
 
-// Fetches returns how often the set has been served.
+// Fetches returns the number of requests that ServeHTTP has served.
 func (k *KeySet) Fetches() int { return int(k.fetches.Load()) }
 
 // ServeHTTP serves the public keys as a JSON Web Key Set.
@@ -79,10 +79,12 @@ func (k *KeySet) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	_ = json.NewEncoder(w).Encode(set)
 }
 
+// public returns the public key as a JSON Web Key for signatures. An empty kid is
+// omitted.
 func public(key any, kid string) jwk.Key {
 	k, err := jwk.FromRaw(key)
 	if err != nil {
-		panic(err) // both kinds of key are known to jwx
+		panic(err) // jwx supports both types
 	}
 	_ = k.Set(jwk.KeyUsageKey, jwk.ForSignature)
 	if kid != "" {

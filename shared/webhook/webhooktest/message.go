@@ -16,16 +16,16 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook"
 )
 
-// maxAnswer bounds, in bytes, how much of an answer's body is read. Answers to
+// maxAnswer is the maximum number of bytes read from a response body. Responses to
 // deliveries are empty or a few words.
 const maxAnswer = 64 << 10
 
-// A Signer returns the webhook-signature of a delivery. It signs the texts as they are,
-// whether or not a receiver accepts them. It is safe for concurrent use.
+// A Signer returns the webhook-signature of a delivery. It signs the arguments as
+// given, even if a receiver would reject them. It is safe for concurrent use.
 type Signer func(id, timestamp string, body []byte) (signature string, err error)
 
-// SignV1 returns a signer of scheme v1 that makes one entry for each secret, as the
-// sender does while a rotation lasts. It panics if a secret cannot be parsed.
+// SignV1 returns a signer of scheme v1. It makes one entry for each secret, as Gemini
+// does during a rotation. SignV1 panics if a secret cannot be parsed.
 func SignV1(secrets ...string) Signer {
 	keys := make([]webhook.SigningKey, len(secrets))
 	for i, secret := range secrets {
@@ -51,8 +51,8 @@ func SignV1a(key ed25519.PrivateKey) Signer {
 	}
 }
 
-// SignJWT returns a signer whose signature is a JWT, with the claims that [JWTClaims]
-// returns, each change made to them in turn. An empty kid is left out.
+// SignJWT returns a signer that makes a JWT with the claims of [JWTClaims], after
+// calling changes on them in order. If kid is empty, the JWT has none.
 func SignJWT(key crypto.Signer, kid, audience string, changes ...func(claims map[string]any)) Signer {
 	return func(_, timestamp string, body []byte) (string, error) {
 		claims := JWTClaims(audience, timestamp, body)
@@ -63,9 +63,9 @@ func SignJWT(key crypto.Signer, kid, audience string, changes ...func(claims map
 	}
 }
 
-// JWTClaims returns [Claims] for a message, whatever its timestamp and body: at the
-// current time if the timestamp is not in Unix seconds, and without an event if the body
-// is no JSON object.
+// JWTClaims returns [Claims] for any timestamp and body. If the timestamp is not in
+// Unix seconds, it uses the current time. If body is not a JSON object, the claims
+// carry no event.
 func JWTClaims(audience, timestamp string, body []byte) map[string]any {
 	at := time.Now()
 	if seconds, err := strconv.ParseInt(timestamp, 10, 64); err == nil {
@@ -77,21 +77,21 @@ func JWTClaims(audience, timestamp string, body []byte) map[string]any {
 	return Claims(audience, at, body)
 }
 
-// A Message is a delivery as its sender has it. Any field may be changed before it is
-// signed.
+// A Message is a delivery to be sent. Its fields may be changed before it is signed.
 type Message struct {
-	ID        string
-	Timestamp string // Unix seconds
-	Body      []byte
-	Sign      Signer
+	ID        string // the webhook-id header
+	Timestamp string // the webhook-timestamp header: Unix seconds
+	Body      []byte // the request body
+	Sign      Signer // makes the webhook-signature header
 }
 
-// NewMessage returns a message of now, with an id and an event of its own.
+// NewMessage returns a message with a new id, the current time and a new event.
 func NewMessage(eventType string, sign Signer) *Message {
 	return &Message{ID: NewID(), Timestamp: Timestamp(time.Now()), Body: NewEvent(eventType), Sign: sign}
 }
 
-// Header signs the message, and returns the headers of its delivery.
+// Header signs the message and returns the headers of its delivery. It fails only if
+// Sign does.
 func (m *Message) Header() (http.Header, error) {
 	signature, err := m.Sign(m.ID, m.Timestamp, m.Body)
 	if err != nil {
@@ -100,7 +100,8 @@ func (m *Message) Header() (http.Header, error) {
 	return header(m.ID, m.Timestamp, signature), nil
 }
 
-// Request signs the message, and returns the request that delivers it.
+// Request signs the message and returns the request that delivers it. The error does
+// not contain the URL, which may contain a URL token.
 func (m *Message) Request(ctx context.Context, url string) (*http.Request, error) {
 	header, err := m.Header()
 	if err != nil {
@@ -108,14 +109,15 @@ func (m *Message) Request(ctx context.Context, url string) (*http.Request, error
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(m.Body))
 	if err != nil {
-		return nil, errors.New("the receiver's address is not a URL") // the error has the URL
+		return nil, errors.New("the receiver's address is not a URL") // err contains the URL
 	}
 	req.Header = header
 	return req, nil
 }
 
-// Post signs the message and delivers it, once. The answer's body is read and closed.
-// The error does not hold the URL, which may hold a URL token.
+// Post signs the message and delivers it once, without retries. It reads and closes
+// the response body. The error does not contain the URL, which may contain a URL
+// token.
 func (m *Message) Post(ctx context.Context, client *http.Client, url string) (*http.Response, error) {
 	req, err := m.Request(ctx, url)
 	if err != nil {
@@ -124,7 +126,8 @@ func (m *Message) Post(ctx context.Context, client *http.Client, url string) (*h
 	return Do(client, req)
 }
 
-// Do sends a request as [Message.Post] does.
+// Do sends a request like [Message.Post]: it reads and closes the response body, and
+// its error does not contain the URL.
 func Do(client *http.Client, req *http.Request) (*http.Response, error) {
 	resp, err := client.Do(req)
 	var at *url.Error
@@ -135,6 +138,6 @@ func Do(client *http.Client, req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	defer resp.Body.Close()
-	_, _ = io.CopyN(io.Discard, resp.Body, maxAnswer) // so that the connection is used again
+	_, _ = io.CopyN(io.Discard, resp.Body, maxAnswer) // so that the connection can be reused
 	return resp, nil
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
-// keyring is a Keyring of keys that do not change.
+// keyring is a Keyring with fixed keys.
 type keyring[K any] []K
 
 func (r keyring[K]) Find(_ context.Context, match func(K) bool) (bool, error) {
@@ -25,8 +25,8 @@ func (r keyring[K]) Find(_ context.Context, match func(K) bool) (bool, error) {
 	return false, nil
 }
 
-// What a Message sends is genuine to the verifier of its scheme, and one changed byte
-// of its body is not.
+// The verifier of its scheme accepts a Message, and rejects it after one byte of its
+// body has changed.
 func TestMessage(t *testing.T) {
 	old, secret, keys := webhooktest.NewSecret(), webhooktest.NewSecret(), webhooktest.NewKeySet()
 	signing, err := webhook.ParseSigningKey([]byte(secret))
@@ -67,7 +67,7 @@ func TestMessage(t *testing.T) {
 	}
 }
 
-// No error of a delivery holds the URL, which may hold a URL token.
+// No error contains the URL, which may contain a URL token.
 func TestErrorsWithoutURL(t *testing.T) {
 	m := webhooktest.NewMessage("batch.succeeded", webhooktest.SignV1(webhooktest.NewSecret()))
 	for _, url := range []string{"http://127.0.0.1:1/?token=hidden", "http://127.0.0.1:x/?token=hidden", "%?token=hidden"} {
@@ -77,8 +77,8 @@ func TestErrorsWithoutURL(t *testing.T) {
 	}
 }
 
-// SignJWT signs a message whatever its timestamp and body: the receiver is to reject
-// them. A changed claim is signed as it is.
+// SignJWT signs a message with any timestamp and body, so that tests can check that
+// the receiver rejects it. It signs changed claims as they are.
 func TestSignJWTOfAnything(t *testing.T) {
 	keys := webhooktest.NewKeySet()
 	for _, m := range []webhooktest.Message{{Timestamp: "soon", Body: []byte("{}")}, {Timestamp: "1614265330", Body: []byte("null")}, {}} {

@@ -1,6 +1,6 @@
-// Package webhooktest is the sender's side: events as Gemini sends them, ids,
-// secrets and keys to sign them with, and a key set to verify them by. It is for
-// tests, the simulator and examples, and reaches no deployed function.
+// Package webhooktest imitates the sender: it makes events as Gemini sends them, ids,
+// secrets and signing keys, and serves a key set to verify them with. Tests, the
+// simulator and examples use it. It is not part of any deployed function.
 package webhooktest
 
 import (
@@ -16,27 +16,26 @@ import (
 	"github.com/google/uuid"
 )
 
-// Types are the nine types of event that Gemini documents. Two of them cannot be
-// subscribed to, but may be delivered: batch.cancelled and interaction.cancelled.
+// Types are the nine documented event types. Two of them cannot be subscribed to, but
+// may be delivered: batch.cancelled and interaction.cancelled.
 var Types = []string{
 	"batch.succeeded", "batch.failed", "batch.expired", "batch.cancelled",
 	"interaction.completed", "interaction.requires_action", "interaction.failed", "interaction.cancelled",
 	"video.generated",
 }
 
-// NewID returns a webhook-id of the form that live deliveries have.
+// NewID returns a new webhook-id in the format of live deliveries.
 func NewID() string { return "msg_" + uuid.NewString() }
 
-// NewSecret returns a signing secret of the form that the Gemini API gives out.
+// NewSecret returns a new signing secret in the format of the Gemini API.
 func NewSecret() string {
 	key := make([]byte, 32)
 	rand.Read(key)
 	return "whsec_" + base64.StdEncoding.EncodeToString(key)
 }
 
-// NewEvent returns the body of an event of a type, with ids of its own and the
-// fields that the documentation lists for it. A type that it does not know gets an
-// id alone.
+// NewEvent returns the body of a new event with a random id and the fields that the
+// documentation lists for its type. For an unknown type, data contains only the id.
 func NewEvent(eventType string) []byte {
 	body, err := json.Marshal(struct {
 		Type      string            `json:"type"`
@@ -50,6 +49,7 @@ func NewEvent(eventType string) []byte {
 	return body
 }
 
+// eventData returns the documented fields of an event's data.
 func eventData(eventType string) map[string]string {
 	id := strings.ToLower(rand.Text())
 	kind, what, _ := strings.Cut(eventType, ".")
@@ -75,8 +75,8 @@ func eventData(eventType string) map[string]string {
 	return data
 }
 
-// Header returns the three headers of a delivery, and a content type, for a signature
-// that no [Signer] makes.
+// Header returns the three headers of a delivery and a content type, for a signature
+// that no [Signer] made.
 func Header(id string, at time.Time, signature string) http.Header {
 	return header(id, Timestamp(at), signature)
 }
@@ -90,21 +90,23 @@ func header(id, timestamp, signature string) http.Header {
 	}
 }
 
-// Timestamp returns a time as the webhook-timestamp header has it.
+// Timestamp returns a time in the format of the webhook-timestamp header: Unix
+// seconds.
 func Timestamp(at time.Time) string { return strconv.FormatInt(at.Unix(), 10) }
 
-// IsObject reports whether a body is a JSON object, as [Claims] needs it.
+// IsObject reports whether a body is a JSON object, as [Claims] requires.
 func IsObject(body []byte) bool {
 	var object map[string]json.RawMessage
 	return json.Unmarshal(body, &object) == nil && object != nil
 }
 
-// Claims returns those of a JWT that carries the event in body: signed for an
-// audience, now, for five minutes. It panics if body is no JSON object.
+// Claims returns the claims of a JWT that carries the event in body: for the
+// audience, issued now, valid for five minutes. It panics if body is not a JSON
+// object.
 func Claims(audience string, now time.Time, body []byte) map[string]any {
 	claims := make(map[string]any)
 	if err := json.Unmarshal(body, &claims); err != nil {
-		panic(fmt.Sprintf("webhooktest: body of a token: %v", err))
+		panic(fmt.Sprintf("webhooktest: body is not a JSON object: %v", err))
 	}
 	claims["aud"] = audience
 	claims["iat"] = now.Unix()

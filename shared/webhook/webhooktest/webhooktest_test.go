@@ -23,14 +23,14 @@ func TestIDsAndSecrets(t *testing.T) {
 	for range 100 {
 		for text, form := range map[string]*regexp.Regexp{webhooktest.NewID(): id, webhooktest.NewSecret(): secret} {
 			if !form.MatchString(text) || seen[text] {
-				t.Errorf("%q has not the form %v, or was there before", text, form)
+				t.Errorf("%q does not match %v, or is a duplicate", text, form)
 			}
 			seen[text] = true
 		}
 	}
 }
 
-// The fields are those that the documentation lists for each type.
+// Each event has exactly the fields that the documentation lists for its type.
 func TestEventsHaveTheDocumentedFields(t *testing.T) {
 	fields := map[string][]string{
 		"batch.succeeded":             {"id", "output_file_uri"},
@@ -100,7 +100,7 @@ func TestClaims(t *testing.T) {
 	webhooktest.Claims("a", now, []byte(`[]`))
 }
 
-// served returns the set as anybody reads it.
+// served returns the key set as a client reads it.
 func served(t *testing.T, set *webhooktest.KeySet) []map[string]string {
 	t.Helper()
 	w := httptest.NewRecorder()
