@@ -16,7 +16,7 @@ import (
 
 const testKey = "AIza-key-of-the-test"
 
-// keys are API keys in force.
+// keys are the enabled API keys, the newest first.
 type keys []string
 
 func (k keys) Find(_ context.Context, match func(string) bool) (bool, error) {
@@ -28,7 +28,7 @@ func (k keys) Find(_ context.Context, match func(string) bool) (bool, error) {
 	return false, errors.New("secret manager does not answer")
 }
 
-// client returns a client of a server that answers by h.
+// client returns a client of a server that runs h.
 func client(t *testing.T, h http.HandlerFunc) *Client {
 	t.Helper()
 	server := httptest.NewServer(h)
@@ -96,8 +96,9 @@ func TestBatches(t *testing.T) {
 	}
 }
 
-// An API that does not know the parameter fields is asked once more without it, and then
-// never again with it. That a key is not valid is a 400 as well.
+// If the API rejects the parameter fields, the client repeats the call without it, and
+// never sends it again. An invalid key is answered 400 as well, and must not disable
+// fields.
 func TestBatchesWithoutFields(t *testing.T) {
 	var asked []bool
 	knowsFields, knowsKey := false, true
@@ -121,7 +122,7 @@ func TestBatchesWithoutFields(t *testing.T) {
 		}
 	}
 	if got := fmt.Sprint(asked); got != "[true false true false false]" {
-		t.Errorf("asked with fields: %v", got)
+		t.Errorf("calls with fields: %v, want [true false true false false]", got)
 	}
 }
 
@@ -133,7 +134,7 @@ func TestInteraction(t *testing.T) {
 	c := client(t, func(w http.ResponseWriter, r *http.Request) {
 		id, ok := strings.CutPrefix(r.URL.Path, "/v1beta/interactions/")
 		if !ok || answers[id] == "" {
-			t.Errorf("asked for %s", r.URL)
+			t.Errorf("unexpected call of %s", r.URL)
 		}
 		io.WriteString(w, answers[id])
 	})
@@ -152,7 +153,7 @@ func TestOperation(t *testing.T) {
 	answer := ""
 	c := client(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/v1beta/"+name {
-			t.Errorf("asked for %s", r.URL)
+			t.Errorf("unexpected call of %s", r.URL)
 		}
 		io.WriteString(w, answer)
 	})
@@ -192,6 +193,7 @@ func TestWebhooks(t *testing.T) {
 	}
 }
 
+// An API that always returns a next page is called maxWebhookPages times.
 func TestWebhooksWithoutEnd(t *testing.T) {
 	c := client(t, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `{"next_page_token":"again"}`) })
 	if _, err := c.Webhooks(t.Context()); err == nil || c.Calls() != maxWebhookPages {
@@ -199,8 +201,8 @@ func TestWebhooksWithoutEnd(t *testing.T) {
 	}
 }
 
-// Both forms of the API's errors, and answers that are none of them. No error holds the
-// key, not even one that the API repeats.
+// TestStatusError covers both forms of the API's errors, and answers of neither form.
+// No error contains the key, even if the API repeats it in its message.
 func TestStatusError(t *testing.T) {
 	long := strings.Repeat("é", 300)
 	for body, want := range map[string]StatusError{
@@ -223,11 +225,11 @@ func TestStatusError(t *testing.T) {
 		}
 	}
 	if Status(errors.New("x")) != 0 || Status(nil) != 0 {
-		t.Error("a status without an answer")
+		t.Error("Status is not 0 for an error that is no StatusError")
 	}
 }
 
-// A redirect is an error: Go would send the key's header along.
+// A redirect is an error: Go would send the header with the key to the new host.
 func TestNoRedirect(t *testing.T) {
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the redirect was followed") }))
 	defer other.Close()
@@ -237,7 +239,8 @@ func TestNoRedirect(t *testing.T) {
 	}
 }
 
-// A proxy of the environment would see the key's header of a loopback API.
+// A proxy from the environment would see the key of a call to a plain HTTP loopback
+// API.
 func TestNoProxy(t *testing.T) {
 	transport := Open(&url.URL{Scheme: "https", Host: "example"}, nil, nil).http.Transport.(*http.Transport)
 	if transport.Proxy != nil {
@@ -280,7 +283,7 @@ func TestNoKey(t *testing.T) {
 	}
 }
 
-// silent is a server that never answers.
+// silent is a transport to a server that never answers.
 type silent struct{ attempts int }
 
 func (s *silent) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -289,7 +292,7 @@ func (s *silent) RoundTrip(r *http.Request) (*http.Response, error) {
 	return nil, r.Context().Err()
 }
 
-// A call that hangs ends by itself, and is made once.
+// A call without an answer fails after callTimeout, and is not repeated.
 func TestTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var s silent
