@@ -78,10 +78,10 @@ func TestFindings(t *testing.T) {
 			t.Errorf("%s %q: phase %d, type %q, origin %d", f.kind, f.status, f.phase, f.eventType, f.origin)
 		}
 		if test.phase == ended && f.eventType != "" && !slices.Contains(terminal, f.eventType) {
-			t.Errorf("%s ends a job and is not among the types that do", f.eventType)
+			t.Errorf("%s ends a job, but is missing in terminal", f.eventType)
 		}
 		if strings.HasSuffix(f.eventType, ".cancelled") {
-			t.Errorf("%s is made", f.eventType)
+			t.Errorf("finding has event type %s, which Gemini never sends", f.eventType)
 		}
 	}
 	if f := ofBatch(&gemini.Batch{State: "BATCH_STATE_FAILED", Ended: noon, Updated: noon.Add(-time.Hour)}); !f.at.Equal(noon) {
@@ -89,7 +89,7 @@ func TestFindings(t *testing.T) {
 	}
 }
 
-// Each form of an event, to the byte.
+// TestRebuild compares each form of an event byte for byte.
 func TestRebuild(t *testing.T) {
 	metadata := json.RawMessage(`{"a": 1}`)
 	failed := gemini.APIError{Code: "8", Message: `Enqueued "token" quota`}
@@ -130,19 +130,20 @@ func TestRebuild(t *testing.T) {
 	}
 }
 
-// The id depends on the job and the type, and on the time for what may recur.
+// The id depends on the job and the event type, and for a required action also on the
+// time.
 func TestEventID(t *testing.T) {
 	f := ofInteraction(interactionName, &gemini.Interaction{Status: "completed", Updated: noon})
 	same := f
 	same.at, same.status, same.reason.Code = noon.Add(time.Hour), "x", "y"
 	if eventID(&f) != eventID(&same) {
-		t.Error("two passes would publish it twice")
+		t.Error("the id depends on data that differs between passes")
 	}
 	f = ofInteraction(interactionName, &gemini.Interaction{Status: "requires_action", Updated: noon})
 	again := f
 	again.at = noon.Add(time.Hour)
 	if eventID(&f) == eventID(&again) {
-		t.Error("the second action would be taken for the first one")
+		t.Error("two required actions of a job have the same id")
 	}
 }
 
@@ -204,7 +205,8 @@ func TestStaticAt(t *testing.T) {
 	}
 }
 
-// A webhook that a person disabled is never enabled, and another one seldom.
+// A webhook that a user disabled is never enabled. One that Gemini disabled is
+// enabled at most once in enablePause.
 func TestMayEnable(t *testing.T) {
 	failed := staticWebhook{state: gemini.DisabledByFailures, failed: "a"}
 	for _, test := range []struct {
@@ -250,7 +252,7 @@ func TestOwnerOf(t *testing.T) {
 
 func TestIntervals(t *testing.T) {
 	const grace = time.Hour
-	for age, want := range map[time.Duration]time.Duration{ // until the next ask; 0 is in each pass
+	for age, want := range map[time.Duration]time.Duration{ // time until the next call; 0 means in each pass
 		time.Hour: 0, 3*time.Hour - 1: 0, 4 * time.Hour: 30 * time.Minute, 16 * time.Hour: 2 * time.Hour, 400 * time.Hour: 2 * time.Hour,
 	} {
 		j := &jobs.Job{RegisteredAt: noon.Add(-age)}
@@ -261,11 +263,11 @@ func TestIntervals(t *testing.T) {
 	}
 	j := &jobs.Job{RegisteredAt: noon.Add(-grace)}
 	if !due(j, noon, grace) || due(j, noon.Add(-1), grace) {
-		t.Error("due at another time than the grace's end")
+		t.Error("not due exactly from the end of the grace on")
 	}
 	j.NextAt = noon.Add(time.Minute)
 	if due(j, noon, grace) || !due(j, j.NextAt, grace) {
-		t.Error("due at another time than the next one")
+		t.Error("not due exactly from NextAt on")
 	}
 }
 
@@ -306,7 +308,7 @@ func TestIsDelivered(t *testing.T) {
 	}
 	records := []dedup.Record{{Type: requiresAction, DoneAt: noon}, {Type: "interaction.completed", DoneAt: noon.Add(time.Hour)}}
 	if !recurrenceDelivered(noon, records) || recurrenceDelivered(noon.Add(1), records) {
-		t.Error("an action is taken for another one")
+		t.Error("the record of an earlier action counts for a later one")
 	}
 }
 
@@ -345,9 +347,9 @@ func TestParseMode(t *testing.T) {
 	}
 }
 
-// Records of events that we handed over tell nothing about the sender's form.
+// A record of an event that a pass published is not by Gemini.
 func TestBySender(t *testing.T) {
 	if bySender(&dedup.Record{Endpoint: webhook.ReconciledEndpoint}) || !bySender(&dedup.Record{Endpoint: webhook.DynamicEndpoint}) {
-		t.Error("the sender is confused with us")
+		t.Error("bySender is wrong")
 	}
 }

@@ -21,7 +21,8 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook"
 )
 
-// A batch without its event is on its topic after the grace, once, as the API's word.
+// If a batch has no delivery, its event is published after the grace, once, with the
+// source of reconciled events.
 func TestMissedBatch(t *testing.T) {
 	inWorld(t, func(w *world) {
 		r := w.reconciler()
@@ -52,7 +53,7 @@ func TestMissedBatch(t *testing.T) {
 			}
 		}
 		if n := w.took("RunQuery"); n != 3*2 { // the notes and the open jobs
-			t.Errorf("%d queries in three passes: what is delivered is asked for again", n)
+			t.Errorf("%d queries in three passes, want 6: the records of a delivered batch are read again", n)
 		}
 		if s := w.pass(w.reconciler()); s.Missed != 0 || s.Delivered != 1 { // another instance
 			t.Errorf("another instance: %+v", s)
@@ -61,8 +62,8 @@ func TestMissedBatch(t *testing.T) {
 	})
 }
 
-// What the sender delivered is left alone, in each form of a name, and its record is read
-// once.
+// A job that Gemini delivered is not published, in whichever form the delivery names
+// it. Its record is read once.
 func TestDelivered(t *testing.T) {
 	inWorld(t, func(w *world) {
 		r := w.reconciler()
@@ -84,7 +85,7 @@ func TestDelivered(t *testing.T) {
 	})
 }
 
-// A record that is claimed, and not done, is no delivery.
+// A record in state claimed does not count as a delivery.
 func TestClaimedIsNotDelivered(t *testing.T) {
 	inWorld(t, func(w *world) {
 		r := w.reconciler()
@@ -120,7 +121,8 @@ func TestWindow(t *testing.T) {
 	})
 }
 
-// Whose a batch is depends on its own URLs, or on what the webhook is subscribed to.
+// A batch is ours if one of its own URLs is ours, or if it has no URLs and our
+// webhook is subscribed to its event.
 func TestOwners(t *testing.T) {
 	inWorld(t, func(w *world) {
 		r := w.reconciler()
@@ -137,14 +139,14 @@ func TestOwners(t *testing.T) {
 		}
 		w.want("batch.succeeded batches/subscribed", "batch.failed batches/dynamic")
 
-		// Without a static webhook only batches that name our URL are ours.
+		// Without a project-level webhook, only batches with our URL are ours.
 		r = w.reconciler()
 		r.StaticURL, r.DynamicURL = nil, mustURL("https://hooks.example/dynamic")
 		if s := w.pass(r); s.Jobs != 1 || s.Delivered != 1 || !s.WebhookOK || s.WebhookState != "" {
 			t.Errorf("%+v", s)
 		}
 		if n := w.took("Webhooks"); n != 1 {
-			t.Errorf("%d reads of webhooks, want that of the first pass", n)
+			t.Errorf("%d calls of Webhooks, want 1, of the first pass", n)
 		}
 	})
 }
@@ -162,11 +164,11 @@ func TestWebhookStates(t *testing.T) {
 			if s.WebhookState != state || s.WebhookOK != (state == "enabled") {
 				t.Errorf("%s: %+v", state, s)
 			}
-			if state != "missing" { // a disabled webhook loses its events: that is what we are for
+			if state != "missing" { // a disabled webhook has no deliveries, so its events are published here
 				w.want("batch.succeeded batches/a")
 			}
 			if len(w.api.enabled) > 0 {
-				t.Errorf("%s: enabled without being asked to", state)
+				t.Errorf("%s: the webhook was enabled although Reenable is false", state)
 			}
 			line := w.log.take(t, "pass")[0]
 			if line["webhook_ok"] != (state == "enabled") || (line["level"] == "WARN") != (state != "enabled" || s.Missed > 0) {
@@ -176,8 +178,8 @@ func TestWebhookStates(t *testing.T) {
 	}
 }
 
-// The webhook that the sender disabled is enabled at most once in six hours, by several
-// instances too; one that a person disabled never.
+// A webhook that Gemini disabled is enabled at most once in six hours, also by
+// several instances. A webhook that a user disabled is never enabled.
 func TestReenable(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.api.webhooks = []gemini.Webhook{{ID: "w7", URI: staticURL, State: gemini.DisabledByFailures, Events: allEvents}}
@@ -200,13 +202,13 @@ func TestReenable(t *testing.T) {
 		r.Reenable = true
 		w.pass(r)
 		if w.api.enabled != nil {
-			t.Error("a webhook that a person disabled was enabled")
+			t.Error("a webhook that a user disabled was enabled")
 		}
 	})
 }
 
-// The list ends at a page that is too old, at a token that comes twice, and at a bound;
-// each page before a failure counts.
+// Reading the list ends at a page that is too old, at a repeated token, and at
+// maxPages. If a page fails, the pages before it count.
 func TestPages(t *testing.T) {
 	at := func(ago time.Duration, id string) gemini.Batch {
 		end := time.Now().Add(-ago)
@@ -261,7 +263,8 @@ func TestPages(t *testing.T) {
 	})
 }
 
-// A registered job is asked for when its grace is over, then in each pass, then seldom.
+// The API is called for a registered job after its grace, first in each pass, later
+// at growing intervals.
 func TestRegisteredJob(t *testing.T) {
 	inWorld(t, func(w *world) {
 		r := w.reconciler()
@@ -277,7 +280,7 @@ func TestRegisteredJob(t *testing.T) {
 			time.Sleep(10*time.Minute - w.register.Patience)
 		}
 		if len(asked) < 13+9 || len(asked) > 13+14 || asked[0] != "1h0m0s" || asked[12] != "3h0m0s" {
-			t.Errorf("asked after %v", asked)
+			t.Errorf("API calls after %v", asked)
 		}
 		w.api.interactions["v1_abc.."] = gemini.Interaction{Status: "completed", Updated: time.Now().Truncate(time.Second)}
 		for range 6 * 6 {
@@ -291,7 +294,7 @@ func TestRegisteredJob(t *testing.T) {
 	})
 }
 
-// A registered job whose event came is not asked for at all.
+// The API is not called for a registered job that was delivered.
 func TestRegisteredAndDelivered(t *testing.T) {
 	inWorld(t, func(w *world) {
 		r := w.reconciler()
@@ -311,8 +314,8 @@ func TestRegisteredAndDelivered(t *testing.T) {
 	})
 }
 
-// The API does not say when a video ended: its grace counts from the first pass that saw
-// the end.
+// The API does not report when a video ended, so its grace counts from the first pass
+// that saw the end.
 func TestVideos(t *testing.T) {
 	inWorld(t, func(w *world) {
 		r := w.reconciler()
@@ -330,7 +333,7 @@ func TestVideos(t *testing.T) {
 		time.Sleep(time.Hour)
 		w.log.take(t, "")
 		if s := w.pass(r); s.Missed != 1 || s.HandedOver != 3 {
-			t.Errorf("what the sender never sends is no missed delivery: %+v", s)
+			t.Errorf("video.failed, which Gemini never sends, counts as missed: %+v", s)
 		}
 		if lines := w.log.take(t, "event without a delivery"); len(lines) != 2 {
 			t.Errorf("logged %v", lines)
@@ -343,8 +346,8 @@ func TestVideos(t *testing.T) {
 	})
 }
 
-// A job that the API does not show is lost after five answers over an hour, in passes in
-// which the API answered something else.
+// A job is lost after five answers 404 or 403 over at least an hour, in passes in
+// which another API call succeeded.
 func TestLostJobs(t *testing.T) {
 	inWorld(t, func(w *world) {
 		r := w.reconciler()
@@ -388,7 +391,8 @@ func TestLostJobs(t *testing.T) {
 	})
 }
 
-// A required action that waits for longer than records are kept is published once.
+// A required action that waits for longer than the retention of records is published
+// once.
 func TestLongAction(t *testing.T) {
 	inWorld(t, func(w *world) {
 		r := w.reconciler()
@@ -403,13 +407,13 @@ func TestLongAction(t *testing.T) {
 		}
 		w.want("interaction.requires_action v1_a")
 		if len(w.open()) != 1 {
-			t.Error("it is not open any more")
+			t.Error("the job is not open any more")
 		}
 	})
 }
 
-// If no pass was made for longer than records are kept, what was delivered then and what
-// was not look the same: in mode auto a person decides.
+// If no pass ran for longer than the retention of records, a delivered job looks like
+// a missed one. In mode auto its event is held for a person to decide.
 func TestSeenLate(t *testing.T) {
 	inWorld(t, func(w *world) {
 		r := w.reconciler()
@@ -441,7 +445,7 @@ func TestSeenLate(t *testing.T) {
 	})
 }
 
-// A job that requires an action may do so again, and is not over.
+// A job that requires an action stays open, because it may require another one.
 func TestRequiresAction(t *testing.T) {
 	inWorld(t, func(w *world) {
 		r := w.reconciler()
@@ -470,13 +474,13 @@ func TestRequiresAction(t *testing.T) {
 		hours(6)
 		w.want("interaction.failed v1_a")
 		if len(w.open()) != 0 {
-			t.Error("still open")
+			t.Error("the job is still open after its end")
 		}
 	})
 }
 
-// Deliveries of a kind that name no job as we know it hold back the events of that kind,
-// until one does: that is remembered for good.
+// If deliveries of a kind arrive and none names a known job, the events of the kind
+// are held. The first delivery that names a known job ends this for good.
 func TestHold(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.api.add("a1", succeeded, 2*time.Hour)
@@ -495,7 +499,7 @@ func TestHold(t *testing.T) {
 		}
 		time.Sleep(2 * time.Hour)
 		if s = w.pass(r); s.Held != 1 || s.HandedOver != 1 {
-			t.Errorf("another kind: %+v", s)
+			t.Errorf("an event of another kind: %+v", s)
 		}
 		w.want("interaction.completed v1_a")
 
@@ -506,20 +510,20 @@ func TestHold(t *testing.T) {
 		if s = w.pass(r); s.Held != 0 || s.HandedOver != 1 {
 			t.Errorf("%+v", s)
 		}
-		w.want("batch.succeeded a1") // in the sender's form
-		time.Sleep(100 * time.Hour)  // its records are gone
+		w.want("batch.succeeded a1") // in the form of the delivery
+		time.Sleep(100 * time.Hour)  // its records have expired
 		w.api.add("a3", succeeded, 2*time.Hour)
 		w.deliver("batch.succeeded", "who/knows")
 		w.messages()
 		if s = w.pass(w.reconciler()); s.Held != 0 || s.HandedOver != 1 {
-			t.Errorf("a match is forgotten: %+v", s)
+			t.Errorf("the stored form was not used: %+v", s)
 		}
 		w.want("batch.succeeded a3")
 	})
 }
 
-// A sender that never called is the disaster that this is for. Our own events are none of
-// the sender's.
+// If Gemini has never delivered an event of the kind, events are not held. Events
+// that passes published do not count as deliveries.
 func TestNoHold(t *testing.T) {
 	inWorld(t, func(w *world) {
 		for i := range 3 {
@@ -528,15 +532,15 @@ func TestNoHold(t *testing.T) {
 				t.Errorf("%+v", s)
 			}
 		}
-		w.deliver("batch.succeeded", "who/knows") // after all
+		w.deliver("batch.succeeded", "who/knows") // Gemini's first delivery
 		w.api.add("a9", succeeded, 2*time.Hour)
 		if s := w.pass(w.reconciler()); s.Held != 1 || s.HandedOver != 0 {
-			t.Errorf("our own events are taken for the sender's: %+v", s)
+			t.Errorf("events of passes count as Gemini's deliveries: %+v", s)
 		}
 	})
 }
 
-// A record of another kind tells nothing about a job that has the same id.
+// A record of another kind is not a delivery of a job with the same id.
 func TestSameIDs(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.api.add("a1", succeeded, 2*time.Hour)
@@ -547,7 +551,8 @@ func TestSameIDs(t *testing.T) {
 	})
 }
 
-// A form that could not be noted is found again: what showed it is not settled.
+// If a form cannot be stored, its job is not settled, so that the next pass finds the
+// form again.
 func TestUnnotedForm(t *testing.T) {
 	inWorld(t, func(w *world) {
 		r := w.reconciler()
@@ -574,12 +579,12 @@ func TestUnnotedForm(t *testing.T) {
 	})
 }
 
-// noNotes is a register that stores no form.
+// noNotes is a register in which NoteForm fails.
 type noNotes struct{ Register }
 
 func (noNotes) NoteForm(context.Context, jobs.Kind, string, string) error { return errBroken }
 
-// While the ledger or the notes cannot be read, nothing is handed over that may have been
+// If the ledger or the notes cannot be read, no event is published that may have been
 // delivered.
 func TestCaution(t *testing.T) {
 	for name, change := range map[string]func(r *Reconciler){
@@ -632,7 +637,8 @@ type unreadNotes struct{ Register }
 
 func (unreadNotes) Notes(context.Context) (jobs.Notes, error) { return jobs.Notes{}, errBroken }
 
-// An event that is on its topic is handed over, though its record does not say so.
+// An event that was published counts as handed over, even if its record could not be
+// marked done.
 func TestUnmarked(t *testing.T) {
 	inWorld(t, func(w *world) {
 		r := w.reconciler()
@@ -644,8 +650,8 @@ func TestUnmarked(t *testing.T) {
 	})
 }
 
-// A topic that takes nothing is tried a few times a pass, and what it did not take comes in
-// the next pass, however old the job is.
+// If publishing fails, a pass tries maxFailures events. The missing events are
+// published in a later pass, however old the jobs are.
 func TestNoTopic(t *testing.T) {
 	inWorld(t, func(w *world) {
 		r := w.reconciler()
@@ -674,7 +680,7 @@ func TestNoTopic(t *testing.T) {
 	})
 }
 
-// An API that is slow has all jobs asked for in the end, also if none of them ends.
+// With a slow API, several passes together call for all jobs, even if no job ends.
 func TestSlowAPI(t *testing.T) {
 	inWorld(t, func(w *world) {
 		r := w.reconciler()
@@ -694,7 +700,7 @@ func TestSlowAPI(t *testing.T) {
 			time.Sleep(8 * time.Minute)
 		}
 		if got := len(slow.asked); got != 200 {
-			t.Errorf("%d of 200 jobs were asked for", got)
+			t.Errorf("API calls for %d of 200 jobs", got)
 		}
 	})
 }
@@ -713,7 +719,7 @@ func (s *slowAPI) Interaction(ctx context.Context, id string) (gemini.Interactio
 	return s.API.Interaction(ctx, id)
 }
 
-// Jobs that the API does not show keep no other job from being asked for.
+// Jobs that are answered 404 do not keep the API from being called for other jobs.
 func TestUnknownJobs(t *testing.T) {
 	inWorld(t, func(w *world) {
 		r := w.reconciler()
@@ -730,7 +736,8 @@ func TestUnknownJobs(t *testing.T) {
 	})
 }
 
-// At most 50 events a pass are handed over, the oldest first, and more is an alert.
+// A pass publishes at most 50 events, the oldest first. If there are more, it is
+// truncated, which raises an alert.
 func TestBoundOnHandingOver(t *testing.T) {
 	inWorld(t, func(w *world) {
 		for i := range 120 {
@@ -771,12 +778,13 @@ func TestReportMode(t *testing.T) {
 		}
 		time.Sleep(48 * time.Hour)
 		if w.pass(r); len(w.open()) != 0 {
-			t.Error("it is never closed")
+			t.Error("a job that was only reported is not closed after the look-back")
 		}
 	})
 }
 
-// Statuses without a documented event are reported once, and published only if asked to.
+// An event for a status without a documented event is reported once, and published
+// only if PublishUnknown is set.
 func TestUndocumented(t *testing.T) {
 	for _, publish := range []bool{false, true} {
 		inWorld(t, func(w *world) {
@@ -819,7 +827,7 @@ func TestOddStatus(t *testing.T) {
 			t.Errorf("%v", open)
 		}
 		w.want()
-		// What never ends is lost when the API no longer keeps it.
+		// A job that never ends is lost when it is older than the API keeps jobs.
 		time.Sleep(jobs.MaxAge)
 		if s := w.pass(r); s.Lost != 1 || len(w.open()) != 0 {
 			t.Errorf("%+v", s)
@@ -827,7 +835,7 @@ func TestOddStatus(t *testing.T) {
 	})
 }
 
-// Passes that overlap publish an event once.
+// Overlapping passes publish an event once.
 func TestOverlap(t *testing.T) {
 	inWorld(t, func(w *world) {
 		var wanted []string
@@ -853,7 +861,7 @@ func TestOverlap(t *testing.T) {
 	})
 }
 
-// More open jobs than we keep wait on the subscription, and the pass says so.
+// Beyond jobs.MaxOpen, names stay on the subscription, and the pass is truncated.
 func TestOpenJobsAreBounded(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.start("v1_a")
@@ -864,7 +872,7 @@ func TestOpenJobsAreBounded(t *testing.T) {
 			t.Errorf("%+v, room %d", s, full.room)
 		}
 		if w.topic.Waiting(place.Subscription) != 1 {
-			t.Error("the job's name is gone")
+			t.Error("the job's name is no longer on the subscription")
 		}
 	})
 }
@@ -896,7 +904,7 @@ func TestRejected(t *testing.T) {
 	})
 }
 
-// One job's failure ends nothing but that job's turn.
+// A failure or a panic for one job does not affect other jobs.
 func TestOneFailure(t *testing.T) {
 	inWorld(t, func(w *world) {
 		r := w.reconciler()
@@ -929,7 +937,8 @@ func TestOneFailure(t *testing.T) {
 	})
 }
 
-// An API that fails on and on is left alone until the next pass, whatever it costs in time.
+// After maxFailures consecutive failures the pass makes no more calls of that kind,
+// however quickly or slowly they fail.
 func TestManyFailures(t *testing.T) {
 	for name, fault := range map[string]func(context.Context) error{
 		"429":  func(context.Context) error { return &gemini.StatusError{Status: 429} },
@@ -978,7 +987,7 @@ func TestHandler(t *testing.T) {
 		wait.Go(func() { post("POST") })
 		time.Sleep(time.Second)
 		if got := post("POST"); got != http.StatusServiceUnavailable {
-			t.Errorf("while one is under way: %d", got)
+			t.Errorf("status %d while a pass is running", got)
 		}
 		if lines := w.log.take(t, "no pass"); len(lines) != 1 {
 			t.Errorf("logged %v", lines)
@@ -991,7 +1000,7 @@ func TestHandler(t *testing.T) {
 			return do()
 		})
 		if got := post("POST"); got != http.StatusServiceUnavailable {
-			t.Errorf("a pass that is not complete: %d", got)
+			t.Errorf("status %d of an incomplete pass", got)
 		}
 	})
 }
