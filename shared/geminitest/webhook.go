@@ -26,7 +26,7 @@ type hook struct {
 	id, name, uri, state string
 	events               []string
 	secrets              []secret // the newest first
-	failures             int      // deliveries that failed since one succeeded
+	failures             int      // failed deliveries since the last one that succeeded
 }
 
 type secret struct {
@@ -36,7 +36,7 @@ type secret struct {
 
 func newID() string { return strings.ToLower(rand.Text() + rand.Text())[:36] }
 
-// renew puts a new secret in front. Those that do not expire yet do so at a time.
+// renew adds a new secret in front. It sets the expiry of the secrets that have none.
 func (w *hook) renew(expire time.Time) {
 	secrets := []secret{{text: webhooktest.NewSecret()}}
 	for _, s := range w.secrets {
@@ -48,15 +48,15 @@ func (w *hook) renew(expire time.Time) {
 	w.secrets = secrets
 }
 
-// inForce returns the secrets that sign at a time, the newest first.
+// inForce returns the secrets that have not expired, the newest first.
 func (w *hook) inForce(now time.Time) []secret {
 	return slices.DeleteFunc(slices.Clone(w.secrets), func(s secret) bool {
 		return !s.expires.IsZero() && !now.Before(s.expires)
 	})
 }
 
-// public is the webhook as it is shown: without its secrets, and without the times
-// that the documentation lists.
+// public returns the webhook as the API shows it: without its secrets, and, as
+// observed, without the times that the documentation lists.
 func (w *hook) public(now time.Time) map[string]any {
 	var secrets []map[string]any
 	for _, s := range w.inForce(now) {
@@ -76,7 +76,7 @@ func (w *hook) public(now time.Time) map[string]any {
 	return all
 }
 
-// take sets what body says, if it says nothing else than allowed.
+// take sets the fields in body. It fails if body has a field that is not allowed.
 func (w *hook) take(body fields, allowed ...string) error {
 	if err := known(body, allowed...); err != nil {
 		return err
@@ -100,7 +100,8 @@ func (w *hook) take(body fields, allowed ...string) error {
 	return nil
 }
 
-// setURI takes any https URL, reachable or not, and here http on this machine.
+// setURI accepts any https URL, reachable or not. Unlike the real API it also accepts
+// http on a loopback address.
 func (w *hook) setURI(raw json.RawMessage) error {
 	if err := text(raw, "uri", &w.uri); err != nil {
 		return err
@@ -111,7 +112,7 @@ func (w *hook) setURI(raw json.RawMessage) error {
 	return nil
 }
 
-// callable reports whether a URL can be a webhook's.
+// callable reports whether a webhook may have this URL.
 func callable(uri string) bool {
 	u, err := url.Parse(uri)
 	return err == nil && (u.Scheme == "https" && u.Host != "" || loopback(u))
@@ -149,8 +150,9 @@ func text(raw json.RawMessage, name string, to *string) error {
 	return nil
 }
 
-// known refuses a body with a name that is not allowed. Names are in snake_case
-// only: where camelCase would be one, the refusal says so.
+// known returns an error if body has a field that is not allowed. The API accepts
+// snake_case only. If the name is the camelCase form of an allowed field, the error
+// suggests that field.
 func known(body fields, allowed ...string) error {
 	for name := range body {
 		if slices.Contains(allowed, name) {
@@ -177,7 +179,7 @@ func snakeCase(name string) string {
 	return b.String()
 }
 
-// A refusal is an error of the API.
+// A refusal is an error answer of the API.
 type refusal struct {
 	code    int // HTTP status
 	message string
@@ -185,19 +187,20 @@ type refusal struct {
 
 func (r *refusal) Error() string { return r.message }
 
-// statuses are the names that Google's APIs have for an HTTP status.
+// statuses has the names of HTTP statuses in Google's APIs.
 var statuses = map[int]string{
 	400: "INVALID_ARGUMENT", 403: "PERMISSION_DENIED", 404: "NOT_FOUND", 409: "ABORTED",
 	429: "RESOURCE_EXHAUSTED", 500: "INTERNAL", 501: "UNIMPLEMENTED", 503: "UNAVAILABLE",
 }
 
-// body returns the error as most of the API has it.
+// body returns the JSON of the error in most parts of the API.
 func (r *refusal) body() any {
 	status := or(statuses[r.code], "UNKNOWN")
 	return object{"error": object{"code": r.code, "message": r.message, "status": status}}
 }
 
-// interactionBody returns the error as interactions have it: the code is a text.
+// interactionBody returns the JSON of the error for interactions, in which the code
+// is a word.
 func (r *refusal) interactionBody() any {
 	code := strings.ToLower(or(statuses[r.code], "UNKNOWN"))
 	if r.code == http.StatusBadRequest {
