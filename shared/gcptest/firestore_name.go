@@ -25,7 +25,8 @@ func checkDatabase(name string) error {
 	return nil
 }
 
-// checkDocument refuses a name that is not a document's, of that database.
+// checkDocument returns an error if name is not the full name of a document in the
+// database.
 func checkDocument(database, name string) error {
 	path, ok := strings.CutPrefix(name, database+"/documents/")
 	if !ok {

@@ -10,8 +10,11 @@ import (
 
 const maxIn = 30 // Firestore's limit on the values of an "in"
 
-// RunQuery implements [firestorepb.FirestoreServer] for one collection outside of transactions: all of its documents, or
-// those in which each of some fields equals a string or is one of at most 30, in the order of their names, up to a limit.
+// RunQuery implements [firestorepb.FirestoreServer] for queries of one collection,
+// outside of transactions. It returns all documents, or those that match filters of
+// the form "field equals a string" or "field is in a list of at most 30 strings",
+// joined by AND. Documents are in the order of their names, up to the query's limit.
+// Other queries fail with Unimplemented.
 func (f *Firestore) RunQuery(req *firestorepb.RunQueryRequest, stream firestorepb.Firestore_RunQueryServer) error {
 	q := req.GetStructuredQuery()
 	if err := checkQuery(req, q); err != nil {
@@ -67,7 +70,7 @@ func checkQuery(req *firestorepb.RunQueryRequest, q *firestorepb.StructuredQuery
 	return checkDocument(database, req.Parent+"/"+q.From[0].CollectionId+"/any")
 }
 
-// A filter holds for documents in which the field at path is one of values.
+// A filter matches documents with one of values in the field at path.
 type filter struct {
 	path   []string
 	values []string
@@ -78,8 +81,9 @@ func (f *filter) holds(d *firestorepb.Document) bool {
 	return ok && slices.Contains(f.values, v.StringValue)
 }
 
-// parseFilters returns the filters of which all must hold: none, one, or those of an AND. Production allows an AND at most
-// 30 combinations of values.
+// parseFilters returns the filters that a document must match: those of an AND, a
+// single one, or no filter. Like production, it rejects more than 30 combinations of
+// values.
 func parseFilters(f *firestorepb.StructuredQuery_Filter) (all []*filter, err error) {
 	if f == nil {
 		return nil, nil
@@ -98,7 +102,7 @@ func parseFilters(f *firestorepb.StructuredQuery_Filter) (all []*filter, err err
 		combinations *= len(one.values)
 	}
 	if combinations > maxIn {
-		return nil, invalid("%d combinations of values, of at most %d", combinations, maxIn)
+		return nil, invalid("%d combinations of values, more than %d", combinations, maxIn)
 	}
 	return all, nil
 }

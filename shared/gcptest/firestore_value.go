@@ -25,7 +25,7 @@ func checkFields(fields map[string]*firestorepb.Value) error {
 func checkValue(v *firestorepb.Value) error {
 	switch v := v.GetValueType().(type) {
 	case nil:
-		return invalid("a value without a type")
+		return invalid("value has no type")
 	case *firestorepb.Value_TimestampValue:
 		if err := v.TimestampValue.CheckValid(); err != nil {
 			return invalid("%v", err)
@@ -35,7 +35,7 @@ func checkValue(v *firestorepb.Value) error {
 	case *firestorepb.Value_ArrayValue:
 		for _, e := range v.ArrayValue.GetValues() {
 			if e.GetArrayValue() != nil {
-				return invalid("an array in an array")
+				return invalid("array contains an array")
 			}
 			if err := checkValue(e); err != nil {
 				return err
@@ -62,7 +62,8 @@ func truncateTime(v *firestorepb.Value) {
 	}
 }
 
-// documentSize follows https://firebase.google.com/docs/firestore/storage-size.
+// documentSize returns the size of a document in bytes, by the rules of
+// https://firebase.google.com/docs/firestore/storage-size.
 func documentSize(doc *firestorepb.Document) int {
 	return nameSize(doc.Name) + fieldsSize(doc.Fields) + 32
 }
