@@ -103,6 +103,7 @@ func (f *Firestore) BeginTransaction(_ context.Context, req *firestorepb.BeginTr
 	return &firestorepb.BeginTransactionResponse{Transaction: id}, nil
 }
 
+// begin adds an open transaction, and returns its id. The caller holds the lock.
 func (f *Firestore) begin(database string) ([]byte, *transaction) {
 	f.begun++
 	id := binary.BigEndian.AppendUint64(nil, f.begun)
@@ -145,6 +146,7 @@ func (f *Firestore) BatchGetDocuments(req *firestorepb.BatchGetDocumentsRequest,
 	return err
 }
 
+// read returns the answers of BatchGetDocuments.
 func (f *Firestore) read(req *firestorepb.BatchGetDocumentsRequest) (out []*firestorepb.BatchGetDocumentsResponse, err error) {
 	if err := checkRead(req); err != nil {
 		return nil, err
@@ -173,6 +175,7 @@ func (f *Firestore) read(req *firestorepb.BatchGetDocumentsRequest) (out []*fire
 	return out, nil
 }
 
+// checkRead returns an error if a read is invalid or not implemented.
 func checkRead(req *firestorepb.BatchGetDocumentsRequest) error {
 	if err := checkDatabase(req.Database); err != nil {
 		return err
@@ -193,6 +196,7 @@ func checkRead(req *firestorepb.BatchGetDocumentsRequest) error {
 	return nil
 }
 
+// result returns the answer for one document; doc is nil if it is missing.
 func result(name string, doc *firestorepb.Document, now *timestamppb.Timestamp) *firestorepb.BatchGetDocumentsResponse {
 	r := &firestorepb.BatchGetDocumentsResponse{ReadTime: now}
 	if doc == nil {
@@ -250,6 +254,8 @@ func (f *Firestore) finish(database string, id []byte) error {
 	return nil
 }
 
+// apply applies checked writes, or returns an error and applies no write. The caller
+// holds the lock.
 func (f *Firestore) apply(writes []*firestorepb.Write) (*firestorepb.CommitResponse, error) {
 	now := f.tick()
 	next := map[string]*firestorepb.Document{}

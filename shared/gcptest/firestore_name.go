@@ -18,6 +18,7 @@ var (
 	escaped      = regexp.MustCompile(`\\(.)`)
 )
 
+// checkDatabase returns an error if name is not the full name of a database.
 func checkDatabase(name string) error {
 	if !databaseName.MatchString(name) {
 		return invalid("bad database name %q", name)
@@ -65,6 +66,7 @@ func parsePath(path string) (names []string, err error) {
 	}
 }
 
+// checkFieldName returns an error if name is empty, too long or reserved.
 func checkFieldName(name string) error {
 	if name == "" || len(name) > maxFieldName || reserved.MatchString(name) {
 		return invalid("bad field name %q", name)

@@ -37,6 +37,7 @@ func (f *Firestore) RunQuery(req *firestorepb.RunQueryRequest, stream firestorep
 	return sendAll(stream, docs, now)
 }
 
+// sendAll sends one answer for each document.
 func sendAll(stream firestorepb.Firestore_RunQueryServer, docs []*firestorepb.Document, now *timestamppb.Timestamp) error {
 	for _, d := range docs {
 		if err := stream.Send(&firestorepb.RunQueryResponse{Document: d, ReadTime: now}); err != nil {
@@ -46,6 +47,7 @@ func sendAll(stream firestorepb.Firestore_RunQueryServer, docs []*firestorepb.Do
 	return nil
 }
 
+// checkQuery returns an error if a query is invalid or not implemented.
 func checkQuery(req *firestorepb.RunQueryRequest, q *firestorepb.StructuredQuery) error {
 	switch {
 	case req.ConsistencySelector != nil:
@@ -76,6 +78,7 @@ type filter struct {
 	values []string
 }
 
+// holds reports whether a document matches the filter.
 func (f *filter) holds(d *firestorepb.Document) bool {
 	v, ok := lookup(d.Fields, f.path).GetValueType().(*firestorepb.Value_StringValue)
 	return ok && slices.Contains(f.values, v.StringValue)
@@ -107,6 +110,7 @@ func parseFilters(f *firestorepb.StructuredQuery_Filter) (all []*filter, err err
 	return all, nil
 }
 
+// parseFilter returns the filter of one comparison.
 func parseFilter(f *firestorepb.StructuredQuery_Filter) (*filter, error) {
 	ff := f.GetFieldFilter()
 	values := []*firestorepb.Value{ff.GetValue()}

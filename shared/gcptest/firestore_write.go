@@ -32,6 +32,7 @@ func checkCommit(req *firestorepb.CommitRequest) error {
 	return nil
 }
 
+// checkWrite returns an error if a write is invalid or not implemented.
 func checkWrite(database string, w *firestorepb.Write) error {
 	if t := w.CurrentDocument.GetUpdateTime(); t.GetNanos()%1000 != 0 {
 		return invalid("update time in a precondition must be in microseconds")
@@ -53,6 +54,7 @@ func checkWrite(database string, w *firestorepb.Write) error {
 	return checkDocument(database, written(w))
 }
 
+// checkUpdate returns an error if an update has an invalid mask, transform or field.
 func checkUpdate(w *firestorepb.Write) error {
 	for _, p := range w.UpdateMask.GetFieldPaths() {
 		if _, err := parsePath(p); err != nil {
@@ -67,6 +69,7 @@ func checkUpdate(w *firestorepb.Write) error {
 	return checkFields(w.GetUpdate().Fields)
 }
 
+// checkTransform returns an error if a transform is invalid or not implemented.
 func checkTransform(t *firestorepb.DocumentTransform_FieldTransform) error {
 	if _, err := parsePath(t.FieldPath); err != nil {
 		return err
@@ -118,6 +121,8 @@ func applyWrite(w *firestorepb.Write, old *firestorepb.Document, now *timestampp
 	return doc, values, nil
 }
 
+// checkPrecondition returns an error if a document does not meet a precondition. doc
+// is nil if the document is missing. The codes are those of the official emulator.
 func checkPrecondition(p *firestorepb.Precondition, doc *firestorepb.Document) error {
 	switch c := p.GetConditionType().(type) {
 	case *firestorepb.Precondition_Exists:
@@ -220,6 +225,7 @@ func add(a, by *firestorepb.Value) *firestorepb.Value {
 	return &firestorepb.Value{ValueType: &firestorepb.Value_DoubleValue{DoubleValue: float(a) + float(by)}}
 }
 
+// addSaturating returns a + b, limited to the range of int64.
 func addSaturating(a, b int64) int64 {
 	switch {
 	case b > 0 && a > math.MaxInt64-b:

@@ -22,6 +22,8 @@ const (
 	maxAttributeValue = 1024 // bytes
 )
 
+// topicName matches the full name of a topic. The reserved prefix goog is checked
+// apart.
 var topicName = regexp.MustCompile(`^projects/[^/]+/topics/[a-zA-Z][a-zA-Z0-9._~+%-]{2,254}$`)
 
 // A PubSub is a Pub/Sub server with topics and subscriptions. It adds to pstest,
@@ -110,6 +112,7 @@ func checkTopicName(name string) error {
 	return nil
 }
 
+// checkMessages returns InvalidArgument if the messages exceed Pub/Sub's limits.
 func checkMessages(messages []*pubsubpb.PubsubMessage) error {
 	if n := len(messages); n == 0 || n > maxMessages {
 		return invalid("%d messages in a publish, must be 1 to %d", n, maxMessages)
@@ -130,6 +133,8 @@ func checkMessages(messages []*pubsubpb.PubsubMessage) error {
 	return nil
 }
 
+// checkAttributes returns InvalidArgument if the attributes of a message exceed
+// Pub/Sub's limits.
 func checkAttributes(attributes map[string]string) error {
 	if n := len(attributes); n > maxAttributes {
 		return invalid("%d attributes, more than %d", n, maxAttributes)

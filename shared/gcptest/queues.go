@@ -34,6 +34,7 @@ type Queues struct {
 	arrived  chan struct{}        // closed and replaced when a message arrives
 }
 
+// queued is an unacknowledged message of a subscription.
 type queued struct {
 	message *pubsubpb.PubsubMessage
 	id      string    // ack id of the last delivery; empty before the first
@@ -101,6 +102,8 @@ func (q *Queues) Pull(ctx context.Context, req *pubsubpb.PullRequest) (*pubsubpb
 	}
 }
 
+// take returns the messages that are due, at most req.MaxMessages, and a channel that
+// is closed when another message arrives.
 func (q *Queues) take(req *pubsubpb.PullRequest) (messages []*pubsubpb.ReceivedMessage, arrived <-chan struct{}) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

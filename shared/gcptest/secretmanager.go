@@ -97,6 +97,7 @@ func (m *SecretManager) GetSecret(_ context.Context, req *secretmanagerpb.GetSec
 	return s.about, nil
 }
 
+// secret returns the secret with this full name. The caller holds the lock.
 func (m *SecretManager) secret(name string) (*secret, error) {
 	if !secretName.MatchString(name) {
 		return nil, invalid("bad secret name %q", name)
@@ -134,6 +135,7 @@ func (m *SecretManager) AddSecretVersion(_ context.Context, req *secretmanagerpb
 	return v.about, nil
 }
 
+// checksum returns the CRC-32C of data, as Secret Manager does.
 func checksum(data []byte) int64 { return int64(crc32.Checksum(data, castagnoli)) }
 
 // version returns the version with this full name. The number "latest" is the newest
@@ -214,6 +216,7 @@ func (m *SecretManager) ListSecretVersions(_ context.Context, req *secretmanager
 	return res, nil
 }
 
+// filterVersions returns the versions that match a filter, the newest first.
 func filterVersions(versions []*version, filter string) (out []*secretmanagerpb.SecretVersion, err error) {
 	state := stateFilter.FindStringSubmatch(filter)
 	if state == nil && filter != "" {
@@ -260,6 +263,8 @@ func (m *SecretManager) DestroySecretVersion(_ context.Context, req *secretmanag
 	return m.setState(req, secretmanagerpb.SecretVersion_DESTROYED)
 }
 
+// setState sets the state of a version. A destroyed version fails with
+// FailedPrecondition.
 func (m *SecretManager) setState(req interface {
 	GetName() string
 	GetEtag() string

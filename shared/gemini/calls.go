@@ -128,6 +128,7 @@ func (c *Client) Batches(ctx context.Context, token string) (BatchPage, error) {
 	return page, nil
 }
 
+// batches makes one call for a page of batches.
 func (c *Client) batches(ctx context.Context, token string) (page BatchPage, err error) {
 	query := url.Values{"pageSize": {strconv.Itoa(pageSize)}}
 	if token != "" {

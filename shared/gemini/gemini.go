@@ -97,6 +97,7 @@ func ParseURL(text string) (*url.URL, error) {
 	return u, nil
 }
 
+// loopback reports whether host is localhost or a loopback IP address.
 func loopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
@@ -213,6 +214,7 @@ func (c *Client) call(ctx context.Context, method, path string, query url.Values
 	return nil
 }
 
+// request returns the request of a call, without the API key.
 func (c *Client) request(ctx context.Context, method, path string, query url.Values, in any) (*http.Request, error) {
 	var body io.Reader
 	if in != nil {

@@ -14,6 +14,7 @@ import (
 // object is a JSON object in an answer.
 type object = map[string]any
 
+// typePrefix is the beginning of the "@type" of batches in the real API's answers.
 const typePrefix = "type.googleapis.com/google.ai.generativelanguage.v1main."
 
 // batchBody is the part of the body of a create call that affects the batch.

@@ -91,6 +91,7 @@ func (a *API) try(d *delivery) {
 	}
 }
 
+// isLost reports whether no attempt may be made for a job's event.
 func (a *API) isLost(j *job) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -178,6 +179,7 @@ func texts(secrets []secret) []string {
 	return texts
 }
 
+// loopback reports whether a URL has a loopback IP address as its host.
 func loopback(u *url.URL) bool {
 	ip := net.ParseIP(u.Hostname())
 	return ip != nil && ip.IsLoopback()

@@ -79,6 +79,7 @@ type raw struct {
 	location string
 }
 
+// answer sends the file or the redirect.
 func (r raw) answer(w http.ResponseWriter) {
 	if r.location != "" {
 		w.Header().Set("Location", r.location)

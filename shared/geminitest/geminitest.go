@@ -212,12 +212,15 @@ func (f fields) into(to any) error {
 // A method carries out one call. Its result is sent as JSON, unless it is a raw.
 type method func(r *http.Request, body fields) (any, error)
 
+// handle serves one call at a pattern of http.ServeMux.
 func (a *API) handle(pattern, call string, do method) {
 	a.routes.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { a.serve(w, r, call, do) })
 }
 
+// jsonType is the content type of the real API's JSON answers.
 const jsonType = "application/json; charset=UTF-8"
 
+// serve answers one call: with its fault if it has one, else with the result of do.
 func (a *API) serve(w http.ResponseWriter, r *http.Request, call string, do method) {
 	fault := a.begin(call)
 	if !fault.none() && !fault.Done {
@@ -252,6 +255,8 @@ func refuse(w http.ResponseWriter, call string, refused *refusal) {
 	_ = json.NewEncoder(w).Encode(body)
 }
 
+// do checks the API key, decodes the body, carries out the call and applies the
+// parameter fields.
 func (a *API) do(r *http.Request, do method) (any, error) {
 	a.mu.Lock()
 	revoked := a.revoked

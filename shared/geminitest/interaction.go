@@ -40,6 +40,8 @@ func (a *API) createInteraction(_ *http.Request, body fields) (any, error) {
 	return a.show(j, true), nil
 }
 
+// parseInteraction decodes the body of a create call, and checks the real API's rules
+// for it.
 func parseInteraction(body fields) (asked interactionBody, err error) {
 	for name := range body {
 		if strings.ContainsFunc(name, unicode.IsUpper) {

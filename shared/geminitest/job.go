@@ -159,6 +159,7 @@ func (a *API) newVideo(as Job) *job {
 	return &job{Job: as, kind: KindVideo, name: as.Model + "/operations/" + newID()[:12]}
 }
 
+// or returns text, or otherwise if text is empty.
 func or(text, otherwise string) string {
 	if text == "" {
 		return otherwise

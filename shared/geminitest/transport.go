@@ -52,6 +52,8 @@ type recorder struct {
 	broken bool
 }
 
+// record runs a handler, and returns its answer. A panic with http.ErrAbortHandler
+// makes the answer broken.
 func record(handler http.Handler, req *http.Request) (r *recorder) {
 	r = &recorder{header: http.Header{}}
 	defer func() {

@@ -22,6 +22,7 @@ const (
 	failed   = "disabled_due_to_failed_deliveries"
 )
 
+// hook is a registered webhook.
 type hook struct {
 	id, name, uri, state string
 	events               []string
@@ -29,11 +30,14 @@ type hook struct {
 	failures             int      // failed deliveries since the last one that succeeded
 }
 
+// secret is a signing secret of a webhook.
 type secret struct {
 	text    string
 	expires time.Time // zero for the current one
 }
 
+// newID returns a random id of 36 lower-case letters and digits, like the ids of the
+// real API.
 func newID() string { return strings.ToLower(rand.Text() + rand.Text())[:36] }
 
 // renew adds a new secret in front. It sets the expiry of the secrets that have none.
@@ -118,6 +122,7 @@ func callable(uri string) bool {
 	return err == nil && (u.Scheme == "https" && u.Host != "" || loopback(u))
 }
 
+// setState sets the state, and resets the count of failures.
 func (w *hook) setState(raw json.RawMessage) error {
 	if err := text(raw, "state", &w.state); err != nil {
 		return err
@@ -167,6 +172,7 @@ func known(body fields, allowed ...string) error {
 	return nil
 }
 
+// snakeCase returns a camelCase name in snake_case.
 func snakeCase(name string) string {
 	var b strings.Builder
 	for _, r := range name {
@@ -215,6 +221,7 @@ func notFound(id string) error {
 	return &refusal{http.StatusNotFound, "Webhook " + id + " not found."}
 }
 
+// refusalOf returns the refusal in err's chain. Any other error is answered 500.
 func refusalOf(err error) *refusal {
 	var r *refusal
 	if errors.As(err, &r) {

@@ -37,7 +37,7 @@ func TestParse(t *testing.T) {
 		" " + video + "\n":   "video " + video,
 	} {
 		if kind, name, err := Parse(text); err != nil || fmt.Sprint(kind, " ", name) != want {
-			t.Errorf("%q: %s %s, %v", text, kind, name, err)
+			t.Errorf("Parse(%q) returned %s %s, %v", text, kind, name, err)
 		}
 	}
 	for _, text := range []string{
@@ -49,7 +49,7 @@ func TestParse(t *testing.T) {
 		"tunedModels/x/operations/y", "INTERACTIONS/a",
 	} {
 		if kind, name, err := Parse(text); err == nil || kind != "" || name != "" {
-			t.Errorf("%.60q: %s %s", text, kind, name)
+			t.Errorf("Parse(%.60q) returned %s %s", text, kind, name)
 		} else if len(err.Error()) > 200 {
 			t.Errorf("%.60q: an error of %d bytes", text, len(err.Error()))
 		}
@@ -75,7 +75,7 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("%q: %s %q, again %s %q, %v", text, kind, name, again, same, err)
 		}
 		if u, err := url.Parse("https://host/v1beta/" + name); err != nil || path.Clean(u.Path) != u.Path || u.RawQuery != "" || u.Fragment != "" || u.EscapedPath() != "/v1beta/"+name {
-			t.Errorf("%q leads to %v", name, u)
+			t.Errorf("name %q in a URL leads to %v", name, u)
 		}
 	})
 }
@@ -212,17 +212,17 @@ func TestReceive(t *testing.T) {
 		got, err := r.Receive(t.Context(), 100)
 		want := []string{"interactions/v1_a..", video}
 		if err != nil || got.Rejected != 2 || !slices.Equal(names(got.Jobs), want) {
-			t.Fatalf("%+v, %v", got, err)
+			t.Fatalf("Receive returned %+v, %v", got, err)
 		}
 		for _, j := range got.Jobs {
 			if j.State != StateOpen || j.RegisteredAt.Before(before.Add(-time.Minute)) || j.RegisteredAt.After(time.Now()) ||
 				!j.ExpireAt.After(j.RegisteredAt.Add(MaxAge)) || !j.NextAt.IsZero() {
-				t.Errorf("%+v", j)
+				t.Errorf("unexpected job %+v", j)
 			}
 		}
 		open, more, err := r.Jobs(t.Context())
 		if err != nil || more || !slices.Equal(names(open), want) {
-			t.Errorf("%v, %t, %v", names(open), more, err)
+			t.Errorf("Jobs returned %v, %t, %v", names(open), more, err)
 		}
 		if left := p.pull(t, p.place.Subscription); len(left) != 0 {
 			t.Errorf("not acknowledged: %.50q", left)
@@ -236,7 +236,7 @@ func TestReceive(t *testing.T) {
 		// The name of a stored job changes nothing.
 		p.publish(t, video)
 		if got, err := r.Receive(t.Context(), 100); err != nil || len(got.Jobs) != 0 {
-			t.Errorf("%+v, %v", got, err)
+			t.Errorf("Receive returned %+v, %v", got, err)
 		}
 	})
 }
@@ -250,13 +250,13 @@ func TestReceiveBounded(t *testing.T) {
 		}
 		got, err := r.Receive(t.Context(), 3)
 		if err != nil || len(got.Jobs) != 3 {
-			t.Fatalf("%+v, %v", got, err)
+			t.Fatalf("Receive returned %+v, %v", got, err)
 		}
 		if got, err := r.Receive(t.Context(), 0); err != nil || len(got.Jobs) != 0 {
-			t.Errorf("%+v, %v", got, err)
+			t.Errorf("Receive returned %+v, %v", got, err)
 		}
 		if got, err := r.Receive(t.Context(), 100); err != nil || len(got.Jobs) != 2 {
-			t.Errorf("%+v, %v", got, err)
+			t.Errorf("Receive returned %+v, %v", got, err)
 		}
 	})
 }
@@ -267,7 +267,7 @@ func TestSave(t *testing.T) {
 		p.publish(t, "v1_a", "v1_b")
 		got, err := r.Receive(t.Context(), 2)
 		if err != nil || len(got.Jobs) != 2 {
-			t.Fatalf("%+v, %v", got, err)
+			t.Fatalf("Receive returned %+v, %v", got, err)
 		}
 		a, b := got.Jobs[0], got.Jobs[1]
 		next := a
@@ -283,7 +283,7 @@ func TestSave(t *testing.T) {
 		}
 		open, _, err := r.Jobs(t.Context())
 		if err != nil || len(open) != 1 || !Same(open[0], next) || open[0].Name != a.Name {
-			t.Fatalf("%+v, %v", open, err)
+			t.Fatalf("Jobs returned %+v, %v", open, err)
 		}
 		// A pass that read the document before it changed does not overwrite it.
 		stale := a
@@ -292,7 +292,7 @@ func TestSave(t *testing.T) {
 			t.Error(err)
 		}
 		if open, _, err = r.Jobs(t.Context()); err != nil || len(open) != 1 {
-			t.Errorf("%+v, %v", open, err)
+			t.Errorf("Jobs returned %+v, %v", open, err)
 		}
 		gone := Job{Name: "interactions/none", State: StateClosed}
 		if err := r.Save(t.Context(), gone); err != nil {
@@ -306,7 +306,7 @@ func TestNotes(t *testing.T) {
 		r := p.register(t)
 		notes, err := r.Notes(t.Context())
 		if err != nil || len(notes.Forms) != 0 || !notes.EnabledAt.IsZero() {
-			t.Fatalf("%+v, %v", notes, err)
+			t.Fatalf("Notes returned %+v, %v", notes, err)
 		}
 		for _, form := range []string{"last", "whole"} { // the first one is kept
 			if err := r.NoteForm(t.Context(), Batch, form, "batches/x"); err != nil {
@@ -314,20 +314,20 @@ func TestNotes(t *testing.T) {
 			}
 		}
 		if may, err := r.NoteEnabled(t.Context(), notes); !may || err != nil {
-			t.Errorf("%t, %v", may, err)
+			t.Errorf("NoteEnabled returned %t, %v", may, err)
 		}
 		if may, err := r.NoteEnabled(t.Context(), notes); may || err != nil {
-			t.Errorf("two passes enable: %t, %v", may, err)
+			t.Errorf("NoteEnabled by a second pass returned %t, %v", may, err)
 		}
 		notes, err = r.Notes(t.Context())
 		if err != nil || notes.Forms[Batch] != "last" || len(notes.Forms) != 1 || time.Since(notes.EnabledAt) > time.Minute {
-			t.Fatalf("%+v, %v", notes, err)
+			t.Fatalf("Notes returned %+v, %v", notes, err)
 		}
 		if may, err := r.NoteEnabled(t.Context(), notes); !may || err != nil {
-			t.Errorf("%t, %v", may, err)
+			t.Errorf("NoteEnabled returned %t, %v", may, err)
 		}
 		if may, err := r.NoteEnabled(t.Context(), notes); may || err != nil {
-			t.Errorf("two passes enable: %t, %v", may, err)
+			t.Errorf("NoteEnabled by a second pass returned %t, %v", may, err)
 		}
 	})
 }

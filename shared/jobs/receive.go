@@ -76,6 +76,7 @@ func (r *Register) Receive(ctx context.Context, room int) (all Received, err err
 	return all, errors.Join(errs...)
 }
 
+// pause waits for d, or until ctx is done.
 func pause(ctx context.Context, d time.Duration) {
 	select {
 	case <-ctx.Done():

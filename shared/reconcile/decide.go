@@ -80,6 +80,7 @@ func sameURL(text string, at *url.URL) bool {
 	return err == nil && u.Scheme == at.Scheme && u.Host == at.Host && slashed(u.Path) == slashed(at.Path)
 }
 
+// slashed returns path, or "/" if path is empty: both are the same URL.
 func slashed(path string) string {
 	if path == "" {
 		return "/"

@@ -113,11 +113,11 @@ func TestRebuild(t *testing.T) {
 	} {
 		d := rebuild(&test.finding, test.as, noon)
 		if string(d.Body) != test.want {
-			t.Errorf("%s\nwant %s", d.Body, test.want)
+			t.Errorf("body is %s\nwant %s", d.Body, test.want)
 		}
 		if d.Endpoint != "reconciled" || d.Scheme != "api" || d.ContentType != "application/json" || !d.Event.Time.Equal(test.at) ||
 			d.Event.Type != test.eventType || d.Event.JobID != test.as.write(test.name) {
-			t.Errorf("%+v", d)
+			t.Errorf("unexpected delivery %+v", d)
 		}
 		if len(d.ID) > 256 || strings.Contains(d.ID, ".") {
 			t.Errorf("id %q", d.ID)
@@ -126,7 +126,7 @@ func TestRebuild(t *testing.T) {
 	huge := ofBatch(&gemini.Batch{Name: batchName, State: "BATCH_STATE_FAILED", Ended: noon,
 		Error: gemini.APIError{Message: strings.Repeat("é", 1<<20)}, Metadata: json.RawMessage(`"` + strings.Repeat("x", 1<<20) + `"`)})
 	if d := rebuild(&huge, whole, noon); len(d.Body) > 2*maxText || d.Event.Type != "batch.failed" {
-		t.Errorf("%d bytes", len(d.Body))
+		t.Errorf("body has %d bytes", len(d.Body))
 	}
 }
 
@@ -154,7 +154,7 @@ func TestForms(t *testing.T) {
 			all = append(all, f.write("b/X"))
 		}
 		if fmt.Sprint(all) != want {
-			t.Errorf("%s: %v", kind, all)
+			t.Errorf("types of kind %s are %v", kind, all)
 		}
 		if len(typesOf(kind))*2 > dedup.MaxIDs {
 			t.Errorf("%s: too many types for a query", kind)
@@ -171,7 +171,7 @@ func TestFileOf(t *testing.T) {
 		"https://x/files/abc?x=/files/def":                                              "files/abc", "gs://bucket/x": "", "": "", "https://x/files/": "", "https://x/files/a/b": "",
 	} {
 		if got := fileOf(uri); got != want {
-			t.Errorf("%s: %q", uri, got)
+			t.Errorf("fileOf(%s) = %q", uri, got)
 		}
 	}
 }
@@ -200,7 +200,7 @@ func TestStaticAt(t *testing.T) {
 	} {
 		got := staticAt(test.all, at)
 		if got.state != test.state || fmt.Sprint(got.events) != test.events || got.failed != test.failed {
-			t.Errorf("%+v: %+v", test.all, got)
+			t.Errorf("staticAt(%+v) = %+v", test.all, got)
 		}
 	}
 }
@@ -224,7 +224,7 @@ func TestMayEnable(t *testing.T) {
 		{staticWebhook{state: gemini.Enabled}, time.Time{}, false},
 	} {
 		if got := mayEnable(test.w, test.at, noon); got != test.want {
-			t.Errorf("%+v at %v: %t", test.w, test.at, got)
+			t.Errorf("mayEnable(%+v, %v) = %t", test.w, test.at, got)
 		}
 	}
 }
@@ -245,7 +245,7 @@ func TestOwnerOf(t *testing.T) {
 		{[]string{"http://hooks.example/"}, "batch.succeeded", foreign},
 	} {
 		if got := ownerOf(test.uris, test.eventType, own, static); got != test.want {
-			t.Errorf("%v %s: %d, want %d", test.uris, test.eventType, got, test.want)
+			t.Errorf("ownerOf(%v, %s) = %d, want %d", test.uris, test.eventType, got, test.want)
 		}
 	}
 }
@@ -258,7 +258,7 @@ func TestIntervals(t *testing.T) {
 		j := &jobs.Job{RegisteredAt: noon.Add(-age)}
 		next := nextAsk(j, noon, grace)
 		if want == 0 && !next.IsZero() || want > 0 && !next.Equal(noon.Add(want)) {
-			t.Errorf("after %v: %v", age, next)
+			t.Errorf("at the age of %v the next call is at %v", age, next)
 		}
 	}
 	j := &jobs.Job{RegisteredAt: noon.Add(-grace)}
@@ -279,7 +279,7 @@ func TestIsLost(t *testing.T) {
 	}{{4, 9 * time.Hour, false}, {5, time.Hour - 1, false}, {5, time.Hour, true}, {100, 0, false}} {
 		j := &jobs.Job{Misses: test.misses, MissedSince: noon.Add(-test.over)}
 		if got := isLost(j, noon); got != test.want {
-			t.Errorf("%+v: %t", test, got)
+			t.Errorf("isLost(%+v) = %t", test, got)
 		}
 	}
 }
@@ -303,7 +303,7 @@ func TestIsDelivered(t *testing.T) {
 			records = append(records, dedup.Record{Type: one})
 		}
 		if got := isDelivered(test.kind, records); got != test.want {
-			t.Errorf("%s %v: %t", test.kind, test.types, got)
+			t.Errorf("isDelivered(%s, %v) = %t", test.kind, test.types, got)
 		}
 	}
 	records := []dedup.Record{{Type: requiresAction, DoneAt: noon}, {Type: "interaction.completed", DoneAt: noon.Add(time.Hour)}}
@@ -334,7 +334,7 @@ func TestDecide(t *testing.T) {
 		{Publish, undocumented, true, true, handOver},
 	} {
 		if got := decide(of(test.origin), &Options{Mode: test.mode, PublishUnknown: test.unknown}, test.hold); got != test.want {
-			t.Errorf("%+v: %s", test, got)
+			t.Errorf("decide(%+v) = %s", test, got)
 		}
 	}
 }
@@ -342,7 +342,7 @@ func TestDecide(t *testing.T) {
 func TestParseMode(t *testing.T) {
 	for text, want := range map[string]Mode{"": Auto, "auto": Auto, "report": Report, "publish": Publish, "off": "", "Auto": ""} {
 		if got, err := ParseMode(text); got != want || (err != nil) != (want == "") {
-			t.Errorf("%q: %q, %v", text, got, err)
+			t.Errorf("ParseMode(%q) = %q, %v", text, got, err)
 		}
 	}
 }

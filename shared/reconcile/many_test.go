@@ -59,7 +59,7 @@ func TestManyJobs(t *testing.T) {
 			queries := w.took("RunQuery")
 			t.Logf("%s of %d jobs: %s; %d calls of the API, %d queries", []string{"first pass", "second pass", "third pass"}[i], n, clock, s.Calls, queries)
 			if s.Delivered != want.Delivered || s.Missed != want.Missed || s.HandedOver != want.HandedOver || !s.Complete {
-				t.Errorf("%+v", s)
+				t.Errorf("unexpected summary: %+v", s)
 			}
 			if most := int64((n+99)/100 + 1); s.Calls > most {
 				t.Errorf("%d calls, want at most %d", s.Calls, most)
@@ -91,7 +91,7 @@ func TestManyRegisteredJobs(t *testing.T) {
 		clock.sample()
 		t.Logf("a pass of %d registered jobs: %s; %d calls of the API, %d queries", n, clock, s.Calls, w.took("RunQuery"))
 		if s.Jobs != n || s.Pending != n || s.Calls != int64(n)+2 || !s.Complete {
-			t.Errorf("%+v", s)
+			t.Errorf("unexpected summary: %+v", s)
 		}
 	})
 }

@@ -75,7 +75,7 @@ func TestDelivered(t *testing.T) {
 		w.took("RunQuery")
 		for i, want := range []int{3, 2, 2} {
 			if s := w.pass(r); s.Delivered != 2 || s.Missed != 0 {
-				t.Errorf("%+v", s)
+				t.Errorf("unexpected summary: %+v", s)
 			}
 			if n := w.took("RunQuery"); n != want {
 				t.Errorf("pass %d: %d queries, want %d", i, n, want)
@@ -115,7 +115,7 @@ func TestWindow(t *testing.T) {
 			gemini.Batch{Name: "files/x"}, gemini.Batch{Name: "batches/.."})
 		s := w.pass(r)
 		if s.Jobs != 5 || s.Pending != 2 || s.HandedOver != 2 || s.Reported != 3 {
-			t.Errorf("%+v", s)
+			t.Errorf("unexpected summary: %+v", s)
 		}
 		w.want("batch.succeeded batches/oldest", "batch.succeeded batches/newest")
 	})
@@ -135,7 +135,7 @@ func TestOwners(t *testing.T) {
 		w.api.add("dynamic", "BATCH_STATE_FAILED", 2*time.Hour)
 		w.api.batches[0].URIs = []string{"https://hooks.example/dynamic?token=x"}
 		if s := w.pass(r); s.Foreign != 1 || s.Jobs != 2 {
-			t.Errorf("%+v", s)
+			t.Errorf("unexpected summary: %+v", s)
 		}
 		w.want("batch.succeeded batches/subscribed", "batch.failed batches/dynamic")
 
@@ -143,7 +143,7 @@ func TestOwners(t *testing.T) {
 		r = w.reconciler()
 		r.StaticURL, r.DynamicURL = nil, mustURL("https://hooks.example/dynamic")
 		if s := w.pass(r); s.Jobs != 1 || s.Delivered != 1 || !s.WebhookOK || s.WebhookState != "" {
-			t.Errorf("%+v", s)
+			t.Errorf("unexpected summary: %+v", s)
 		}
 		if n := w.took("Webhooks"); n != 1 {
 			t.Errorf("%d calls of Webhooks, want 1, of the first pass", n)
@@ -162,7 +162,7 @@ func TestWebhookStates(t *testing.T) {
 			w.api.add("a", succeeded, 2*time.Hour)
 			s := w.pass(r)
 			if s.WebhookState != state || s.WebhookOK != (state == "enabled") {
-				t.Errorf("%s: %+v", state, s)
+				t.Errorf("webhook %s: unexpected summary: %+v", state, s)
 			}
 			if state != "missing" { // a disabled webhook has no deliveries, so its events are published here
 				w.want("batch.succeeded batches/a")
@@ -221,7 +221,7 @@ func TestPages(t *testing.T) {
 				w.api.batches = append(w.api.batches, at(time.Duration(hours)*time.Hour, fmt.Sprint(hours)))
 			}
 			if s := w.pass(w.reconciler()); s.Truncated || w.took("Batches") != 2 {
-				t.Errorf("%+v", s)
+				t.Errorf("unexpected summary: %+v", s)
 			}
 		})
 	})
@@ -256,7 +256,7 @@ func TestPages(t *testing.T) {
 				return do()
 			})
 			if s := w.pass(w.reconciler()); s.Complete || !s.Truncated || s.HandedOver != 1 {
-				t.Errorf("%+v", s)
+				t.Errorf("unexpected summary: %+v", s)
 			}
 			w.want("batch.succeeded batches/first")
 		})
@@ -289,7 +289,7 @@ func TestRegisteredJob(t *testing.T) {
 		}
 		w.want("interaction.completed v1_abc..")
 		if open := w.open(); len(open) != 0 {
-			t.Errorf("%v", open)
+			t.Errorf("open jobs are %v", open)
 		}
 	})
 }
@@ -305,11 +305,11 @@ func TestRegisteredAndDelivered(t *testing.T) {
 		w.messages()
 		time.Sleep(time.Hour)
 		if s := w.pass(r); s.Delivered != 2 || s.Jobs != 2 || s.Calls != 2 {
-			t.Errorf("%+v", s)
+			t.Errorf("unexpected summary: %+v", s)
 		}
 		w.want()
 		if s := w.pass(r); s.Jobs != 0 {
-			t.Errorf("%+v", s)
+			t.Errorf("unexpected summary: %+v", s)
 		}
 	})
 }
@@ -327,7 +327,7 @@ func TestVideos(t *testing.T) {
 		w.api.operations["models/veo/operations/failed"] = gemini.Operation{Done: true, Error: gemini.APIError{Code: "3"}}
 		seen := time.Now()
 		if s := w.pass(r); s.Pending != 3 || s.Missed != 0 {
-			t.Errorf("%+v", s)
+			t.Errorf("unexpected summary: %+v", s)
 		}
 		w.want()
 		time.Sleep(time.Hour)
@@ -385,7 +385,7 @@ func TestLostJobs(t *testing.T) {
 			t.Errorf("lost %d, logged %v", lost, lines)
 		}
 		if open := w.open(); len(open) != 1 || open["interactions/v1_back"].Misses != 0 {
-			t.Errorf("%+v", open)
+			t.Errorf("open jobs are %+v", open)
 		}
 		w.want()
 	})
@@ -431,7 +431,7 @@ func TestSeenLate(t *testing.T) {
 		time.Sleep(2 * time.Hour)
 		w.log.take(t, "")
 		if s := w.pass(r); s.Held != 2 || s.HandedOver != 1 {
-			t.Errorf("%+v", s)
+			t.Errorf("unexpected summary: %+v", s)
 		}
 		if lines := w.log.take(t, "missed job"); len(lines) != 2 || !strings.Contains(fmt.Sprint(lines[0]["reason"]), "look-back") {
 			t.Errorf("logged %v", lines)
@@ -440,7 +440,7 @@ func TestSeenLate(t *testing.T) {
 		r.Mode = Publish
 		time.Sleep(2 * time.Hour)
 		if s := w.pass(r); s.Held != 0 || s.HandedOver != 2 || len(w.open()) != 0 {
-			t.Errorf("%+v", s)
+			t.Errorf("unexpected summary: %+v", s)
 		}
 	})
 }
@@ -491,7 +491,7 @@ func TestHold(t *testing.T) {
 		r := w.reconciler()
 		s := w.pass(r)
 		if s.Missed != 1 || s.Held != 1 || s.HandedOver != 0 {
-			t.Errorf("%+v", s)
+			t.Errorf("unexpected summary: %+v", s)
 		}
 		lines := w.log.take(t, "missed job")
 		if len(lines) != 1 || lines[0]["action"] != "held" || !strings.Contains(fmt.Sprint(lines[0]["reason"]), "data.id") {
@@ -508,7 +508,7 @@ func TestHold(t *testing.T) {
 		w.deliver("batch.succeeded", "a2")
 		w.messages()
 		if s = w.pass(r); s.Held != 0 || s.HandedOver != 1 {
-			t.Errorf("%+v", s)
+			t.Errorf("unexpected summary: %+v", s)
 		}
 		w.want("batch.succeeded a1") // in the form of the delivery
 		time.Sleep(100 * time.Hour)  // its records have expired
@@ -529,7 +529,7 @@ func TestNoHold(t *testing.T) {
 		for i := range 3 {
 			w.api.add(fmt.Sprint("a", i), succeeded, 2*time.Hour)
 			if s := w.pass(w.reconciler()); s.Held != 0 || s.HandedOver != 1 {
-				t.Errorf("%+v", s)
+				t.Errorf("unexpected summary: %+v", s)
 			}
 		}
 		w.deliver("batch.succeeded", "who/knows") // Gemini's first delivery
@@ -567,13 +567,13 @@ func TestUnnotedForm(t *testing.T) {
 		w.api.interactions["v1_b"] = gemini.Interaction{Status: "completed", Updated: time.Now().Add(-time.Minute)}
 		r.Register = noNotes{w.register}
 		if s, _ := r.Run(w.t.Context()); s.Complete || s.Delivered != 2 {
-			t.Errorf("%+v", s)
+			t.Errorf("unexpected summary: %+v", s)
 		}
 		r.Register = w.register
 		time.Sleep(time.Hour)
 		w.api.add("a2", succeeded, 2*time.Hour)
 		if s := w.pass(r); s.Held != 0 || s.HandedOver != 2 {
-			t.Errorf("%+v", s)
+			t.Errorf("unexpected summary: %+v", s)
 		}
 		w.want("batch.succeeded a2", "interaction.completed v1_b")
 	})
@@ -598,7 +598,7 @@ func TestCaution(t *testing.T) {
 				w.api.add("a1", succeeded, 2*time.Hour)
 				change(r)
 				if s, _ := r.Run(w.t.Context()); s.HandedOver != 0 || s.Complete || s.Held+s.Pending != 1 {
-					t.Errorf("%+v", s)
+					t.Errorf("unexpected summary: %+v", s)
 				}
 				w.want()
 			})
@@ -645,7 +645,7 @@ func TestUnmarked(t *testing.T) {
 		r.Ledger = brokenLedger{Ledger: r.Ledger, unmarked: true}
 		w.api.add("a1", succeeded, 2*time.Hour)
 		if s := w.pass(r); s.HandedOver != 1 || s.Deferred != 0 {
-			t.Errorf("%+v", s)
+			t.Errorf("unexpected summary: %+v", s)
 		}
 	})
 }
@@ -670,12 +670,12 @@ func TestNoTopic(t *testing.T) {
 		})
 		w.took("Publish")
 		if s := w.pass(r); s.Complete || s.Deferred != 30 || w.took("Publish") != maxFailures {
-			t.Errorf("%+v", s)
+			t.Errorf("unexpected summary: %+v", s)
 		}
 		w.setFault(nil)
 		time.Sleep(period)
 		if s := w.pass(r); s.HandedOver != 30 {
-			t.Errorf("%+v", s)
+			t.Errorf("unexpected summary: %+v", s)
 		}
 	})
 }
@@ -695,7 +695,7 @@ func TestSlowAPI(t *testing.T) {
 		time.Sleep(time.Hour)
 		for range 12 {
 			if s, _ := r.Run(w.t.Context()); s.Took > DefaultTimeout || s.Complete {
-				t.Errorf("%+v", s)
+				t.Errorf("unexpected summary: %+v", s)
 			}
 			time.Sleep(8 * time.Minute)
 		}
@@ -731,7 +731,7 @@ func TestUnknownJobs(t *testing.T) {
 		w.pass(r)
 		time.Sleep(time.Hour)
 		if s := w.pass(r); s.HandedOver != 1 || s.Foreign != 40 {
-			t.Errorf("%+v", s)
+			t.Errorf("unexpected summary: %+v", s)
 		}
 	})
 }
@@ -747,7 +747,7 @@ func TestBoundOnHandingOver(t *testing.T) {
 		for i, want := range []Summary{{Missed: 120, HandedOver: 50, Deferred: 70}, {Missed: 70, HandedOver: 50, Deferred: 20}, {Missed: 20, HandedOver: 20}} {
 			s := w.pass(r)
 			if s.Missed != want.Missed || s.HandedOver != want.HandedOver || s.Deferred != want.Deferred || s.Truncated != (i < 2) {
-				t.Errorf("%d: %+v", i, s)
+				t.Errorf("pass %d: unexpected summary: %+v", i, s)
 			}
 			for j, m := range w.messages() {
 				if want := fmt.Sprintf("batches/a%03d", 50*i+j); m.subject != want {
@@ -770,7 +770,7 @@ func TestReportMode(t *testing.T) {
 			time.Sleep(10 * time.Minute)
 		}
 		if s := w.pass(r); s.Missed != 1 || s.Reported != 2 || s.HandedOver != 0 {
-			t.Errorf("%+v", s)
+			t.Errorf("unexpected summary: %+v", s)
 		}
 		w.want()
 		if len(w.open()) != 1 {
@@ -821,16 +821,16 @@ func TestOddStatus(t *testing.T) {
 		w.pass(r)
 		time.Sleep(time.Hour)
 		if s := w.pass(r); s.Reported != 1 || s.Pending != 1 || s.Delivered != 1 {
-			t.Errorf("%+v", s)
+			t.Errorf("unexpected summary: %+v", s)
 		}
 		if open := w.open(); len(open) != 1 {
-			t.Errorf("%v", open)
+			t.Errorf("open jobs are %v", open)
 		}
 		w.want()
 		// A job that never ends is lost when it is older than the API keeps jobs.
 		time.Sleep(jobs.MaxAge)
 		if s := w.pass(r); s.Lost != 1 || len(w.open()) != 0 {
-			t.Errorf("%+v", s)
+			t.Errorf("unexpected summary: %+v", s)
 		}
 	})
 }
@@ -856,7 +856,7 @@ func TestOverlap(t *testing.T) {
 		w.pass(w.reconciler())
 		w.want(append(wanted, "interaction.completed v1_x")...)
 		if len(w.open()) != 0 {
-			t.Errorf("%v", w.open())
+			t.Errorf("open jobs are %v", w.open())
 		}
 	})
 }
@@ -869,7 +869,7 @@ func TestOpenJobsAreBounded(t *testing.T) {
 		full := &fullRegister{Register: w.register}
 		r.Register = full
 		if s := w.pass(r); !s.Truncated || full.room != 0 {
-			t.Errorf("%+v, room %d", s, full.room)
+			t.Errorf("unexpected summary: %+v, room %d", s, full.room)
 		}
 		if w.topic.Waiting(place.Subscription) != 1 {
 			t.Error("the job's name is no longer on the subscription")
@@ -899,7 +899,7 @@ func TestRejected(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.start("hello", "https://example.com/interactions/v1_a", strings.Repeat("x", 10_000), "batches/a", "v1_a")
 		if s := w.pass(w.reconciler()); s.Rejected != 4 || s.Jobs != 1 {
-			t.Errorf("%+v", s)
+			t.Errorf("unexpected summary: %+v", s)
 		}
 	})
 }
@@ -928,11 +928,11 @@ func TestOneFailure(t *testing.T) {
 			return do()
 		})
 		if s := w.pass(r); !s.Complete || s.HandedOver != 18 || s.Pending != 2 {
-			t.Errorf("%+v", s)
+			t.Errorf("unexpected summary: %+v", s)
 		}
 		w.setFault(nil)
 		if s := w.pass(r); s.HandedOver != 2 {
-			t.Errorf("%+v", s)
+			t.Errorf("unexpected summary: %+v", s)
 		}
 	})
 }
@@ -962,7 +962,7 @@ func TestManyFailures(t *testing.T) {
 				w.took("Interaction")
 				s := w.pass(r)
 				if n := w.took("Interaction"); n > maxFailures+parallel || s.Complete || s.HandedOver != 1 || s.Took > DefaultTimeout {
-					t.Errorf("%d calls: %+v", n, s)
+					t.Errorf("%d calls, unexpected summary: %+v", n, s)
 				}
 			})
 		})

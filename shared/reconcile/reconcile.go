@@ -310,6 +310,8 @@ func (p *pass) line(ctx context.Context, level slog.Level, message string, attrs
 	}
 }
 
+// logSummary logs the Summary in one line, as a warning if a person should look at
+// it.
 func (p *pass) logSummary(ctx context.Context) {
 	level := slog.LevelInfo
 	if !p.WebhookOK || !p.Complete || p.Truncated || p.Missed > 0 || p.Lost > 0 {

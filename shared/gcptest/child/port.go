@@ -64,6 +64,7 @@ func ownBlock() (err error) {
 	return errors.New("no free block of ports: " + err.Error())
 }
 
+// listen listens on a port of 127.0.0.1.
 func listen(port int) (net.Listener, error) {
 	return net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 }

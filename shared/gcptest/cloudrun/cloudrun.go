@@ -55,6 +55,7 @@ func Main() {
 	os.Exit(1)
 }
 
+// serve serves the function FUNCTION_TARGET on addr. It returns only if it fails.
 func serve(addr string) error {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {

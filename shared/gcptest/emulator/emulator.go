@@ -74,6 +74,7 @@ var (
 	}
 )
 
+// open returns the running emulator of p.variable, or starts one.
 func (p product) open(ctx context.Context) (addr string, stop func(), err error) {
 	if addr := os.Getenv(p.variable); addr != "" {
 		if !loopback(addr) {
@@ -94,6 +95,7 @@ func (p product) open(ctx context.Context) (addr string, stop func(), err error)
 
 func doNothing() {}
 
+// loopback reports whether addr is HOST:PORT with a loopback host and a port.
 func loopback(addr string) bool {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil || port == "" {

@@ -50,6 +50,7 @@ type process struct {
 	once   sync.Once
 }
 
+// launch starts cmd and keeps the beginning of its output.
 func launch(cmd *exec.Cmd) (p *process, err error) {
 	p = &process{cmd: cmd}
 	cmd.Stdout, cmd.Stderr = &p.output, &p.output
@@ -74,6 +75,7 @@ func (p *process) waitReady(ctx context.Context, url string) error {
 	return nil
 }
 
+// answers reports whether a GET of url is answered 200.
 func answers(ctx context.Context, url string) bool {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -107,6 +109,7 @@ func (p *process) stop() {
 // bytes.Buffer with a limit, because a buffer's ReadFrom would bypass the limit.
 type head struct{ kept []byte }
 
+// Write implements io.Writer. It never fails.
 func (h *head) Write(b []byte) (int, error) {
 	h.kept = append(h.kept, b[:min(len(b), maxOutput-len(h.kept))]...)
 	return len(b), nil

@@ -61,6 +61,7 @@ func (l *Listener) Forget(clients ...net.Addr) {
 	}
 }
 
+// open returns the open connections.
 func (l *Listener) open() []*conn {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -75,10 +76,13 @@ type conn struct {
 	forgotten chan struct{} // closed by forget
 }
 
+// from reports whether the connection is from this client address.
 func (c *conn) from(client net.Addr) bool { return c.RemoteAddr().String() == client.String() }
 
+// forget makes the connection silent.
 func (c *conn) forget() { c.once.Do(func() { close(c.forgotten) }) }
 
+// silent reports whether the connection is silent.
 func (c *conn) silent() bool {
 	select {
 	case <-c.forgotten:

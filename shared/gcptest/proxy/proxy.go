@@ -68,6 +68,7 @@ func (p *Proxy) Close() error {
 	return p.target.Close()
 }
 
+// carry reads the request of a call, runs the handler, and sends the answers.
 func (p *Proxy) carry(client grpc.ServerStream, handle Handler) error {
 	method, _ := grpc.MethodFromServerStream(client)
 	var request []byte

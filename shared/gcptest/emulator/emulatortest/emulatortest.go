@@ -48,6 +48,7 @@ func PubSub(t testing.TB) (addr, project string) {
 	return addr, newProject()
 }
 
+// start opens an emulator that ends with this process, or fails with errOrphan.
 func start(open func(context.Context) (string, func(), error), variable string) (string, error) {
 	if runtime.GOOS != "linux" && os.Getenv(variable) == "" {
 		return "", errOrphan
