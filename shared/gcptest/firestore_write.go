@@ -146,7 +146,7 @@ func checkPrecondition(p *firestorepb.Precondition, doc *firestorepb.Document) e
 
 // merge returns the fields of a document after an update. Without a mask, the update
 // replaces all fields. With a mask, it replaces the paths in the mask, and removes
-// those that it has no value for.
+// those without a value in the update.
 func merge(old, update map[string]*firestorepb.Value, mask *firestorepb.DocumentMask) map[string]*firestorepb.Value {
 	if mask == nil {
 		return update

@@ -32,8 +32,8 @@ type Signing int
 // The choices of secrets.
 const (
 	All    Signing = iota // all secrets that have not expired, as Standard Webhooks requires
-	Newest                // the newest secret only
-	Oldest                // the oldest secret that has not expired only
+	Newest                // only the newest secret
+	Oldest                // only the oldest secret that has not expired
 )
 
 // Deliver makes one attempt to deliver an event to the webhook with this id, and

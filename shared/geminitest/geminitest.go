@@ -1,7 +1,7 @@
 // Package geminitest simulates the part of the Gemini API that this project uses:
 // webhooks, batches, background interactions, video operations, and the files that
 // jobs produce. If the real API was observed to differ from its documentation,
-// geminitest does as observed. A job ends after a chosen time. Then its event is
+// geminitest behaves as observed. A job ends after a chosen time. Then its event is
 // delivered, signed as Gemini signs. Deliveries go only to this machine, or through a
 // transport that the test provides. A test can inject faults.
 //

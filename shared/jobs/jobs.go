@@ -81,8 +81,8 @@ type Job struct {
 	updated time.Time // update time of the document as read: a precondition of Save
 }
 
-// Same reports whether saving b in place of a would change nothing. It ignores ExpireAt,
-// which Save sets by itself.
+// Same reports whether saving b in place of a would change nothing. It ignores
+// ExpireAt, which Save sets by itself.
 func Same(a, b Job) bool {
 	return a.State == b.State && a.NextAt.Equal(b.NextAt) && a.EndedAt.Equal(b.EndedAt) &&
 		a.Misses == b.Misses && a.MissedSince.Equal(b.MissedSince)

@@ -42,8 +42,8 @@ func (p *pass) askJobs(ctx context.Context) {
 }
 
 // askAll calls the API for each of these jobs, until maxFailures consecutive calls
-// have failed or the time is over. It returns the error of each job, which is
-// errNotAsked if no call was made, or nil.
+// have failed or the time is over. It returns the error of each job: nil after an
+// answer, errNotAsked if no call was made.
 func (p *pass) askAll(ctx context.Context, ask []*work) map[*work]error {
 	// The order is random. If the time is over before all calls are made, each job
 	// has a chance in the next pass.

@@ -14,8 +14,8 @@ import (
 const (
 	// Until askedOften after its grace, each pass calls the API for a registered job
 	// that runs. After that, the interval is the job's age divided by ageShare, but
-	// at most maxInterval. So a job of any age causes few calls, and its end is still
-	// seen soon in proportion to its age.
+	// at most maxInterval. So an old job causes few calls, and the delay until its
+	// end is seen grows with its age.
 	askedOften  = 2 * time.Hour
 	ageShare    = 8
 	maxInterval = 2 * time.Hour
@@ -27,9 +27,9 @@ const (
 	lostAsks  = 5
 	lostAfter = time.Hour
 
-	// batchLife is the time after which the API expires a batch that has not ended. A
-	// batch that was created earlier than this before the look-back has ended before
-	// it.
+	// batchLife is the time after which the API expires a batch that has not ended.
+	// So a batch that was created more than batchLife before the look-back cannot
+	// have ended within it.
 	batchLife = 48 * time.Hour
 
 	// enablePause is the minimum time between two passes that enable the webhook. If
@@ -89,7 +89,7 @@ func slashed(path string) string {
 }
 
 // mayEnable reports whether Gemini disabled the webhook, and no pass has enabled it
-// within enablePause. EnabledAt is zero if no pass ever has.
+// within enablePause. enabledAt is zero if no pass ever has.
 func mayEnable(w staticWebhook, enabledAt, now time.Time) bool {
 	return w.failed != "" && w.state == gemini.DisabledByFailures && now.Sub(enabledAt) >= enablePause
 }

@@ -26,7 +26,7 @@ const (
 type finding struct {
 	kind   jobs.Kind
 	name   string // full name, for example "batches/ID"
-	status string // the API's word; for a video one of ours, as the API has none
+	status string // the API's word; a video's is "running", "failed", "filtered" or "generated"
 	phase  phase
 
 	// at is the time at which the job ended or began to require an action; zero if the

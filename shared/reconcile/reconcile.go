@@ -148,7 +148,8 @@ type Options struct {
 	// yet.
 	Grace time.Duration
 
-	// LookBack is the time after the end of a batch during which passes check for its event. It must exceed Grace, and be less than the retention of the ledger's
+	// LookBack is the time after the end of a batch during which passes check for its
+	// event. It must exceed Grace, and be less than the retention of the ledger's
 	// records: once a record has expired, a delivered job would look missed.
 	LookBack time.Duration
 
@@ -168,7 +169,8 @@ type Options struct {
 }
 
 // A Reconciler runs passes. Set its exported fields before the first pass, and do not
-// change them after that. API, Register, Ledger, Publisher and Log are required. It is safe for concurrent use.
+// change them after that. API, Register, Ledger, Publisher and Log are required. It
+// is safe for concurrent use.
 type Reconciler struct {
 	Options
 	API       API

@@ -147,7 +147,8 @@ func (p *pass) handOverAll(ctx context.Context) {
 // heldKinds returns the kinds that are held in mode Auto, with the reason for each. A
 // kind is held if Gemini delivers events of it, but no delivery has named a known job
 // so far. Then the form of the names is unknown, and events that look missing may
-// have been delivered under another name. A kind is also held if this cannot be read.
+// have been delivered under another name. A kind is also held if the notes or the
+// ledger cannot be read.
 func (p *pass) heldKinds(ctx context.Context, missed []*work) map[jobs.Kind]string {
 	held := make(map[jobs.Kind]string)
 	asked := make(map[jobs.Kind]bool)

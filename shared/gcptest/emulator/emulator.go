@@ -41,7 +41,7 @@ func PubSub(ctx context.Context) (addr string, stop func(), err error) { return 
 type product struct {
 	name     string
 	variable string   // environment variable with the address of a running one
-	jars     []string // patterns of the jar's path in a folder
+	jars     []string // glob patterns of the jar's path in a folder; the last match is the newest jar
 	java     []string // java's arguments before the jar
 	main     []string // java's arguments after the jar
 }

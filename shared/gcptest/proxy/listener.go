@@ -103,7 +103,8 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// eof returns io.EOF if err is nil, and err if it is not.
+// eof returns err, or io.EOF if err is nil, since io.Copy returns nil at the end of
+// its input.
 func eof(err error) error {
 	if err == nil {
 		return io.EOF
