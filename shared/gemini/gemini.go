@@ -185,7 +185,7 @@ func (c *Client) call(ctx context.Context, method, path string, query url.Values
 	defer cancel()
 	var key string
 	if ok, err := c.keys.Find(ctx, func(k string) bool { key = k; return true }); !ok {
-		return fmt.Errorf("api key: %w", cmp.Or(err, errors.New("the secret has no enabled version")))
+		return fmt.Errorf("api key: %w", cmp.Or(err, errors.New("no key is enabled")))
 	}
 	req, err := c.request(ctx, method, path, query, in)
 	if err != nil {
