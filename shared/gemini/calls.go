@@ -109,7 +109,7 @@ type BatchPage struct {
 const fields = "nextPageToken,operations(name,error,metadata(state,createTime,updateTime,endTime,output/responsesFile,webhookConfig))"
 
 // Batches returns one page of at most 100 batches: the first page if token is empty,
-// else the one after the page whose Next is token. The API was seen to list the newest
+// else the page that a previous page named as Next. The API was seen to list the newest
 // batch first; its documentation states no order.
 //
 // Batches sends the query parameter fields, which is documented for all of the API

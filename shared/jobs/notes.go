@@ -38,7 +38,7 @@ const enabledNote = "enabled"
 type note struct {
 	Kind Kind      `firestore:"kind"`
 	Form string    `firestore:"form"`
-	Job  string    `firestore:"job"` // the job in whose delivery the form was found
+	Job  string    `firestore:"job"` // the job that was found in a delivery in this form
 	At   time.Time `firestore:"at"`
 }
 
@@ -67,9 +67,9 @@ func (r *Register) Notes(ctx context.Context) (Notes, error) {
 	}
 }
 
-// NoteForm stores the form in which Gemini's deliveries name jobs of a kind. The job is
-// the one whose delivery shows the form. The first form that is stored is kept: later
-// calls change nothing and return nil.
+// NoteForm stores the form in which Gemini's deliveries name jobs of a kind. The
+// argument job is the job that was found in a delivery in this form. The first form
+// that is stored is kept: later calls return nil without storing theirs.
 func (r *Register) NoteForm(ctx context.Context, kind Kind, form, job string) error {
 	_, err := r.notes.Doc("form-"+string(kind)).Create(ctx, note{Kind: kind, Form: form, Job: job, At: time.Now()})
 	if err != nil && status.Code(err) != codes.AlreadyExists {

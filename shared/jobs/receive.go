@@ -140,7 +140,7 @@ func (r *Register) takeEach(ctx context.Context, messages []*pubsubpb.ReceivedMe
 	return all
 }
 
-// takeOne stores the job whose name is the message's data, or rejects the message. The
+// takeOne stores the job that the message names, or rejects the message. The
 // returned job is nil if it existed before.
 func (r *Register) takeOne(ctx context.Context, m *pubsubpb.PubsubMessage) (job *Job, rejected bool, err error) {
 	kind, name, err := Parse(string(m.GetData()))
