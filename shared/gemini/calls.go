@@ -39,8 +39,8 @@ const (
 	DisabledByFailures = "disabled_due_to_failed_deliveries" // by the API
 )
 
-// Webhooks returns all webhooks of the API key's project, in the API's order. It fails
-// if there are more than 10,000.
+// Webhooks returns all webhooks of the API key's project, in the API's order. It
+// fails if there are more than 10 pages of up to 1,000 webhooks.
 func (c *Client) Webhooks(ctx context.Context) ([]Webhook, error) {
 	var all []Webhook
 	query := url.Values{"page_size": {strconv.Itoa(webhookPageSize)}}
