@@ -13,7 +13,8 @@
 //     pass that can see the end.
 //   - The event is not there before the job has ended.
 //   - Passes publish the event twice only in the cases that package dedup states.
-//   - If Gemini delivers the event after a pass has published it, the topic has both. They have the same ce-subject and ce-type, and different ids.
+//   - If Gemini delivers the event after a pass has published it, the topic has both.
+//     They have the same ce-subject and ce-type, and different ids.
 //
 // A pass stores no position. If it is interrupted, the next pass does all of it again.
 // The decisions are pure functions of the data that a pass read: see decide.go,
