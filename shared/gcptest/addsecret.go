@@ -8,9 +8,10 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// AddSecret adds a secret to a project, unless it is there, and a version for each value,
-// the last one newest. It returns the newest version's full name, "" without values. Its
-// errors are those of CreateSecret and AddSecretVersion.
+// AddSecret creates a secret in a project if it does not exist, and adds a version
+// for each value, in order. It returns the full name of the newest version it added,
+// or "" if there are no values. Its errors are those of [SecretManager.CreateSecret]
+// and [SecretManager.AddSecretVersion].
 func (m *SecretManager) AddSecret(ctx context.Context, project, id string, values ...string) (newest string, err error) {
 	parent := "projects/" + project
 	_, err = m.CreateSecret(ctx, &secretmanagerpb.CreateSecretRequest{

@@ -14,7 +14,7 @@ import (
 	"github.com/geminihook/geminihook/shared/gcptest/emulator/emulatortest"
 )
 
-// A backend is one of the two Firestores that have to agree.
+// A backend is one of the two Firestores that must agree.
 type backend struct {
 	official bool
 	conn     *grpc.ClientConn
@@ -32,13 +32,13 @@ func newEmbedded(t *testing.T) *backend {
 	return newBackend(t, serve(t, gcptest.NewFirestore()), "p", false)
 }
 
-// newOfficial connects to Google's emulator, or skips the test where there is none.
+// newOfficial connects to Google's emulator, or skips the test if it is not installed.
 func newOfficial(t *testing.T) *backend {
 	addr, project := emulatortest.Firestore(t)
 	return newBackend(t, addr, project, true)
 }
 
-// onBoth runs a test on the embedded Firestore and on Google's emulator.
+// onBoth runs a test twice: with the embedded Firestore and with Google's emulator.
 func onBoth(t *testing.T, test func(*testing.T, *backend)) {
 	t.Run("embedded", func(t *testing.T) { test(t, newEmbedded(t)) })
 	t.Run("official", func(t *testing.T) { test(t, newOfficial(t)) })
@@ -71,7 +71,7 @@ func (b *backend) read(ctx context.Context, tx []byte, names ...string) ([]*fire
 	return receive(stream)
 }
 
-// receive returns all that a stream has.
+// receive returns all answers of a stream.
 func receive[T any](stream grpc.ServerStreamingClient[T]) (all []*T, err error) {
 	for {
 		m, err := stream.Recv()
@@ -131,7 +131,7 @@ func path(p string) *firestorepb.StructuredQuery_FieldReference {
 	return &firestorepb.StructuredQuery_FieldReference{FieldPath: p}
 }
 
-// where returns the filter of a query by one field.
+// where returns a filter for one field.
 func where(field string, op firestorepb.StructuredQuery_FieldFilter_Operator, v *firestorepb.Value) *firestorepb.StructuredQuery_Filter {
 	return &firestorepb.StructuredQuery_Filter{FilterType: &firestorepb.StructuredQuery_Filter_FieldFilter{
 		FieldFilter: &firestorepb.StructuredQuery_FieldFilter{Field: path(field), Op: op, Value: v}}}

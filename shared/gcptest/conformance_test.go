@@ -21,7 +21,7 @@ import (
 	"github.com/geminihook/geminihook/shared/gcptest"
 )
 
-// A scene is what each case of TestConformance begins with.
+// A scene is the initial state of each case of TestConformance.
 type scene struct {
 	ctx     context.Context
 	b       *backend
@@ -43,7 +43,7 @@ func newScene(t *testing.T, b *backend) scene {
 	return s
 }
 
-// second drops a call's result and keeps its error.
+// second returns the error of a call.
 func second[T any](_ T, err error) error { return err }
 
 func set(path string, v any) []firestore.Update { return []firestore.Update{{Path: path, Value: v}} }
@@ -259,7 +259,7 @@ func TestServerTimestamp(t *testing.T) {
 			t.Errorf("the server's time is %v at %v", at, res.UpdateTime)
 		}
 		if inner, _ := snap.DataAt("m.t"); inner != any(at) {
-			t.Errorf("one commit has the times %v and %v", at, inner)
+			t.Errorf("the server's time differs within a commit: %v and %v", at, inner)
 		}
 	})
 }
@@ -316,7 +316,8 @@ func TestCommitIsAllOrNothing(t *testing.T) {
 	})
 }
 
-// The takeover of an expired lease: of many who saw the same update time one wins, and at once.
+// The takeover of an expired lease: of many writers with the same update time as
+// precondition, one succeeds, and without waiting.
 func TestCompetingTakeovers(t *testing.T) {
 	onBoth(t, func(t *testing.T, b *backend) {
 		s := newScene(t, b)
@@ -409,7 +410,7 @@ func TestTransactionIDs(t *testing.T) {
 		wantCode(t, err, codes.InvalidArgument)
 		_, err = b.commit(s.ctx, tx, update(s.there.Path+"/..", nil))
 		wantCode(t, err, codes.InvalidArgument)
-		wantCode(t, second(b.commit(s.ctx, tx)), codes.OK) // neither refusal ended it
+		wantCode(t, second(b.commit(s.ctx, tx)), codes.OK) // the rejected commits did not end the transaction
 	})
 }
 
@@ -525,7 +526,7 @@ func TestDocuments(t *testing.T) {
 	}
 	docs[0].Fields["k"] = nil
 	if again := service.Documents(b.database() + "/documents/c"); again[0].Fields["k"] == nil {
-		t.Error("a caller's change reached the store")
+		t.Error("a change of a returned document changed the stored one")
 	}
 	if none := service.Documents(b.database() + "/documents/none"); len(none) != 0 {
 		t.Errorf("a collection that does not exist has %v", none)

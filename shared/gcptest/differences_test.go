@@ -11,8 +11,9 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
-// All that the embedded Firestore is known, and meant, to do otherwise than Google's emulator. Unimplemented is the rule:
-// what this project does not use is refused, not guessed at.
+// TestDifferences lists the known and intended differences between the embedded
+// Firestore and Google's emulator. Most of them are Unimplemented: calls that this
+// project does not use are rejected.
 func TestDifferences(t *testing.T) {
 	readOnly := &firestorepb.TransactionOptions{Mode: &firestorepb.TransactionOptions_ReadOnly_{
 		ReadOnly: &firestorepb.TransactionOptions_ReadOnly{}}}
@@ -120,8 +121,10 @@ func TestDifferences(t *testing.T) {
 	})
 }
 
-// The one difference that a client of this project can notice: a transaction's reads lock nothing. Here whoever commits first
-// wins and the transaction that read is refused; the emulator lets the writer wait two seconds for the reader and refuses him.
+// The only difference that a client of this project can notice: reads of a
+// transaction take no locks. In the embedded Firestore the first commit succeeds, and
+// the transaction that read before it fails. In the emulator, the writer waits two
+// seconds for the transaction's lock and fails.
 func TestOptimisticTransactions(t *testing.T) {
 	s := newScene(t, newEmbedded(t))
 	write := update(s.there.Path, fields{"x": integer(7)})
@@ -144,7 +147,7 @@ func TestOptimisticTransactions(t *testing.T) {
 			tx := s.b.begin(t)
 			wantCode(t, second(s.b.read(s.ctx, tx, s.there.Path, s.missing.Path)), codes.OK)
 			wantCode(t, test.meanwhile(), codes.OK)
-			wantCode(t, second(s.b.read(s.ctx, tx, s.there.Path)), codes.OK) // a second look does not replace the first
+			wantCode(t, second(s.b.read(s.ctx, tx, s.there.Path)), codes.OK) // a second read does not replace the first one
 			wantCode(t, second(s.b.commit(s.ctx, tx, update(s.there.Path, fields{"x": integer(8)}))), test.want)
 			wantCode(t, second(s.b.commit(s.ctx, tx)), codes.InvalidArgument)
 		})

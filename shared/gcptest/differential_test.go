@@ -22,8 +22,9 @@ var (
 	count = flag.Int("ops", 1500, "number of random operations")
 )
 
-// TestDifferential does the same random operations on the embedded Firestore and on Google's emulator. All that comes back,
-// codes, documents and which times are equal, has to agree.
+// TestDifferential makes the same random operations on the embedded Firestore and on
+// Google's emulator. The answers must agree: codes, documents, and which times are
+// equal.
 func TestDifferential(t *testing.T) {
 	theirs := newSide(t, newOfficial(t))
 	ours := newSide(t, newEmbedded(t))
@@ -41,24 +42,24 @@ func TestDifferential(t *testing.T) {
 		seen[name+" "+outcome]++
 	}
 	if a, b := ours.read(nil, ours.names[:good]...), theirs.read(nil, theirs.names[:good]...); a != b {
-		t.Errorf("in the end:\nembedded %s\nofficial %s", a, b)
+		t.Errorf("documents at the end:\nembedded %s\nofficial %s", a, b)
 	}
 	t.Logf("outcomes: %v", seen)
 }
 
-// The documents that the operations are about.
+// The names of the documents in the operations.
 var (
 	goodPaths = []string{"c/0", "c/1", "c/2", "c/0/c/1"}
 	badPaths  = []string{"c/..", "c/__x__", "c"}
 	good      = len(goodPaths)
 )
 
-// A side is a Firestore whose answers are written down so that they can be compared: a time becomes a number, given in the
-// order of the times' first appearance.
+// A side is a Firestore with answers in a comparable form: a time becomes a number,
+// in the order of first appearance.
 type side struct {
 	t *testing.T
 	*backend
-	names   []string // of the documents used; the first good ones are taken, the others refused
+	names   []string // of the documents; the first ones are valid, the others are rejected
 	times   []*timestamppb.Timestamp
 	numbers map[time.Time]int
 	current map[string]int   // number of a document's latest update time
@@ -71,7 +72,7 @@ func newSide(t *testing.T, b *backend) *side {
 	for _, path := range slices.Concat(goodPaths, badPaths) {
 		s.names = append(s.names, b.database()+"/documents/"+path)
 	}
-	s.number(timestamppb.New(time.Unix(1, 0))) // so that there is one to guard by
+	s.number(timestamppb.New(time.Unix(1, 0))) // so that there is a time for preconditions
 	return s
 }
 
@@ -140,19 +141,19 @@ func (s *side) query(q *firestorepb.StructuredQuery) string {
 
 var serverTimes = regexp.MustCompile(`timestamp_value:\{seconds:1\d{9}( nanos:\d+)?\}`)
 
-// values writes values down without the server's own times.
+// values returns the text of values, without times that the server set.
 func values(vs []*firestorepb.Value) string {
 	text := fmt.Sprint(vs)
 	return serverTimes.ReplaceAllString(strings.ReplaceAll(text, "  ", " "), "now")
 }
 
-// A generator makes operations that both sides can do.
+// A generator makes random operations that both sides implement.
 type generator struct{ *rand.Rand }
 
 func pick[T any](g generator, from ...T) T { return from[g.IntN(len(from))] }
 
-// operation returns what to do, the same for both sides, and its name. No transaction stays open with reads in it: their
-// locks are the one thing that is not the same.
+// operation returns a random operation for both sides, and its name. No transaction
+// with reads stays open, because the locks of the two sides differ.
 func (g generator) operation() (string, func(*side) string) {
 	switch n := g.IntN(20); {
 	case n < 9:
@@ -177,7 +178,7 @@ func (g generator) operation() (string, func(*side) string) {
 	}
 }
 
-// tx returns one of the last transactions begun, open or not.
+// tx returns one of the transactions that began last. It may have ended.
 func (s *side) tx(n uint32) []byte {
 	recent := s.txs[max(0, len(s.txs)-4):]
 	if len(recent) == 0 {
@@ -186,7 +187,7 @@ func (s *side) tx(n uint32) []byte {
 	return recent[int(n)%len(recent)]
 }
 
-// transaction reads, then commits or rolls back, then tries once more.
+// transaction reads, then commits or rolls back, and then tries the same again.
 func (g generator) transaction() func(*side) string {
 	docs, writes, back := g.documents(), g.writes(), g.IntN(4) == 0
 	return func(s *side) string {
@@ -201,7 +202,7 @@ func (g generator) transaction() func(*side) string {
 	}
 }
 
-// documents returns some indexes of names, seldom of one that is refused.
+// documents returns some indexes of names, and seldom that of a rejected name.
 func (g generator) documents() []int {
 	if g.IntN(20) == 0 {
 		return []int{g.IntN(good + len(badPaths))}
@@ -243,7 +244,7 @@ func (g generator) write(doc int) func(*side) *firestorepb.Write {
 	if g.IntN(2) == 0 {
 		changes = append(changes, mask(choose([]string{"a", "b", "m", "m.a", "m.b.c", "`a-b`", "none", "a..b"}, g.Perm(7 + g.IntN(10)/9)[:g.IntN(4)])...))
 	}
-	if g.IntN(5) == 0 { // the count makes sure that something changes, however fast two times follow each other
+	if g.IntN(5) == 0 { // the increment ensures a change even if two times are equal
 		changes = append(changes, serverTime("t"), increment("n", integer(1)), increment(pick(g, "a", "m.a"), integer(g.Int64N(3))))
 	}
 	f := g.fields()
@@ -252,7 +253,7 @@ func (g generator) write(doc int) func(*side) *firestorepb.Write {
 	}
 }
 
-// guard returns a precondition, or none.
+// guard returns a random precondition, or nil.
 func (g generator) guard() func(s *side, name string) change {
 	kind, n, want := g.IntN(10), g.Uint32(), g.IntN(2) == 0
 	return func(s *side, name string) change {

@@ -17,26 +17,28 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// A Firestore is a [firestorepb.FirestoreServer] that keeps its documents in memory: any number of projects and databases,
-// made by their first use. It commits, reads, queries one collection by a field, and runs read-write transactions.
-// It may be used concurrently; make one with [NewFirestore].
+// A Firestore is a [firestorepb.FirestoreServer] with documents in memory. All
+// projects and databases exist. It implements commits, reads, queries of one
+// collection, and read-write transactions. It is safe for concurrent use; create one
+// with [NewFirestore].
 //
-// Transactions are optimistic: nothing is locked, and one whose reads have changed is refused with Aborted at its commit,
-// where production and the official emulator make the other side wait for a lock.
+// Transactions are optimistic and take no locks: if a document that a transaction
+// read has changed, its commit fails with Aborted. In production and in the official
+// emulator, the other writer waits for a lock instead.
 type Firestore struct {
 	firestorepb.UnimplementedFirestoreServer
 
 	mu    sync.Mutex
-	last  time.Time                        // the latest time given out
-	docs  map[string]*firestorepb.Document // by full name; a stored document is never changed, only replaced
+	last  time.Time                        // the last time that tick returned
+	docs  map[string]*firestorepb.Document // by full name; a stored document is replaced, not changed
 	open  map[string]*transaction          // by id
 	begun uint64                           // transactions begun so far
 }
 
-// A transaction remembers what it was shown.
+// A transaction is an open transaction.
 type transaction struct {
 	database string
-	reads    map[string]*firestorepb.Document // nil for a document that was missing
+	reads    map[string]*firestorepb.Document // documents as first read, by name; nil if missing
 }
 
 // NewFirestore returns a Firestore without documents.
@@ -47,8 +49,10 @@ func NewFirestore() *Firestore {
 // Register implements [Service].
 func (f *Firestore) Register(s grpc.ServiceRegistrar) { firestorepb.RegisterFirestoreServer(s, f) }
 
-// Documents returns copies of the documents directly in a collection, in the order of their ids. The collection is named in
-// full, "projects/P/databases/(default)/documents/C"; one that does not exist has no documents.
+// Documents returns copies of the documents in a collection, without those in
+// subcollections, in the order of their ids. The collection's name is in full,
+// "projects/P/databases/(default)/documents/C". If it does not exist, Documents
+// returns no documents.
 func (f *Firestore) Documents(collection string) []*firestorepb.Document {
 	docs, _ := f.collection(collection)
 	for i, d := range docs {
@@ -57,7 +61,8 @@ func (f *Firestore) Documents(collection string) []*firestorepb.Document {
 	return docs
 }
 
-// collection returns the stored documents of a collection in the order of their ids, and the time of the reading.
+// collection returns the stored documents of a collection in the order of their ids,
+// and the read time.
 func (f *Firestore) collection(name string) ([]*firestorepb.Document, *timestamppb.Timestamp) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -71,8 +76,9 @@ func (f *Firestore) collection(name string) ([]*firestorepb.Document, *timestamp
 	return docs, f.tick()
 }
 
-// tick returns the current time in microseconds, always later than the one before: no two commits share a time, and a read
-// shows all that was committed up to its time.
+// tick returns the current time in microseconds. It is always later than the previous
+// one, so that commits have different times, and a read contains all commits up to
+// its read time.
 func (f *Firestore) tick() *timestamppb.Timestamp {
 	now := time.Now().Truncate(time.Microsecond)
 	if !now.After(f.last) {
@@ -82,8 +88,8 @@ func (f *Firestore) tick() *timestamppb.Timestamp {
 	return timestamppb.New(now)
 }
 
-// BeginTransaction implements [firestorepb.FirestoreServer]. Read-only transactions are not modelled; one that is never
-// finished is remembered for ever.
+// BeginTransaction implements [firestorepb.FirestoreServer]. Read-only transactions
+// are not implemented. Transactions do not expire.
 func (f *Firestore) BeginTransaction(_ context.Context, req *firestorepb.BeginTransactionRequest) (*firestorepb.BeginTransactionResponse, error) {
 	if err := checkDatabase(req.Database); err != nil {
 		return nil, err
@@ -97,6 +103,7 @@ func (f *Firestore) BeginTransaction(_ context.Context, req *firestorepb.BeginTr
 	return &firestorepb.BeginTransactionResponse{Transaction: id}, nil
 }
 
+// begin adds an open transaction, and returns its id. The caller holds the lock.
 func (f *Firestore) begin(database string) ([]byte, *transaction) {
 	f.begun++
 	id := binary.BigEndian.AppendUint64(nil, f.begun)
@@ -105,15 +112,16 @@ func (f *Firestore) begin(database string) ([]byte, *transaction) {
 	return id, tx
 }
 
-// transaction returns the open transaction of that id.
+// transaction returns the open transaction with this id.
 func (f *Firestore) transaction(database string, id []byte) (*transaction, error) {
 	if tx := f.open[string(id)]; tx != nil && tx.database == database {
 		return tx, nil
 	}
-	return nil, invalid("the transaction is finished, or never was")
+	return nil, invalid("transaction has ended, or does not exist")
 }
 
-// Rollback implements [firestorepb.FirestoreServer]. To roll back a finished transaction is no error.
+// Rollback implements [firestorepb.FirestoreServer]. It succeeds for a transaction
+// that has ended, as the emulator does.
 func (f *Firestore) Rollback(_ context.Context, req *firestorepb.RollbackRequest) (*emptypb.Empty, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -125,8 +133,9 @@ func (f *Firestore) Rollback(_ context.Context, req *firestorepb.RollbackRequest
 	return &emptypb.Empty{}, nil
 }
 
-// BatchGetDocuments implements [firestorepb.FirestoreServer]: documents are sent in the order asked for, each once. Masks,
-// read times and read-only transactions, which is what a new transaction without options is, are not modelled.
+// BatchGetDocuments implements [firestorepb.FirestoreServer]. It sends each document
+// once, in the order of the request. It does not implement masks, read times and
+// read-only transactions. A new transaction without options is read-only.
 func (f *Firestore) BatchGetDocuments(req *firestorepb.BatchGetDocumentsRequest, stream firestorepb.Firestore_BatchGetDocumentsServer) error {
 	out, err := f.read(req)
 	for _, r := range out {
@@ -137,6 +146,7 @@ func (f *Firestore) BatchGetDocuments(req *firestorepb.BatchGetDocumentsRequest,
 	return err
 }
 
+// read returns the answers of BatchGetDocuments.
 func (f *Firestore) read(req *firestorepb.BatchGetDocumentsRequest) (out []*firestorepb.BatchGetDocumentsResponse, err error) {
 	if err := checkRead(req); err != nil {
 		return nil, err
@@ -165,6 +175,7 @@ func (f *Firestore) read(req *firestorepb.BatchGetDocumentsRequest) (out []*fire
 	return out, nil
 }
 
+// checkRead returns an error if a read is invalid or not implemented.
 func checkRead(req *firestorepb.BatchGetDocumentsRequest) error {
 	if err := checkDatabase(req.Database); err != nil {
 		return err
@@ -185,6 +196,7 @@ func checkRead(req *firestorepb.BatchGetDocumentsRequest) error {
 	return nil
 }
 
+// result returns the answer for one document; doc is nil if it is missing.
 func result(name string, doc *firestorepb.Document, now *timestamppb.Timestamp) *firestorepb.BatchGetDocumentsResponse {
 	r := &firestorepb.BatchGetDocumentsResponse{ReadTime: now}
 	if doc == nil {
@@ -195,7 +207,7 @@ func result(name string, doc *firestorepb.Document, now *timestamppb.Timestamp) 
 	return r
 }
 
-// saw records the first sight of a document; a nil transaction records nothing.
+// saw records a document as the transaction first reads it. tx may be nil.
 func (tx *transaction) saw(name string, doc *firestorepb.Document) {
 	if tx == nil {
 		return
@@ -205,8 +217,10 @@ func (tx *transaction) saw(name string, doc *firestorepb.Document) {
 	}
 }
 
-// Commit implements [firestorepb.FirestoreServer]: all writes or none. A refusal of the request's form leaves its transaction
-// open, any other ends it. Two writes to one document in one commit are not modelled.
+// Commit implements [firestorepb.FirestoreServer]. It applies all writes, or fails
+// and applies no write. If the request is malformed, its transaction stays open; any
+// other failure ends it. Two writes to one document in one commit are not
+// implemented.
 func (f *Firestore) Commit(_ context.Context, req *firestorepb.CommitRequest) (*firestorepb.CommitResponse, error) {
 	if err := checkCommit(req); err != nil {
 		return nil, err
@@ -219,12 +233,13 @@ func (f *Firestore) Commit(_ context.Context, req *firestorepb.CommitRequest) (*
 		}
 	}
 	if len(req.Writes) == 0 {
-		return &firestorepb.CommitResponse{}, nil // without a time, like the emulator
+		return &firestorepb.CommitResponse{}, nil // without a commit time, like the emulator
 	}
 	return f.apply(req.Writes)
 }
 
-// finish closes a transaction that is about to be committed. Aborted if what it read is no longer so.
+// finish ends a transaction before its commit. It fails with Aborted if a document
+// that the transaction read has changed.
 func (f *Firestore) finish(database string, id []byte) error {
 	tx, err := f.transaction(database, id)
 	if err != nil {
@@ -239,6 +254,8 @@ func (f *Firestore) finish(database string, id []byte) error {
 	return nil
 }
 
+// apply applies checked writes, or returns an error and applies no write. The caller
+// holds the lock.
 func (f *Firestore) apply(writes []*firestorepb.Write) (*firestorepb.CommitResponse, error) {
 	now := f.tick()
 	next := map[string]*firestorepb.Document{}

@@ -18,6 +18,7 @@ var (
 	escaped      = regexp.MustCompile(`\\(.)`)
 )
 
+// checkDatabase returns an error if name is not the full name of a database.
 func checkDatabase(name string) error {
 	if !databaseName.MatchString(name) {
 		return invalid("bad database name %q", name)
@@ -25,7 +26,8 @@ func checkDatabase(name string) error {
 	return nil
 }
 
-// checkDocument refuses a name that is not a document's, of that database.
+// checkDocument returns an error if name is not the full name of a document in the
+// database.
 func checkDocument(database, name string) error {
 	path, ok := strings.CutPrefix(name, database+"/documents/")
 	if !ok {
@@ -64,6 +66,7 @@ func parsePath(path string) (names []string, err error) {
 	}
 }
 
+// checkFieldName returns an error if name is empty, too long or reserved.
 func checkFieldName(name string) error {
 	if name == "" || len(name) > maxFieldName || reserved.MatchString(name) {
 		return invalid("bad field name %q", name)

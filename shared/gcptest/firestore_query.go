@@ -10,8 +10,11 @@ import (
 
 const maxIn = 30 // Firestore's limit on the values of an "in"
 
-// RunQuery implements [firestorepb.FirestoreServer] for one collection outside of transactions: all of its documents, or
-// those in which each of some fields equals a string or is one of at most 30, in the order of their names, up to a limit.
+// RunQuery implements [firestorepb.FirestoreServer] for queries of one collection,
+// outside of transactions. It returns all documents, or those that match filters of
+// the form "field equals a string" or "field is in a list of at most 30 strings",
+// joined by AND. Documents are in the order of their names, up to the query's limit.
+// Other queries fail with Unimplemented.
 func (f *Firestore) RunQuery(req *firestorepb.RunQueryRequest, stream firestorepb.Firestore_RunQueryServer) error {
 	q := req.GetStructuredQuery()
 	if err := checkQuery(req, q); err != nil {
@@ -34,6 +37,7 @@ func (f *Firestore) RunQuery(req *firestorepb.RunQueryRequest, stream firestorep
 	return sendAll(stream, docs, now)
 }
 
+// sendAll sends one answer for each document.
 func sendAll(stream firestorepb.Firestore_RunQueryServer, docs []*firestorepb.Document, now *timestamppb.Timestamp) error {
 	for _, d := range docs {
 		if err := stream.Send(&firestorepb.RunQueryResponse{Document: d, ReadTime: now}); err != nil {
@@ -43,6 +47,7 @@ func sendAll(stream firestorepb.Firestore_RunQueryServer, docs []*firestorepb.Do
 	return nil
 }
 
+// checkQuery returns an error if a query is invalid or not implemented.
 func checkQuery(req *firestorepb.RunQueryRequest, q *firestorepb.StructuredQuery) error {
 	switch {
 	case req.ConsistencySelector != nil:
@@ -67,19 +72,21 @@ func checkQuery(req *firestorepb.RunQueryRequest, q *firestorepb.StructuredQuery
 	return checkDocument(database, req.Parent+"/"+q.From[0].CollectionId+"/any")
 }
 
-// A filter holds for documents in which the field at path is one of values.
+// A filter matches documents with one of values in the field at path.
 type filter struct {
 	path   []string
 	values []string
 }
 
+// holds reports whether a document matches the filter.
 func (f *filter) holds(d *firestorepb.Document) bool {
 	v, ok := lookup(d.Fields, f.path).GetValueType().(*firestorepb.Value_StringValue)
 	return ok && slices.Contains(f.values, v.StringValue)
 }
 
-// parseFilters returns the filters of which all must hold: none, one, or those of an AND. Production allows an AND at most
-// 30 combinations of values.
+// parseFilters returns the filters that a document must match: those of an AND, a
+// single one, or no filter. Like production, it rejects more than 30 combinations of
+// values.
 func parseFilters(f *firestorepb.StructuredQuery_Filter) (all []*filter, err error) {
 	if f == nil {
 		return nil, nil
@@ -98,11 +105,12 @@ func parseFilters(f *firestorepb.StructuredQuery_Filter) (all []*filter, err err
 		combinations *= len(one.values)
 	}
 	if combinations > maxIn {
-		return nil, invalid("%d combinations of values, of at most %d", combinations, maxIn)
+		return nil, invalid("%d combinations of values, more than %d", combinations, maxIn)
 	}
 	return all, nil
 }
 
+// parseFilter returns the filter of one comparison.
 func parseFilter(f *firestorepb.StructuredQuery_Filter) (*filter, error) {
 	ff := f.GetFieldFilter()
 	values := []*firestorepb.Value{ff.GetValue()}

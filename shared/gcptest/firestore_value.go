@@ -10,6 +10,7 @@ import (
 
 const maxDocument = 1 << 20 // Firestore's limit on a document, in bytes
 
+// checkFields returns an error if a field's name or value is invalid.
 func checkFields(fields map[string]*firestorepb.Value) error {
 	for name, v := range fields {
 		if err := checkFieldName(name); err != nil {
@@ -22,10 +23,11 @@ func checkFields(fields map[string]*firestorepb.Value) error {
 	return nil
 }
 
+// checkValue returns an error if a value, or a value inside it, is invalid.
 func checkValue(v *firestorepb.Value) error {
 	switch v := v.GetValueType().(type) {
 	case nil:
-		return invalid("a value without a type")
+		return invalid("value has no type")
 	case *firestorepb.Value_TimestampValue:
 		if err := v.TimestampValue.CheckValid(); err != nil {
 			return invalid("%v", err)
@@ -35,7 +37,7 @@ func checkValue(v *firestorepb.Value) error {
 	case *firestorepb.Value_ArrayValue:
 		for _, e := range v.ArrayValue.GetValues() {
 			if e.GetArrayValue() != nil {
-				return invalid("an array in an array")
+				return invalid("array contains an array")
 			}
 			if err := checkValue(e); err != nil {
 				return err
@@ -52,6 +54,7 @@ func truncateTimes(fields map[string]*firestorepb.Value) {
 	}
 }
 
+// truncateTime truncates the timestamps in a value.
 func truncateTime(v *firestorepb.Value) {
 	if t := v.GetTimestampValue(); t != nil {
 		v.ValueType = &firestorepb.Value_TimestampValue{TimestampValue: timestamppb.New(t.AsTime().Truncate(time.Microsecond))}
@@ -62,16 +65,19 @@ func truncateTime(v *firestorepb.Value) {
 	}
 }
 
-// documentSize follows https://firebase.google.com/docs/firestore/storage-size.
+// documentSize returns the size of a document in bytes, by the rules of
+// https://firebase.google.com/docs/firestore/storage-size.
 func documentSize(doc *firestorepb.Document) int {
 	return nameSize(doc.Name) + fieldsSize(doc.Fields) + 32
 }
 
+// nameSize returns the size of a document's name: its ids and 16 bytes.
 func nameSize(name string) int {
 	_, path, _ := strings.Cut(name, "/documents/")
 	return 16 + len(path) + 1 // a slash or the end after each id
 }
 
+// fieldsSize returns the size of fields: their names and values.
 func fieldsSize(fields map[string]*firestorepb.Value) (n int) {
 	for name, v := range fields {
 		n += len(name) + 1 + valueSize(v)
@@ -79,6 +85,7 @@ func fieldsSize(fields map[string]*firestorepb.Value) (n int) {
 	return n
 }
 
+// valueSize returns the size of a value.
 func valueSize(v *firestorepb.Value) (n int) {
 	switch v := v.ValueType.(type) {
 	case *firestorepb.Value_NullValue, *firestorepb.Value_BooleanValue:
@@ -107,11 +114,13 @@ func isInteger(v *firestorepb.Value) bool {
 	return ok
 }
 
+// isNumber reports whether a value is an integer or a double.
 func isNumber(v *firestorepb.Value) bool {
 	_, ok := v.GetValueType().(*firestorepb.Value_DoubleValue)
 	return ok || isInteger(v)
 }
 
+// float returns a number as a float64.
 func float(v *firestorepb.Value) float64 {
 	if isInteger(v) {
 		return float64(v.GetIntegerValue())

@@ -12,7 +12,8 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// checkCommit refuses a commit for what can be told from the request alone.
+// checkCommit returns an error if the request is invalid, independently of the stored
+// documents.
 func checkCommit(req *firestorepb.CommitRequest) error {
 	if err := checkDatabase(req.Database); err != nil {
 		return err
@@ -31,9 +32,10 @@ func checkCommit(req *firestorepb.CommitRequest) error {
 	return nil
 }
 
+// checkWrite returns an error if a write is invalid or not implemented.
 func checkWrite(database string, w *firestorepb.Write) error {
 	if t := w.CurrentDocument.GetUpdateTime(); t.GetNanos()%1000 != 0 {
-		return invalid("an update time has no more than microseconds")
+		return invalid("update time in a precondition must be in microseconds")
 	}
 	switch w.Operation.(type) {
 	case *firestorepb.Write_Update:
@@ -42,16 +44,17 @@ func checkWrite(database string, w *firestorepb.Write) error {
 		}
 	case *firestorepb.Write_Delete:
 		if w.UpdateMask != nil || w.UpdateTransforms != nil {
-			return invalid("a delete has neither mask nor transforms")
+			return invalid("a delete must have neither mask nor transforms")
 		}
 	case nil:
-		return invalid("a write without an operation")
+		return invalid("write has no operation")
 	default:
 		return unmodelled("a write that is neither an update nor a delete")
 	}
 	return checkDocument(database, written(w))
 }
 
+// checkUpdate returns an error if an update has an invalid mask, transform or field.
 func checkUpdate(w *firestorepb.Write) error {
 	for _, p := range w.UpdateMask.GetFieldPaths() {
 		if _, err := parsePath(p); err != nil {
@@ -66,6 +69,7 @@ func checkUpdate(w *firestorepb.Write) error {
 	return checkFields(w.GetUpdate().Fields)
 }
 
+// checkTransform returns an error if a transform is invalid or not implemented.
 func checkTransform(t *firestorepb.DocumentTransform_FieldTransform) error {
 	if _, err := parsePath(t.FieldPath); err != nil {
 		return err
@@ -74,12 +78,12 @@ func checkTransform(t *firestorepb.DocumentTransform_FieldTransform) error {
 	case t.GetSetToServerValue() == firestorepb.DocumentTransform_FieldTransform_REQUEST_TIME, isNumber(by):
 		return nil
 	case by != nil:
-		return invalid("an increment by something that is not a number")
+		return invalid("increment by a value that is not a number")
 	}
 	return unmodelled("a transform other than the server's time and an increment")
 }
 
-// written names the document of a write.
+// written returns the name of the document of a write.
 func written(w *firestorepb.Write) string {
 	if u := w.GetUpdate(); u != nil {
 		return u.Name
@@ -87,8 +91,9 @@ func written(w *firestorepb.Write) string {
 	return w.GetDelete()
 }
 
-// applyWrite returns what a checked write makes of a document, nil standing for a missing one, and the values of its
-// transforms. A write that changes nothing returns the document it was given, update time included.
+// applyWrite returns the document after a checked write, and the results of its
+// transforms. A missing document is nil, before and after. If the write changes no
+// field, applyWrite returns old itself, with its update time.
 func applyWrite(w *firestorepb.Write, old *firestorepb.Document, now *timestamppb.Timestamp) (*firestorepb.Document, []*firestorepb.Value, error) {
 	if err := checkPrecondition(w.CurrentDocument, old); err != nil {
 		return nil, nil, err
@@ -102,7 +107,7 @@ func applyWrite(w *firestorepb.Write, old *firestorepb.Document, now *timestampp
 	truncateTimes(doc.Fields)
 	values := transform(doc, w.UpdateTransforms, now)
 	if size := documentSize(doc); size > maxDocument {
-		return nil, nil, invalid("a document of %d bytes, more than %d", size, maxDocument)
+		return nil, nil, invalid("document of %d bytes, more than %d", size, maxDocument)
 	}
 	if old == nil {
 		doc.CreateTime, doc.UpdateTime = now, now
@@ -116,6 +121,8 @@ func applyWrite(w *firestorepb.Write, old *firestorepb.Document, now *timestampp
 	return doc, values, nil
 }
 
+// checkPrecondition returns an error if a document does not meet a precondition. doc
+// is nil if the document is missing. The codes are those of the official emulator.
 func checkPrecondition(p *firestorepb.Precondition, doc *firestorepb.Document) error {
 	switch c := p.GetConditionType().(type) {
 	case *firestorepb.Precondition_Exists:
@@ -128,30 +135,31 @@ func checkPrecondition(p *firestorepb.Precondition, doc *firestorepb.Document) e
 	case *firestorepb.Precondition_UpdateTime:
 		is, want := doc.GetUpdateTime().AsTime(), c.UpdateTime.AsTime()
 		if doc != nil && want.After(is) {
-			return invalid("the required update time %v is later than the document's %v", want, is)
+			return invalid("update time %v in the precondition is later than the document's %v", want, is)
 		}
 		if doc == nil || !want.Equal(is) {
-			return status.Errorf(codes.FailedPrecondition, "the update time is %v, not the required %v", is, want)
+			return status.Errorf(codes.FailedPrecondition, "the document's update time is %v, not %v as in the precondition", is, want)
 		}
 	}
 	return nil
 }
 
-// merge returns the fields after an update: all of them where no mask says which. A path that the mask names and the update
-// lacks is removed.
+// merge returns the fields of a document after an update. Without a mask, the update
+// replaces all fields. With a mask, it replaces the paths in the mask, and removes
+// those without a value in the update.
 func merge(old, update map[string]*firestorepb.Value, mask *firestorepb.DocumentMask) map[string]*firestorepb.Value {
 	if mask == nil {
 		return update
 	}
 	fields := old
 	for _, p := range mask.FieldPaths {
-		path, _ := parsePath(p) // checkUpdate has
+		path, _ := parsePath(p) // cannot fail: checkUpdate parsed it
 		fields = with(fields, path, lookup(update, path))
 	}
 	return fields
 }
 
-// lookup returns the value at path, nil if there is none.
+// lookup returns the value at path, or nil if there is no value.
 func lookup(fields map[string]*firestorepb.Value, path []string) *firestorepb.Value {
 	v := fields[path[0]]
 	if len(path) == 1 {
@@ -160,7 +168,8 @@ func lookup(fields map[string]*firestorepb.Value, path []string) *firestorepb.Va
 	return lookup(v.GetMapValue().GetFields(), path[1:])
 }
 
-// with returns a copy of fields that has v at path; a nil v removes what is there. Maps on the way are made where needed.
+// with returns a copy of fields with v at path. If v is nil, it removes the value at
+// path. It adds maps along the path if they are missing.
 func with(fields map[string]*firestorepb.Value, path []string, v *firestorepb.Value) map[string]*firestorepb.Value {
 	out := maps.Clone(fields)
 	if out == nil {
@@ -170,7 +179,7 @@ func with(fields map[string]*firestorepb.Value, path []string, v *firestorepb.Va
 	if len(path) > 1 {
 		inner := fields[key].GetMapValue()
 		if inner == nil && v == nil {
-			return out // nothing there to remove
+			return out // there is no value to remove
 		}
 		v = &firestorepb.Value{ValueType: &firestorepb.Value_MapValue{
 			MapValue: &firestorepb.MapValue{Fields: with(inner.GetFields(), path[1:], v)}}}
@@ -183,15 +192,17 @@ func with(fields map[string]*firestorepb.Value, path []string, v *firestorepb.Va
 	return out
 }
 
-// transform sets the fields that the server computes, and returns them in order.
+// transform sets the fields that the server computes, and returns their values in the
+// order of ts.
 func transform(doc *firestorepb.Document, ts []*firestorepb.DocumentTransform_FieldTransform, now *timestamppb.Timestamp) (values []*firestorepb.Value) {
 	for _, t := range ts {
-		path, _ := parsePath(t.FieldPath) // checkTransform has
+		path, _ := parsePath(t.FieldPath) // cannot fail: checkTransform parsed it
 		var v *firestorepb.Value
 		if by := t.GetIncrement(); by != nil {
 			v = add(lookup(doc.Fields, path), by)
 		} else {
-			// The server's time has milliseconds where update times have microseconds.
+			// The server's time in a field is in milliseconds, unlike update times,
+			// which are in microseconds.
 			at := timestamppb.New(now.AsTime().Truncate(time.Millisecond))
 			v = &firestorepb.Value{ValueType: &firestorepb.Value_TimestampValue{TimestampValue: at}}
 		}
@@ -201,7 +212,8 @@ func transform(doc *firestorepb.Document, ts []*firestorepb.DocumentTransform_Fi
 	return values
 }
 
-// add increments a: what is not a number counts as zero, integers stop at their limits, one double makes a double.
+// add returns a + by. If a is not a number, it counts as zero. The sum of two
+// integers saturates at the limits of int64; with a double the sum is a double.
 func add(a, by *firestorepb.Value) *firestorepb.Value {
 	if !isNumber(a) {
 		return by
@@ -213,6 +225,7 @@ func add(a, by *firestorepb.Value) *firestorepb.Value {
 	return &firestorepb.Value{ValueType: &firestorepb.Value_DoubleValue{DoubleValue: float(a) + float(by)}}
 }
 
+// addSaturating returns a + b, limited to the range of int64.
 func addSaturating(a, b int64) int64 {
 	switch {
 	case b > 0 && a > math.MaxInt64-b:

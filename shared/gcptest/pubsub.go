@@ -13,43 +13,45 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Pub/Sub's limits on a publish.
+// Pub/Sub's limits on one call of Publish.
 const (
 	maxMessages       = 1000
-	maxMessageData    = 10_000_000 // bytes, of all messages together here
+	maxMessageData    = 10_000_000 // bytes, here of all messages in a call together
 	maxAttributes     = 100
 	maxAttributeKey   = 256  // bytes
 	maxAttributeValue = 1024 // bytes
 )
 
+// topicName matches the full name of a topic. The reserved prefix goog is checked
+// apart.
 var topicName = regexp.MustCompile(`^projects/[^/]+/topics/[a-zA-Z][a-zA-Z0-9._~+%-]{2,254}$`)
 
-// A PubSub is pstest, Google's own stand-in for Pub/Sub, with what this project
-// needs beside it: the limits that the real one holds, and a watcher of every
-// message. It has topics and subscriptions. It may be used concurrently; make one
-// with [NewPubSub].
+// A PubSub is a Pub/Sub server with topics and subscriptions. It adds to pstest,
+// Google's fake of Pub/Sub, the real limits on messages and a function that sees each
+// message. It is safe for concurrent use; create one with [NewPubSub].
 type PubSub struct {
-	// pstest's, but for the methods below.
+	// The methods of pstest. Those below replace some of them.
 	pubsubpb.PublisherServer
 	pubsubpb.SubscriberServer
 
 	server *pstest.Server
 	watch  func(topic string, m *pubsubpb.PubsubMessage)
 
-	mu         sync.Mutex // one Publish at a time, so that the watcher sees the order of the ids
-	subscribed bool       // ever
+	mu         sync.Mutex // one Publish at a time, so that watch is called in the order of the ids
+	subscribed bool       // a subscription was created at some time
 }
 
-// NewPubSub returns a PubSub that has these topics, named in full, "projects/P/topics/T". Clients may create more; publishing
-// to a topic that does not exist is NotFound.
+// NewPubSub returns a PubSub with these topics, "projects/P/topics/T". Clients may
+// create more. Publishing to a topic that does not exist fails with NotFound.
 //
-// A watch that is not nil is called with each message accepted, its id and publish time included, before the publisher has
-// its answer: one call at a time, in the order of the ids. The message is the watcher's to keep. It must not call the PubSub.
+// If watch is not nil, it is called with a copy of each accepted message, including
+// its id and publish time, before Publish returns. Calls are made one at a time, in
+// the order of the ids. watch must not call the PubSub.
 func NewPubSub(watch func(topic string, m *pubsubpb.PubsubMessage), topics ...string) *PubSub {
-	server := pstest.NewServer() // it also listens by itself, on a port that nobody is told
+	server := pstest.NewServer() // it also listens on a port of its own, which is not used
 	p := &PubSub{PublisherServer: &server.GServer, SubscriberServer: &server.GServer, server: server, watch: watch}
 	for _, t := range topics {
-		_, _ = server.GServer.CreateTopic(context.Background(), &pubsubpb.Topic{Name: t}) // fails for one named twice
+		_, _ = server.GServer.CreateTopic(context.Background(), &pubsubpb.Topic{Name: t}) // fails only for a duplicate, which is harmless
 	}
 	return p
 }
@@ -60,7 +62,8 @@ func (p *PubSub) Register(s grpc.ServiceRegistrar) {
 	pubsubpb.RegisterSubscriberServer(s, p)
 }
 
-// CreateTopic implements [pubsubpb.PublisherServer]: InvalidArgument for a bad name, AlreadyExists where there is one of it.
+// CreateTopic implements [pubsubpb.PublisherServer]. It fails with InvalidArgument if
+// the name is not valid, and with AlreadyExists if the topic exists.
 func (p *PubSub) CreateTopic(ctx context.Context, req *pubsubpb.Topic) (*pubsubpb.Topic, error) {
 	if err := checkTopicName(req.Name); err != nil {
 		return nil, err
@@ -68,8 +71,9 @@ func (p *PubSub) CreateTopic(ctx context.Context, req *pubsubpb.Topic) (*pubsubp
 	return p.server.GServer.CreateTopic(ctx, req)
 }
 
-// CreateSubscription implements [pubsubpb.SubscriberServer]. From now on every message is kept: pstest forgets either all,
-// what no subscriber has had yet included, or nothing.
+// CreateSubscription implements [pubsubpb.SubscriberServer]. After the first
+// subscription, all messages stay in memory: pstest can only drop all messages at
+// once, including those that are not yet delivered.
 func (p *PubSub) CreateSubscription(ctx context.Context, req *pubsubpb.Subscription) (*pubsubpb.Subscription, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -77,15 +81,16 @@ func (p *PubSub) CreateSubscription(ctx context.Context, req *pubsubpb.Subscript
 	return p.server.GServer.CreateSubscription(ctx, req)
 }
 
-// Publish implements [pubsubpb.PublisherServer]: NotFound where there is no such topic, InvalidArgument where a message is
-// empty or over Pub/Sub's limits. All messages are accepted, or none.
+// Publish implements [pubsubpb.PublisherServer]. It accepts all messages of the call,
+// or fails: with NotFound if the topic does not exist, with InvalidArgument if a
+// message is empty or exceeds Pub/Sub's limits.
 func (p *PubSub) Publish(ctx context.Context, req *pubsubpb.PublishRequest) (*pubsubpb.PublishResponse, error) {
 	if err := cmp.Or(checkTopicName(req.Topic), checkMessages(req.Messages)); err != nil {
 		return nil, err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	res, err := p.server.GServer.Publish(ctx, req) // writes id and time into the messages
+	res, err := p.server.GServer.Publish(ctx, req) // sets id and publish time in the messages
 	if err != nil {
 		return nil, err
 	}
@@ -107,14 +112,15 @@ func checkTopicName(name string) error {
 	return nil
 }
 
+// checkMessages returns InvalidArgument if the messages exceed Pub/Sub's limits.
 func checkMessages(messages []*pubsubpb.PubsubMessage) error {
 	if n := len(messages); n == 0 || n > maxMessages {
-		return invalid("%d messages, not 1 to %d", n, maxMessages)
+		return invalid("%d messages in a publish, must be 1 to %d", n, maxMessages)
 	}
 	size := 0
 	for _, m := range messages {
 		if len(m.Data) == 0 && len(m.Attributes) == 0 {
-			return invalid("a message with neither data nor attributes")
+			return invalid("message has neither data nor attributes")
 		}
 		if err := checkAttributes(m.Attributes); err != nil {
 			return err
@@ -127,13 +133,15 @@ func checkMessages(messages []*pubsubpb.PubsubMessage) error {
 	return nil
 }
 
+// checkAttributes returns InvalidArgument if the attributes of a message exceed
+// Pub/Sub's limits.
 func checkAttributes(attributes map[string]string) error {
 	if n := len(attributes); n > maxAttributes {
 		return invalid("%d attributes, more than %d", n, maxAttributes)
 	}
 	for k, v := range attributes {
 		if k == "" || strings.HasPrefix(k, "goog") || len(k) > maxAttributeKey || len(v) > maxAttributeValue {
-			return invalid("attribute %.40q: a key of %d bytes, a value of %d bytes", k, len(k), len(v))
+			return invalid("attribute %.40q has an invalid key (%d bytes) or value (%d bytes)", k, len(k), len(v))
 		}
 	}
 	return nil

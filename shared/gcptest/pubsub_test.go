@@ -44,15 +44,15 @@ func TestPublishIsWatched(t *testing.T) {
 		t.Fatal(err)
 	}
 	if want := []string{testTopic, testTopic, testTopic + "2"}; !slices.Equal(topics, want) {
-		t.Fatalf("seen on %v, want %v", topics, want)
+		t.Fatalf("watch saw topics %v, want %v", topics, want)
 	}
 	for i, m := range got[:2] {
 		if m.MessageId != res.MessageIds[i] || m.PublishTime.AsTime().Before(before) {
-			t.Errorf("message %d is seen with id %q and time %v, answered %q", i, m.MessageId, m.PublishTime.AsTime(), res.MessageIds[i])
+			t.Errorf("watch saw message %d with id %q and time %v; the answer has id %q", i, m.MessageId, m.PublishTime.AsTime(), res.MessageIds[i])
 		}
 	}
 	if m := got[0]; string(m.Data) != "one" || m.Attributes["k"] != "v" || m.OrderingKey != "o" {
-		t.Errorf("seen as %v", m)
+		t.Errorf("watch saw %v", m)
 	}
 }
 
@@ -73,7 +73,7 @@ func TestPublishConcurrently(t *testing.T) {
 		}
 	}
 	if len(ids) != 50 {
-		t.Errorf("%d messages seen, want 50", len(ids))
+		t.Errorf("watch saw %d messages, want 50", len(ids))
 	}
 }
 
@@ -123,7 +123,7 @@ func TestPublishRefused(t *testing.T) {
 			_, err := c.Publish(t.Context(), &pubsubpb.PublishRequest{Topic: test.topic, Messages: test.messages})
 			wantCode(t, err, test.want)
 			if seen != test.seen {
-				t.Errorf("%d messages seen, want %d", seen, test.seen)
+				t.Errorf("watch saw %d messages, want %d", seen, test.seen)
 			}
 		})
 	}
@@ -151,8 +151,8 @@ func TestTopics(t *testing.T) {
 	wantCode(t, create("projects/p/topics/a%+~._-"+strings.Repeat("x", 247)), codes.OK)
 }
 
-// What is published reaches a subscription, also what it has not pulled when the
-// next message comes.
+// A subscription gets all published messages, including those that were not pulled
+// when the next one was published.
 func TestSubscription(t *testing.T) {
 	conn := dial(t, serve(t, gcptest.NewPubSub(nil, testTopic)))
 	topics, err := pubsub.NewTopicAdminClient(t.Context(), option.WithGRPCConn(conn))

@@ -15,32 +15,36 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// ackDeadline is the ack deadline of all subscriptions of [Queues].
+// ackDeadline is the ack deadline of all subscriptions of [Queues], in virtual time.
 const ackDeadline = time.Minute
 
-// Queues are Pub/Sub topics and pull subscriptions that live in a bubble of testing/synctest, which [PubSub] cannot since
-// pstest listens on a socket. They model Publish, Pull and Acknowledge, and nothing else. They may be used concurrently.
+// Queues is a Pub/Sub server for a testing/synctest bubble. [PubSub] cannot run in a
+// bubble, because pstest listens on a socket. Queues implements Publish, Pull and
+// Acknowledge. It is safe for concurrent use; create one with [NewQueues].
 type Queues struct {
 	pubsubpb.UnimplementedPublisherServer
 	pubsubpb.UnimplementedSubscriberServer
 
 	watch         func(topic string, m *pubsubpb.PubsubMessage)
-	subscriptions map[string]string // their topics
+	subscriptions map[string]string // topic of each subscription
 
 	mu       sync.Mutex
 	last     int
-	messages map[string][]*queued // by subscription
+	messages map[string][]*queued // unacknowledged messages of each subscription
 	arrived  chan struct{}        // closed and replaced when a message arrives
 }
 
+// queued is an unacknowledged message of a subscription.
 type queued struct {
 	message *pubsubpb.PubsubMessage
-	id      string    // of the last delivery
-	due     time.Time // for the next delivery
+	id      string    // ack id of the last delivery; empty before the first
+	due     time.Time // time of the next delivery
 }
 
-// NewQueues returns the topics and subscriptions of a map from subscription to topic, both named in full. A message to
-// another topic is only watched. watch, which may be nil, is called as that of [NewPubSub] is.
+// NewQueues returns a Queues with these subscriptions. The keys of the map are full
+// names of subscriptions, the values full names of their topics. A message to a topic
+// without subscriptions is accepted and dropped. watch may be nil; else it is called
+// as [NewPubSub] states.
 func NewQueues(watch func(topic string, m *pubsubpb.PubsubMessage), subscriptions map[string]string) *Queues {
 	return &Queues{watch: watch, subscriptions: subscriptions, messages: make(map[string][]*queued), arrived: make(chan struct{})}
 }
@@ -51,7 +55,8 @@ func (q *Queues) Register(s grpc.ServiceRegistrar) {
 	pubsubpb.RegisterSubscriberServer(s, q)
 }
 
-// Publish implements [pubsubpb.PublisherServer], with Pub/Sub's limits on messages.
+// Publish implements [pubsubpb.PublisherServer]. It fails with InvalidArgument if a
+// message is empty or exceeds Pub/Sub's limits. All topics exist.
 func (q *Queues) Publish(_ context.Context, req *pubsubpb.PublishRequest) (*pubsubpb.PublishResponse, error) {
 	if err := checkMessages(req.Messages); err != nil {
 		return nil, err
@@ -77,7 +82,8 @@ func (q *Queues) Publish(_ context.Context, req *pubsubpb.PublishRequest) (*pubs
 	return response, nil
 }
 
-// Pull implements [pubsubpb.SubscriberServer]. It waits for a message, as the real one does for a while.
+// Pull implements [pubsubpb.SubscriberServer]. It waits until there is a message or
+// ctx is done. The real one waits for some seconds.
 func (q *Queues) Pull(ctx context.Context, req *pubsubpb.PullRequest) (*pubsubpb.PullResponse, error) {
 	if q.subscriptions[req.Subscription] == "" {
 		return nil, status.Errorf(codes.NotFound, "no subscription %q", req.Subscription)
@@ -91,11 +97,13 @@ func (q *Queues) Pull(ctx context.Context, req *pubsubpb.PullRequest) (*pubsubpb
 		case <-arrived:
 		case <-ctx.Done():
 			return nil, status.FromContextError(ctx.Err()).Err()
-		case <-time.After(ackDeadline): // one may be due again
+		case <-time.After(ackDeadline): // a message may be due again
 		}
 	}
 }
 
+// take returns the messages that are due, at most req.MaxMessages, and a channel that
+// is closed when another message arrives.
 func (q *Queues) take(req *pubsubpb.PullRequest) (messages []*pubsubpb.ReceivedMessage, arrived <-chan struct{}) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -110,7 +118,8 @@ func (q *Queues) take(req *pubsubpb.PullRequest) (messages []*pubsubpb.ReceivedM
 	return messages, q.arrived
 }
 
-// Acknowledge implements [pubsubpb.SubscriberServer]. An id that is not the latest of its message is passed over.
+// Acknowledge implements [pubsubpb.SubscriberServer]. It ignores ack ids of earlier
+// deliveries of a message.
 func (q *Queues) Acknowledge(_ context.Context, req *pubsubpb.AcknowledgeRequest) (*emptypb.Empty, error) {
 	acked := make(map[string]bool)
 	for _, id := range req.AckIds {
@@ -128,7 +137,7 @@ func (q *Queues) Acknowledge(_ context.Context, req *pubsubpb.AcknowledgeRequest
 	return new(emptypb.Empty), nil
 }
 
-// Waiting counts the messages of a subscription that are not acknowledged.
+// Waiting returns the number of unacknowledged messages of a subscription.
 func (q *Queues) Waiting(subscription string) int {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -30,11 +30,12 @@ var (
 	castagnoli  = crc32.MakeTable(crc32.Castagnoli)
 )
 
-// A SecretManager is a [secretmanagerpb.SecretManagerServiceServer] that keeps secrets and their versions in memory, global
-// and regional ones. Names come back as they were asked for, where the real one writes the project's number for its id.
-// It may be used concurrently, over gRPC or by calling its methods; make one with [NewSecretManager].
+// A SecretManager is a [secretmanagerpb.SecretManagerServiceServer] with global and
+// regional secrets in memory. It returns names as they were in the request; the real
+// one replaces the project's id by its number. It is safe for concurrent use, over
+// gRPC or by calling its methods; create one with [NewSecretManager].
 //
-// Everybody may do everything: [SecretManager.TestIamPermissions] grants what it is asked. Etags are not modelled.
+// All callers have all permissions. Etags are not implemented.
 type SecretManager struct {
 	secretmanagerpb.UnimplementedSecretManagerServiceServer
 
@@ -44,11 +45,11 @@ type SecretManager struct {
 
 type secret struct {
 	about    *secretmanagerpb.Secret
-	versions []*version // oldest first: number n at n-1
+	versions []*version // the oldest first: version n is at n-1
 }
 
 type version struct {
-	about *secretmanagerpb.SecretVersion // never changed, only replaced: it may be on its way out
+	about *secretmanagerpb.SecretVersion // replaced, not changed: gRPC may be encoding it for an answer
 	data  []byte
 }
 
@@ -62,15 +63,16 @@ func (m *SecretManager) Register(s grpc.ServiceRegistrar) {
 	secretmanagerpb.RegisterSecretManagerServiceServer(s, m)
 }
 
-// CreateSecret makes a secret that has no versions yet. InvalidArgument without a replication, which the real one asks for,
-// AlreadyExists where there is one of that name.
+// CreateSecret creates a secret without versions. It fails with InvalidArgument if a
+// global secret has no replication, as the real one does, and with AlreadyExists if
+// the secret exists.
 func (m *SecretManager) CreateSecret(_ context.Context, req *secretmanagerpb.CreateSecretRequest) (*secretmanagerpb.Secret, error) {
 	name := req.Parent + "/secrets/" + req.SecretId
 	if !secretName.MatchString(name) {
 		return nil, invalid("bad secret name %q", name)
 	}
 	if req.Secret.GetReplication() == nil && !strings.Contains(req.Parent, "/locations/") {
-		return nil, invalid("a secret needs a replication")
+		return nil, invalid("a global secret must have a replication")
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -83,7 +85,8 @@ func (m *SecretManager) CreateSecret(_ context.Context, req *secretmanagerpb.Cre
 	return about, nil
 }
 
-// GetSecret describes a secret; NotFound where there is none.
+// GetSecret returns the properties of a secret. It fails with NotFound if the secret
+// does not exist.
 func (m *SecretManager) GetSecret(_ context.Context, req *secretmanagerpb.GetSecretRequest) (*secretmanagerpb.Secret, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -94,6 +97,7 @@ func (m *SecretManager) GetSecret(_ context.Context, req *secretmanagerpb.GetSec
 	return s.about, nil
 }
 
+// secret returns the secret with this full name. The caller holds the lock.
 func (m *SecretManager) secret(name string) (*secret, error) {
 	if !secretName.MatchString(name) {
 		return nil, invalid("bad secret name %q", name)
@@ -104,14 +108,16 @@ func (m *SecretManager) secret(name string) (*secret, error) {
 	return nil, status.Errorf(codes.NotFound, "secret %q not found", name)
 }
 
-// AddSecretVersion adds an enabled version: 1 to 65,536 bytes, whose checksum, if given, must fit.
+// AddSecretVersion adds an enabled version. It fails with InvalidArgument if the data
+// is not 1 to 65,536 bytes or the request has a checksum that does not match, and
+// with NotFound if the secret does not exist.
 func (m *SecretManager) AddSecretVersion(_ context.Context, req *secretmanagerpb.AddSecretVersionRequest) (*secretmanagerpb.SecretVersion, error) {
 	data := req.Payload.GetData()
 	if len(data) == 0 || len(data) > maxPayload {
-		return nil, invalid("a payload of %d bytes, not 1 to %d", len(data), maxPayload)
+		return nil, invalid("payload of %d bytes, must be 1 to %d", len(data), maxPayload)
 	}
 	if sum := req.Payload.DataCrc32C; sum != nil && *sum != checksum(data) {
-		return nil, invalid("the payload's checksum does not fit its data")
+		return nil, invalid("payload checksum mismatch")
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -129,9 +135,11 @@ func (m *SecretManager) AddSecretVersion(_ context.Context, req *secretmanagerpb
 	return v.about, nil
 }
 
+// checksum returns the CRC-32C of data, as Secret Manager does.
 func checksum(data []byte) int64 { return int64(crc32.Checksum(data, castagnoli)) }
 
-// version finds a version by its full name. "latest" is the newest one, whatever its state.
+// version returns the version with this full name. The number "latest" is the newest
+// version in any state. The caller holds the lock.
 func (m *SecretManager) version(name string) (*version, error) {
 	parent, number, ok := strings.Cut(name, "/versions/")
 	if !ok {
@@ -153,7 +161,8 @@ func (m *SecretManager) version(name string) (*version, error) {
 	return s.versions[n-1], nil
 }
 
-// GetSecretVersion describes a version, which may be "latest"; NotFound where there is none.
+// GetSecretVersion returns the properties of a version, which may be "latest". It
+// fails with NotFound if the version does not exist.
 func (m *SecretManager) GetSecretVersion(_ context.Context, req *secretmanagerpb.GetSecretVersionRequest) (*secretmanagerpb.SecretVersion, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -164,8 +173,10 @@ func (m *SecretManager) GetSecretVersion(_ context.Context, req *secretmanagerpb
 	return v.about, nil
 }
 
-// AccessSecretVersion returns a version's data with its checksum. FailedPrecondition where the version is not enabled, so
-// too for "latest" when the newest one is not, even if an older one is.
+// AccessSecretVersion returns the data of a version and its checksum. It fails with
+// NotFound if the version does not exist, and with FailedPrecondition if it is not
+// enabled. So "latest" fails if the newest version is disabled, even if an older one
+// is enabled.
 func (m *SecretManager) AccessSecretVersion(_ context.Context, req *secretmanagerpb.AccessSecretVersionRequest) (*secretmanagerpb.AccessSecretVersionResponse, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -180,7 +191,9 @@ func (m *SecretManager) AccessSecretVersion(_ context.Context, req *secretmanage
 		Data: slices.Clone(v.data), DataCrc32C: proto.Int64(checksum(v.data))}}, nil
 }
 
-// ListSecretVersions lists versions, the newest first. The filter is empty or one state, "state:ENABLED" or "state=ENABLED".
+// ListSecretVersions returns a page of versions, the newest first. The filter is
+// empty or selects one state: "state:ENABLED" or "state=ENABLED". Other filters fail
+// with Unimplemented.
 func (m *SecretManager) ListSecretVersions(_ context.Context, req *secretmanagerpb.ListSecretVersionsRequest) (*secretmanagerpb.ListSecretVersionsResponse, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -203,6 +216,7 @@ func (m *SecretManager) ListSecretVersions(_ context.Context, req *secretmanager
 	return res, nil
 }
 
+// filterVersions returns the versions that match a filter, the newest first.
 func filterVersions(versions []*version, filter string) (out []*secretmanagerpb.SecretVersion, err error) {
 	state := stateFilter.FindStringSubmatch(filter)
 	if state == nil && filter != "" {
@@ -216,7 +230,8 @@ func filterVersions(versions []*version, filter string) (out []*secretmanagerpb.
 	return out, nil
 }
 
-// page returns the bounds of a page among n entries. A token is the index at which its page begins.
+// page returns the bounds of a page of n entries. A token is the index of the first
+// entry of its page.
 func page(n int, size int32, token string) (from, to int, err error) {
 	if token != "" {
 		from, err = strconv.Atoi(token)
@@ -230,21 +245,26 @@ func page(n int, size int32, token string) (from, to int, err error) {
 	return from, min(n, from+int(size)), nil
 }
 
-// EnableSecretVersion enables a version; FailedPrecondition where it is destroyed.
+// EnableSecretVersion enables a version. It fails with FailedPrecondition if the
+// version is destroyed.
 func (m *SecretManager) EnableSecretVersion(_ context.Context, req *secretmanagerpb.EnableSecretVersionRequest) (*secretmanagerpb.SecretVersion, error) {
 	return m.setState(req, secretmanagerpb.SecretVersion_ENABLED)
 }
 
-// DisableSecretVersion disables a version; FailedPrecondition where it is destroyed.
+// DisableSecretVersion disables a version. It fails with FailedPrecondition if the
+// version is destroyed.
 func (m *SecretManager) DisableSecretVersion(_ context.Context, req *secretmanagerpb.DisableSecretVersionRequest) (*secretmanagerpb.SecretVersion, error) {
 	return m.setState(req, secretmanagerpb.SecretVersion_DISABLED)
 }
 
-// DestroySecretVersion forgets a version's data for good; FailedPrecondition where that has been done.
+// DestroySecretVersion deletes the data of a version. It fails with
+// FailedPrecondition if the version is destroyed already.
 func (m *SecretManager) DestroySecretVersion(_ context.Context, req *secretmanagerpb.DestroySecretVersionRequest) (*secretmanagerpb.SecretVersion, error) {
 	return m.setState(req, secretmanagerpb.SecretVersion_DESTROYED)
 }
 
+// setState sets the state of a version. A destroyed version fails with
+// FailedPrecondition.
 func (m *SecretManager) setState(req interface {
 	GetName() string
 	GetEtag() string
@@ -269,7 +289,8 @@ func (m *SecretManager) setState(req interface {
 	return v.about, nil
 }
 
-// TestIamPermissions grants all that is asked about a secret that exists, nothing on one that does not, as the real one.
+// TestIamPermissions returns all requested permissions if the secret exists, and no
+// permissions if it does not, as the real one does.
 func (m *SecretManager) TestIamPermissions(_ context.Context, req *iampb.TestIamPermissionsRequest) (*iampb.TestIamPermissionsResponse, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

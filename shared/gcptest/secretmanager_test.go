@@ -24,7 +24,8 @@ import (
 
 const testSecret = "projects/p/secrets/s"
 
-// secretClient returns a client of a new SecretManager that has the secret testSecret, with these versions.
+// secretClient returns a client of a new SecretManager with the secret testSecret and
+// these versions.
 func secretClient(t *testing.T, versions ...string) *secretmanager.Client {
 	t.Helper()
 	conn := dial(t, serve(t, gcptest.NewSecretManager()))
@@ -56,7 +57,7 @@ func access(ctx context.Context, c *secretmanager.Client, version string) (strin
 		return "", err
 	}
 	if got, want := res.Payload.GetDataCrc32C(), crc32.Checksum(res.Payload.Data, crc32.MakeTable(crc32.Castagnoli)); got != int64(want) {
-		return "", errors.New("the checksum does not fit the data")
+		return "", errors.New("checksum mismatch")
 	}
 	return res.Name[strings.LastIndexByte(res.Name, '/')+1:] + " " + string(res.Payload.Data), nil
 }
@@ -138,7 +139,7 @@ func TestSecretPayloads(t *testing.T) {
 			v, err := c.AddSecretVersion(t.Context(), &secretmanagerpb.AddSecretVersionRequest{Parent: testSecret, Payload: test.payload})
 			wantCode(t, err, test.want)
 			if v.GetClientSpecifiedPayloadChecksum() != (test.want == codes.OK && test.payload.DataCrc32C != nil) {
-				t.Errorf("the version says of the client's checksum: %v", v.GetClientSpecifiedPayloadChecksum())
+				t.Errorf("ClientSpecifiedPayloadChecksum is %v", v.GetClientSpecifiedPayloadChecksum())
 			}
 		})
 	}

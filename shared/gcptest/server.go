@@ -1,10 +1,13 @@
-// Package gcptest provides Firestore, Secret Manager and Pub/Sub inside this process, for local work and tests on a machine
-// with nothing but Go. Each speaks the product's own gRPC protocol, so Google's client libraries talk to it unchanged, and
-// each models only what this project uses: whatever it does not model it refuses with Unimplemented rather than guess.
+// Package gcptest provides embedded servers for Firestore, Secret Manager and
+// Pub/Sub: they run in this process, for tests and local work on a machine that has
+// only Go. They serve the products' own gRPC protocols, so Google's client libraries
+// work with them unchanged. They implement only the calls that this project uses, and
+// answer all others with Unimplemented.
 //
-// The tests hold Firestore against Google's official emulator; TestDifferences lists where the two are meant to differ. What the
-// emulator itself does not model, indexes, IAM, TTL deletion and production's latency, is not here either. Nothing is kept when
-// the process ends.
+// Tests compare Firestore with Google's official emulator. TestDifferences lists the
+// intended differences. Like the emulator, the package does not implement indexes,
+// IAM, TTL deletion and the latency of production. All data is in memory, and is lost
+// when the process ends.
 package gcptest
 
 import (
@@ -16,25 +19,31 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// maxRequest is the largest request a [Server] takes: what Firestore and Pub/Sub allow (10 MB) and room for the envelope.
+// maxRequest is the maximum size of a request to a [Server], in bytes: the limit of
+// Firestore and Pub/Sub, 10 MB, and room for the envelope.
 const maxRequest = 11 << 20
 
-// A Service is one of the embedded products: [Firestore], [SecretManager] or [PubSub].
+// A Service is one of the embedded products: [Firestore], [SecretManager], [PubSub]
+// or [Queues].
 type Service interface {
-	// Register adds the product's gRPC services to s, which the caller serves, over bufconn for instance.
+	// Register adds the product's gRPC services to s. The caller serves s, for
+	// example over bufconn.
 	Register(s grpc.ServiceRegistrar)
 }
 
-// A Server serves one [Service] on a loopback TCP address until it is closed. Its methods may be called concurrently.
+// A Server serves one [Service] on a loopback TCP address until Close. It is safe for
+// concurrent use.
 type Server struct {
 	addr string
 	grpc *grpc.Server
 }
 
-// Start serves s on addr, "127.0.0.1:0" for a port of the system's choice. The options go to the gRPC server, interceptors
-// that count or fail calls among them.
+// Start serves s on addr. With "127.0.0.1:0" the system chooses the port. The options
+// apply to the gRPC server: for example, an interceptor can count calls or make them
+// fail.
 //
-// An address that is not loopback is refused: the embedded products ask nobody who they are.
+// Start fails if addr is not a loopback address, because the embedded products do not
+// authenticate clients.
 func Start(addr string, s Service, opts ...grpc.ServerOption) (*Server, error) {
 	tcp, err := net.ResolveTCPAddr("tcp", addr)
 	if err != nil {
@@ -49,23 +58,25 @@ func Start(addr string, s Service, opts ...grpc.ServerOption) (*Server, error) {
 	}
 	srv := grpc.NewServer(append([]grpc.ServerOption{grpc.MaxRecvMsgSize(maxRequest)}, opts...)...)
 	s.Register(srv)
-	go srv.Serve(lis) // returns when Close is called; an accept that fails for good shows as refused connections
+	go srv.Serve(lis) // returns after Close; if accepting fails before that, clients see refused connections
 	return &Server{addr: lis.Addr().String(), grpc: srv}, nil
 }
 
-// Addr returns the address served, host:port, as FIRESTORE_EMULATOR_HOST, SECRET_MANAGER_EMULATOR_HOST and
-// PUBSUB_EMULATOR_HOST want it.
+// Addr returns the server's address, HOST:PORT. It is a valid value of
+// FIRESTORE_EMULATOR_HOST, SECRET_MANAGER_EMULATOR_HOST or PUBSUB_EMULATOR_HOST.
 func (s *Server) Addr() string { return s.addr }
 
-// Close stops listening and cancels the calls in flight. The service keeps its state and may be started again.
+// Close stops listening and cancels the calls in progress. The service keeps its
+// state, and may be passed to Start again.
 func (s *Server) Close() { s.grpc.Stop() }
 
-// invalid refuses what the product would refuse.
+// invalid returns the error for a request that the real product rejects too.
 func invalid(format string, args ...any) error {
 	return status.Errorf(codes.InvalidArgument, format, args...)
 }
 
-// unmodelled refuses what the product would take, and the embedded one leaves out.
+// unmodelled returns the error for a request that the real product accepts and the
+// embedded one does not implement.
 func unmodelled(what string) error {
-	return status.Errorf(codes.Unimplemented, "the embedded server does not model %s", what)
+	return status.Errorf(codes.Unimplemented, "the embedded server does not implement %s", what)
 }

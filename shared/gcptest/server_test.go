@@ -19,7 +19,7 @@ import (
 	"github.com/geminihook/geminihook/shared/gcptest"
 )
 
-// serve starts s for the length of the test and returns its address.
+// serve starts s until the end of the test, and returns its address.
 func serve(t testing.TB, s gcptest.Service, opts ...grpc.ServerOption) string {
 	t.Helper()
 	server, err := gcptest.Start("127.0.0.1:0", s, opts...)
@@ -30,7 +30,7 @@ func serve(t testing.TB, s gcptest.Service, opts ...grpc.ServerOption) string {
 	return server.Addr()
 }
 
-// dial connects to addr for the length of the test.
+// dial connects to addr until the end of the test.
 func dial(t testing.TB, addr string, opts ...grpc.DialOption) *grpc.ClientConn {
 	t.Helper()
 	conn, err := grpc.NewClient(addr, append(opts, grpc.WithTransportCredentials(insecure.NewCredentials()))...)
@@ -50,7 +50,7 @@ func firestoreClient(t testing.TB, conn *grpc.ClientConn, project, database stri
 	return c
 }
 
-// wantCode fails the test unless err has the code.
+// wantCode reports a failure unless err has the code.
 func wantCode(t testing.TB, err error, want codes.Code) {
 	t.Helper()
 	if got := status.Code(err); got != want {
@@ -112,13 +112,14 @@ func TestServerOptions(t *testing.T) {
 	_, err = doc.Create(t.Context(), map[string]int{})
 	wantCode(t, err, codes.OK)
 	if n := calls.Load(); n != 2 {
-		t.Errorf("%d calls seen, want 2", n)
+		t.Errorf("the interceptor saw %d calls, want 2", n)
 	}
 }
 
-// The services hold no goroutine, timer or socket, so a bubble's clock can pass over them.
+// The services hold no goroutine, timer or socket, so that the clock of a synctest
+// bubble can advance.
 func TestSynctest(t *testing.T) {
-	t.Setenv("FIRESTORE_EMULATOR_HOST", "") // where it is set, the client opens a TCP connection, even if it does not use it
+	t.Setenv("FIRESTORE_EMULATOR_HOST", "") // if it is set, the client opens a TCP connection, even if it does not use it
 	synctest.Test(t, func(t *testing.T) {
 		lis := bufconn.Listen(1 << 20)
 		server := grpc.NewServer()
@@ -135,7 +136,7 @@ func TestSynctest(t *testing.T) {
 		}
 		again, err := doc.Set(t.Context(), map[string]int{"x": 2})
 		if err != nil || !again.UpdateTime.After(first.UpdateTime) {
-			t.Errorf("with the clock at rest, %v (%v) follows %v", again, err, first)
+			t.Errorf("while the clock stands still, %v (%v) is not later than %v", again, err, first)
 		}
 		time.Sleep(time.Hour)
 		snap, err := doc.Get(t.Context())

@@ -12,29 +12,35 @@ import (
 )
 
 const (
-	pageSize = 100 // of batches; others use it, and no refusal is on record
+	// pageSize is the number of batches a page. The API documents no maximum; public
+	// clients use 100, and no rejection of it is known.
+	pageSize = 100
 
-	webhookPageSize = 1000 // the most that the API returns at once
+	// webhookPageSize is the number of webhooks a page: the API's maximum.
+	webhookPageSize = 1000
+
+	// maxWebhookPages bounds the list of webhooks, so that an API that always returns
+	// a next page cannot keep a call busy for ever.
 	maxWebhookPages = 10
 )
 
-// A Webhook is a webhook of the project.
+// A Webhook is a webhook that is registered in the API key's project.
 type Webhook struct {
 	ID     string   `json:"id"`
-	URI    string   `json:"uri"`
-	State  string   `json:"state"` // Enabled, Disabled, DisabledByFailures, or a later one
-	Events []string `json:"subscribed_events"`
+	URI    string   `json:"uri"`               // URL to which the API delivers events
+	State  string   `json:"state"`             // Enabled, Disabled, DisabledByFailures, or a later one
+	Events []string `json:"subscribed_events"` // event types, such as "batch.succeeded"
 }
 
-// The states of a webhook.
+// The states of a webhook, as they are on the wire.
 const (
 	Enabled            = "enabled"
-	Disabled           = "disabled" // by a person
-	DisabledByFailures = "disabled_due_to_failed_deliveries"
+	Disabled           = "disabled"                          // by a user of the project
+	DisabledByFailures = "disabled_due_to_failed_deliveries" // by the API
 )
 
-// Webhooks returns all webhooks of the project that the API key belongs to. It fails if
-// there are more than 10,000.
+// Webhooks returns all webhooks of the API key's project, in the API's order. It
+// fails if there are more than 10 pages of up to 1,000 webhooks.
 func (c *Client) Webhooks(ctx context.Context) ([]Webhook, error) {
 	var all []Webhook
 	query := url.Values{"page_size": {strconv.Itoa(webhookPageSize)}}
@@ -55,7 +61,7 @@ func (c *Client) Webhooks(ctx context.Context) ([]Webhook, error) {
 	return nil, fmt.Errorf("list the webhooks: more than %d pages", maxWebhookPages)
 }
 
-// Enable enables the webhook with that id.
+// Enable sets the state of the webhook with this id to Enabled.
 func (c *Client) Enable(ctx context.Context, id string) error {
 	body := map[string]string{"state": Enabled}
 	if err := c.call(ctx, http.MethodPatch, "webhooks/"+url.PathEscape(id), nil, body, new(struct{})); err != nil {
@@ -64,27 +70,29 @@ func (c *Client) Enable(ctx context.Context, id string) error {
 	return nil
 }
 
-// An APIError is why a job failed, in the API's words. Its zero value is no error.
+// An APIError is the API's reason for the failure of a job. The zero value means that
+// the API reports no error.
 type APIError struct {
-	Code    string // a number for batches and operations, a word for interactions
+	Code    string // "8" (a google.rpc code) for a batch or operation, "internal" for an interaction
 	Message string
 }
 
-// A Batch is a batch job, as the list shows it.
+// A Batch is a batch job, as the list of batches shows it.
 type Batch struct {
-	Name  string // "batches/" and an id
-	State string // BATCH_STATE_… as on the wire; an open set
+	Name  string // "batches/ID"
+	State string // "BATCH_STATE_SUCCEEDED"; the API may add states
 
-	// Zero if the API does not name them. Ended is absent until the end, and perhaps
-	// after it.
+	// Times in UTC; zero if the API does not report them. Ended is zero until the batch
+	// has ended, and may be zero after that.
 	Created, Updated, Ended time.Time
 
-	Output string // the file of the results; empty if they are inline
-	Error  APIError
+	Output string   // name of the file with the results, "files/ID"; empty if they are inline
+	Error  APIError // zero unless the batch failed
 
-	// URIs are those of the batch's own webhook_config: if there are any, its events go to
-	// them instead of to the project's webhooks. Metadata is that of the config, JSON.
-	// Whether the API shows a config at all is unknown.
+	// URIs are the URLs in the batch's own webhook_config. If there are any, its events
+	// go to them and not to the project's webhooks. Metadata is the user_metadata of
+	// the same config, in JSON; nil if absent. It is unknown whether the API
+	// returns webhook_config at all.
 	URIs     []string
 	Metadata json.RawMessage
 }
@@ -92,20 +100,21 @@ type Batch struct {
 // A BatchPage is one page of the list of batches.
 type BatchPage struct {
 	Batches   []Batch
-	Malformed int    // entries that could not be read
-	Next      string // the token of the next page; empty if this is the last one
+	Malformed int    // number of entries that are not a batch with a name
+	Next      string // token of the next page; empty on the last one
 }
 
-// fields is what the list of batches is asked for. A get, and perhaps a list without
-// fields, carries all results of the jobs.
+// fields selects the fields of an answer. Without it, a list may carry the results of
+// all jobs, as a get does.
 const fields = "nextPageToken,operations(name,error,metadata(state,createTime,updateTime,endTime,output/responsesFile,webhookConfig))"
 
-// Batches returns a page of at most 100 batches, the first one if token is empty. The
-// API was seen to list the newest first, which is documented nowhere.
+// Batches returns one page of at most 100 batches: the first page if token is empty,
+// else the page that a previous page named as Next. The API was seen to list the newest
+// batch first; its documentation states no order.
 //
-// The parameter fields is documented for the API as a whole, and untested for this call.
-// If the answer to it is 400, Batches asks once more without it, and leaves it out from
-// then on.
+// Batches sends the query parameter fields, which is documented for all of the API
+// but not known to work for this call. If the answer is 400, Batches repeats the call
+// without fields. If that succeeds, the client never sends fields again.
 func (c *Client) Batches(ctx context.Context, token string) (BatchPage, error) {
 	page, err := c.batches(ctx, token)
 	if Status(err) == http.StatusBadRequest && c.whole.CompareAndSwap(false, true) {
@@ -119,6 +128,7 @@ func (c *Client) Batches(ctx context.Context, token string) (BatchPage, error) {
 	return page, nil
 }
 
+// batches makes one call for a page of batches.
 func (c *Client) batches(ctx context.Context, token string) (page BatchPage, err error) {
 	query := url.Values{"pageSize": {strconv.Itoa(pageSize)}}
 	if token != "" {
@@ -146,7 +156,7 @@ func (c *Client) batches(ctx context.Context, token string) (page BatchPage, err
 	return page, nil
 }
 
-// batchOperation is a batch on the wire.
+// batchOperation is the API's JSON form of a batch.
 type batchOperation struct {
 	Name     string         `json:"name"`
 	Error    *numberedError `json:"error"`
@@ -182,13 +192,14 @@ func (o *batchOperation) batch() Batch {
 
 // An Interaction is a background interaction.
 type Interaction struct {
-	Status   string // an open set
-	Updated  time.Time
-	Error    APIError        // the first of its errors
-	Metadata json.RawMessage // that of its webhook_config; nil if it is not shown
+	Status   string          // "completed"; the API may add statuses
+	Updated  time.Time       // in UTC; zero if the API does not report it
+	Error    APIError        // the first of its errors; zero if there are none
+	Metadata json.RawMessage // user_metadata of its webhook_config, in JSON; nil if absent
 }
 
-// Interaction returns the interaction with that id, which is without "interactions/".
+// Interaction returns the interaction with this id. The id has no "interactions/" in
+// front.
 func (c *Client) Interaction(ctx context.Context, id string) (Interaction, error) {
 	var answer struct {
 		Status  string    `json:"status"`
@@ -211,15 +222,16 @@ func (c *Client) Interaction(ctx context.Context, id string) (Interaction, error
 	return i, nil
 }
 
-// An Operation is a video operation.
+// An Operation is a video generation, which the API runs as a long-running operation.
 type Operation struct {
-	Done     bool
-	Error    APIError
-	Video    string // the URI of the first sample; empty if there is none
-	Filtered int    // samples that were left out
+	Done     bool     // ended, with or without an error
+	Error    APIError // zero unless it failed
+	Video    string   // download URI of the first video; empty if there is no video
+	Filtered int      // number of videos that the API's safety filter removed
 }
 
-// Operation returns the operation with that name, models/M/operations/O.
+// Operation returns the operation with this name, which is
+// "models/MODEL/operations/ID".
 func (c *Client) Operation(ctx context.Context, name string) (Operation, error) {
 	var answer struct {
 		Done     bool           `json:"done"`
@@ -250,7 +262,7 @@ func (c *Client) Operation(ctx context.Context, name string) (Operation, error) 
 	return o, nil
 }
 
-// numberedError is why a batch or an operation failed.
+// numberedError is the API's JSON form of the error of a batch or an operation.
 type numberedError struct {
 	Code    scalar `json:"code"`
 	Message string `json:"message"`
@@ -263,10 +275,11 @@ func (e *numberedError) apiError() APIError {
 	return APIError{string(e.Code), e.Message}
 }
 
-// scalar is a number or a string, as text.
+// scalar is a JSON number or string, as text. The API sends error codes as either.
 type scalar string
 
-// UnmarshalJSON never fails: another value counts as none.
+// UnmarshalJSON never fails: it ignores other values, so that one odd error code does
+// not make a whole page unreadable.
 func (s *scalar) UnmarshalJSON(text []byte) error {
 	var word string
 	var number json.Number
@@ -279,10 +292,10 @@ func (s *scalar) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// timestamp is a time in RFC 3339, or zero.
+// timestamp is a time in RFC 3339, converted to UTC.
 type timestamp struct{ time.Time }
 
-// UnmarshalJSON never fails: a time of another form counts as none.
+// UnmarshalJSON never fails: a value that is not a time in RFC 3339 leaves it zero.
 func (t *timestamp) UnmarshalJSON(text []byte) error {
 	var word string
 	if json.Unmarshal(text, &word) == nil {

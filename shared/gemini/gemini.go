@@ -1,9 +1,10 @@
-// Package gemini makes the few calls of the Gemini API that a function makes: it reads
-// the project's webhooks and jobs, and enables a webhook.
+// Package gemini is a client for the few Gemini API calls that a deployed function
+// makes. It reads the project's webhooks and jobs, and enables a webhook.
 //
-// It is not the SDK. A deployed function needs a client that sends its API key to one
-// host only, follows no redirect, takes nothing from the environment, retries nothing,
-// bounds each answer, and reports why a batch failed. The SDK does none of these.
+// It does not use the Gemini SDK. A deployed function needs a client that sends its
+// API key to one host only, follows no redirects, ignores the environment, does not
+// retry, bounds the size of each answer, and reports the reason why a batch failed.
+// The SDK does none of these.
 package gemini
 
 import (
@@ -23,39 +24,42 @@ import (
 	"unicode/utf8"
 )
 
-// DefaultURL is where the Gemini API is.
+// DefaultURL is the URL of the Gemini API.
 const DefaultURL = "https://generativelanguage.googleapis.com"
 
 const (
-	// MaxBody bounds an answer, in bytes. A page of 100 batches takes about 50 kB if the
-	// API heeds the parameter fields, and less than 1 MB otherwise. An interaction may
-	// carry its results.
+	// MaxBody is the maximum size of an answer, in bytes. A page of 100 batches takes
+	// about 50 kB if the API honours the parameter fields, and less than 1 MB if it
+	// does not. An interaction may carry its results.
 	MaxBody = 16 << 20
 
-	// callTimeout bounds one call, from the connection to the last byte of the answer.
+	// callTimeout is the timeout of one call, from the lookup of the API key to the
+	// last byte of the answer. It leaves time for other calls in the same pass.
 	callTimeout = 15 * time.Second
 
-	// maxKey bounds an API key, in bytes. Google's have 39 characters.
+	// maxKey is the maximum length of an API key, in bytes. Google's have 39.
 	maxKey = 512
 
-	// maxMessage bounds, in bytes, what an error repeats of the API's own message.
+	// maxMessage is the maximum length of the API's code and message in an error, in
+	// bytes each. It keeps log lines short.
 	maxMessage = 200
 
-	// maxError bounds how much of an error's body is read.
+	// maxError is the number of bytes that are read of an answer that is not 200. If
+	// the body is longer, its code and message are lost.
 	maxError = 64 << 10
 )
 
 // ErrTooLarge means that an answer has more than MaxBody bytes.
 var ErrTooLarge = errors.New("answer too large")
 
-// A StatusError is an answer that is not 200.
+// A StatusError means that the API answered with an HTTP status other than 200.
 type StatusError struct {
-	Status  int    // the HTTP status
-	Code    string // "NOT_FOUND" or "not_found", by the part of the API that answered; may be empty
-	Message string // the API's own words, at most 200 bytes; may be empty
+	Status  int    // HTTP status
+	Code    string // "NOT_FOUND" or "not_found", depending on the part of the API; may be empty
+	Message string // the API's message, at most 200 bytes on one line; may be empty
 }
 
-// Error returns one line.
+// Error returns the status, the code and the message on one line.
 func (e *StatusError) Error() string {
 	text := fmt.Sprintf("answered %d", e.Status)
 	if e.Code != "" {
@@ -67,7 +71,8 @@ func (e *StatusError) Error() string {
 	return text
 }
 
-// Status returns the HTTP status that err reports, or 0 if the API did not answer.
+// Status returns the HTTP status of the StatusError in err's chain, or 0 if the chain
+// has no StatusError.
 func Status(err error) int {
 	if e := (*StatusError)(nil); errors.As(err, &e) {
 		return e.Status
@@ -75,13 +80,15 @@ func Status(err error) int {
 	return 0
 }
 
-// ParseURL returns the URL of the API: DefaultURL if text is empty. It fails for every
-// other host, unless it is on a loopback address, since the API key is sent there.
+// ParseURL parses the setting of the API's URL. If text is empty it returns
+// DefaultURL. A slash at the end is ignored. ParseURL fails unless text is DefaultURL
+// or an http or https URL of a loopback address: the API key must not reach another
+// host.
 func ParseURL(text string) (*url.URL, error) {
 	u, err := url.Parse(strings.TrimSuffix(cmp.Or(text, DefaultURL), "/"))
 	switch {
 	case err != nil || u.Host == "" || u.User != nil || u.Path != "" || u.RawQuery != "" || u.Fragment != "":
-		return nil, errors.New("not SCHEME://HOST")
+		return nil, errors.New("not a URL of the form SCHEME://HOST")
 	case u.String() == DefaultURL:
 		return u, nil
 	case !loopback(u.Hostname()) || u.Scheme != "https" && u.Scheme != "http":
@@ -90,52 +97,59 @@ func ParseURL(text string) (*url.URL, error) {
 	return u, nil
 }
 
+// loopback reports whether host is localhost or a loopback IP address.
 func loopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// ParseKey returns the API key that a secret's value is, without the space around it.
-// Its error does not repeat the value.
+// ParseKey returns the API key in the value of a secret, with white space around it
+// removed. It fails unless the key is 1 to 512 printable ASCII characters without
+// spaces. The error does not contain the value.
 func ParseKey(value []byte) (string, error) {
 	key := string(bytes.TrimSpace(value))
 	if key == "" || len(key) > maxKey {
-		return "", fmt.Errorf("an API key has 1 to %d characters", maxKey)
+		return "", fmt.Errorf("api key must have 1 to %d characters", maxKey)
 	}
 	for _, c := range key {
 		if c <= ' ' || c > '~' {
-			return "", errors.New("an API key is printable ASCII without spaces")
+			return "", errors.New("api key must be printable ASCII without spaces")
 		}
 	}
 	return key, nil
 }
 
-// Keys holds the API keys in force, the newest first.
+// Keys holds the enabled API keys, the newest first. Package secret implements it.
 type Keys interface {
+	// Find calls match with each key until match returns true, and returns true if it
+	// did. An error means that the keys could not be read.
 	Find(ctx context.Context, match func(key string) bool) (bool, error)
 }
 
-// A Client calls the API with the newest key. Make one with [Open]. It is safe for
-// concurrent use.
+// A Client calls the API with the newest key. Create one with [Open].
 //
-// A call fails with a *StatusError if the answer is not 200, with ErrTooLarge if it has
-// more than MaxBody bytes, and with another error if there is none within 15 seconds or
-// it is not JSON. It is made once. No error contains the key.
+// Calls are not retried. A call fails with
+//   - a *StatusError if the API answers with a status other than 200,
+//   - ErrTooLarge if the answer has more than MaxBody bytes,
+//   - another error if there is no answer within 15 seconds, if the answer is not the
+//     expected JSON, or if there is no key.
+//
+// No error contains the key. A Client is safe for concurrent use.
 type Client struct {
 	base  string
 	keys  Keys
 	http  *http.Client
-	whole atomic.Bool // fields was refused: ask for whole answers
+	whole atomic.Bool // the API rejected the parameter fields: do not send it
 	calls atomic.Int64
 }
 
-// Open returns a client of the API at base, which must come from ParseURL. Nothing is
-// connected yet. transport carries the calls; nil means a transport of its own, without
-// a proxy.
+// Open returns a client of the API at base, which must come from ParseURL. It opens no
+// connection yet. If transport is nil, the client uses a transport of its own, which
+// ignores the proxy settings of the environment.
 func Open(base *url.URL, keys Keys, transport http.RoundTripper) *Client {
 	if transport == nil {
-		// A connection is used for one pass: between two of them a NAT or a firewall may
-		// forget it.
+		// Connections are reused within a pass only. Between two passes a NAT or a
+		// firewall may drop an idle connection without notice.
 		transport = &http.Transport{
 			TLSHandshakeTimeout: callTimeout,
 			IdleConnTimeout:     30 * time.Second,
@@ -148,29 +162,30 @@ func Open(base *url.URL, keys Keys, transport http.RoundTripper) *Client {
 		keys: keys,
 		http: &http.Client{
 			Transport: transport,
-			// Go would send the key's header to the redirect's host.
+			// On a redirect, Go would send the header with the key to the new host.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
 }
 
-// Calls returns how many calls were made so far.
+// Calls returns the number of calls that the client has made since Open.
 func (c *Client) Calls() int64 { return c.calls.Load() }
 
-// CloseIdle closes the connections that no call uses.
+// CloseIdle closes the connections that are not in use. The client remains usable.
 func (c *Client) CloseIdle() { c.http.CloseIdleConnections() }
 
-// revision is the revision of the interactions API whose words this package knows.
+// revision is the version of the interactions API to which the types of this package
+// correspond. It is sent in the header Api-Revision, as the SDK does.
 const revision = "2026-05-20"
 
-// call makes one call and decodes its answer. path is below /v1beta/, and already
-// escaped. A nil in sends no body.
+// call makes one call and decodes the answer into out. The path is relative to /v1beta/
+// and must be escaped. If in is nil the call has no body.
 func (c *Client) call(ctx context.Context, method, path string, query url.Values, in, out any) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	var key string
 	if ok, err := c.keys.Find(ctx, func(k string) bool { key = k; return true }); !ok {
-		return fmt.Errorf("api key: %w", cmp.Or(err, errors.New("there is none")))
+		return fmt.Errorf("api key: %w", cmp.Or(err, errors.New("no key is enabled")))
 	}
 	req, err := c.request(ctx, method, path, query, in)
 	if err != nil {
@@ -194,11 +209,12 @@ func (c *Client) call(ctx context.Context, method, path string, query url.Values
 		return redacted(err, key)
 	}
 	if err := json.Unmarshal(body, out); err != nil {
-		return fmt.Errorf("answer of %d bytes: not the JSON that was expected", len(body))
+		return fmt.Errorf("answer of %d bytes: not the expected JSON", len(body))
 	}
 	return nil
 }
 
+// request returns the request of a call, without the API key.
 func (c *Client) request(ctx context.Context, method, path string, query url.Values, in any) (*http.Request, error) {
 	var body io.Reader
 	if in != nil {
@@ -214,7 +230,7 @@ func (c *Client) request(ctx context.Context, method, path string, query url.Val
 	}
 	req, err := http.NewRequestWithContext(ctx, method, target, body)
 	if err != nil {
-		return nil, fmt.Errorf("%s %s: not a request", method, path)
+		return nil, fmt.Errorf("%s %s: invalid URL", method, path)
 	}
 	if in != nil {
 		req.Header.Set("Content-Type", "application/json")
@@ -224,17 +240,21 @@ func (c *Client) request(ctx context.Context, method, path string, query url.Val
 	return req, nil
 }
 
-// redacted returns err if it does not contain the key, which no error of the standard
-// library does as far as we know.
+// redacted returns err, or another error if the text of err contains the key. No error
+// of net/http is known to contain a header; redacted makes sure of it.
 func redacted(err error, key string) error {
 	if strings.Contains(err.Error(), key) {
-		return errors.New("the call failed, with an error that contains the API key")
+		return errors.New("call failed, and its error is hidden because it contains the API key")
 	}
 	return err
 }
 
-// statusError reads the two forms of the API's errors: {"error":{"code":404,"message":…,
-// "status":"NOT_FOUND"}}, and {"error":{"code":"not_found","message":…}}.
+// statusError returns the StatusError for an answer. The API has two forms of errors:
+//
+//	{"error":{"code":404,"message":"…","status":"NOT_FOUND"}}
+//	{"error":{"code":"not_found","message":"…"}}
+//
+// If the body has neither form, the error has the status only.
 func statusError(resp *http.Response, key string) error {
 	e := &StatusError{Status: resp.StatusCode}
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxError))
@@ -254,7 +274,8 @@ func statusError(resp *http.Response, key string) error {
 	return e
 }
 
-// shortened returns the beginning of a text, on one line, without the key.
+// shortened returns the first maxMessage bytes of text, on one line, with the key
+// replaced.
 func shortened(text, key string) string {
 	text = strings.Join(strings.Fields(strings.ReplaceAll(text, key, "[key]")), " ")
 	if len(text) > maxMessage {

@@ -16,7 +16,7 @@ import (
 
 const testKey = "AIza-key-of-the-test"
 
-// keys are API keys in force.
+// keys are the enabled API keys, the newest first.
 type keys []string
 
 func (k keys) Find(_ context.Context, match func(string) bool) (bool, error) {
@@ -28,7 +28,7 @@ func (k keys) Find(_ context.Context, match func(string) bool) (bool, error) {
 	return false, errors.New("secret manager does not answer")
 }
 
-// client returns a client of a server that answers by h.
+// client returns a client of a server that runs h.
 func client(t *testing.T, h http.HandlerFunc) *Client {
 	t.Helper()
 	server := httptest.NewServer(h)
@@ -50,18 +50,18 @@ func TestParseURL(t *testing.T) {
 	} {
 		got, err := ParseURL(text)
 		if (err != nil) != (want == "") || err == nil && got.String() != want {
-			t.Errorf("%q: %v, %v, want %q", text, got, err, want)
+			t.Errorf("ParseURL(%q) returned %v, %v, want %q", text, got, err, want)
 		}
 	}
 }
 
 func TestParseKey(t *testing.T) {
 	if key, err := ParseKey([]byte(" \n" + testKey + "\r\n")); key != testKey || err != nil {
-		t.Errorf("%q, %v", key, err)
+		t.Errorf("ParseKey returned %q, %v", key, err)
 	}
 	for _, bad := range []string{"", " \n", "two words", "kéy", "a\x00b", strings.Repeat("x", 513)} {
 		if _, err := ParseKey([]byte(bad)); err == nil || bad != "" && strings.TrimSpace(bad) != "" && strings.Contains(err.Error(), bad) {
-			t.Errorf("%q: %v", bad, err)
+			t.Errorf("ParseKey(%q) returned error %v", bad, err)
 		}
 	}
 }
@@ -78,26 +78,27 @@ func TestBatches(t *testing.T) {
 		q := r.URL.Query()
 		if r.URL.Path != "/v1beta/batches" || q.Get("pageSize") != "100" || q.Get("pageToken") != "tok/en" || q.Get("fields") != fields ||
 			r.Header.Get("X-Goog-Api-Key") != testKey || strings.Contains(r.URL.String(), testKey) {
-			t.Errorf("%s %v", r.URL, r.Header)
+			t.Errorf("unexpected request %s with headers %v", r.URL, r.Header)
 		}
 		io.WriteString(w, page)
 	})
 	got, err := c.Batches(t.Context(), "tok/en")
 	if err != nil || got.Malformed != 3 || got.Next != "next" || len(got.Batches) != 2 || c.Calls() != 1 {
-		t.Fatalf("%+v, %v", got, err)
+		t.Fatalf("Batches returned %+v, %v", got, err)
 	}
 	a1, a2 := got.Batches[0], got.Batches[1]
 	if a1.Name != "batches/a1" || a1.State != "BATCH_STATE_SUCCEEDED" || a1.Output != "files/batch-a1" || a1.Ended.Nanosecond() != 852081585 ||
 		len(a1.URIs) != 1 || string(a1.Metadata) != `{"a":1}` || a1.Error != (APIError{}) {
-		t.Errorf("%+v", a1)
+		t.Errorf("unexpected batch %+v", a1)
 	}
 	if a2.Error != (APIError{"8", "quota"}) || !a2.Updated.IsZero() || !a2.Ended.IsZero() || a2.Created.IsZero() || a2.URIs != nil {
-		t.Errorf("%+v", a2)
+		t.Errorf("unexpected batch %+v", a2)
 	}
 }
 
-// An API that does not know the parameter fields is asked once more without it, and then
-// never again with it. That a key is not valid is a 400 as well.
+// If the API rejects the parameter fields, the client repeats the call without it, and
+// never sends it again. An invalid key is answered 400 as well, and must not disable
+// fields.
 func TestBatchesWithoutFields(t *testing.T) {
 	var asked []bool
 	knowsFields, knowsKey := false, true
@@ -117,11 +118,11 @@ func TestBatchesWithoutFields(t *testing.T) {
 	knowsKey = true
 	for range 2 {
 		if page, err := c.Batches(t.Context(), ""); err != nil || page.Next != "" || page.Batches != nil {
-			t.Errorf("%+v, %v", page, err)
+			t.Errorf("Batches returned %+v, %v", page, err)
 		}
 	}
 	if got := fmt.Sprint(asked); got != "[true false true false false]" {
-		t.Errorf("asked with fields: %v", got)
+		t.Errorf("calls with fields: %v, want [true false true false false]", got)
 	}
 }
 
@@ -133,17 +134,17 @@ func TestInteraction(t *testing.T) {
 	c := client(t, func(w http.ResponseWriter, r *http.Request) {
 		id, ok := strings.CutPrefix(r.URL.Path, "/v1beta/interactions/")
 		if !ok || answers[id] == "" {
-			t.Errorf("asked for %s", r.URL)
+			t.Errorf("unexpected call of %s", r.URL)
 		}
 		io.WriteString(w, answers[id])
 	})
 	got, err := c.Interaction(t.Context(), "v1_abc..")
 	if err != nil || got.Status != "failed" || got.Updated.IsZero() || got.Error != (APIError{"internal", "boom"}) || string(got.Metadata) != `{"t":1}` {
-		t.Errorf("%+v, %v", got, err)
+		t.Errorf("Interaction returned %+v, %v", got, err)
 	}
 	got, err = c.Interaction(t.Context(), "v1_2")
 	if err != nil || got.Status != "in_progress" || !got.Updated.IsZero() || got.Error.Code != "13" || got.Metadata != nil {
-		t.Errorf("%+v, %v", got, err)
+		t.Errorf("Interaction returned %+v, %v", got, err)
 	}
 }
 
@@ -152,7 +153,7 @@ func TestOperation(t *testing.T) {
 	answer := ""
 	c := client(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/v1beta/"+name {
-			t.Errorf("asked for %s", r.URL)
+			t.Errorf("unexpected call of %s", r.URL)
 		}
 		io.WriteString(w, answer)
 	})
@@ -185,22 +186,23 @@ func TestWebhooks(t *testing.T) {
 	})
 	all, err := c.Webhooks(t.Context())
 	if err != nil || len(all) != 2 || all[0].Events[0] != "batch.succeeded" || all[1].State != DisabledByFailures {
-		t.Errorf("%+v, %v", all, err)
+		t.Errorf("Webhooks returned %+v, %v", all, err)
 	}
 	if err := c.Enable(t.Context(), "w2/../x"); err != nil || patched != `/v1beta/webhooks/w2/../x {"state":"enabled"}` {
-		t.Errorf("%s, %v", patched, err)
+		t.Errorf("Enable sent %s, and returned %v", patched, err)
 	}
 }
 
+// An API that always returns a next page is called maxWebhookPages times.
 func TestWebhooksWithoutEnd(t *testing.T) {
 	c := client(t, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `{"next_page_token":"again"}`) })
 	if _, err := c.Webhooks(t.Context()); err == nil || c.Calls() != maxWebhookPages {
-		t.Errorf("%v after %d calls", err, c.Calls())
+		t.Errorf("Webhooks returned error %v after %d calls", err, c.Calls())
 	}
 }
 
-// Both forms of the API's errors, and answers that are none of them. No error holds the
-// key, not even one that the API repeats.
+// TestStatusError covers both forms of the API's errors, and answers of neither form.
+// No error contains the key, even if the API repeats it in its message.
 func TestStatusError(t *testing.T) {
 	long := strings.Repeat("é", 300)
 	for body, want := range map[string]StatusError{
@@ -219,15 +221,15 @@ func TestStatusError(t *testing.T) {
 		_, err := c.Interaction(t.Context(), "v1_x")
 		var got *StatusError
 		if !errors.As(err, &got) || *got != want || Status(err) != 404 || strings.Contains(err.Error(), testKey) {
-			t.Errorf("%.60s: %+v", body, got)
+			t.Errorf("body %.60s: got %+v", body, got)
 		}
 	}
 	if Status(errors.New("x")) != 0 || Status(nil) != 0 {
-		t.Error("a status without an answer")
+		t.Error("Status is not 0 for an error that is no StatusError")
 	}
 }
 
-// A redirect is an error: Go would send the key's header along.
+// A redirect is an error: Go would send the header with the key to the new host.
 func TestNoRedirect(t *testing.T) {
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the redirect was followed") }))
 	defer other.Close()
@@ -237,7 +239,8 @@ func TestNoRedirect(t *testing.T) {
 	}
 }
 
-// A proxy of the environment would see the key's header of a loopback API.
+// A proxy from the environment would see the key of a call to a plain HTTP loopback
+// API.
 func TestNoProxy(t *testing.T) {
 	transport := Open(&url.URL{Scheme: "https", Host: "example"}, nil, nil).http.Transport.(*http.Transport)
 	if transport.Proxy != nil {
@@ -260,7 +263,7 @@ func TestBounds(t *testing.T) {
 		t.Error(err)
 	}
 	if c.Calls() != 1 {
-		t.Errorf("%d calls", c.Calls())
+		t.Errorf("%d calls, want 1", c.Calls())
 	}
 }
 
@@ -268,7 +271,7 @@ func TestNotJSON(t *testing.T) {
 	for _, body := range []string{"", "null is", "<html>", `{"operations":{}}`} {
 		c := client(t, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, body) })
 		if _, err := c.Batches(t.Context(), ""); err == nil || Status(err) != 0 {
-			t.Errorf("%q: %v", body, err)
+			t.Errorf("answer %q: Batches returned error %v", body, err)
 		}
 	}
 }
@@ -280,7 +283,7 @@ func TestNoKey(t *testing.T) {
 	}
 }
 
-// silent is a server that never answers.
+// silent is a transport to a server that never answers.
 type silent struct{ attempts int }
 
 func (s *silent) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -289,7 +292,7 @@ func (s *silent) RoundTrip(r *http.Request) (*http.Response, error) {
 	return nil, r.Context().Err()
 }
 
-// A call that hangs ends by itself, and is made once.
+// A call without an answer fails after callTimeout, and is not repeated.
 func TestTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var s silent
@@ -299,7 +302,7 @@ func TestTimeout(t *testing.T) {
 			t.Error(err)
 		}
 		if took := time.Since(start); took != callTimeout || s.attempts != 1 {
-			t.Errorf("%v, %d attempts", took, s.attempts)
+			t.Errorf("the call took %v and %d attempts", took, s.attempts)
 		}
 	})
 }

@@ -2,15 +2,16 @@ package geminitest
 
 import "time"
 
-// An alarm is a call that will be made in its own goroutine, unless it is stopped or
-// the API is closed.
+// An alarm is a scheduled function call. It runs in its own goroutine, unless it is
+// stopped or the API is closed before.
 type alarm struct {
 	api   *API
 	timer *time.Timer
 }
 
-// after has do called after a delay. Close prevents the call, or waits for it. The
-// caller holds the lock.
+// after schedules a call of do after a delay. Close prevents the call or waits for
+// it. After Close, after returns nil and does not schedule the call. The caller holds
+// the lock.
 func (a *API) after(delay time.Duration, do func()) *alarm {
 	if a.context.Err() != nil {
 		return nil
@@ -28,7 +29,7 @@ func (a *API) after(delay time.Duration, do func()) *alarm {
 	return m
 }
 
-// stop prevents the call, if it has not begun. The caller holds the lock.
+// stop prevents the call if it has not begun. m may be nil. The caller holds the lock.
 func (m *alarm) stop() {
 	if m != nil && m.timer.Stop() {
 		delete(m.api.alarms, m)
@@ -36,8 +37,8 @@ func (m *alarm) stop() {
 	}
 }
 
-// Close ends all that the API does by itself: the ends of jobs and their deliveries.
-// It returns when nothing of that runs any more. The API still answers calls.
+// Close stops the scheduled work of the API: the ends of jobs and their deliveries.
+// It returns after the work in progress has ended. The API still answers calls.
 func (a *API) Close() {
 	a.mu.Lock()
 	a.cancelAll()

@@ -11,12 +11,13 @@ import (
 	"time"
 )
 
-// object is a JSON object of an answer.
+// object is a JSON object in an answer.
 type object = map[string]any
 
+// typePrefix is the beginning of the "@type" of batches in the real API's answers.
 const typePrefix = "type.googleapis.com/google.ai.generativelanguage.v1main."
 
-// batchBody is what the SDKs send to start a batch.
+// batchBody is the part of the body of a create call that affects the batch.
 type batchBody struct {
 	Batch struct {
 		DisplayName string
@@ -58,7 +59,7 @@ func (a *API) createBatch(r *http.Request, body fields) (any, error) {
 	return a.show(j, true), nil
 }
 
-// jobLike returns how a job runs that was started by a call.
+// jobLike returns the course of a job that a call starts.
 func (a *API) jobLike(kind, model string, webhook *WebhookConfig) (as Job) {
 	if a.Run != nil {
 		as = a.Run(kind)
@@ -102,7 +103,8 @@ func (a *API) deleteBatch(r *http.Request, _ fields) (any, error) {
 	return object{}, nil
 }
 
-// listBatches leaves inline results out, as the API does, and hides no job.
+// listBatches leaves out inline results, as the real API does. It includes jobs that
+// get hides (Job.Get).
 func (a *API) listBatches(r *http.Request, _ fields) (any, error) {
 	query := r.URL.Query()
 	size, err := strconv.Atoi(query.Get("pageSize"))
@@ -134,7 +136,7 @@ func (a *API) listBatches(r *http.Request, _ fields) (any, error) {
 	return answer, nil
 }
 
-// token returns a page token for all jobs after one. It stays good if jobs are
+// token returns a page token for the jobs after this one. It stays valid if jobs are
 // started or deleted.
 func token(after *job) string {
 	return base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "%d.%d", after.created.UnixNano(), after.seq))
@@ -160,7 +162,7 @@ func (a *API) position(token string) (index int, ok bool) {
 	return index, true
 }
 
-// showBatch returns a batch as the API has it. The caller holds the lock.
+// showBatch returns the API's JSON of a batch. The caller holds the lock.
 func (a *API) showBatch(j *job, now time.Time, results bool) object {
 	count := strconv.Itoa(j.Requests)
 	stats := object{"requestCount": count}
@@ -197,7 +199,8 @@ func (a *API) showBatch(j *job, now time.Time, results bool) object {
 	return operation
 }
 
-// showOutput adds a batch's results: a file's name, or all of them twice.
+// showOutput adds a batch's results: the name of their file, or inline results, which
+// the real API has in two places.
 func (j *job) showOutput(operation, metadata object, results bool) {
 	output, response := object{}, object{"@type": typePrefix + "GenerateContentBatchOutput"}
 	switch {
@@ -227,7 +230,7 @@ func (j *job) results() []any {
 	return results
 }
 
-// lines returns the results as they stand in a file.
+// lines returns the content of the file with the results, one JSON object a line.
 func (j *job) lines() []byte {
 	var text []byte
 	for i := range j.Requests {
@@ -237,7 +240,7 @@ func (j *job) lines() []byte {
 	return text
 }
 
-// answerOf returns what a model made of a request.
+// answerOf returns the model's answer to the i-th request.
 func answerOf(model string, i int) object {
 	return object{
 		"candidates": []any{object{

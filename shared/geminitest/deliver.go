@@ -12,32 +12,34 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
-// pingEvent stands in for the body of a ping, which nobody has published.
+// pingEvent is the body of a ping. The real one has not been published.
 const pingEvent = `{"type":"webhook.ping","version":"v1","data":{}}`
 
+// deliverTimeout is the timeout of one attempt.
 const deliverTimeout = 15 * time.Second
 
-// How long attempts at a delivery are repeated.
+// The times of repeated attempts.
 const (
-	keepTrying  = 24 * time.Hour        // after the first attempt
-	pingTrying  = 7 * time.Second       // likewise, for a ping: less than Gemini does
-	pingBackoff = 50 * time.Millisecond // after the first attempt, doubling
+	keepTrying  = 24 * time.Hour        // Gemini repeats a delivery for 24 hours after the first attempt
+	pingTrying  = 7 * time.Second       // the same for a ping; shorter than Gemini's, so that an unanswered ping ends soon
+	pingBackoff = 50 * time.Millisecond // pause before a ping's second attempt, doubling
 )
 
-// Signing says which of the secrets in force sign a delivery. What Gemini does
-// while a rotation lasts is not known: a receiver must do with any of these.
+// Signing selects the secrets that sign a delivery during a rotation. It is unknown
+// which ones Gemini uses, so a receiver must accept each choice.
 type Signing int
 
 // The choices of secrets.
 const (
-	All Signing = iota // as Standard Webhooks asks
-	Newest
-	Oldest
+	All    Signing = iota // all secrets that have not expired, as Standard Webhooks requires
+	Newest                // only the newest secret
+	Oldest                // only the oldest secret that has not expired
 )
 
-// Deliver sends an event to a webhook, once, and returns how it was answered. It fails
-// if the webhook does not exist, is not enabled, or is not on this machine while
-// Deliveries is nil.
+// Deliver makes one attempt to deliver an event to the webhook with this id, and
+// returns the HTTP status of the answer. It fails if there is no answer, if the
+// webhook does not exist or is not enabled, or if Deliveries is nil and the webhook
+// is not on this machine.
 func (a *API) Deliver(ctx context.Context, id string, body []byte, by Signing) (status int, err error) {
 	uri, secrets, err := a.target(id, by)
 	if err != nil {
@@ -46,29 +48,29 @@ func (a *API) Deliver(ctx context.Context, id string, body []byte, by Signing) (
 	return a.post(ctx, uri, webhooktest.NewID(), body, webhooktest.SignV1(texts(secrets)...))
 }
 
-// A delivery is a message to a webhook, or to a URL of a job's config.
+// A delivery is a message to a webhook, or to a URL in a job's webhook config.
 type delivery struct {
 	job  *job   // nil for a ping
-	hook string // id of a webhook; empty for a URL of a config
-	uri  string // of a config
+	hook string // id of the webhook; empty if uri is set
+	uri  string // URL in a webhook config
 	msg  string
 	body []byte
 
-	again bool          // a second copy follows a success
-	pause time.Duration // to the next attempt, doubling
-	until time.Time     // no attempt later than this
+	again bool          // deliver it a second time after a success
+	pause time.Duration // before the next attempt, doubling
+	until time.Time     // time after which there are no attempts
 }
 
-// An Attempt is one try to deliver the event of a job.
+// An Attempt is one attempt to deliver the event of a job.
 type Attempt struct {
-	At        time.Time // when the answer came
+	At        time.Time // time of the answer, or of the failure
 	URL       string
-	WebhookID string // the header of that name
-	Status    int    // zero if there was no answer
-	Err       error  // why there was none
+	WebhookID string // header webhook-id
+	Status    int    // HTTP status; zero if there was no answer
+	Err       error  // reason why there was no answer; else nil
 }
 
-// try makes an attempt, and has the next one made if it is refused.
+// try makes an attempt, and schedules the next one if it fails.
 func (a *API) try(d *delivery) {
 	if a.context.Err() != nil || d.job != nil && a.isLost(d.job) {
 		return
@@ -79,7 +81,7 @@ func (a *API) try(d *delivery) {
 	} else {
 		uri, secrets, err := a.target(d.hook, All)
 		if err != nil {
-			return // deleted or disabled: its deliveries end
+			return // the webhook was deleted or disabled, which ends its deliveries
 		}
 		attempt.URL = uri
 		attempt.Status, attempt.Err = a.post(a.context, uri, d.msg, d.body, webhooktest.SignV1(texts(secrets)...))
@@ -89,13 +91,14 @@ func (a *API) try(d *delivery) {
 	}
 }
 
+// isLost reports whether no attempt may be made for a job's event.
 func (a *API) isLost(j *job) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return j.Delivery.Never
 }
 
-// tried notes an attempt and schedules the next one.
+// tried records an attempt, and schedules the next one if one is due.
 func (a *API) tried(d *delivery, attempt Attempt) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -114,8 +117,8 @@ func (a *API) tried(d *delivery, attempt Attempt) {
 	}
 }
 
-// judge disables a webhook after too many failures in a row. It accepts nil. The caller
-// holds the lock.
+// judge disables a webhook after DisableAfter consecutive failures. w may be nil. The
+// caller holds the lock.
 func (a *API) judge(w *hook, ok bool) {
 	switch {
 	case w == nil:
@@ -128,10 +131,10 @@ func (a *API) judge(w *hook, ok bool) {
 	}
 }
 
-// post makes one attempt at a message. It follows no redirect.
+// post makes one attempt to deliver a message. It does not follow redirects.
 func (a *API) post(ctx context.Context, uri, msg string, body []byte, sign webhooktest.Signer) (status int, err error) {
 	if u, err := url.Parse(uri); err != nil || a.Deliveries == nil && !loopback(u) {
-		return 0, errors.New("only this machine is ever contacted")
+		return 0, errors.New("URL is not on this machine, and API.Deliveries is not set")
 	}
 	client := &http.Client{
 		Transport:     a.Deliveries,
@@ -147,7 +150,7 @@ func (a *API) post(ctx context.Context, uri, msg string, body []byte, sign webho
 	return resp.StatusCode, nil
 }
 
-// target returns where a webhook's deliveries go, and what signs them.
+// target returns the URL of a webhook, and the secrets that sign its deliveries.
 func (a *API) target(id string, by Signing) (uri string, secrets []secret, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -176,6 +179,7 @@ func texts(secrets []secret) []string {
 	return texts
 }
 
+// loopback reports whether a URL has a loopback IP address as its host.
 func loopback(u *url.URL) bool {
 	ip := net.ParseIP(u.Hostname())
 	return ip != nil && ip.IsLoopback()

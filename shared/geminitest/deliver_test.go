@@ -14,7 +14,7 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook"
 )
 
-// A receiver keeps the deliveries that come to it, and verifies them.
+// A receiver verifies the deliveries to it, and records them.
 type receiver struct {
 	t      *testing.T
 	verify func(http.Header, []byte) error // set before the first delivery
@@ -47,7 +47,7 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 }
 
-// all returns the deliveries so far, in the order of their arrival.
+// all returns the deliveries so far, in the order of arrival.
 func (r *receiver) all() []received {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -69,8 +69,8 @@ func (r keyring[K]) Find(_ context.Context, match func(K) bool) (bool, error) {
 	return slices.ContainsFunc(r, match), nil
 }
 
-// static has deliveries to registered webhooks arrive at a receiver, and returns the id
-// of one such webhook.
+// static lets deliveries to registered webhooks arrive at a receiver. It adds a
+// webhook and returns its id.
 func static(t *testing.T, a *API) (r *receiver, id string) {
 	id = a.Add("https://example.com/static")
 	key, err := webhook.ParseSigningKey([]byte(a.Secrets(id)[0]))
@@ -86,8 +86,9 @@ func static(t *testing.T, a *API) (r *receiver, id string) {
 	return r, id
 }
 
-// A job's end is told at once to the webhook that is subscribed to it, in a genuine
-// delivery that names the job and what it made. Ends without an event are not told.
+// At the end of a job, the webhook that is subscribed to the event gets a genuine
+// delivery at once. It contains the job's name and its results. Ends without an event
+// have no delivery.
 func TestEvents(t *testing.T) {
 	failed := Error{8, "Quota exceeded."}
 	for _, test := range []struct {
@@ -129,12 +130,12 @@ func TestEvents(t *testing.T) {
 			time.Sleep(2 * time.Hour)
 			if test.event == "" {
 				if got := r.types(); got != nil {
-					t.Errorf("%s %s: told %v", test.kind, test.as.End, got)
+					t.Errorf("%s %s: delivered %v", test.kind, test.as.End, got)
 				}
 				return
 			}
 			if got := r.types(); !slices.Equal(got, []string{test.event}) || !r.all()[0].at.Equal(ends) {
-				t.Fatalf("%s %s: told %v", test.kind, test.as.End, r.all())
+				t.Fatalf("%s %s: delivered %v", test.kind, test.as.End, r.all())
 			}
 			want(t, r.all()[0].event, map[string]any{"version": "v1", "timestamp": ends.UTC().Format(time.RFC3339)})
 			if test.data != nil {
@@ -147,7 +148,7 @@ func TestEvents(t *testing.T) {
 	}
 }
 
-// Webhooks that are not subscribed, or not enabled, are not told.
+// Webhooks that are not subscribed or not enabled get no delivery.
 func TestSubscribed(t *testing.T) {
 	bubble(t, func(t *testing.T, a *API, c client) {
 		r, id := static(t, a)
@@ -158,13 +159,14 @@ func TestSubscribed(t *testing.T) {
 		a.StartInteraction(Job{})
 		time.Sleep(time.Hour)
 		if got := r.types(); got != nil {
-			t.Errorf("told %v", got)
+			t.Errorf("delivered %v", got)
 		}
 	})
 }
 
-// A job with a webhook config is told to its URLs in v1a, with its metadata, and not to
-// registered webhooks. There even a cancellation is told.
+// The event of a job with a webhook config goes to its URLs, signed by v1a, with its
+// metadata, and not to registered webhooks. The URLs of a config get cancellations
+// too.
 func TestWebhookConfig(t *testing.T) {
 	bubble(t, func(t *testing.T, a *API, c client) {
 		r, id := static(t, a)
@@ -180,16 +182,16 @@ func TestWebhookConfig(t *testing.T) {
 		c.ok("POST", "/"+name+":cancel", "")
 		time.Sleep(time.Hour)
 		if got := r.types(); !slices.Equal(got, []string{"batch.cancelled", "batch.cancelled"}) || r.all()[0].id == r.all()[1].id {
-			t.Fatalf("told %v", r.all())
+			t.Fatalf("delivered %v", r.all())
 		}
 		want(t, r.all()[0].event, map[string]any{"user_metadata.group": "nightly", "data.id": name})
 		if a.IDs()[0] != id {
-			t.Error("no webhook")
+			t.Error("the registered webhook is gone")
 		}
 	})
 }
 
-// An interaction can require action again and again.
+// An interaction can require an action several times.
 func TestContinue(t *testing.T) {
 	bubble(t, func(t *testing.T, a *API, _ client) {
 		r, _ := static(t, a)
@@ -200,13 +202,13 @@ func TestContinue(t *testing.T) {
 		a.Continue(id, time.Hour, "")
 		time.Sleep(2 * time.Hour)
 		if got := r.types(); !slices.Equal(got, []string{"interaction.requires_action", "interaction.requires_action", "interaction.completed"}) {
-			t.Errorf("told %v", got)
+			t.Errorf("delivered %v", got)
 		}
 	})
 }
 
-// A delivery that is refused is repeated for 24 hours, each time after twice the pause,
-// under the same webhook-id.
+// A rejected delivery is repeated for 24 hours with the same webhook-id. The pause
+// doubles each time.
 func TestRetries(t *testing.T) {
 	bubble(t, func(t *testing.T, a *API, _ client) {
 		r, _ := static(t, a)
@@ -225,8 +227,8 @@ func TestRetries(t *testing.T) {
 	})
 }
 
-// Failures in a row disable a webhook. Its deliveries then end, also those of jobs that
-// end while it is disabled, and are not made up for when it is enabled.
+// Consecutive failures disable a webhook, which ends its deliveries. Events of jobs
+// that end while it is disabled are not delivered, even if it is enabled later.
 func TestDisabled(t *testing.T) {
 	bubble(t, func(t *testing.T, a *API, c client) {
 		r, id := static(t, a)
@@ -237,7 +239,7 @@ func TestDisabled(t *testing.T) {
 		a.StartBatch(Job{})
 		time.Sleep(12 * time.Second) // two failures: after 0 s and 5 s
 		status.Store(204)
-		time.Sleep(time.Hour) // and a success: their count begins again
+		time.Sleep(time.Hour) // a success resets the count
 		status.Store(503)
 		a.StartVideo(Job{})
 		time.Sleep(12 * time.Second)
@@ -255,12 +257,12 @@ func TestDisabled(t *testing.T) {
 		a.StartBatch(Job{End: BatchFailed})
 		time.Sleep(time.Minute)
 		if got := r.types()[6:]; !slices.Equal(got, []string{"batch.failed"}) {
-			t.Errorf("told %v", got)
+			t.Errorf("delivered %v", got)
 		}
 	})
 }
 
-// A delivery can be missing, double, or late and so out of order.
+// A delivery can be missing, duplicated, or late and so out of order.
 func TestDeliveryFaults(t *testing.T) {
 	bubble(t, func(t *testing.T, a *API, _ client) {
 		r, _ := static(t, a)
@@ -270,19 +272,19 @@ func TestDeliveryFaults(t *testing.T) {
 		a.StartInteraction(Job{Delivery: Delivery{After: 2 * time.Hour}})
 		a.StartBatch(Job{End: BatchExpired, Delivery: Delivery{Twice: true}})
 		if !a.Lose(lost) || a.Lose("models/m/operations/x") {
-			t.Error("lost the wrong job")
+			t.Error("Lose stops the wrong job")
 		}
 		time.Sleep(24 * time.Hour)
 		if got := r.types(); !slices.Equal(got, []string{"batch.expired", "batch.expired", "interaction.completed"}) {
-			t.Fatalf("told %v", got)
+			t.Fatalf("delivered %v", got)
 		}
 		if r.all()[0].id != r.all()[1].id || r.all()[2].at.Sub(start) != 2*time.Hour {
-			t.Errorf("told %v", r.all())
+			t.Errorf("delivered %v", r.all())
 		}
 	})
 }
 
-// What is not known about events can be chosen.
+// The unknown properties of events can be chosen.
 func TestEventForms(t *testing.T) {
 	for want, form := range map[string]func(string) string{
 		"models/veo/operations/x": Whole, "operations/x": Operation, "x": LastSegment,
@@ -310,8 +312,8 @@ func TestEventForms(t *testing.T) {
 	})
 }
 
-// Close ends deliveries that are due later, and one that is under way. The bubble fails
-// if a goroutine is left.
+// Close cancels deliveries that are due later, and one in progress. The bubble fails
+// if a goroutine still runs.
 func TestClose(t *testing.T) {
 	bubble(t, func(t *testing.T, a *API, _ client) {
 		r, _ := static(t, a)
@@ -323,7 +325,7 @@ func TestClose(t *testing.T) {
 		a.StartBatch(Job{})
 		time.Sleep(200 * time.Hour)
 		if got := r.types(); len(got) != 1 {
-			t.Errorf("told %v", got)
+			t.Errorf("delivered %v", got)
 		}
 	})
 }

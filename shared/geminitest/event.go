@@ -10,13 +10,15 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
-// The forms that data.id may have, for [API.EventID]. Which one Gemini sends for
-// batches and videos is not known. For interactions the id is the name.
+// The following functions are the possible forms of data.id, for [API.EventID]. It is
+// unknown which one Gemini uses for batches and videos. For interactions all forms
+// are equal.
 
-// Whole returns the name as get wants it.
+// Whole returns the full name of a job, unchanged.
 func Whole(name string) string { return name }
 
-// Operation returns a video's name without its model, "operations/…".
+// Operation returns the name of a video operation without its model, "operations/ID".
+// It returns other names unchanged.
 func Operation(name string) string {
 	if at := strings.Index(name, "operations/"); at >= 0 {
 		return name[at:]
@@ -24,10 +26,11 @@ func Operation(name string) string {
 	return name
 }
 
-// LastSegment returns the name after its last slash.
+// LastSegment returns the part of the name after the last slash.
 func LastSegment(name string) string { return name[strings.LastIndexByte(name, '/')+1:] }
 
-// eventType returns the type of the event of a job's end, or "" if it has none.
+// eventType returns the type of the event for a job's end, or "" if the end has no
+// event.
 func (j *job) eventType() string {
 	of := map[string]string{
 		BatchSucceeded: "batch.succeeded", BatchFailed: "batch.failed",
@@ -48,7 +51,7 @@ func (j *job) eventType() string {
 	return of[j.End]
 }
 
-// event returns the body of the event of a job's end. The caller holds the lock.
+// event returns the body of the event for a job's end. The caller holds the lock.
 func (a *API) event(j *job) []byte {
 	id := a.EventID
 	if id == nil {
@@ -72,13 +75,14 @@ func (a *API) event(j *job) []byte {
 	}
 	body, err := json.Marshal(event)
 	if err != nil {
-		panic(err) // a test put something into the event that is not JSON
+		panic(err) // ChangeEvent added a value that JSON cannot represent
 	}
 	return body
 }
 
-// announce starts the deliveries of a job's end: to the URLs of its own config, or else
-// to every enabled webhook that is subscribed to the event. The caller holds the lock.
+// announce schedules the deliveries of a job's event. They go to the URLs of its
+// webhook config, or if it has no config, to each enabled webhook that is subscribed
+// to the event. The caller holds the lock.
 func (a *API) announce(j *job) {
 	event := j.eventType()
 	if event == "" {
@@ -98,7 +102,7 @@ func (a *API) announce(j *job) {
 	}
 }
 
-// deliverLater has the first attempt at a delivery made in time.
+// deliverLater schedules the first attempt of a delivery. The caller holds the lock.
 func (a *API) deliverLater(j *job, d *delivery) {
 	d.job, d.msg, d.again = j, webhooktest.NewID(), j.Delivery.Twice
 	d.pause, d.until = a.Backoff, j.ends.Add(j.Delivery.After+keepTrying)

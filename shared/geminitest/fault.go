@@ -11,32 +11,33 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
-// A Fault is what becomes of one call. The zero value lets it succeed.
+// A Fault replaces the answer to one call. The zero value is no fault: the call
+// succeeds.
 type Fault struct {
-	Status int    // the answer; zero without Cut and Hang: no fault
-	Done   bool   // the call takes effect all the same: only the reply is lost
-	Body   string // the answer's body; empty: an error in the API's format
-	Cut    bool   // the connection breaks without an answer
-	Hang   bool   // there is no answer until the client gives up, and then none
+	Status int    // HTTP status of the answer; may be zero with Cut or Hang
+	Done   bool   // the call takes effect, and only its reply is replaced
+	Body   string // body of the answer; if empty, an error in the API's format
+	Cut    bool   // the connection is closed without an answer
+	Hang   bool   // the call blocks until the client gives up
 
-	// RetryAfter is what an answer says about the next attempt, in whole seconds. Zero
-	// lets the SDKs repeat the call at once, by a header of their own. Less than zero
-	// says nothing.
+	// RetryAfter is the value of the header Retry-After, in whole seconds. If it is
+	// zero, the answer has the header Retry-After-Ms: 1, so that the SDKs retry at
+	// once. If it is negative, the answer has neither header.
 	RetryAfter time.Duration
 }
 
-// none reports whether the call succeeds.
+// none reports whether f is no fault.
 func (f Fault) none() bool { return f.Status == 0 && !f.Cut && !f.Hang }
 
-// Fail has the next calls of a kind meet faults, one each.
+// Fail adds faults for the next calls with this name, one for each call.
 func (a *API) Fail(call string, faults ...Fault) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.faults[call] = append(a.faults[call], faults...)
 }
 
-// begin notes a call and returns the fault that it meets: the next one of Fail, or else
-// that of Trouble.
+// begin records a call, and returns its fault: the next one of Fail, or else that of
+// Trouble.
 func (a *API) begin(call string) (f Fault) {
 	a.mu.Lock()
 	a.calls = append(a.calls, call)
@@ -51,10 +52,10 @@ func (a *API) begin(call string) (f Fault) {
 	return f
 }
 
-// answer answers a call that meets a fault.
+// answer answers a call that has a fault.
 func (f Fault) answer(w http.ResponseWriter, r *http.Request, call string) {
 	if f.Hang {
-		_, _ = io.Copy(io.Discard, r.Body) // until then the server does not see that the client has gone
+		_, _ = io.Copy(io.Discard, r.Body) // the server notices a closed connection only after the body is read
 		<-r.Context().Done()
 	}
 	if f.Hang || f.Cut {
@@ -75,14 +76,14 @@ func (f Fault) answer(w http.ResponseWriter, r *http.Request, call string) {
 	fmt.Fprint(w, f.Body)
 }
 
-// Revoke makes the key invalid, or valid again.
+// Revoke makes the API key invalid, or valid again if revoked is false.
 func (a *API) Revoke(revoked bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.revoked = revoked
 }
 
-// Calls returns the calls since the last time, in order.
+// Calls returns the names of the calls since the previous call of Calls, in order.
 func (a *API) Calls() []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -91,7 +92,7 @@ func (a *API) Calls() []string {
 	return calls
 }
 
-// IDs returns the webhooks there are, the oldest first.
+// IDs returns the ids of all webhooks, the oldest first.
 func (a *API) IDs() []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -102,7 +103,8 @@ func (a *API) IDs() []string {
 	return ids
 }
 
-// Secrets returns the secrets in force of a webhook, the newest first.
+// Secrets returns the secrets of a webhook that have not expired, the newest first.
+// If the webhook does not exist, Secrets returns nil.
 func (a *API) Secrets(id string) []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -115,10 +117,11 @@ func (a *API) Secrets(id string) []string {
 	return texts
 }
 
-// Add makes a webhook as an earlier run, or somebody else, would have, with a new secret.
+// Add adds a webhook with a new secret, without a call of the API, and returns its
+// id. It is enabled and subscribed to all Events. The URL is not checked.
 func (a *API) Add(uri string) (id string) { return a.AddWithSecret(uri, webhooktest.NewSecret()) }
 
-// AddWithSecret makes a webhook that signs with a given secret, "whsec_…".
+// AddWithSecret is like [API.Add], with a given secret, "whsec_…".
 func (a *API) AddWithSecret(uri, signing string) (id string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -127,8 +130,8 @@ func (a *API) AddWithSecret(uri, signing string) (id string) {
 	return w.id
 }
 
-// State returns the state of the oldest webhook for a URL, and its id; both are empty
-// if there is none.
+// State returns the state and the id of the oldest webhook with this URL; both are
+// empty if there is no such webhook.
 func (a *API) State(uri string) (state, id string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -140,12 +143,12 @@ func (a *API) State(uri string) (state, id string) {
 	return "", ""
 }
 
-// Disable puts a webhook in the state that too many failed deliveries lead to. A webhook
-// that does not exist is ignored.
+// Disable sets the state of a webhook to "disabled_due_to_failed_deliveries". If the
+// webhook does not exist, Disable does nothing.
 func (a *API) Disable(id string) { a.setState(id, failed) }
 
-// Enable puts a webhook in the state in which it was created. A webhook that does not
-// exist is ignored.
+// Enable sets the state of a webhook to "enabled", and its count of failures to 0. If
+// the webhook does not exist, Enable does nothing.
 func (a *API) Enable(id string) { a.setState(id, enabled) }
 
 func (a *API) setState(id, state string) {

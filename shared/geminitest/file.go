@@ -7,23 +7,24 @@ import (
 	"time"
 )
 
-// How long the API keeps the files that jobs make.
+// The times for which the API keeps the files that jobs produce, as documented.
 const (
 	keepBatchFile = 6 * 7 * 24 * time.Hour
 	keepVideo     = 48 * time.Hour
 )
 
-// video is what a generated video holds: the first box of an MP4 file.
+// video is the content of each generated video: the first box of an MP4 file.
 const video = "\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom"
 
-// A file is what a job made.
+// A file is a file that a job produced.
 type file struct {
 	name, mime string
 	body       []byte
 	made, gone time.Time
 }
 
-// fileOf returns the file of a name, if a job has made it and it is still kept.
+// fileOf returns the file with this name. It fails if no job has produced it, or if
+// it has expired.
 func (a *API) fileOf(name string) (*file, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -40,7 +41,7 @@ func (a *API) fileOf(name string) (*file, error) {
 		strings.TrimPrefix(name, "files/") + " or it may not exist."}
 }
 
-// fileName returns the name of the file that a batch or video operation makes.
+// fileName returns the name of the file that a batch or video operation produces.
 func (j *job) fileName() string {
 	if j.kind == KindBatch {
 		return "files/batch-" + j.id()
@@ -48,7 +49,7 @@ func (j *job) fileName() string {
 	return "files/" + j.id()
 }
 
-// made returns the file that a job makes at its end, or nil.
+// made returns the file that a job produces at its end, or nil if it produces no file.
 func (j *job) made() *file {
 	switch {
 	case j.kind == KindBatch && j.End == BatchSucceeded && !j.Inline:
@@ -71,13 +72,14 @@ func (a *API) getFile(r *http.Request, _ fields) (any, error) {
 	}, nil
 }
 
-// raw is an answer that is not JSON: a file, or the place to get it.
+// raw is an answer that is not JSON: a file, or a redirect to it.
 type raw struct {
 	mime     string
 	body     []byte
 	location string
 }
 
+// answer sends the file or the redirect.
 func (r raw) answer(w http.ResponseWriter) {
 	if r.location != "" {
 		w.Header().Set("Location", r.location)
@@ -88,7 +90,7 @@ func (r raw) answer(w http.ResponseWriter) {
 	_, _ = w.Write(r.body)
 }
 
-// redirectDownload sends a download to where files are, as the API does.
+// redirectDownload redirects a download to the path of downloads, as the real API does.
 func (a *API) redirectDownload(r *http.Request, _ fields) (any, error) {
 	if _, err := a.fileOf("files/" + r.PathValue("id")); err != nil {
 		return nil, err

@@ -1,11 +1,12 @@
-// Package geminitest stands in for the part of the Gemini API that this project uses:
-// webhooks, batches, background interactions, video operations, and the files that they
-// make. It behaves as the API is observed to behave, not as it is documented. Jobs end
-// after a chosen time; their events are delivered, signed as Gemini signs, only to this
-// machine or through a transport that the test provides. A test can ask for faults.
+// Package geminitest simulates the part of the Gemini API that this project uses:
+// webhooks, batches, background interactions, video operations, and the files that
+// jobs produce. If the real API was observed to differ from its documentation,
+// geminitest behaves as observed. A job ends after a chosen time. Then its event is
+// delivered, signed as Gemini signs. Deliveries go only to this machine, or through a
+// transport that the test provides. A test can inject faults.
 //
-// It uses no clock but that of package time. With [API.Client], and with deliveries
-// through [InMemory], it runs in a bubble of testing/synctest on virtual time.
+// The only clock is package time. With [API.Client], and with deliveries through
+// [InMemory], an API runs in a testing/synctest bubble on virtual time.
 package geminitest
 
 import (
@@ -22,15 +23,16 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
-// Events are those that can be subscribed to. The two cancellations, which are
-// documented beside them, are refused.
+// Events are the event types to which a webhook can be subscribed. Gemini documents
+// batch.cancelled and interaction.cancelled as well, but rejects subscriptions to
+// them.
 var Events = []string{
 	"batch.succeeded", "batch.failed", "batch.expired",
 	"interaction.completed", "interaction.requires_action", "interaction.failed",
 	"video.generated",
 }
 
-// The calls of the API that are about webhooks.
+// The names of the API's calls for webhooks, for [API.Fail] and [API.Calls].
 const (
 	Create = "create"
 	List   = "list"
@@ -41,7 +43,7 @@ const (
 	Rotate = "rotate"
 )
 
-// The other calls of the API.
+// The names of the API's other calls.
 const (
 	CreateBatch       = "batches.create"
 	ListBatches       = "batches.list"
@@ -59,42 +61,50 @@ const (
 	Download          = "files.download"
 )
 
-// filesURL is where the URLs of files lead: to Google, wherever the API is served. The
-// SDKs take no more than the name out of them, the JavaScript one only if it is https.
+// filesURL is the beginning of the URLs of files. It is Google's, also if the API is
+// served elsewhere: the SDKs use only the name in such a URL, and the JavaScript SDK
+// only if the URL is https.
 const filesURL = "https://generativelanguage.googleapis.com/v1beta/"
 
 const (
+	// defaultPage is the number of items a page if a call does not state a size.
 	defaultPage = 50
-	maxPage     = 1000
-	maxBody     = 20 << 20 // bytes, as for inline requests
+
+	// maxPage is the API's maximum number of items a page.
+	maxPage = 1000
+
+	// maxBody is the maximum size of a request, in bytes: the API's limit for inline
+	// requests.
+	maxBody = 20 << 20
 )
 
-// An API is an http.Handler that serves /v1beta, and the keys that sign v1a deliveries
-// at /.well-known/jwks.json. Its exported fields must not be changed in use. It is safe
-// for concurrent use; make one with New and end it with Close.
+// An API is an http.Handler that serves /v1beta, and at /.well-known/jwks.json the
+// public keys of v1a deliveries. Create one with New, and end it with Close. Do not
+// change its exported fields during use. It is safe for concurrent use.
 type API struct {
-	Key  string           // the API key that it takes
-	Now  func() time.Time // what secrets expire by
-	Page int              // the most items that it gives out at once
+	Key  string           // the API key that calls must have
+	Now  func() time.Time // the clock by which signing secrets expire
+	Page int              // the maximum number of items a page
 
-	// Run, if set, returns how a job runs that is started by a call. Its model, and its
-	// webhook config, are those of the call. Nil: it succeeds at once.
+	// Run, if set, returns the course of a job that a call starts. kind is one of
+	// KindBatch and the other kinds. The model and the webhook config of the result
+	// are replaced by those of the call. If Run is nil, such jobs succeed at once.
 	Run func(kind string) Job
 
-	Keys         *webhooktest.KeySet // signs the deliveries of webhook configs, by its first key
-	Deliveries   http.RoundTripper   // nil: the network, and only this machine
-	Backoff      time.Duration       // between the first and the second attempt, doubling; default 5 s
-	DisableAfter int                 // failed attempts in a row that disable a webhook; zero: never
+	Keys         *webhooktest.KeySet // its first key signs deliveries to the URLs of webhook configs
+	Deliveries   http.RoundTripper   // transport of deliveries; nil: the network, to loopback addresses only
+	Backoff      time.Duration       // pause before the second attempt, which doubles before each further one; New sets 5 s
+	DisableAfter int                 // consecutive failed attempts that disable a webhook; zero: never
 
-	// Choices for facts about the API that are not known. The functions must not call
-	// the API.
-	EventID           func(name string) string   // data.id of a job; nil: Whole
-	ChangeEvent       func(event map[string]any) // changes a body before it is signed
-	ChangeJob         func(job map[string]any)   // changes a job before get or list shows it
-	EchoWebhookConfig bool                       // a batch shows its webhook config
+	// The following fields choose a behaviour of the real API that is unknown. The
+	// functions must not call methods of the API.
+	EventID           func(name string) string   // returns data.id of a job; nil means Whole
+	ChangeEvent       func(event map[string]any) // if set, changes an event before it is signed
+	ChangeJob         func(job map[string]any)   // if set, changes a job before get or list returns it
+	EchoWebhookConfig bool                       // get and list return the webhook config of a batch
 	IgnoreFields      bool                       // the parameter "fields" has no effect
 
-	// Trouble, if set, returns the fault that a call meets if Fail has none for it. It
+	// Trouble, if set, returns the fault for a call that has no fault from Fail. It
 	// must be safe for concurrent use.
 	Trouble func(call string) Fault
 
@@ -116,7 +126,7 @@ type API struct {
 	running   sync.WaitGroup
 }
 
-// New returns an API without webhooks and without jobs.
+// New returns an API without webhooks and jobs, which accepts this API key.
 func New(key string) *API {
 	a := &API{
 		Key: key, Now: time.Now, Page: maxPage,
@@ -172,8 +182,8 @@ type endpoint struct {
 	do   method
 }
 
-// custom serves the calls whose name follows the last segment of the path and a colon.
-// That segment is a wildcard of the pattern.
+// custom serves calls with a name after the last segment of the path and a colon, as
+// in "batches/ID:cancel". The last segment of the pattern must be a wildcard.
 func (a *API) custom(pattern string, calls map[string]endpoint) {
 	last := strings.Trim(pattern[strings.LastIndexByte(pattern, '/')+1:], "{}")
 	a.routes.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
@@ -187,7 +197,7 @@ func (a *API) custom(pattern string, calls map[string]endpoint) {
 	})
 }
 
-// fields are the body of a request, decoded one level deep.
+// fields is the body of a request, decoded one level deep.
 type fields map[string]json.RawMessage
 
 // into decodes the body into a struct. Names that the struct does not have are ignored.
@@ -199,15 +209,18 @@ func (f fields) into(to any) error {
 	return nil
 }
 
-// A method does one call. What it returns goes out as JSON, except a raw.
+// A method carries out one call. Its result is sent as JSON, unless it is a raw.
 type method func(r *http.Request, body fields) (any, error)
 
+// handle serves one call at a pattern of http.ServeMux.
 func (a *API) handle(pattern, call string, do method) {
 	a.routes.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { a.serve(w, r, call, do) })
 }
 
+// jsonType is the content type of the real API's JSON answers.
 const jsonType = "application/json; charset=UTF-8"
 
+// serve answers one call: with its fault if it has one, else with the result of do.
 func (a *API) serve(w http.ResponseWriter, r *http.Request, call string, do method) {
 	fault := a.begin(call)
 	if !fault.none() && !fault.Done {
@@ -231,7 +244,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, call string, do meth
 	_ = json.NewEncoder(w).Encode(result)
 }
 
-// refuse answers with an error, in the format of the call's part of the API.
+// refuse answers a call with an error. The format depends on the part of the API.
 func refuse(w http.ResponseWriter, call string, refused *refusal) {
 	body := refused.body()
 	if strings.HasPrefix(call, "interactions.") {
@@ -242,6 +255,8 @@ func refuse(w http.ResponseWriter, call string, refused *refusal) {
 	_ = json.NewEncoder(w).Encode(body)
 }
 
+// do checks the API key, decodes the body, carries out the call and applies the
+// parameter fields.
 func (a *API) do(r *http.Request, do method) (any, error) {
 	a.mu.Lock()
 	revoked := a.revoked
@@ -267,8 +282,8 @@ func (a *API) do(r *http.Request, do method) (any, error) {
 	return selected, nil
 }
 
-// show returns a job as the API has it. Results are those of an inline batch. The
-// caller holds the lock.
+// show returns the API's JSON of a job. It includes the results of an inline batch if
+// results is true. The caller holds the lock.
 func (a *API) show(j *job, results bool) (shown object) {
 	now := time.Now()
 	switch j.kind {
@@ -331,7 +346,8 @@ func (a *API) list(r *http.Request, _ fields) (any, error) {
 	return answer, nil
 }
 
-// onOne returns a method that is about the webhook with the id in the path.
+// onOne returns a method that calls do with the webhook of the id in the path, under
+// the lock.
 func (a *API) onOne(do func(*hook, fields) (any, error)) method {
 	return func(r *http.Request, body fields) (any, error) {
 		a.mu.Lock()
@@ -344,7 +360,7 @@ func (a *API) onOne(do func(*hook, fields) (any, error)) method {
 	}
 }
 
-// find returns the webhook of an id, or nil.
+// find returns the webhook with this id, or nil. The caller holds the lock.
 func (a *API) find(id string) *hook {
 	i := slices.IndexFunc(a.webhooks, func(w *hook) bool { return w.id == id })
 	if i < 0 {
@@ -353,7 +369,7 @@ func (a *API) find(id string) *hook {
 	return a.webhooks[i]
 }
 
-// update applies exactly the fields in the body: update_mask is ignored.
+// update sets the fields in the body. It ignores update_mask, as the real API does.
 func (a *API) update(w *hook, body fields) (any, error) {
 	changed := *w
 	if err := changed.take(body, "name", "uri", "subscribed_events", "state"); err != nil {
@@ -368,7 +384,7 @@ func (a *API) delete(gone *hook, _ fields) (any, error) {
 	return struct{}{}, nil
 }
 
-// rotate gives out a new secret at every call.
+// rotate creates a new secret at each call, as the real API does.
 func (a *API) rotate(w *hook, body fields) (any, error) {
 	if err := known(body, "revocation_behavior"); err != nil {
 		return nil, err
@@ -392,7 +408,8 @@ func (a *API) rotate(w *hook, body fields) (any, error) {
 	return map[string]string{"secret": w.secrets[0].text}, nil
 }
 
-// ping answers {} whether or not anybody is there.
+// ping answers {} before the delivery is made, so the answer does not depend on the
+// receiver.
 func (a *API) ping(r *http.Request, _ fields) (any, error) {
 	id := r.PathValue("id")
 	a.mu.Lock()

@@ -28,7 +28,7 @@ func serve(t *testing.T) (*API, client) {
 	return a, client{t, server.URL + "/v1beta/webhooks", http.DefaultClient}
 }
 
-// call makes a call as it goes over the wire, and returns the answer.
+// call makes a call over the network, and returns the answer.
 func (c client) call(method, path, body string) (int, map[string]any) {
 	c.t.Helper()
 	resp, err := c.do(method, path, body)
@@ -44,7 +44,7 @@ func (c client) call(method, path, body string) (int, map[string]any) {
 	return resp.StatusCode, answer
 }
 
-// ok is a call that must succeed.
+// ok makes a call that must succeed.
 func (c client) ok(method, path, body string) map[string]any {
 	c.t.Helper()
 	code, answer := c.call(method, path, body)
@@ -54,7 +54,8 @@ func (c client) ok(method, path, body string) map[string]any {
 	return answer
 }
 
-// refused is a call that must not, and why.
+// refused makes a call that must fail with this status and with these words in its
+// message.
 func (c client) refused(method, path, body string, code int, words ...string) {
 	c.t.Helper()
 	got, answer := c.call(method, path, body)
@@ -67,7 +68,8 @@ func (c client) refused(method, path, body string, code int, words ...string) {
 
 const good = `{"uri":"https://example.com/hook","subscribed_events":["batch.succeeded"]}`
 
-// What is observed live, where it is not what one would expect.
+// TestAsObserved checks the observed behaviour of the real API that one would not
+// expect.
 func TestAsObserved(t *testing.T) {
 	_, c := serve(t)
 	made := c.ok("POST", "", good)
@@ -92,7 +94,7 @@ func TestAsObserved(t *testing.T) {
 
 	changed := c.ok("PATCH", id+"?update_mask=uri", `{"state":"disabled"}`)
 	if changed["state"] != "disabled" || changed["uri"] != "https://example.com/hook" {
-		t.Errorf("update_mask was heeded: %v", changed)
+		t.Errorf("update_mask was applied: %v", changed)
 	}
 	if answer := c.ok("POST", id+":ping", ""); len(answer) != 0 {
 		t.Errorf("ping answers %v", answer)
@@ -110,7 +112,7 @@ func TestKey(t *testing.T) {
 	a.Key = "another"
 	c.refused("POST", "", good, 400, "API key not valid")
 	if len(a.IDs()) != 0 {
-		t.Error("made all the same")
+		t.Error("a rejected call created a webhook")
 	}
 }
 
@@ -138,8 +140,9 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// Secrets come and go as they do live, and sign what a library not ours verifies.
-func TestSecretsInForce(t *testing.T) {
+// Secrets are rotated and revoked as in the real API. The official library of
+// Standard Webhooks verifies the signatures.
+func TestRotation(t *testing.T) {
 	a, c := serve(t)
 	now := time.Now()
 	a.Now = func() time.Time { return now }
@@ -154,7 +157,7 @@ func TestSecretsInForce(t *testing.T) {
 	first := a.Secrets(id)[0]
 	second := c.ok("POST", "/"+id+":rotateSigningSecret", "{}")["secret"].(string)
 	if !slices.Equal(a.Secrets(id), []string{second, first}) {
-		t.Error("not both in force after a rotation")
+		t.Error("not both secrets are valid after a rotation")
 	}
 	for by, signers := range map[Signing][]string{All: {first, second}, Newest: {second}, Oldest: {first}} {
 		if status, err := a.Deliver(t.Context(), id, []byte("hello"), by); err != nil || status != 200 {
@@ -172,25 +175,25 @@ func TestSecretsInForce(t *testing.T) {
 	}
 	now = now.Add(24 * time.Hour)
 	if !slices.Equal(a.Secrets(id), []string{second}) {
-		t.Error("the old one outlives its day")
+		t.Error("the old secret is still valid after 24 hours")
 	}
 	third := c.ok("POST", "/"+id+":rotateSigningSecret", `{"revocation_behavior":"revoke_previous_secrets_immediately"}`)["secret"].(string)
 	if !slices.Equal(a.Secrets(id), []string{third}) {
-		t.Error("the old ones are not revoked")
+		t.Error("the old secrets are not revoked")
 	}
 }
 
-// Nothing ever leaves this machine, and a webhook that is off is left alone.
-func TestDeliverOnlyHere(t *testing.T) {
+// No delivery leaves this machine, and a disabled webhook gets no delivery.
+func TestDeliverOnlyToThisMachine(t *testing.T) {
 	a, _ := serve(t)
 	id := a.Add("https://192.0.2.1/hook")
-	if _, err := a.Deliver(t.Context(), id, nil, All); err == nil || !strings.Contains(err.Error(), "only this machine") {
-		t.Errorf("delivered elsewhere: %v", err)
+	if _, err := a.Deliver(t.Context(), id, nil, All); err == nil || !strings.Contains(err.Error(), "not on this machine") {
+		t.Errorf("delivered to another machine: %v", err)
 	}
 	id = a.Add("http://127.0.0.1:1")
 	a.Disable(id)
 	if _, err := a.Deliver(t.Context(), id, nil, All); err == nil || !strings.Contains(err.Error(), "disabled_due") {
-		t.Errorf("delivered though disabled: %v", err)
+		t.Errorf("delivered although disabled: %v", err)
 	}
 }
 
@@ -199,11 +202,11 @@ func TestFaults(t *testing.T) {
 	a.Fail(Create, Fault{Status: 429}, Fault{Status: 500, Done: true})
 	c.refused("POST", "", good, 429, "fault")
 	if len(a.IDs()) != 0 {
-		t.Error("done, though refused")
+		t.Error("a call that was answered with a fault took effect")
 	}
 	c.refused("POST", "", good, 500, "fault")
 	if len(a.IDs()) != 1 {
-		t.Error("not done, though only the reply is lost")
+		t.Error("a call with a lost reply took no effect")
 	}
 	c.ok("POST", "", good)
 	if calls := a.Calls(); !slices.Equal(calls, []string{Create, Create, Create}) {

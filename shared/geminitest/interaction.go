@@ -11,7 +11,8 @@ import (
 	"unicode"
 )
 
-// interactionBody is the part of a request for an interaction that decides how it runs.
+// interactionBody is the part of the body of a create call that affects the
+// interaction.
 type interactionBody struct {
 	Model         string
 	Agent         string
@@ -39,6 +40,8 @@ func (a *API) createInteraction(_ *http.Request, body fields) (any, error) {
 	return a.show(j, true), nil
 }
 
+// parseInteraction decodes the body of a create call, and checks the real API's rules
+// for it.
 func parseInteraction(body fields) (asked interactionBody, err error) {
 	for name := range body {
 		if strings.ContainsFunc(name, unicode.IsUpper) {
@@ -64,7 +67,7 @@ func parseInteraction(body fields) (asked interactionBody, err error) {
 	return asked, nil
 }
 
-// parseWebhookConfig reads a webhook_config as interactions spell it.
+// parseWebhookConfig decodes a webhook_config with the field names of interactions.
 func parseWebhookConfig(raw json.RawMessage) (*WebhookConfig, error) {
 	var body fields
 	if json.Unmarshal(raw, &body) != nil {
@@ -81,7 +84,7 @@ func parseWebhookConfig(raw json.RawMessage) (*WebhookConfig, error) {
 	return config, config.check()
 }
 
-// check reports whether all URLs can be called. It accepts nil.
+// check returns an error if a URL is not allowed or there are no URLs. c may be nil.
 func (c *WebhookConfig) check() error {
 	if c == nil {
 		return nil
@@ -92,8 +95,8 @@ func (c *WebhookConfig) check() error {
 	return nil
 }
 
-// show returns the config as an answer has it, with the name that the user's metadata
-// have there.
+// show returns the JSON of the config. metadata is the name of the field for
+// UserMetadata, which differs between batches and interactions.
 func (c *WebhookConfig) show(metadata string) object {
 	shown := object{"uris": c.URIs}
 	if c.UserMetadata != nil {
@@ -102,7 +105,8 @@ func (c *WebhookConfig) show(metadata string) object {
 	return shown
 }
 
-// onInteraction returns a method that is about the interaction in the path.
+// onInteraction returns a method that calls do with the interaction in the path,
+// under the lock.
 func (a *API) onInteraction(do func(*job) object) method {
 	return func(r *http.Request, _ fields) (any, error) {
 		a.mu.Lock()
@@ -125,7 +129,7 @@ func (a *API) deleteInteraction(j *job) object {
 	return object{}
 }
 
-// showInteraction returns an interaction as the API has it.
+// showInteraction returns the API's JSON of an interaction.
 func (j *job) showInteraction(now time.Time) object {
 	shown := object{
 		"object": "interaction", "id": j.name, "status": "in_progress", "service_tier": "standard",

@@ -14,7 +14,7 @@ const (
 	KindVideo       = "video"
 )
 
-// The ends of a batch, as the API spells its states.
+// The ends of a batch, as the API's states.
 const (
 	BatchSucceeded = "BATCH_STATE_SUCCEEDED"
 	BatchFailed    = "BATCH_STATE_FAILED"
@@ -22,7 +22,7 @@ const (
 	BatchExpired   = "BATCH_STATE_EXPIRED"
 )
 
-// The ends of an interaction, as the API spells its statuses. RequiresAction can be
+// The ends of an interaction, as the API's statuses. InteractionRequiresAction can be
 // followed by another end: see [API.Continue].
 const (
 	InteractionCompleted            = "completed"
@@ -34,100 +34,106 @@ const (
 	InteractionRequiresContinuation = "requires_continuation"
 )
 
-// The ends of a video operation. The API has no word for them.
+// The ends of a video operation. These are names of this package; the API has no
+// states for videos.
 const (
 	VideoGenerated = "generated"
 	VideoFailed    = "failed"
 	VideoFiltered  = "filtered" // done, with neither an error nor a video
 )
 
-// maxBatch is how long a batch may run before it expires.
+// maxBatch is the time after which the API expires a batch that has not ended.
 const maxBatch = 48 * time.Hour
 
-// A Job says how a job runs and ends, and how its end is made known.
+// A Job is the course of a job: its duration, its end, and the delivery of its event.
+// The zero value succeeds at once.
 type Job struct {
 	// For is the time from the start of the job to its end. Zero ends it at once. A
 	// batch that would run for more than 48 hours expires after 48 hours.
 	For time.Duration
 
-	// End is one of the ends of the job's kind, or any other text, for a state that
-	// the API may get one day. Empty means success.
+	// End is one of the ends of the job's kind. It may be another text, to simulate a
+	// state that the API adds later. Empty means success.
 	End string
 
-	// Ago moves the start of the job into the past. The delivery of an event whose
-	// time has passed starts at once.
+	// Ago moves the start of the job into the past by this time. If the end is in the
+	// past too, the event is delivered at once.
 	Ago time.Duration
 
-	// Inline makes a batch's results part of the answer to a get. They are in a file
-	// otherwise.
+	// Inline puts a batch's results into the answer to a get. If it is false, they
+	// are in a file.
 	Inline bool
 
-	// Requests is the number of a batch's requests. Zero means 1.
+	// Requests is the number of requests in a batch. Zero means 1.
 	Requests int
 
-	Model    string         // zero: one that makes jobs of this kind
-	Error    Error          // of a failed job; zero: an internal error
-	Webhook  *WebhookConfig // nil: the registered webhooks get the event
+	Model    string         // empty: a model that exists for the job's kind
+	Error    Error          // reported if the job fails; zero: code 13, an internal error
+	Webhook  *WebhookConfig // nil: the event goes to the registered webhooks
 	Delivery Delivery
 
-	// Get, if not zero, is the status with which the API answers each get of the job,
-	// 403 or 404, until GetFor after its start; for good if GetFor is zero.
+	// Get, if not zero, is the HTTP status of the answer to each get of the job, 403
+	// or 404. It applies for the time GetFor after the start of the job, or for ever
+	// if GetFor is zero.
 	Get    int
 	GetFor time.Duration
 }
 
-// An Error is why a job failed, by a code of google.rpc.
+// An Error is the reason for which a job failed. Code is a google.rpc code.
 type Error struct {
 	Code    int
 	Message string
 }
 
-// A WebhookConfig names the URLs that get a job's event in place of the registered
-// webhooks, and the values that come with it.
+// A WebhookConfig is the webhook config of one job. URIs receive the job's event in
+// place of the registered webhooks. UserMetadata is included in the event; nil means
+// no metadata.
 type WebhookConfig struct {
 	URIs         []string
 	UserMetadata map[string]any
 }
 
-// A Delivery is what becomes of the delivery of one event. The zero value is made at
-// once and is repeated only after a failure.
+// A Delivery controls the delivery of one event. With the zero value, the first
+// attempt is made at once, and repeated only after a failure.
 type Delivery struct {
 	Never bool          // no attempt is made
 	Twice bool          // another delivery with the same webhook-id follows a successful one
 	After time.Duration // from the end of the job to the first attempt
 }
 
-// job is a job that was started.
+// job is a started job.
 type job struct {
 	Job
 	kind    string
 	name    string // as get and list show it
-	seq     int    // the order in which jobs were started
+	seq     int    // position in the order of starts
 	created time.Time
 	ends    time.Time
-	quiet   bool // no event follows, as for an interaction in the foreground
+	quiet   bool // its end has no event, as for an interaction in the foreground
 	display string
 	agent   string
-	keys    []any // what identifies each request of a batch, as it was sent
+	keys    []any // metadata of each request of a batch, as it was sent
 	end     *alarm
 
 	attempts []Attempt
 }
 
-// running reports whether the job runs at a time.
+// running reports whether the job has not ended at this time.
 func (j *job) running(now time.Time) bool { return now.Before(j.ends) }
 
 // id returns the last segment of the name.
 func (j *job) id() string { return j.name[strings.LastIndexByte(j.name, '/')+1:] }
 
-// StartBatch starts a batch and returns its name, "batches/…".
+// StartBatch starts a batch, without a call of the API, and returns its name,
+// "batches/ID".
 func (a *API) StartBatch(as Job) (name string) { return a.start(a.newBatch(as)).name }
 
-// StartInteraction starts a background interaction and returns its id, which has no
-// prefix.
+// StartInteraction starts a background interaction, without a call of the API, and
+// returns its id, "v1_…".
 func (a *API) StartInteraction(as Job) (id string) { return a.start(a.newInteraction(as)).name }
 
-// StartVideo starts a video operation and returns its name, "models/…/operations/…".
+// StartVideo starts a video operation, without a call of the API, and returns its
+// name, "models/MODEL/operations/ID".
 func (a *API) StartVideo(as Job) (name string) { return a.start(a.newVideo(as)).name }
 
 func (a *API) newBatch(as Job) *job {
@@ -142,7 +148,8 @@ func (a *API) newBatch(as Job) *job {
 
 func (a *API) newInteraction(as Job) *job {
 	as.End = or(as.End, InteractionCompleted)
-	// The id of an interaction is longer than others and ends in dots.
+	// Real ids of interactions have this form: they are longer than other ids, and
+	// end in dots.
 	return &job{Job: as, kind: KindInteraction, name: "v1_Chd" + rand.Text() + rand.Text() + ".."}
 }
 
@@ -152,6 +159,7 @@ func (a *API) newVideo(as Job) *job {
 	return &job{Job: as, kind: KindVideo, name: as.Model + "/operations/" + newID()[:12]}
 }
 
+// or returns text, or otherwise if text is empty.
 func or(text, otherwise string) string {
 	if text == "" {
 		return otherwise
@@ -159,7 +167,7 @@ func or(text, otherwise string) string {
 	return text
 }
 
-// start adds a job and has its end noticed.
+// start adds a job and schedules its end.
 func (a *API) start(j *job) *job {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -176,7 +184,7 @@ func (a *API) start(j *job) *job {
 	return j
 }
 
-// newer orders jobs as a list shows them: the newest first.
+// newer compares jobs for the order of a list: the newest first.
 func newer(x, y *job) int {
 	if c := y.created.Compare(x.created); c != 0 {
 		return c
@@ -184,13 +192,14 @@ func newer(x, y *job) int {
 	return y.seq - x.seq
 }
 
-// awaitEnd has the event of a job's end delivered in time. The caller holds the lock.
+// awaitEnd schedules the end of a job, and cancels an end scheduled before. The
+// caller holds the lock.
 func (a *API) awaitEnd(j *job) {
 	j.end.stop()
 	j.end = a.after(time.Until(j.ends), func() { a.ended(j) })
 }
 
-// ended announces the end of a job.
+// ended schedules the deliveries of a job's event, if it has one.
 func (a *API) ended(j *job) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -202,8 +211,9 @@ func (a *API) ended(j *job) {
 	}
 }
 
-// Continue lets an interaction that requires action run on, to another end. It panics if
-// there is no such interaction.
+// Continue lets an interaction that requires action run for another time, and then
+// reach another end. An empty end means success. Continue panics if the interaction
+// does not exist.
 func (a *API) Continue(id string, runs time.Duration, end string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -212,8 +222,8 @@ func (a *API) Continue(id string, runs time.Duration, end string) {
 	a.awaitEnd(j)
 }
 
-// Lose has no delivery of a job's event made, beginning with the next attempt. It
-// reports whether there is such a job.
+// Lose stops the delivery of a job's event: no attempt is made from now on. It
+// reports whether the job exists.
 func (a *API) Lose(name string) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -224,7 +234,7 @@ func (a *API) Lose(name string) bool {
 	return j != nil
 }
 
-// cancel ends a running job. The caller holds the lock.
+// cancel ends a job at once if it is running. The caller holds the lock.
 func (a *API) cancel(j *job, end string) {
 	if now := time.Now(); j.running(now) {
 		j.End, j.ends = end, now
@@ -232,16 +242,16 @@ func (a *API) cancel(j *job, end string) {
 	}
 }
 
-// A State is a job as it stands at a time. It is what the stand-in knows, whatever
-// the API shows of it.
+// A State is the state of a job at the time of a call of [API.Jobs]. It is complete,
+// even if the API hides the job.
 type State struct {
 	Job
 	Kind    string
 	Name    string
 	Created time.Time
-	Ended   time.Time // when it ended, or will end
+	Ended   time.Time // time at which it ended or will end
 	Running bool
-	Event   string // type of the event that its end has; empty if it has none
+	Event   string // type of the event for its end; empty if the end has no event
 	Sent    []Attempt
 }
 
@@ -260,7 +270,8 @@ func (a *API) Jobs() []State {
 	return states
 }
 
-// findJob returns the job that a call is about. The caller holds the lock.
+// findJob returns the job with this name for a call. It fails if the job does not
+// exist or is hidden. The caller holds the lock.
 func (a *API) findJob(kind, name string) (*job, error) {
 	j := a.jobs[name]
 	now := time.Now()

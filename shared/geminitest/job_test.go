@@ -17,7 +17,7 @@ import (
 
 const base = "https://generativelanguage.googleapis.com"
 
-// bubble runs a test on virtual time, with an API that nothing is left of.
+// bubble runs a test on virtual time, with an API that is closed at the end.
 func bubble(t *testing.T, test func(t *testing.T, a *API, c client)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -27,7 +27,7 @@ func bubble(t *testing.T, test func(t *testing.T, a *API, c client)) {
 	})
 }
 
-// at returns a value below an answer, by a path of names and indexes, or nil.
+// at returns the value at a path of names and indexes in an answer, or nil.
 func at(value any, path ...any) any {
 	for _, step := range path {
 		switch step := step.(type) {
@@ -45,7 +45,7 @@ func at(value any, path ...any) any {
 	return value
 }
 
-// want checks values of an answer, each under a path like "metadata.state".
+// want checks values in an answer, by paths such as "metadata.state".
 func want(t *testing.T, answer map[string]any, values map[string]any) {
 	t.Helper()
 	for path, value := range values {
@@ -59,8 +59,8 @@ func want(t *testing.T, answer map[string]any, values map[string]any) {
 	}
 }
 
-// A batch has neither done nor endTime until it ends, counts are texts, and its results
-// are in the answer to a get twice, if they are inline, and never in a list.
+// A batch has neither done nor endTime until it ends. Its counts are strings. Inline
+// results are in the answer to a get twice, and not in a list.
 func TestBatchEnds(t *testing.T) {
 	for end, more := range map[string]map[string]any{
 		BatchSucceeded:          {"error": nil},
@@ -97,7 +97,8 @@ func TestBatchEnds(t *testing.T) {
 	}
 }
 
-// A batch with a file names it, and the file can be downloaded once the batch has ended.
+// A batch with a file has the file's name, and the file can be downloaded after the
+// batch has ended.
 func TestBatchFile(t *testing.T) {
 	bubble(t, func(t *testing.T, a *API, c client) {
 		name := a.StartBatch(Job{For: time.Minute, Requests: 3})
@@ -112,7 +113,7 @@ func TestBatchFile(t *testing.T) {
 	})
 }
 
-// A batch that is not done after 48 hours expires. A cancelled one ends at once.
+// A batch that has not ended after 48 hours expires. A cancelled batch ends at once.
 func TestBatchEndsEarly(t *testing.T) {
 	bubble(t, func(t *testing.T, a *API, c client) {
 		long := a.StartBatch(Job{For: 100 * time.Hour})
@@ -142,7 +143,7 @@ func TestListBatches(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		names = append(names, a.StartBatch(Job{Ago: 3 * time.Hour, For: time.Hour}))
-		names = append(names[5:], names[:5]...) // the oldest is the one started last
+		names = append(names[5:], names[:5]...) // the oldest batch was started last
 		slices.Reverse(names)
 		var listed []string
 		for token, query := "", ""; ; query = "&pageToken=" + token {
@@ -195,7 +196,7 @@ func TestInteractionEnds(t *testing.T) {
 	}
 }
 
-// The call that creates an interaction has rules of its own.
+// TestCreateInteraction covers the rules of the call that creates an interaction.
 func TestCreateInteraction(t *testing.T) {
 	bubble(t, func(t *testing.T, a *API, c client) {
 		a.Run = func(string) Job { return Job{For: time.Hour} }
@@ -240,7 +241,7 @@ func TestVideoEnds(t *testing.T) {
 			uri := at(got, "response", "generateVideoResponse", "generatedSamples", 0, "video", "uri").(string)
 			path, ok := strings.CutPrefix(uri, base+"/v1beta")
 			if body := c.download(path); !ok || body != video {
-				t.Errorf("%s holds %q", uri, body)
+				t.Errorf("%s contains %q", uri, body)
 			}
 			time.Sleep(keepVideo)
 			c.refused("GET", strings.TrimSuffix(path, ":download?alt=media"), "", 403, "permission")
@@ -248,8 +249,8 @@ func TestVideoEnds(t *testing.T) {
 	}
 }
 
-// A get can answer 404 for a while, or 403 for good, though the job is there.
-func TestGetLies(t *testing.T) {
+// A get can answer 404 for a time, or 403 for ever, although the job exists.
+func TestGetHidesJob(t *testing.T) {
 	bubble(t, func(t *testing.T, a *API, c client) {
 		late := a.StartBatch(Job{For: time.Hour, Get: 404, GetFor: time.Minute})
 		never := a.StartInteraction(Job{Get: 403})
@@ -300,7 +301,7 @@ func TestFaultsOfCalls(t *testing.T) {
 	})
 }
 
-// A hang over the network ends when the client gives up, also if it has sent a body.
+// A hang over the network ends when the client gives up, even if the call has a body.
 func TestHangOverNetwork(t *testing.T) {
 	a, c := serve(t)
 	a.Fail(Create, Fault{Hang: true})
@@ -311,11 +312,11 @@ func TestHangOverNetwork(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := http.DefaultClient.Do(req); !errors.Is(err, context.DeadlineExceeded) {
-		t.Error(err) // and the test's server ends only when the handler has
+		t.Error(err) // the test's server waits for the handler
 	}
 }
 
-// do makes a call as call does, and returns the error of the connection.
+// do is like call, but returns an error of the connection.
 func (c client) do(method, path, body string) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(c.t.Context(), method, c.url+path, strings.NewReader(body))
 	if err != nil {
@@ -325,7 +326,7 @@ func (c client) do(method, path, body string) (*http.Response, error) {
 	return c.client.Do(req)
 }
 
-// download returns a file.
+// download returns the content of a file.
 func (c client) download(path string) string {
 	c.t.Helper()
 	resp, err := c.do("GET", path, "")

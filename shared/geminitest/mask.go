@@ -5,9 +5,10 @@ import (
 	"strings"
 )
 
-// selectFields returns the parts of a value that a fields parameter names, for example
-// "nextPageToken,operations(name,metadata/state)". Lists are passed through, a name
-// that is not there is ignored, "*" names all. ok is false if the text is malformed.
+// selectFields returns the parts of a value that a fields parameter selects, for
+// example "nextPageToken,operations(name,metadata/state)". It applies to each element
+// of a list. It ignores names that the value does not have, and "*" selects all
+// names. ok is false if the text is malformed.
 func selectFields(value any, fields string) (selected any, ok bool) {
 	mask, rest, ok := parseMask(fields)
 	if !ok || rest != "" {
@@ -16,8 +17,8 @@ func selectFields(value any, fields string) (selected any, ok bool) {
 	return mask.of(value), true
 }
 
-// A mask holds the names that are kept, each with the mask below it. One without
-// names keeps everything.
+// A mask holds the selected names, each with the mask for its value. An empty mask
+// selects everything.
 type mask map[string]mask
 
 // parseMask reads a list of paths, up to the end or to a closing bracket.
@@ -63,7 +64,7 @@ func (m mask) parsePath(text string) (rest string, ok bool) {
 	return rest, true
 }
 
-// of returns what the mask keeps of a value.
+// of returns the selected parts of a value.
 func (m mask) of(value any) any {
 	if len(m) == 0 || m["*"] != nil {
 		return value

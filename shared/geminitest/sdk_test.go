@@ -21,7 +21,8 @@ import (
 	"github.com/geminihook/geminihook/shared/geminitest/sdktest"
 )
 
-// The Go SDK starts, lists, reads and cancels jobs of each kind, and gets their results.
+// The official Go SDK can start, list, read and cancel jobs of each kind, and get
+// their results.
 func TestGoSDK(t *testing.T) {
 	bubble(t, func(t *testing.T, a *API, _ client) {
 		a.Run = func(string) Job { return Job{For: 30 * time.Minute} }
@@ -37,7 +38,7 @@ func TestGoSDK(t *testing.T) {
 		sdk.interaction()
 		sdk.video()
 		if got := r.types(); !slices.Equal(got, []string{"batch.succeeded", "batch.succeeded", "interaction.completed", "video.generated"}) {
-			t.Errorf("told %v", got)
+			t.Errorf("delivered %v", got)
 		}
 	})
 }
@@ -135,7 +136,7 @@ func must[T any](value T, err error) T {
 	return value
 }
 
-// The JavaScript SDK does the same, over the network and without virtual time.
+// The official JavaScript SDK can do the same, over the network and in real time.
 func TestJavaScriptSDK(t *testing.T) {
 	dir := sdktest.JavaScript(t)
 	a := New("key")

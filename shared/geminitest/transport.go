@@ -6,13 +6,14 @@ import (
 	"net/http"
 )
 
-// Client returns an HTTP client that calls the API in memory, whatever the host of a
-// URL is. It can be used in a bubble of testing/synctest, on virtual time.
+// Client returns an HTTP client that sends all requests to the API in memory, for any
+// host in the URL. It works in a testing/synctest bubble, on virtual time.
 func (a *API) Client() *http.Client { return &http.Client{Transport: InMemory(a)} }
 
-// InMemory returns a transport that hands each request to a handler. Answers are
-// complete before the client gets them. A handler that panics with
-// http.ErrAbortHandler breaks the connection.
+// InMemory returns a transport that passes each request to a handler in this process.
+// The client gets an answer after the handler has returned. If the handler panics
+// with http.ErrAbortHandler, the client gets io.ErrUnexpectedEOF. The transport is
+// safe for concurrent use.
 func InMemory(handler http.Handler) http.RoundTripper { return inMemory{handler} }
 
 type inMemory struct{ handler http.Handler }
@@ -43,7 +44,7 @@ func (t inMemory) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 }
 
-// A recorder keeps an answer.
+// A recorder is an http.ResponseWriter that keeps the answer in memory.
 type recorder struct {
 	header http.Header
 	status int
@@ -51,6 +52,8 @@ type recorder struct {
 	broken bool
 }
 
+// record runs a handler, and returns its answer. A panic with http.ErrAbortHandler
+// makes the answer broken.
 func record(handler http.Handler, req *http.Request) (r *recorder) {
 	r = &recorder{header: http.Header{}}
 	defer func() {

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// videoBody is the part of a request for a video that decides how it runs.
+// videoBody is the part of the body of a create call that affects the video operation.
 type videoBody struct {
 	Instances     []struct{ Prompt string }
 	WebhookConfig *WebhookConfig
@@ -36,12 +36,13 @@ func (a *API) getVideo(r *http.Request, _ fields) (any, error) {
 	return a.show(j, true), nil
 }
 
-// listVideos answers as the discovery document allows. No use of this call is known.
+// listVideos answers 501, which the API's discovery document allows. No public use of
+// this call is known.
 func (a *API) listVideos(*http.Request, fields) (any, error) {
 	return nil, &refusal{http.StatusNotImplemented, "Operation is not implemented, or supported, or enabled."}
 }
 
-// showVideo returns a video operation as the API has it. It has no times.
+// showVideo returns the API's JSON of a video operation. The real API shows no times.
 func (j *job) showVideo(now time.Time) object {
 	shown := object{"name": j.name}
 	if j.running(now) {
@@ -66,7 +67,7 @@ func (j *job) showVideo(now time.Time) object {
 	return shown
 }
 
-// videoURI returns where a video can be downloaded with an API key.
+// videoURI returns the URL from which a video can be downloaded with an API key.
 func (j *job) videoURI() string {
 	return filesURL + j.fileName() + ":download?alt=media"
 }

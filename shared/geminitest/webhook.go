@@ -22,21 +22,25 @@ const (
 	failed   = "disabled_due_to_failed_deliveries"
 )
 
+// hook is a registered webhook.
 type hook struct {
 	id, name, uri, state string
 	events               []string
 	secrets              []secret // the newest first
-	failures             int      // deliveries that failed since one succeeded
+	failures             int      // failed deliveries since the last one that succeeded
 }
 
+// secret is a signing secret of a webhook.
 type secret struct {
 	text    string
 	expires time.Time // zero for the current one
 }
 
+// newID returns a random id of 36 lower-case letters and digits, like the ids of the
+// real API.
 func newID() string { return strings.ToLower(rand.Text() + rand.Text())[:36] }
 
-// renew puts a new secret in front. Those that do not expire yet do so at a time.
+// renew adds a new secret in front. It sets the expiry of the secrets that have none.
 func (w *hook) renew(expire time.Time) {
 	secrets := []secret{{text: webhooktest.NewSecret()}}
 	for _, s := range w.secrets {
@@ -48,15 +52,15 @@ func (w *hook) renew(expire time.Time) {
 	w.secrets = secrets
 }
 
-// inForce returns the secrets that sign at a time, the newest first.
+// inForce returns the secrets that have not expired, the newest first.
 func (w *hook) inForce(now time.Time) []secret {
 	return slices.DeleteFunc(slices.Clone(w.secrets), func(s secret) bool {
 		return !s.expires.IsZero() && !now.Before(s.expires)
 	})
 }
 
-// public is the webhook as it is shown: without its secrets, and without the times
-// that the documentation lists.
+// public returns the webhook as the API shows it: without its secrets, and, as
+// observed, without the times that the documentation lists.
 func (w *hook) public(now time.Time) map[string]any {
 	var secrets []map[string]any
 	for _, s := range w.inForce(now) {
@@ -76,7 +80,7 @@ func (w *hook) public(now time.Time) map[string]any {
 	return all
 }
 
-// take sets what body says, if it says nothing else than allowed.
+// take sets the fields in body. It fails if body has a field that is not allowed.
 func (w *hook) take(body fields, allowed ...string) error {
 	if err := known(body, allowed...); err != nil {
 		return err
@@ -100,7 +104,8 @@ func (w *hook) take(body fields, allowed ...string) error {
 	return nil
 }
 
-// setURI takes any https URL, reachable or not, and here http on this machine.
+// setURI accepts any https URL, reachable or not. Unlike the real API it also accepts
+// http on a loopback address.
 func (w *hook) setURI(raw json.RawMessage) error {
 	if err := text(raw, "uri", &w.uri); err != nil {
 		return err
@@ -111,12 +116,13 @@ func (w *hook) setURI(raw json.RawMessage) error {
 	return nil
 }
 
-// callable reports whether a URL can be a webhook's.
+// callable reports whether a webhook may have this URL.
 func callable(uri string) bool {
 	u, err := url.Parse(uri)
 	return err == nil && (u.Scheme == "https" && u.Host != "" || loopback(u))
 }
 
+// setState sets the state, and resets the count of failures.
 func (w *hook) setState(raw json.RawMessage) error {
 	if err := text(raw, "state", &w.state); err != nil {
 		return err
@@ -149,8 +155,9 @@ func text(raw json.RawMessage, name string, to *string) error {
 	return nil
 }
 
-// known refuses a body with a name that is not allowed. Names are in snake_case
-// only: where camelCase would be one, the refusal says so.
+// known returns an error if body has a field that is not allowed. The API accepts
+// snake_case only. If the name is the camelCase form of an allowed field, the error
+// suggests that field.
 func known(body fields, allowed ...string) error {
 	for name := range body {
 		if slices.Contains(allowed, name) {
@@ -165,6 +172,7 @@ func known(body fields, allowed ...string) error {
 	return nil
 }
 
+// snakeCase returns a camelCase name in snake_case.
 func snakeCase(name string) string {
 	var b strings.Builder
 	for _, r := range name {
@@ -177,7 +185,7 @@ func snakeCase(name string) string {
 	return b.String()
 }
 
-// A refusal is an error of the API.
+// A refusal is an error answer of the API.
 type refusal struct {
 	code    int // HTTP status
 	message string
@@ -185,19 +193,20 @@ type refusal struct {
 
 func (r *refusal) Error() string { return r.message }
 
-// statuses are the names that Google's APIs have for an HTTP status.
+// statuses has the names of HTTP statuses in Google's APIs.
 var statuses = map[int]string{
 	400: "INVALID_ARGUMENT", 403: "PERMISSION_DENIED", 404: "NOT_FOUND", 409: "ABORTED",
 	429: "RESOURCE_EXHAUSTED", 500: "INTERNAL", 501: "UNIMPLEMENTED", 503: "UNAVAILABLE",
 }
 
-// body returns the error as most of the API has it.
+// body returns the JSON of the error in most parts of the API.
 func (r *refusal) body() any {
 	status := or(statuses[r.code], "UNKNOWN")
 	return object{"error": object{"code": r.code, "message": r.message, "status": status}}
 }
 
-// interactionBody returns the error as interactions have it: the code is a text.
+// interactionBody returns the JSON of the error for interactions, in which the code
+// is a word.
 func (r *refusal) interactionBody() any {
 	code := strings.ToLower(or(statuses[r.code], "UNKNOWN"))
 	if r.code == http.StatusBadRequest {
@@ -212,6 +221,7 @@ func notFound(id string) error {
 	return &refusal{http.StatusNotFound, "Webhook " + id + " not found."}
 }
 
+// refusalOf returns the refusal in err's chain. Any other error is answered 500.
 func refusalOf(err error) *refusal {
 	var r *refusal
 	if errors.As(err, &r) {

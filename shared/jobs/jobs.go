@@ -1,11 +1,13 @@
-// Package jobs keeps the register of started jobs that the Gemini API cannot list:
+// Package jobs stores the names of started Gemini API jobs that the API cannot list:
 // interactions and video operations.
 //
-// An application publishes a job's name to a topic when it starts the job. The register
-// pulls the names from the topic's subscription and stores a document a job, before it
-// acknowledges the message: a crash in between repeats a write that changes nothing.
+// An application publishes a job's name to a Pub/Sub topic when it starts the job. The
+// register pulls the names from the topic's subscription and stores one Firestore
+// document per job. It acknowledges a message after the document is stored. After a
+// crash between the two the message is redelivered, and the existing document stays as
+// it is.
 //
-// Beside the jobs it stores a few notes, which outlive an instance as the jobs do.
+// The register also stores a few notes, which passes of package reconcile share.
 package jobs
 
 import (
@@ -28,20 +30,21 @@ import (
 )
 
 const (
-	// MaxOpen bounds how many jobs are open at a time. Each pass reads them all, so the
-	// bound is also one on what a pass costs.
+	// MaxOpen is the maximum number of open jobs that a pass reads. It bounds the
+	// cost of a pass, which reads all of them.
 	MaxOpen = 10_000
 
-	// MaxAge is how long a job stays open. The API keeps an interaction for at most 55
-	// days.
+	// MaxAge is the maximum age of an open job, counted from RegisteredAt. The API
+	// keeps an interaction for at most 55 days.
 	MaxAge = 56 * 24 * time.Hour
 
-	// keepClosed is how long a closed job is remembered. Its message may be redelivered
-	// for the seven days that a subscription keeps it.
+	// keepClosed is the retention of a closed or lost job. It exceeds the 7 days for
+	// which the subscription keeps a message: until then a redelivered message must
+	// find the document, or it would open the job again.
 	keepClosed = 8 * 24 * time.Hour
 
-	// DefaultPatience is how long Receive pulls. One pull may return few of the messages
-	// that there are.
+	// DefaultPatience is the default time for which Receive pulls. Receive repeats the
+	// pull in that time because one pull may return only a part of the backlog.
 	DefaultPatience = 5 * time.Second
 )
 
@@ -49,51 +52,54 @@ const (
 const (
 	StateOpen   = "open"
 	StateClosed = "closed" // delivered, handed over, reported, or without an event
-	StateLost   = "lost"   // the API does not show it
+	StateLost   = "lost"   // the API answers 404 or 403, or the job is older than MaxAge
 )
 
-// A Job is a registered job. Fields are only ever added, as instances of two releases
-// run side by side during an upgrade.
+// A Job is a registered job, and its document in Firestore. Fields may be added, but
+// not removed or changed: during an upgrade, instances of two releases run side by
+// side.
 type Job struct {
-	Name  string `firestore:"name"` // in full: interactions/ID or models/MODEL/operations/ID
+	Name  string `firestore:"name"` // interactions/ID or models/MODEL/operations/ID
 	Kind  Kind   `firestore:"kind"`
-	State string `firestore:"state"` // the one indexed field
+	State string `firestore:"state"` // the only indexed field
 
-	RegisteredAt time.Time `firestore:"registered_at"` // when its message was published
-	NextAt       time.Time `firestore:"next_at"`       // when to ask the API for it; zero means at once
+	RegisteredAt time.Time `firestore:"registered_at"` // publish time of its message
+	NextAt       time.Time `firestore:"next_at"`       // time of the next API call for it; zero means now
 
-	// EndedAt is when a pass first saw that the job had ended; zero until then.
+	// EndedAt is the time at which a pass first saw that the job had ended; zero until
+	// then.
 	EndedAt time.Time `firestore:"ended_at"`
 
-	// Misses counts the answers 404 and 403 since MissedSince, without another between
-	// them.
+	// Misses is the number of consecutive 404 or 403 answers of the API about the job.
+	// MissedSince is the time of the first one; zero if Misses is 0.
 	Misses      int       `firestore:"misses"`
 	MissedSince time.Time `firestore:"missed_since"`
 
-	// After ExpireAt the TTL policy deletes the document.
+	// ExpireAt is the time after which Firestore's TTL policy deletes the document.
 	ExpireAt time.Time `firestore:"expire_at"`
 
-	updated time.Time // the document's update time, by which a write is guarded
+	updated time.Time // update time of the document as read: a precondition of Save
 }
 
-// Same reports whether saving b in place of a would change nothing.
+// Same reports whether saving b in place of a would change nothing. It ignores
+// ExpireAt, which Save sets by itself.
 func Same(a, b Job) bool {
 	return a.State == b.State && a.NextAt.Equal(b.NextAt) && a.EndedAt.Equal(b.EndedAt) &&
 		a.Misses == b.Misses && a.MissedSince.Equal(b.MissedSince)
 }
 
-// A Place says where a register is.
+// A Place names the Google Cloud resources of a register. All fields are required.
 type Place struct {
-	Project, Database string
-	Jobs, Notes       string // collections
-	Subscription      string // full name: projects/P/subscriptions/S
-	Rejected          string // full name of the topic for copies of messages that name no job
+	Project, Database string // of Firestore, for example "my-project" and "(default)"
+	Jobs, Notes       string // Firestore collections
+	Subscription      string // full name of the subscription to pull, projects/P/subscriptions/S
+	Rejected          string // full name of the topic for rejected messages, projects/P/topics/T
 }
 
-// A Register is the register. Its exported fields are not to be changed in use. It is
-// safe for concurrent use, by several instances too.
+// A Register stores jobs and notes. Create one with [Open]. Do not change its exported
+// fields during use. It is safe for concurrent use, also by several instances.
 type Register struct {
-	Patience time.Duration // how long Receive pulls; DefaultPatience if it comes from Open
+	Patience time.Duration // time for which Receive pulls; Open sets DefaultPatience
 	Log      *slog.Logger
 
 	place      Place
@@ -104,7 +110,8 @@ type Register struct {
 	publisher  *pubsub.TopicAdminClient
 }
 
-// Open returns the register at a place. Nothing is connected yet. The options go to all
+// Open returns the register at a place. It opens no connection yet, but fails if a
+// client cannot be created or a collection's name is invalid. The options apply to all
 // clients.
 func Open(ctx context.Context, place Place, log *slog.Logger, opts ...option.ClientOption) (_ *Register, err error) {
 	r := &Register{Patience: DefaultPatience, Log: log, place: place}
@@ -119,7 +126,7 @@ func Open(ctx context.Context, place Place, log *slog.Logger, opts ...option.Cli
 	}
 	r.jobs, r.notes = r.client.Collection(place.Jobs), r.client.Collection(place.Notes)
 	if r.jobs == nil || r.notes == nil {
-		return nil, fmt.Errorf("firestore collections %q and %q: not both names", place.Jobs, place.Notes)
+		return nil, fmt.Errorf("firestore collections %q and %q: invalid name", place.Jobs, place.Notes)
 	}
 	if r.subscriber, err = pubsub.NewSubscriptionAdminClient(ctx, opts...); err != nil {
 		return nil, fmt.Errorf("pub/sub client: %w", err)
@@ -130,7 +137,7 @@ func Open(ctx context.Context, place Place, log *slog.Logger, opts ...option.Cli
 	return r, nil
 }
 
-// Close closes the connections.
+// Close closes the connections. The register cannot be used after that.
 func (r *Register) Close() error {
 	var all []error
 	if r.client != nil {
@@ -145,7 +152,7 @@ func (r *Register) Close() error {
 	return errors.Join(all...)
 }
 
-// Warm connects to Firestore.
+// Warm connects to Firestore by reading one document, which need not exist.
 func (r *Register) Warm(ctx context.Context) error {
 	_, err := r.notes.Doc("warm-up").Get(ctx)
 	if err != nil && status.Code(err) != codes.NotFound {
@@ -154,7 +161,8 @@ func (r *Register) Warm(ctx context.Context) error {
 	return nil
 }
 
-// Jobs returns the open jobs: at most MaxOpen, and whether there are more.
+// Jobs returns at most MaxOpen open jobs, and reports whether there are more. It logs
+// and skips documents that it cannot decode.
 func (r *Register) Jobs(ctx context.Context) (open []Job, more bool, err error) {
 	docs := r.jobs.Where("state", "==", StateOpen).Limit(MaxOpen + 1).Documents(ctx)
 	defer docs.Stop()
@@ -176,8 +184,9 @@ func (r *Register) Jobs(ctx context.Context) (open []Job, more bool, err error) 
 	return open[:min(len(open), MaxOpen)], len(open) > MaxOpen, nil
 }
 
-// Save stores a job that Jobs or Receive returned, unless its document has changed since:
-// then another pass was first, and Save does nothing.
+// Save writes the changed fields of a job that Jobs or Receive returned. If the
+// document has changed or was deleted since it was read, Save does nothing and
+// returns nil: the other pass's change is kept.
 func (r *Register) Save(ctx context.Context, j Job) error {
 	if j.State != StateOpen {
 		j.ExpireAt = time.Now().Add(keepClosed)
@@ -197,8 +206,9 @@ func (r *Register) Save(ctx context.Context, j Job) error {
 	return fmt.Errorf("save a job: %w", err)
 }
 
-// create stores a job unless it is stored already. It reports whether it did, or cannot
-// know since a reply got lost.
+// create stores a job unless a document for it exists. It returns true if this call
+// created it. It returns false, without an error, if the document existed, or if an
+// earlier attempt of the client created it and the reply was lost.
 func (r *Register) create(ctx context.Context, j *Job) (created bool, err error) {
 	result, err := r.jobs.Doc(documentID(j.Name)).Create(ctx, j)
 	switch status.Code(err) {
@@ -211,7 +221,8 @@ func (r *Register) create(ctx context.Context, j *Job) (created bool, err error)
 	return false, fmt.Errorf("register a job: %w", err)
 }
 
-// documentID names a job's document, in 64 hex digits: a job's name may not be one.
+// documentID returns the id of a job's document, 64 hex digits. The job's name cannot
+// be the id because it contains slashes.
 func documentID(name string) string {
 	sum := sha256.Sum256([]byte(name))
 	return hex.EncodeToString(sum[:])

@@ -37,7 +37,7 @@ func TestParse(t *testing.T) {
 		" " + video + "\n":   "video " + video,
 	} {
 		if kind, name, err := Parse(text); err != nil || fmt.Sprint(kind, " ", name) != want {
-			t.Errorf("%q: %s %s, %v", text, kind, name, err)
+			t.Errorf("Parse(%q) returned %s %s, %v", text, kind, name, err)
 		}
 	}
 	for _, text := range []string{
@@ -49,18 +49,18 @@ func TestParse(t *testing.T) {
 		"tunedModels/x/operations/y", "INTERACTIONS/a",
 	} {
 		if kind, name, err := Parse(text); err == nil || kind != "" || name != "" {
-			t.Errorf("%.60q: %s %s", text, kind, name)
+			t.Errorf("Parse(%.60q) returned %s %s", text, kind, name)
 		} else if len(err.Error()) > 200 {
 			t.Errorf("%.60q: an error of %d bytes", text, len(err.Error()))
 		}
 	}
 	if KindOf("batches/abc") != Batch {
-		t.Error("a batch is none")
+		t.Error("KindOf does not know batches/abc as a batch")
 	}
 }
 
-// Whatever a message says, a name that is accepted stays below its collection, and is
-// accepted as it is.
+// For any text, an accepted name is a path below its collection, and Parse accepts it
+// unchanged.
 func FuzzParse(f *testing.F) {
 	for _, text := range []string{"v1_a..", "interactions/v1_a", "models/m/operations/x", "models/../operations/x", "interactions/a%2e", "batches/x"} {
 		f.Add(text)
@@ -75,12 +75,12 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("%q: %s %q, again %s %q, %v", text, kind, name, again, same, err)
 		}
 		if u, err := url.Parse("https://host/v1beta/" + name); err != nil || path.Clean(u.Path) != u.Path || u.RawQuery != "" || u.Fragment != "" || u.EscapedPath() != "/v1beta/"+name {
-			t.Errorf("%q leads to %v", name, u)
+			t.Errorf("name %q in a URL leads to %v", name, u)
 		}
 	})
 }
 
-// a project is what a register needs around it.
+// a project holds the topics and subscriptions of a register, and clients for them.
 type project struct {
 	place Place
 	topic string
@@ -91,7 +91,7 @@ type project struct {
 	subscriptions *pubsub.SubscriptionAdminClient
 }
 
-// onBoth runs a test on the embedded products and on the official emulators.
+// onBoth runs a test twice: with the embedded products and with the official emulators.
 func onBoth(t *testing.T, test func(t *testing.T, p *project)) {
 	t.Run("embedded", func(t *testing.T) {
 		test(t, newProject(t, serve(t, gcptest.NewFirestore()), serve(t, gcptest.NewPubSub(nil)), "test-project"))
@@ -168,7 +168,7 @@ func (p *project) pull(t *testing.T, subscription string) (data []string) {
 	t.Helper()
 	pulled, err := p.subscriptions.Pull(t.Context(), &pubsubpb.PullRequest{
 		Subscription: subscription, MaxMessages: 100,
-		//lint:ignore SA1019 an answer at once, also without messages, is what a test wants
+		//lint:ignore SA1019 a test needs an immediate answer, also if there are no messages
 		ReturnImmediately: true,
 	})
 	if err != nil {
@@ -212,17 +212,17 @@ func TestReceive(t *testing.T) {
 		got, err := r.Receive(t.Context(), 100)
 		want := []string{"interactions/v1_a..", video}
 		if err != nil || got.Rejected != 2 || !slices.Equal(names(got.Jobs), want) {
-			t.Fatalf("%+v, %v", got, err)
+			t.Fatalf("Receive returned %+v, %v", got, err)
 		}
 		for _, j := range got.Jobs {
 			if j.State != StateOpen || j.RegisteredAt.Before(before.Add(-time.Minute)) || j.RegisteredAt.After(time.Now()) ||
 				!j.ExpireAt.After(j.RegisteredAt.Add(MaxAge)) || !j.NextAt.IsZero() {
-				t.Errorf("%+v", j)
+				t.Errorf("unexpected job %+v", j)
 			}
 		}
 		open, more, err := r.Jobs(t.Context())
 		if err != nil || more || !slices.Equal(names(open), want) {
-			t.Errorf("%v, %t, %v", names(open), more, err)
+			t.Errorf("Jobs returned %v, %t, %v", names(open), more, err)
 		}
 		if left := p.pull(t, p.place.Subscription); len(left) != 0 {
 			t.Errorf("not acknowledged: %.50q", left)
@@ -233,15 +233,15 @@ func TestReceive(t *testing.T) {
 		if log := p.log.String(); strings.Count(log, "rejected job name") != 2 || len(log) > 2000 {
 			t.Errorf("logged %s", log)
 		}
-		// The same again changes nothing.
+		// The name of a stored job changes nothing.
 		p.publish(t, video)
 		if got, err := r.Receive(t.Context(), 100); err != nil || len(got.Jobs) != 0 {
-			t.Errorf("%+v, %v", got, err)
+			t.Errorf("Receive returned %+v, %v", got, err)
 		}
 	})
 }
 
-// More than there is room for stays on the subscription.
+// Messages beyond the room stay on the subscription.
 func TestReceiveBounded(t *testing.T) {
 	onBoth(t, func(t *testing.T, p *project) {
 		r := p.register(t)
@@ -250,13 +250,13 @@ func TestReceiveBounded(t *testing.T) {
 		}
 		got, err := r.Receive(t.Context(), 3)
 		if err != nil || len(got.Jobs) != 3 {
-			t.Fatalf("%+v, %v", got, err)
+			t.Fatalf("Receive returned %+v, %v", got, err)
 		}
 		if got, err := r.Receive(t.Context(), 0); err != nil || len(got.Jobs) != 0 {
-			t.Errorf("%+v, %v", got, err)
+			t.Errorf("Receive returned %+v, %v", got, err)
 		}
 		if got, err := r.Receive(t.Context(), 100); err != nil || len(got.Jobs) != 2 {
-			t.Errorf("%+v, %v", got, err)
+			t.Errorf("Receive returned %+v, %v", got, err)
 		}
 	})
 }
@@ -267,7 +267,7 @@ func TestSave(t *testing.T) {
 		p.publish(t, "v1_a", "v1_b")
 		got, err := r.Receive(t.Context(), 2)
 		if err != nil || len(got.Jobs) != 2 {
-			t.Fatalf("%+v, %v", got, err)
+			t.Fatalf("Receive returned %+v, %v", got, err)
 		}
 		a, b := got.Jobs[0], got.Jobs[1]
 		next := a
@@ -283,16 +283,16 @@ func TestSave(t *testing.T) {
 		}
 		open, _, err := r.Jobs(t.Context())
 		if err != nil || len(open) != 1 || !Same(open[0], next) || open[0].Name != a.Name {
-			t.Fatalf("%+v, %v", open, err)
+			t.Fatalf("Jobs returned %+v, %v", open, err)
 		}
-		// Another pass, which saw the document as it was, changes nothing.
+		// A pass that read the document before it changed does not overwrite it.
 		stale := a
 		stale.State = StateLost
 		if err := r.Save(t.Context(), stale); err != nil {
 			t.Error(err)
 		}
 		if open, _, err = r.Jobs(t.Context()); err != nil || len(open) != 1 {
-			t.Errorf("%+v, %v", open, err)
+			t.Errorf("Jobs returned %+v, %v", open, err)
 		}
 		gone := Job{Name: "interactions/none", State: StateClosed}
 		if err := r.Save(t.Context(), gone); err != nil {
@@ -306,43 +306,43 @@ func TestNotes(t *testing.T) {
 		r := p.register(t)
 		notes, err := r.Notes(t.Context())
 		if err != nil || len(notes.Forms) != 0 || !notes.EnabledAt.IsZero() {
-			t.Fatalf("%+v, %v", notes, err)
+			t.Fatalf("Notes returned %+v, %v", notes, err)
 		}
-		for _, form := range []string{"last", "whole"} { // the first one counts
+		for _, form := range []string{"last", "whole"} { // the first one is kept
 			if err := r.NoteForm(t.Context(), Batch, form, "batches/x"); err != nil {
 				t.Error(err)
 			}
 		}
 		if may, err := r.NoteEnabled(t.Context(), notes); !may || err != nil {
-			t.Errorf("%t, %v", may, err)
+			t.Errorf("NoteEnabled returned %t, %v", may, err)
 		}
 		if may, err := r.NoteEnabled(t.Context(), notes); may || err != nil {
-			t.Errorf("two passes enable: %t, %v", may, err)
+			t.Errorf("NoteEnabled by a second pass returned %t, %v", may, err)
 		}
 		notes, err = r.Notes(t.Context())
 		if err != nil || notes.Forms[Batch] != "last" || len(notes.Forms) != 1 || time.Since(notes.EnabledAt) > time.Minute {
-			t.Fatalf("%+v, %v", notes, err)
+			t.Fatalf("Notes returned %+v, %v", notes, err)
 		}
 		if may, err := r.NoteEnabled(t.Context(), notes); !may || err != nil {
-			t.Errorf("%t, %v", may, err)
+			t.Errorf("NoteEnabled returned %t, %v", may, err)
 		}
 		if may, err := r.NoteEnabled(t.Context(), notes); may || err != nil {
-			t.Errorf("two passes enable: %t, %v", may, err)
+			t.Errorf("NoteEnabled by a second pass returned %t, %v", may, err)
 		}
 	})
 }
 
-// A message is acknowledged only after what follows from it was done, and a crash in
-// between repeats what changes nothing.
+// A message is acknowledged only after its job is stored or its copy is published. If a
+// call fails in between, the message is redelivered, and its job stays stored once.
 func TestReceiveFails(t *testing.T) {
 	t.Setenv("FIRESTORE_EMULATOR_HOST", "")
 	t.Setenv("PUBSUB_EMULATOR_HOST", "")
 	for _, test := range []struct {
 		method string
-		after  bool // the call is made, and its reply gets lost
-		open   int  // jobs that the first attempt stores
-		left   int  // messages on the subscription after it
-		copies int  // on the topic of rejected messages, after the second
+		after  bool // the call is carried out, and its reply is lost
+		open   int  // jobs that the first Receive stores
+		left   int  // unacknowledged messages after the first Receive
+		copies int  // copies on the topic Rejected after the second Receive
 	}{
 		{method: "Acknowledge", open: 1, left: 2, copies: 2},
 		{method: "Acknowledge", after: true, open: 1, left: 0, copies: 1},
@@ -358,14 +358,14 @@ func TestReceiveFails(t *testing.T) {
 				r := p.register(t, option.WithGRPCConn(p.conn))
 				broken.Store(true)
 				if _, err := r.Receive(t.Context(), 10); err == nil {
-					t.Error("no error")
+					t.Errorf("Receive returned no error although %s failed", test.method)
 				}
 				broken.Store(false)
 				open, _, err := r.Jobs(t.Context())
 				if err != nil || len(open) != test.open || queues.Waiting(p.place.Subscription) != test.left {
 					t.Errorf("first: %d open, %d left, %v", len(open), queues.Waiting(p.place.Subscription), err)
 				}
-				time.Sleep(2 * time.Minute) // the ack deadline
+				time.Sleep(2 * time.Minute) // past the ack deadline
 				if _, err := r.Receive(t.Context(), 10); err != nil {
 					t.Error(err)
 				}
@@ -378,8 +378,8 @@ func TestReceiveFails(t *testing.T) {
 	}
 }
 
-// inBubble returns a project in this bubble, with one job's name and one message that is
-// none, in which the calls of one method fail while broken says so.
+// inBubble returns a project inside a synctest bubble. Its topic has two messages, of
+// which one contains a job's name. Calls of the method fail while broken is true.
 func inBubble(t *testing.T, method string, after bool) (p *project, queues *gcptest.Queues, broken *atomic.Bool) {
 	p = &project{place: Place{Project: "p", Database: "(default)", Jobs: "jobs", Notes: "reconcile",
 		Subscription: "projects/p/subscriptions/jobs", Rejected: "projects/p/topics/jobs-rejected"}, topic: "projects/p/topics/jobs"}

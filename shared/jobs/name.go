@@ -7,35 +7,42 @@ import (
 	"strings"
 )
 
-// A Kind is a kind of job. It is also the first part of the types of its events.
+// A Kind is a kind of job. It is also the first part of its event types: the kind of
+// "batch.succeeded" is "batch".
 type Kind string
 
-// The kinds.
+// The kinds of jobs.
 const (
 	Batch       Kind = "batch"
 	Interaction Kind = "interaction"
 	Video       Kind = "video"
 )
 
-// MaxName bounds a job's name, in bytes. The longest real ones have about 110.
+// MaxName is the maximum length of a job's name, in bytes. The longest names seen have
+// about 110.
 const MaxName = 512
 
 var (
-	// Real interaction ids end in dots: "v1_ChdOdXRoYXJH…J5Q..". Only-dots is excluded
-	// below: as part of a path it would lead elsewhere.
+	// segment matches one part of a name. Dots are allowed because interaction ids end
+	// in dots ("v1_ChdOdXRoYXJH…J5Q.."). KindOf also rejects parts that consist of dots
+	// only, because "." and ".." in a URL's path lead to another resource.
 	segment = regexp.MustCompile(`^[A-Za-z0-9_.~-]+$`)
 
-	errName = errors.New("not a job's name: interactions/ID, an interaction's id (v1_…), or models/MODEL/operations/ID")
+	errName = errors.New("not a job's name: must be interactions/ID, an interaction's id (v1_…), or models/MODEL/operations/ID")
 )
 
-// Parse returns the kind and the name of the job that a message names: "interactions/ID",
-// the id of an interaction as the SDKs return it, which begins with "v1_", or
-// "models/MODEL/operations/ID". White space around it is dropped. It fails for anything
-// else, a batch included: batches are listed by the API.
+// Parse returns the kind and the full name of the job in the text of a message. The
+// text is one of
+//   - "interactions/ID",
+//   - the id of an interaction, as the SDKs return it, which begins with "v1_",
+//   - "models/MODEL/operations/ID", a video operation.
+//
+// White space around it is ignored. Parse fails for any other text. It rejects batches
+// too, because the API can list them.
 func Parse(text string) (Kind, string, error) {
 	text = strings.TrimSpace(text)
 	if len(text) > MaxName {
-		return "", "", fmt.Errorf("not a job's name: %d bytes, of at most %d", len(text), MaxName)
+		return "", "", fmt.Errorf("not a job's name: %d bytes, more than %d", len(text), MaxName)
 	}
 	if !strings.Contains(text, "/") && strings.HasPrefix(text, "v1_") {
 		text = "interactions/" + text
@@ -47,8 +54,8 @@ func Parse(text string) (Kind, string, error) {
 	return kind, text, nil
 }
 
-// KindOf returns the kind of the job that has this full name, or "" if no job's name has
-// this form.
+// KindOf returns the kind of the job with this full name, or "" if name is not the full
+// name of a job.
 func KindOf(name string) Kind {
 	parts := strings.Split(name, "/")
 	for _, part := range parts {

@@ -12,32 +12,37 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// maxNotes bounds how many notes are read. There are at most four.
+// maxNotes is the maximum number of notes that are read. At most four exist: one form
+// per kind, and enabledNote. The rest is room for those of a later release.
 const maxNotes = 20
 
-// Notes are what passes remember beside the jobs.
+// Notes are facts about the project that passes of several instances share.
 type Notes struct {
-	// Forms are the forms in which the sender names jobs, by kind; the kinds of which no
-	// delivery was ever matched to a job are absent.
+	// Forms holds, by kind, the form in which Gemini's deliveries name a job in
+	// data.id. A kind is absent until a delivery has been matched to a job of that
+	// kind. The values are those of package reconcile.
 	Forms map[Kind]string
 
-	// EnabledAt is when a pass last asked for the webhook to be enabled; zero if it never
-	// did.
+	// EnabledAt is the time at which a pass last enabled the webhook, or tried to;
+	// zero if no pass has.
 	EnabledAt time.Time
 
-	enabled time.Time // the document's update time
+	enabled time.Time // update time of the document enabledNote; zero if it does not exist
 }
 
+// enabledNote is the id of the document that holds EnabledAt.
 const enabledNote = "enabled"
 
+// note is the document of one note. A document with a form has all fields, enabledNote
+// has At only.
 type note struct {
 	Kind Kind      `firestore:"kind"`
 	Form string    `firestore:"form"`
-	Job  string    `firestore:"job"` // the one that matched
+	Job  string    `firestore:"job"` // the job that was found in a delivery in this form
 	At   time.Time `firestore:"at"`
 }
 
-// Notes returns the notes.
+// Notes reads all notes. It fails if any of them cannot be read or decoded.
 func (r *Register) Notes(ctx context.Context) (Notes, error) {
 	n := Notes{Forms: make(map[Kind]string)}
 	docs := r.notes.Limit(maxNotes).Documents(ctx)
@@ -62,8 +67,9 @@ func (r *Register) Notes(ctx context.Context) (Notes, error) {
 	}
 }
 
-// NoteForm remembers for good that the sender names jobs of a kind in this form, as it
-// named this one.
+// NoteForm stores the form in which Gemini's deliveries name jobs of a kind. The
+// argument job is the job that was found in a delivery in this form. The first form
+// that is stored is kept: later calls return nil without storing theirs.
 func (r *Register) NoteForm(ctx context.Context, kind Kind, form, job string) error {
 	_, err := r.notes.Doc("form-"+string(kind)).Create(ctx, note{Kind: kind, Form: form, Job: job, At: time.Now()})
 	if err != nil && status.Code(err) != codes.AlreadyExists {
@@ -72,9 +78,9 @@ func (r *Register) NoteForm(ctx context.Context, kind Kind, form, job string) er
 	return nil
 }
 
-// NoteEnabled remembers that the webhook is about to be enabled. It reports whether this
-// pass may: false means that another pass has just noted the same, or that its own reply
-// got lost.
+// NoteEnabled stores that the caller is about to enable the webhook. It returns true if
+// the caller may do so. It returns false if another pass has stored the same since seen
+// was read, or if the reply to an earlier attempt of this call was lost.
 func (r *Register) NoteEnabled(ctx context.Context, seen Notes) (bool, error) {
 	var err error
 	doc := r.notes.Doc(enabledNote)
@@ -89,5 +95,5 @@ func (r *Register) NoteEnabled(ctx context.Context, seen Notes) (bool, error) {
 	case codes.AlreadyExists, codes.FailedPrecondition, codes.InvalidArgument, codes.NotFound, codes.Aborted:
 		return false, nil
 	}
-	return false, fmt.Errorf("note that the webhook is enabled: %w", err)
+	return false, fmt.Errorf("note the time of enabling the webhook: %w", err)
 }

@@ -14,33 +14,41 @@ import (
 )
 
 const (
-	maxPull   = 500 // messages at a time: their documents are written within the ack deadline
-	maxWrites = 16  // at a time
+	// maxPull is the maximum number of messages a pull. The documents of that many
+	// messages can be written within the ack deadline.
+	maxPull = 500
 
-	// emptyPause lies between two pulls of which the first returned nothing.
+	// maxWrites is the maximum number of messages that are processed at the same time.
+	maxWrites = 16
+
+	// emptyPause is the pause after a pull that returned no messages.
 	emptyPause = 200 * time.Millisecond
 
-	// maxShown bounds, in bytes, what the log shows of a message that names no job.
+	// maxShown is the number of bytes of a rejected message that are logged.
 	maxShown = 100
 
-	// ackTimeout bounds an acknowledgement, which has time of its own: without it the
-	// work before it is done again.
+	// ackTimeout is half the timeout for storing the messages of one pull and
+	// acknowledging them. This timeout does not depend on Patience: without the
+	// acknowledgement, the messages would be redelivered and stored again.
 	ackTimeout = 5 * time.Second
 )
 
-// A Received says what Receive did.
+// A Received is the result of [Register.Receive].
 type Received struct {
-	Jobs     []Job // new in the register
-	Rejected int   // messages that name no job
+	Jobs     []Job // jobs that Receive added to the register
+	Rejected int   // number of messages that do not contain a job's name
 }
 
-// Receive pulls messages for the time of Patience, or until room jobs are new in the
-// register, stores a document for each job that is not stored yet, and then acknowledges
-// its message. Messages that it did not come to stay on the subscription.
+// Receive pulls messages until Patience is over or until it has added room jobs to the
+// register. It stores a document for each new job, and then acknowledges the job's
+// message. Messages that Receive has not pulled stay on the subscription.
 //
-// A message that names no job is logged, copied to the topic Rejected, and then
-// acknowledged. An error about one message leaves that message unacknowledged, and ends
-// nothing: the errors are returned together, beside the jobs.
+// If a message does not contain a job's name, Receive logs it, publishes a copy to the
+// topic Rejected, and acknowledges it.
+//
+// If one message fails, it stays unacknowledged, and Receive goes on with the others.
+// If a pull fails, Receive returns at once. The errors are joined and returned
+// together with the jobs that were added.
 func (r *Register) Receive(ctx context.Context, room int) (all Received, err error) {
 	ctx, cancel := context.WithTimeout(ctx, r.Patience)
 	defer cancel()
@@ -60,7 +68,7 @@ func (r *Register) Receive(ctx context.Context, room int) (all Received, err err
 			pause(ctx, emptyPause)
 			continue
 		}
-		// A message that was pulled is stored even if the time is over meanwhile.
+		// A pulled message is stored even if Patience is over: it has its own timeout.
 		if err := r.take(context.WithoutCancel(ctx), pulled.ReceivedMessages, &all); err != nil {
 			errs = append(errs, err)
 		}
@@ -68,6 +76,7 @@ func (r *Register) Receive(ctx context.Context, room int) (all Received, err err
 	return all, errors.Join(errs...)
 }
 
+// pause waits for d, or until ctx is done.
 func pause(ctx context.Context, d time.Duration) {
 	select {
 	case <-ctx.Done():
@@ -75,8 +84,8 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// take stores or rejects messages, and acknowledges those with which that went well. Of
-// the errors it returns the first.
+// take stores or rejects messages, and acknowledges those that did not fail. It adds
+// the results to all, and returns the first error.
 func (r *Register) take(ctx context.Context, messages []*pubsubpb.ReceivedMessage, all *Received) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*ackTimeout)
 	defer cancel()
@@ -104,14 +113,15 @@ func (r *Register) take(ctx context.Context, messages []*pubsubpb.ReceivedMessag
 	return err
 }
 
-// taken is what became of one message.
+// taken is the result for one message.
 type taken struct {
-	job      *Job // nil unless it is new
+	job      *Job // the added job; nil if it existed before
 	rejected bool
 	err      error
 }
 
-// takeEach stores or rejects messages, a few at a time.
+// takeEach stores or rejects messages, maxWrites at the same time. The results are in
+// the order of the messages.
 func (r *Register) takeEach(ctx context.Context, messages []*pubsubpb.ReceivedMessage) []taken {
 	var (
 		all   = make([]taken, len(messages))
@@ -130,8 +140,8 @@ func (r *Register) takeEach(ctx context.Context, messages []*pubsubpb.ReceivedMe
 	return all
 }
 
-// takeOne stores the job that a message names, and returns it if it is new; or it
-// rejects the message.
+// takeOne stores the job that the message names, or rejects the message. The
+// returned job is nil if it existed before.
 func (r *Register) takeOne(ctx context.Context, m *pubsubpb.PubsubMessage) (job *Job, rejected bool, err error) {
 	kind, name, err := Parse(string(m.GetData()))
 	if err != nil {
@@ -153,19 +163,19 @@ func (r *Register) takeOne(ctx context.Context, m *pubsubpb.PubsubMessage) (job 
 	return job, false, err
 }
 
-// reject publishes a copy of a message that names no job, so that it can be looked at
-// after it was acknowledged.
+// reject logs a message that does not contain a job's name, and publishes a copy of it,
+// which can be examined after the original is acknowledged.
 func (r *Register) reject(ctx context.Context, m *pubsubpb.PubsubMessage, why error) error {
 	shown := m.GetData()
 	r.Log.WarnContext(ctx, "rejected job name", "message_id", m.GetMessageId(), "reason", why.Error(),
 		"beginning", string(shown[:min(len(shown), maxShown)]))
 	copied := &pubsubpb.PubsubMessage{Data: m.GetData(), Attributes: m.GetAttributes()}
 	if len(copied.Data) == 0 && len(copied.Attributes) == 0 {
-		copied.Attributes = map[string]string{"empty": "true"} // Pub/Sub takes no empty message
+		copied.Attributes = map[string]string{"empty": "true"} // Pub/Sub rejects an empty message
 	}
 	_, err := r.publisher.Publish(ctx, &pubsubpb.PublishRequest{Topic: r.place.Rejected, Messages: []*pubsubpb.PubsubMessage{copied}})
 	if err != nil {
-		return fmt.Errorf("copy a message that names no job: %w", err)
+		return fmt.Errorf("publish a copy of a rejected message: %w", err)
 	}
 	return nil
 }

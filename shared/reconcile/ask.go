@@ -13,19 +13,19 @@ import (
 	"github.com/geminihook/geminihook/shared/jobs"
 )
 
-// askJobs asks the API for the registered jobs that are due and not delivered, and draws
-// the conclusions.
+// askJobs calls the API for the registered jobs that are due and not delivered, and
+// settles all that are due.
 func (p *pass) askJobs(ctx context.Context) {
 	var ask []*work
 	for _, w := range p.work {
 		switch {
 		case w.job == nil:
-		case w.next.State != jobs.StateOpen: // not a job of ours
+		case w.next.State != jobs.StateOpen: // closed by readJobs: no valid name
 		case w.unknown:
 			p.Pending++
 		case isDelivered(w.kind, w.records):
 			p.Delivered++
-			if !p.unnoted[w.kind] { // else its records are to be read once more
+			if !p.unnoted[w.kind] { // else the next pass must read its records again
 				w.next.State = jobs.StateClosed
 			}
 		default:
@@ -41,10 +41,12 @@ func (p *pass) askJobs(ctx context.Context) {
 	}
 }
 
-// askAll asks the API for jobs, until too many calls in a row have failed, and returns
-// the error of each.
+// askAll calls the API for each of these jobs, until maxFailures consecutive calls
+// have failed or the time is over. It returns the error of each job: nil after an
+// answer, errNotAsked if no call was made.
 func (p *pass) askAll(ctx context.Context, ask []*work) map[*work]error {
-	// If the time is over before all were asked for, others come first in the next pass.
+	// The order is random. If the time is over before all calls are made, each job
+	// has a chance in the next pass.
 	rand.Shuffle(len(ask), func(i, j int) { ask[i], ask[j] = ask[j], ask[i] })
 	errs := make(map[*work]error, len(ask))
 	var (
@@ -69,9 +71,11 @@ func (p *pass) askAll(ctx context.Context, ask []*work) map[*work]error {
 	return errs
 }
 
-var errNotAsked = errors.New("not asked for in this pass")
+// errNotAsked is the error of a job for which no call was made.
+var errNotAsked = errors.New("no call was made in this pass")
 
-// counted returns the errors that say nothing about the job at hand.
+// counted returns err if it is a failure of the API, and nil if it is a miss, which
+// concerns one job only.
 func counted(err error) error {
 	if isMiss(err) {
 		return nil
@@ -79,14 +83,14 @@ func counted(err error) error {
 	return err
 }
 
-// isMiss reports whether the API answered that it does not show a job.
+// isMiss reports whether the API answered 404 or 403 about a job.
 func isMiss(err error) bool {
 	status := gemini.Status(err)
 	return status == http.StatusNotFound || status == http.StatusForbidden
 }
 
-// ask asks the API for a registered job. A panic over one job's answer is that job's
-// failure.
+// ask calls the API for a registered job. A panic becomes an error, so that one job's
+// answer cannot end the pass.
 func (p *pass) ask(ctx context.Context, w *work) (err error) {
 	defer func() {
 		if panicked := recover(); panicked != nil {

@@ -12,38 +12,44 @@ import (
 )
 
 const (
-	// askedOften is for how long after its grace a running job is asked for in each pass;
-	// from then on the interval is an eighth of the job's age, and at most maxInterval.
+	// Until askedOften after its grace, each pass calls the API for a registered job
+	// that runs. After that, the interval is the job's age divided by ageShare, but
+	// at most maxInterval. So an old job causes few calls, and the delay until its
+	// end is seen grows with its age.
 	askedOften  = 2 * time.Hour
 	ageShare    = 8
 	maxInterval = 2 * time.Hour
 
-	// A job is lost if the API answered 404 or 403 to this many asks in a row, over at
-	// least this time. New jobs were seen to be answered 404 for a while, and some that
-	// exist 403.
+	// A job is lost if the API answered 404 or 403 to at least lostAsks consecutive
+	// calls, and the first of these was at least lostAfter ago. Fewer answers are no
+	// proof: the API has been seen to answer 404 for new jobs for a while, and 403 for
+	// jobs that exist.
 	lostAsks  = 5
 	lostAfter = time.Hour
 
-	// batchLife is how long a batch may live before it expires, and batchWindow is how
-	// long before the look-back one that ended in it may have been created.
+	// batchLife is the time after which the API expires a batch that has not ended.
+	// So a batch that was created more than batchLife before the look-back cannot
+	// have ended within it.
 	batchLife = 48 * time.Hour
 
-	// enablePause lies between two times that a pass enables the webhook.
+	// enablePause is the minimum time between two passes that enable the webhook. If
+	// deliveries still fail, the webhook is not enabled again and again.
 	enablePause = 6 * time.Hour
 )
 
-// The words for a webhook's state that are not the API's.
+// missing is the state of our webhook if no webhook has our URL. The API's
+// states do not include it.
 const missing = "missing"
 
-// A staticWebhook is what the API says of the webhooks at our URL.
+// A staticWebhook is the combined state of the webhooks registered at our URL.
 type staticWebhook struct {
-	state  string // the API's word, or missing
-	events []string
-	failed string // the id of the one that the sender disabled, if none is enabled
+	state  string   // the API's word, or missing
+	events []string // event types that any of them is subscribed to
+	failed string   // id of one that Gemini disabled; empty if one is enabled
 }
 
-// staticAt picks the webhooks at our URL. Several may share it: one that is enabled
-// decides the state.
+// staticAt combines the webhooks registered at our URL. Several may share it: if one of
+// them is enabled, the state is Enabled; else it is the state of the last one.
 func staticAt(all []gemini.Webhook, at *url.URL) staticWebhook {
 	w := staticWebhook{state: missing}
 	for _, one := range all {
@@ -64,8 +70,8 @@ func staticAt(all []gemini.Webhook, at *url.URL) staticWebhook {
 	return w
 }
 
-// sameURL reports whether text is the URL, whatever its query: that of a dynamic webhook
-// is a secret.
+// sameURL reports whether text is the URL at, apart from their queries. The query of a
+// dynamic webhook contains a secret token, which is not compared here.
 func sameURL(text string, at *url.URL) bool {
 	if at == nil {
 		return false
@@ -74,6 +80,7 @@ func sameURL(text string, at *url.URL) bool {
 	return err == nil && u.Scheme == at.Scheme && u.Host == at.Host && slashed(u.Path) == slashed(at.Path)
 }
 
+// slashed returns path, or "/" if path is empty: both are the same URL.
 func slashed(path string) string {
 	if path == "" {
 		return "/"
@@ -81,23 +88,24 @@ func slashed(path string) string {
 	return path
 }
 
-// mayEnable reports whether the webhook is one that the sender disabled, and the last
-// time that a pass enabled it is long enough ago.
+// mayEnable reports whether Gemini disabled the webhook, and no pass has enabled it
+// within enablePause. enabledAt is zero if no pass ever has.
 func mayEnable(w staticWebhook, enabledAt, now time.Time) bool {
 	return w.failed != "" && w.state == gemini.DisabledByFailures && now.Sub(enabledAt) >= enablePause
 }
 
-// An owner says whether the events of a batch are expected here.
+// An owner is the receiver of a batch's event.
 type owner int
 
 const (
-	unsubscribed owner = iota // its event is not subscribed to
-	us                        // its event is expected here
-	foreign                   // its events go to other URLs
+	unsubscribed owner = iota // no receiver: our webhook is not subscribed to the event
+	us                        // one of our URLs
+	foreign                   // other URLs only
 )
 
-// ownerOf decides whose a batch's event is. A batch with URLs of its own is ours if one
-// of them is; one without is ours if our static webhook is subscribed to the event.
+// ownerOf returns the receiver of an event of a batch with these URLs in its
+// webhook_config. A batch with URLs is ours if one of them is in own. A batch without
+// URLs is ours if our project-level webhook is subscribed to the event.
 func ownerOf(uris []string, eventType string, own []*url.URL, static staticWebhook) owner {
 	for _, u := range own {
 		if slices.ContainsFunc(uris, func(text string) bool { return sameURL(text, u) }) {
@@ -113,12 +121,12 @@ func ownerOf(uris []string, eventType string, own []*url.URL, static staticWebho
 	return unsubscribed
 }
 
-// due reports whether the API is to be asked for a registered job in this pass.
+// due reports whether a pass at this time calls the API for a registered job.
 func due(j *jobs.Job, now time.Time, grace time.Duration) bool {
 	return !now.Before(j.RegisteredAt.Add(grace)) && !now.Before(j.NextAt)
 }
 
-// nextAsk returns when the API is to be asked again for a registered job.
+// nextAsk returns the time of the next API call for a registered job.
 func nextAsk(j *jobs.Job, now time.Time, grace time.Duration) time.Time {
 	age := now.Sub(j.RegisteredAt)
 	if age < grace+askedOften {
@@ -127,30 +135,30 @@ func nextAsk(j *jobs.Job, now time.Time, grace time.Duration) time.Time {
 	return now.Add(min(age/ageShare, maxInterval))
 }
 
-// isLost reports whether a job is lost, given its misses.
+// isLost reports whether a job has so many misses that it counts as lost.
 func isLost(j *jobs.Job, now time.Time) bool {
 	return j.Misses >= lostAsks && now.Sub(j.MissedSince) >= lostAfter
 }
 
-// isDelivered reports whether one of a job's records, which are done, is of an event
-// that ends the job.
+// isDelivered reports whether one of a job's records is of an event that ends the job.
 func isDelivered(kind jobs.Kind, records []dedup.Record) bool {
 	return slices.ContainsFunc(records, func(r dedup.Record) bool {
 		return isOf(r.Type, kind) && slices.Contains(terminal, r.Type)
 	})
 }
 
-// recurrenceDelivered reports whether a job that requires an action since at has been
-// delivered as such. It may have required others before.
+// recurrenceDelivered reports whether the records contain the event of an action that a
+// job requires since at. Records from before that are of earlier actions.
 func recurrenceDelivered(at time.Time, records []dedup.Record) bool {
 	return slices.ContainsFunc(records, func(r dedup.Record) bool {
 		return r.Type == requiresAction && !r.DoneAt.Before(at)
 	})
 }
 
-// seenLate reports whether a registered job may have ended longer than lookBack before a
-// pass first saw that it had. Then the ledger may have forgotten its delivery. If the API
-// does not say when it ended, it may have done so when it was registered.
+// seenLate reports whether a registered job may have ended more than lookBack before
+// a pass first saw its end. If so, the record of its delivery may have expired. If
+// the API does not report the time of the end, seenLate assumes the earliest one
+// possible: the time of the registration.
 func seenLate(f *finding, j *jobs.Job, lookBack time.Duration) bool {
 	earliest := f.at
 	if earliest.Equal(j.EndedAt) {
@@ -159,21 +167,23 @@ func seenLate(f *finding, j *jobs.Job, lookBack time.Duration) bool {
 	return f.phase == ended && j.EndedAt.Sub(earliest) > lookBack
 }
 
-// bySender reports whether a record is of a delivery that the sender made.
+// bySender reports whether a record is of a delivery from Gemini, not of an event
+// that a pass published.
 func bySender(r *dedup.Record) bool { return r.Endpoint != webhook.ReconciledEndpoint }
 
-// An action is what a pass does with an event that was not delivered.
+// An action is the treatment of a missing event. The values are in the log.
 type action string
 
 const (
 	handOver   action = "handed_over"
 	holdBack   action = "held"
 	reportOnly action = "reported"
-	deferred   action = "deferred" // by a bound of ours, or a failure: the next pass does it
+	deferred   action = "deferred" // left to the next pass, because of a bound or a failure
 )
 
-// decide returns what to do with the event of a finding, while the bound on handing over
-// leaves room for it. hold says that the event may have been delivered unseen.
+// decide returns the action for the missing event of a finding, if maxHandedOver is
+// not reached yet. hold means that the event may have been delivered without being
+// recognised.
 func decide(f *finding, o *Options, hold bool) action {
 	switch {
 	case o.Mode == Report:

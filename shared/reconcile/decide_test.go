@@ -78,10 +78,10 @@ func TestFindings(t *testing.T) {
 			t.Errorf("%s %q: phase %d, type %q, origin %d", f.kind, f.status, f.phase, f.eventType, f.origin)
 		}
 		if test.phase == ended && f.eventType != "" && !slices.Contains(terminal, f.eventType) {
-			t.Errorf("%s ends a job and is not among the types that do", f.eventType)
+			t.Errorf("%s ends a job, but is missing in terminal", f.eventType)
 		}
 		if strings.HasSuffix(f.eventType, ".cancelled") {
-			t.Errorf("%s is made", f.eventType)
+			t.Errorf("finding has event type %s, which Gemini never sends", f.eventType)
 		}
 	}
 	if f := ofBatch(&gemini.Batch{State: "BATCH_STATE_FAILED", Ended: noon, Updated: noon.Add(-time.Hour)}); !f.at.Equal(noon) {
@@ -89,7 +89,7 @@ func TestFindings(t *testing.T) {
 	}
 }
 
-// Each form of an event, to the byte.
+// TestRebuild compares each form of an event byte for byte.
 func TestRebuild(t *testing.T) {
 	metadata := json.RawMessage(`{"a": 1}`)
 	failed := gemini.APIError{Code: "8", Message: `Enqueued "token" quota`}
@@ -113,11 +113,11 @@ func TestRebuild(t *testing.T) {
 	} {
 		d := rebuild(&test.finding, test.as, noon)
 		if string(d.Body) != test.want {
-			t.Errorf("%s\nwant %s", d.Body, test.want)
+			t.Errorf("body is %s\nwant %s", d.Body, test.want)
 		}
 		if d.Endpoint != "reconciled" || d.Scheme != "api" || d.ContentType != "application/json" || !d.Event.Time.Equal(test.at) ||
 			d.Event.Type != test.eventType || d.Event.JobID != test.as.write(test.name) {
-			t.Errorf("%+v", d)
+			t.Errorf("unexpected delivery %+v", d)
 		}
 		if len(d.ID) > 256 || strings.Contains(d.ID, ".") {
 			t.Errorf("id %q", d.ID)
@@ -126,23 +126,24 @@ func TestRebuild(t *testing.T) {
 	huge := ofBatch(&gemini.Batch{Name: batchName, State: "BATCH_STATE_FAILED", Ended: noon,
 		Error: gemini.APIError{Message: strings.Repeat("é", 1<<20)}, Metadata: json.RawMessage(`"` + strings.Repeat("x", 1<<20) + `"`)})
 	if d := rebuild(&huge, whole, noon); len(d.Body) > 2*maxText || d.Event.Type != "batch.failed" {
-		t.Errorf("%d bytes", len(d.Body))
+		t.Errorf("body has %d bytes", len(d.Body))
 	}
 }
 
-// The id depends on the job and the type, and on the time for what may recur.
+// The id depends on the job and the event type, and for a required action also on the
+// time.
 func TestEventID(t *testing.T) {
 	f := ofInteraction(interactionName, &gemini.Interaction{Status: "completed", Updated: noon})
 	same := f
 	same.at, same.status, same.reason.Code = noon.Add(time.Hour), "x", "y"
 	if eventID(&f) != eventID(&same) {
-		t.Error("two passes would publish it twice")
+		t.Error("the id depends on data that differs between passes")
 	}
 	f = ofInteraction(interactionName, &gemini.Interaction{Status: "requires_action", Updated: noon})
 	again := f
 	again.at = noon.Add(time.Hour)
 	if eventID(&f) == eventID(&again) {
-		t.Error("the second action would be taken for the first one")
+		t.Error("two required actions of a job have the same id")
 	}
 }
 
@@ -153,7 +154,7 @@ func TestForms(t *testing.T) {
 			all = append(all, f.write("b/X"))
 		}
 		if fmt.Sprint(all) != want {
-			t.Errorf("%s: %v", kind, all)
+			t.Errorf("types of kind %s are %v", kind, all)
 		}
 		if len(typesOf(kind))*2 > dedup.MaxIDs {
 			t.Errorf("%s: too many types for a query", kind)
@@ -170,7 +171,7 @@ func TestFileOf(t *testing.T) {
 		"https://x/files/abc?x=/files/def":                                              "files/abc", "gs://bucket/x": "", "": "", "https://x/files/": "", "https://x/files/a/b": "",
 	} {
 		if got := fileOf(uri); got != want {
-			t.Errorf("%s: %q", uri, got)
+			t.Errorf("fileOf(%s) = %q", uri, got)
 		}
 	}
 }
@@ -199,12 +200,13 @@ func TestStaticAt(t *testing.T) {
 	} {
 		got := staticAt(test.all, at)
 		if got.state != test.state || fmt.Sprint(got.events) != test.events || got.failed != test.failed {
-			t.Errorf("%+v: %+v", test.all, got)
+			t.Errorf("staticAt(%+v) = %+v", test.all, got)
 		}
 	}
 }
 
-// A webhook that a person disabled is never enabled, and another one seldom.
+// A webhook that a user disabled is never enabled. One that Gemini disabled is
+// enabled at most once in enablePause.
 func TestMayEnable(t *testing.T) {
 	failed := staticWebhook{state: gemini.DisabledByFailures, failed: "a"}
 	for _, test := range []struct {
@@ -222,7 +224,7 @@ func TestMayEnable(t *testing.T) {
 		{staticWebhook{state: gemini.Enabled}, time.Time{}, false},
 	} {
 		if got := mayEnable(test.w, test.at, noon); got != test.want {
-			t.Errorf("%+v at %v: %t", test.w, test.at, got)
+			t.Errorf("mayEnable(%+v, %v) = %t", test.w, test.at, got)
 		}
 	}
 }
@@ -243,29 +245,29 @@ func TestOwnerOf(t *testing.T) {
 		{[]string{"http://hooks.example/"}, "batch.succeeded", foreign},
 	} {
 		if got := ownerOf(test.uris, test.eventType, own, static); got != test.want {
-			t.Errorf("%v %s: %d, want %d", test.uris, test.eventType, got, test.want)
+			t.Errorf("ownerOf(%v, %s) = %d, want %d", test.uris, test.eventType, got, test.want)
 		}
 	}
 }
 
 func TestIntervals(t *testing.T) {
 	const grace = time.Hour
-	for age, want := range map[time.Duration]time.Duration{ // until the next ask; 0 is in each pass
+	for age, want := range map[time.Duration]time.Duration{ // time until the next call; 0 means in each pass
 		time.Hour: 0, 3*time.Hour - 1: 0, 4 * time.Hour: 30 * time.Minute, 16 * time.Hour: 2 * time.Hour, 400 * time.Hour: 2 * time.Hour,
 	} {
 		j := &jobs.Job{RegisteredAt: noon.Add(-age)}
 		next := nextAsk(j, noon, grace)
 		if want == 0 && !next.IsZero() || want > 0 && !next.Equal(noon.Add(want)) {
-			t.Errorf("after %v: %v", age, next)
+			t.Errorf("at the age of %v the next call is at %v", age, next)
 		}
 	}
 	j := &jobs.Job{RegisteredAt: noon.Add(-grace)}
 	if !due(j, noon, grace) || due(j, noon.Add(-1), grace) {
-		t.Error("due at another time than the grace's end")
+		t.Error("not due exactly from the end of the grace on")
 	}
 	j.NextAt = noon.Add(time.Minute)
 	if due(j, noon, grace) || !due(j, j.NextAt, grace) {
-		t.Error("due at another time than the next one")
+		t.Error("not due exactly from NextAt on")
 	}
 }
 
@@ -277,7 +279,7 @@ func TestIsLost(t *testing.T) {
 	}{{4, 9 * time.Hour, false}, {5, time.Hour - 1, false}, {5, time.Hour, true}, {100, 0, false}} {
 		j := &jobs.Job{Misses: test.misses, MissedSince: noon.Add(-test.over)}
 		if got := isLost(j, noon); got != test.want {
-			t.Errorf("%+v: %t", test, got)
+			t.Errorf("isLost(%+v) = %t", test, got)
 		}
 	}
 }
@@ -301,12 +303,12 @@ func TestIsDelivered(t *testing.T) {
 			records = append(records, dedup.Record{Type: one})
 		}
 		if got := isDelivered(test.kind, records); got != test.want {
-			t.Errorf("%s %v: %t", test.kind, test.types, got)
+			t.Errorf("isDelivered(%s, %v) = %t", test.kind, test.types, got)
 		}
 	}
 	records := []dedup.Record{{Type: requiresAction, DoneAt: noon}, {Type: "interaction.completed", DoneAt: noon.Add(time.Hour)}}
 	if !recurrenceDelivered(noon, records) || recurrenceDelivered(noon.Add(1), records) {
-		t.Error("an action is taken for another one")
+		t.Error("the record of an earlier action counts for a later one")
 	}
 }
 
@@ -332,7 +334,7 @@ func TestDecide(t *testing.T) {
 		{Publish, undocumented, true, true, handOver},
 	} {
 		if got := decide(of(test.origin), &Options{Mode: test.mode, PublishUnknown: test.unknown}, test.hold); got != test.want {
-			t.Errorf("%+v: %s", test, got)
+			t.Errorf("decide(%+v) = %s", test, got)
 		}
 	}
 }
@@ -340,14 +342,14 @@ func TestDecide(t *testing.T) {
 func TestParseMode(t *testing.T) {
 	for text, want := range map[string]Mode{"": Auto, "auto": Auto, "report": Report, "publish": Publish, "off": "", "Auto": ""} {
 		if got, err := ParseMode(text); got != want || (err != nil) != (want == "") {
-			t.Errorf("%q: %q, %v", text, got, err)
+			t.Errorf("ParseMode(%q) = %q, %v", text, got, err)
 		}
 	}
 }
 
-// Records of events that we handed over tell nothing about the sender's form.
+// A record of an event that a pass published is not by Gemini.
 func TestBySender(t *testing.T) {
 	if bySender(&dedup.Record{Endpoint: webhook.ReconciledEndpoint}) || !bySender(&dedup.Record{Endpoint: webhook.DynamicEndpoint}) {
-		t.Error("the sender is confused with us")
+		t.Error("bySender is wrong")
 	}
 }

@@ -11,15 +11,17 @@ import (
 )
 
 const (
-	// maxText bounds, in bytes, each text of an event that comes from the API.
+	// maxText is the maximum length of each text in an event's data, in bytes. Longer
+	// texts of the API are cut, so that an event stays far below Pub/Sub's 10 MB.
 	maxText = 10 << 10
 
-	// maxMetadata bounds the metadata of an event, in bytes.
+	// maxMetadata is the maximum size of an event's user_metadata, in bytes. Larger
+	// metadata is left out, because JSON that is cut is invalid.
 	maxMetadata = 64 << 10
 )
 
-// envelope is an event as the sender writes it. The order of the fields is part of the
-// contract: the same job gives the same bytes in every pass.
+// envelope is the JSON form of an event, as Gemini sends it. Do not change the order of
+// the fields: all passes must produce the same bytes for the same job.
 type envelope struct {
 	Type      string `json:"type"`
 	Version   string `json:"version"`
@@ -34,8 +36,8 @@ type envelope struct {
 	Metadata json.RawMessage `json:"user_metadata,omitempty"`
 }
 
-// rebuild returns the delivery of the event that follows from a finding, which must have
-// an event and a time. as is the form of its job's name.
+// rebuild returns a delivery of the event that follows from a finding. The finding must
+// have an event type and a time. as is the form in which the event names its job.
 func rebuild(f *finding, as form, now time.Time) *webhook.Delivery {
 	var e envelope
 	e.Type, e.Version, e.Timestamp = f.eventType, "v1", f.at.UTC().Format(time.RFC3339Nano)
@@ -45,7 +47,7 @@ func rebuild(f *finding, as form, now time.Time) *webhook.Delivery {
 	if len(f.metadata) <= maxMetadata && json.Valid(f.metadata) && string(f.metadata) != "null" {
 		e.Metadata = f.metadata
 	}
-	body, _ := json.Marshal(&e) // of strings and valid JSON: it cannot fail
+	body, _ := json.Marshal(&e) // cannot fail: strings and valid JSON only
 	return &webhook.Delivery{
 		Endpoint:    webhook.ReconciledEndpoint,
 		Scheme:      webhook.API,
@@ -57,9 +59,10 @@ func rebuild(f *finding, as form, now time.Time) *webhook.Delivery {
 	}
 }
 
-// eventID returns the id of the event that follows from a finding. It depends on nothing
-// that two passes may see differently, so that they publish it once. What requires an
-// action may do so again: the time is part of that id.
+// eventID returns the id of the event that follows from a finding. It is a hash of
+// data that all passes see alike, so that the ledger recognises the event in each of
+// them. A job may require an action several times, so the id of such an event
+// includes the time.
 func eventID(f *finding) string {
 	h := sha256.New()
 	fmt.Fprintf(h, "%s\n%s\n%s", f.kind, f.name, f.eventType)
@@ -69,4 +72,5 @@ func eventID(f *finding) string {
 	return "reconciled_" + hex.EncodeToString(h.Sum(nil))
 }
 
+// cut returns the first maxText bytes of text.
 func cut(text string) string { return text[:min(len(text), maxText)] }

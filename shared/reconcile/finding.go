@@ -12,47 +12,47 @@ import (
 	"github.com/geminihook/geminihook/shared/jobs"
 )
 
-// A phase is where a job stands.
+// A phase is the stage of a job's life.
 type phase int
 
 const (
 	running phase = iota
 	ended
-	recurring // it waits for an action: an event is due, and the job goes on
-	odd       // in a state that this release does not know
+	recurring // the job waits for an action: an event is due, and the job will continue
+	odd       // the API's state is unknown to this release
 )
 
-// A finding is what the API says of one job, and the event that follows from it.
+// A finding is the API's data about one job, and the event that follows from it.
 type finding struct {
 	kind   jobs.Kind
-	name   string // in full
-	status string // in the API's own word
+	name   string // full name, for example "batches/ID"
+	status string // the API's word; a video's is "running", "failed", "filtered" or "generated"
 	phase  phase
 
-	// at is when the job ended, or when it began to require an action; zero if the API
-	// does not say.
+	// at is the time at which the job ended or began to require an action; zero if the
+	// API does not report it.
 	at time.Time
 
-	// eventType is empty if no event follows, as from a cancelled job: the sender's
-	// cancelled events cannot be subscribed to.
+	// eventType is the type of the event that is due; empty if no event is due, as
+	// for a cancelled job: Gemini accepts no subscription to cancelled events.
 	eventType string
 	origin    origin
 
-	output, file string // of the event's data
-	reason       gemini.APIError
-	metadata     json.RawMessage
+	output, file string          // output_file_uri and file_name in the event's data
+	reason       gemini.APIError // error_code and error_message in the event's data
+	metadata     json.RawMessage // user_metadata of the event
 }
 
-// An origin says who sends an event of this type.
+// An origin is the sender of events of a type.
 type origin int
 
 const (
-	documented   origin = iota // the sender, by its documentation
-	ours                       // only we do: video.failed
-	undocumented               // unknown: the sender may send it, another one, or none
+	documented   origin = iota // Gemini, as its documentation states
+	ours                       // only this package: video.failed
+	undocumented               // unknown: Gemini may send this event, another one, or none
 )
 
-// terminal are the types of events that end a job. Their kind is the part before the dot.
+// terminal has the types of events that end a job. The kind is the part before the dot.
 var terminal = []string{
 	"batch.succeeded", "batch.failed", "batch.expired", "batch.cancelled",
 	"interaction.completed", "interaction.failed", "interaction.cancelled",
@@ -60,9 +60,11 @@ var terminal = []string{
 	"video.generated", "video.failed",
 }
 
+// requiresAction is the type of the one event that does not end its job.
 const requiresAction = "interaction.requires_action"
 
-// typesOf returns the types of events of a kind: at most seven.
+// typesOf returns the event types of a kind. There are at most seven: a query of the
+// ledger multiplies them by two endpoints, and Firestore allows 30 combinations.
 func typesOf(kind jobs.Kind) []string {
 	types := slices.DeleteFunc(slices.Clone(terminal), func(t string) bool { return !isOf(t, kind) })
 	if kind == jobs.Interaction {
@@ -71,10 +73,13 @@ func typesOf(kind jobs.Kind) []string {
 	return types
 }
 
+// isOf reports whether an event type belongs to a kind.
 func isOf(eventType string, kind jobs.Kind) bool {
 	return strings.HasPrefix(eventType, string(kind)+".")
 }
 
+// ofBatch returns the finding for a batch. A batch that ended without a time is odd:
+// the look-back cannot be applied to it.
 func ofBatch(b *gemini.Batch) finding {
 	f := finding{kind: jobs.Batch, name: b.Name, status: b.State, metadata: b.Metadata}
 	f.phase = ended
@@ -102,6 +107,8 @@ func ofBatch(b *gemini.Batch) finding {
 	return f
 }
 
+// ofInteraction returns the finding for an interaction. Its time is that of its last
+// update.
 func ofInteraction(name string, i *gemini.Interaction) finding {
 	f := finding{kind: jobs.Interaction, name: name, status: i.Status, at: i.Updated, metadata: i.Metadata}
 	f.phase = ended
@@ -123,6 +130,9 @@ func ofInteraction(name string, i *gemini.Interaction) finding {
 	return f
 }
 
+// ofOperation returns the finding for a video operation. Its time is zero, because
+// the API does not report the time of the end. Gemini documents no event for a video
+// that failed or was filtered; for both the finding has video.failed.
 func ofOperation(name string, o *gemini.Operation) finding {
 	f := finding{kind: jobs.Video, name: name, phase: ended}
 	switch {
@@ -140,7 +150,8 @@ func ofOperation(name string, o *gemini.Operation) finding {
 	return f
 }
 
-// fileOf returns "files/ID" out of the URI of a file's download, or "".
+// fileOf returns the name "files/ID" in the download URI of a file, or "" if there is
+// no name in it.
 func fileOf(uri string) string {
 	_, after, ok := strings.Cut(uri, "/files/")
 	id, _, _ := strings.Cut(after, ":")
@@ -150,7 +161,8 @@ func fileOf(uri string) string {
 	return "files/" + id
 }
 
-// A form is a way to write a job's name.
+// A form is a way to write a job's name in data.id of an event. Gemini's documentation
+// does not state which one it uses.
 type form string
 
 const (
@@ -159,8 +171,9 @@ const (
 	operations form = "operations" // operations/X
 )
 
-// formsOf returns the forms in which a delivery may name a job of a kind. The first one
-// is used in events until a delivery of the sender's shows which one is right.
+// formsOf returns the forms in which a delivery may name a job of a kind. The first
+// one is the default for rebuilt events, until a delivery from Gemini shows the real
+// form.
 func formsOf(kind jobs.Kind) []form {
 	switch kind {
 	case jobs.Interaction:
@@ -171,7 +184,7 @@ func formsOf(kind jobs.Kind) []form {
 	return []form{whole, last}
 }
 
-// write returns a job's full name in a form.
+// write converts a job's full name to the form.
 func (f form) write(name string) string {
 	id := name[strings.LastIndexByte(name, '/')+1:]
 	switch f {
@@ -183,7 +196,7 @@ func (f form) write(name string) string {
 	return name
 }
 
-// formFor returns the form that events of a kind name their job in.
+// formFor returns the form for rebuilt events of a kind: the known one, or the default.
 func formFor(kind jobs.Kind, known map[jobs.Kind]string) form {
 	return cmp.Or(form(known[kind]), formsOf(kind)[0])
 }

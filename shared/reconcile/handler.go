@@ -5,9 +5,9 @@ import (
 	"net/http"
 )
 
-// ServeHTTP makes a pass: 200 if it was complete, 503 if it was not, or if another one is
-// under way. Only POST is accepted. Nothing in a request changes what a pass does: not
-// even the body is read. The pass goes on if the caller hangs up.
+// ServeHTTP makes a pass. It answers 200 if the pass was complete, 503 if it was not or
+// if another pass is running, and 405 if the method is not POST. It ignores the rest of
+// the request. If the caller hangs up, the pass continues.
 func (r *Reconciler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	status := http.StatusOK
 	if req.Method != http.MethodPost {

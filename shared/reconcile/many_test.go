@@ -16,8 +16,8 @@ import (
 	"github.com/geminihook/geminihook/shared/geminitest"
 )
 
-// inCrowd runs test with the API of a project that will have n jobs, RECONCILE_MANY of the
-// environment, and with a reconciler that asks it.
+// inCrowd runs test with a simulated API and a reconciler that uses it. n is the
+// number of jobs, from the environment variable RECONCILE_MANY.
 func inCrowd(t *testing.T, test func(w *world, api *geminitest.API, r *Reconciler, n int)) {
 	n, err := strconv.Atoi(cmp.Or(os.Getenv("RECONCILE_MANY"), "1000"))
 	if err != nil {
@@ -34,9 +34,9 @@ func inCrowd(t *testing.T, test func(w *world, api *geminitest.API, r *Reconcile
 	})
 }
 
-// A pass with many jobs in its window ends in its time, reads the record of each once, and
-// asks the API for a page for each hundred of them. RECONCILE_MANY is how many; times and
-// memory include those of the stand-ins in the same process.
+// A pass with many batches within the look-back ends before its timeout, reads the
+// record of each once, and reads one page from the API for each hundred. The times
+// and the memory it logs include those of the embedded servers in the same process.
 func TestManyJobs(t *testing.T) {
 	inCrowd(t, func(w *world, api *geminitest.API, r *Reconciler, n int) {
 		clock := new(stopwatch)
@@ -59,7 +59,7 @@ func TestManyJobs(t *testing.T) {
 			queries := w.took("RunQuery")
 			t.Logf("%s of %d jobs: %s; %d calls of the API, %d queries", []string{"first pass", "second pass", "third pass"}[i], n, clock, s.Calls, queries)
 			if s.Delivered != want.Delivered || s.Missed != want.Missed || s.HandedOver != want.HandedOver || !s.Complete {
-				t.Errorf("%+v", s)
+				t.Errorf("unexpected summary: %+v", s)
 			}
 			if most := int64((n+99)/100 + 1); s.Calls > most {
 				t.Errorf("%d calls, want at most %d", s.Calls, most)
@@ -71,7 +71,8 @@ func TestManyJobs(t *testing.T) {
 	})
 }
 
-// As many registered jobs that run: each is asked for, eight at a time.
+// A pass with many registered jobs that run calls the API once for each, eight at a
+// time.
 func TestManyRegisteredJobs(t *testing.T) {
 	inCrowd(t, func(w *world, api *geminitest.API, r *Reconciler, n int) {
 		clock := new(stopwatch)
@@ -90,7 +91,7 @@ func TestManyRegisteredJobs(t *testing.T) {
 		clock.sample()
 		t.Logf("a pass of %d registered jobs: %s; %d calls of the API, %d queries", n, clock, s.Calls, w.took("RunQuery"))
 		if s.Jobs != n || s.Pending != n || s.Calls != int64(n)+2 || !s.Complete {
-			t.Errorf("%+v", s)
+			t.Errorf("unexpected summary: %+v", s)
 		}
 	})
 }
@@ -112,7 +113,7 @@ func (s *stopwatch) start() {
 	s.most.Store(m.HeapAlloc)
 }
 
-// sample notes the memory, at every 50th call.
+// sample measures the memory at every 50th call.
 func (s *stopwatch) sample() {
 	if s.n.Add(1)%50 != 0 {
 		return

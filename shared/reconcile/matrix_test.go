@@ -17,9 +17,9 @@ import (
 // A blow is a fault that begins at one call of a pass.
 type blow struct {
 	name  string
-	after bool // the call is made, and its reply gets lost
-	kill  bool // no later call is made: the process has ended
-	hang  bool // there is no answer until the client gives up
+	after bool // the call is carried out, and its reply is lost
+	kill  bool // the process ends: no later call is made
+	hang  bool // there is no answer until the client's timeout
 }
 
 var blows = []blow{
@@ -30,8 +30,8 @@ var blows = []blow{
 	{name: "killed after", kill: true, after: true},
 }
 
-// strike makes the n-th call of a name from now on meet a blow. It returns what tells
-// whether there was one.
+// strike lets the n-th call of this name from now on meet a blow. It returns a
+// function that reports whether there was such a call.
 func (w *world) strike(b blow, name string, n int) (struck func() bool) {
 	var (
 		mu   sync.Mutex
@@ -78,9 +78,9 @@ func isAPI(call string) bool {
 	return slices.Contains([]string{"Webhooks", "Batches", "Interaction", "Operation", "Enable"}, call)
 }
 
-// Each call of a pass meets each blow. After the next passes each event is on its topic;
-// a second time only if a publish or a mark was hit, and then with the same id; and what
-// the pass keeps is as if nothing had been.
+// Each call of a pass meets each blow. After the next passes, each event is on its
+// topic, and the register is as it would be without the blow. An event is on its
+// topic twice only if the blow hit a publish or a mark, and then with the same id.
 func TestMatrix(t *testing.T) {
 	cells := 0
 	for _, call := range []string{"Webhooks", "Batches", "Interaction", "Operation", "Enable", "Commit", "RunQuery", "Pull", "Acknowledge", "Publish"} {
@@ -99,8 +99,9 @@ func TestMatrix(t *testing.T) {
 	t.Logf("%d calls of a pass × faults", cells)
 }
 
-// strikeOnce makes a pass whose n-th call of a name meets a blow, and then passes
-// without, and checks their outcome. It returns false if the pass has no such call.
+// strikeOnce makes a pass in which the n-th call of this name meets a blow. It then
+// makes passes without blows, and checks the outcome. It returns false if the pass
+// has no such call.
 func strikeOnce(t *testing.T, w *world, b blow, call string, n int) bool {
 	r := w.busyDay()
 	struck := w.strike(b, call, n)
@@ -113,7 +114,7 @@ func strikeOnce(t *testing.T, w *world, b blow, call string, n int) bool {
 	if first.Took > DefaultTimeout+10*time.Second {
 		t.Errorf("%s: the pass took %v", where, first.Took)
 	}
-	for range 8 { // as every ten minutes, by another instance
+	for range 8 { // in intervals of ten minutes, by another instance
 		time.Sleep(10 * time.Minute)
 		w.pass(w.reconciler())
 	}
@@ -158,7 +159,7 @@ func (w *world) busyDay() *Reconciler {
 	w.api.operations[videoName] = gemini.Operation{Done: true, Filtered: 1}
 	w.pass(r)
 	time.Sleep(time.Hour)
-	w.pass(r) // sees the video
+	w.pass(r) // sees the end of the video
 	w.api.interactions["v1_done"] = gemini.Interaction{Status: "completed", Updated: time.Now()}
 	w.api.interactions["v1_act"] = gemini.Interaction{Status: "requires_action", Updated: time.Now()}
 	time.Sleep(time.Hour)

@@ -4,7 +4,8 @@ import (
 	"sync"
 )
 
-// each calls do for each of some values, a few at a time.
+// each calls do for each value, up to parallel of them at the same time, and returns
+// when all calls have returned.
 func each[T any](all []T, do func(T)) {
 	var (
 		slots = make(chan struct{}, parallel)
@@ -20,13 +21,16 @@ func each[T any](all []T, do func(T)) {
 	wait.Wait()
 }
 
-// errorCount counts errors in a row. It is safe for concurrent use.
+// errorCount counts consecutive errors. The zero value is ready to use. It is safe for
+// concurrent use.
 type errorCount struct {
 	mu          sync.Mutex
-	row         int
-	one, latest error
+	row         int   // consecutive errors; stays at maxFailures once it is reached
+	one, latest error // the first and the last error
 }
 
+// add counts an error. A nil error sets the count to 0, unless it has reached
+// maxFailures: a call that was still running must not restart a step that has ended.
 func (c *errorCount) add(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -43,18 +47,21 @@ func (c *errorCount) add(err error) {
 	c.row++
 }
 
+// enough reports whether maxFailures consecutive errors have been counted.
 func (c *errorCount) enough() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.row >= maxFailures
 }
 
+// first returns the first error, or nil.
 func (c *errorCount) first() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.one
 }
 
+// last returns the last error, or nil.
 func (c *errorCount) last() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

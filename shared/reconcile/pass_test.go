@@ -21,7 +21,8 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook"
 )
 
-// A batch without its event is on its topic after the grace, once, as the API's word.
+// If a batch has no delivery, its event is published after the grace, once, with the
+// source of reconciled events.
 func TestMissedBatch(t *testing.T) {
 	inWorld(t, func(w *world) {
 		r := w.reconciler()
@@ -52,7 +53,7 @@ func TestMissedBatch(t *testing.T) {
 			}
 		}
 		if n := w.took("RunQuery"); n != 3*2 { // the notes and the open jobs
-			t.Errorf("%d queries in three passes: what is delivered is asked for again", n)
+			t.Errorf("%d queries in three passes, want 6: the records of a delivered batch are read again", n)
 		}
 		if s := w.pass(w.reconciler()); s.Missed != 0 || s.Delivered != 1 { // another instance
 			t.Errorf("another instance: %+v", s)
@@ -61,8 +62,8 @@ func TestMissedBatch(t *testing.T) {
 	})
 }
 
-// What the sender delivered is left alone, in each form of a name, and its record is read
-// once.
+// A job that Gemini delivered is not published, in whichever form the delivery names
+// it. Its record is read once.
 func TestDelivered(t *testing.T) {
 	inWorld(t, func(w *world) {
 		r := w.reconciler()
@@ -74,7 +75,7 @@ func TestDelivered(t *testing.T) {
 		w.took("RunQuery")
 		for i, want := range []int{3, 2, 2} {
 			if s := w.pass(r); s.Delivered != 2 || s.Missed != 0 {
-				t.Errorf("%+v", s)
+				t.Errorf("unexpected summary: %+v", s)
 			}
 			if n := w.took("RunQuery"); n != want {
 				t.Errorf("pass %d: %d queries, want %d", i, n, want)
@@ -84,7 +85,7 @@ func TestDelivered(t *testing.T) {
 	})
 }
 
-// A record that is claimed, and not done, is no delivery.
+// A record in state claimed does not count as a delivery.
 func TestClaimedIsNotDelivered(t *testing.T) {
 	inWorld(t, func(w *world) {
 		r := w.reconciler()
@@ -114,13 +115,14 @@ func TestWindow(t *testing.T) {
 			gemini.Batch{Name: "files/x"}, gemini.Batch{Name: "batches/.."})
 		s := w.pass(r)
 		if s.Jobs != 5 || s.Pending != 2 || s.HandedOver != 2 || s.Reported != 3 {
-			t.Errorf("%+v", s)
+			t.Errorf("unexpected summary: %+v", s)
 		}
 		w.want("batch.succeeded batches/oldest", "batch.succeeded batches/newest")
 	})
 }
 
-// Whose a batch is depends on its own URLs, or on what the webhook is subscribed to.
+// A batch is ours if one of its own URLs is ours, or if it has no URLs and our
+// webhook is subscribed to its event.
 func TestOwners(t *testing.T) {
 	inWorld(t, func(w *world) {
 		r := w.reconciler()
@@ -133,18 +135,18 @@ func TestOwners(t *testing.T) {
 		w.api.add("dynamic", "BATCH_STATE_FAILED", 2*time.Hour)
 		w.api.batches[0].URIs = []string{"https://hooks.example/dynamic?token=x"}
 		if s := w.pass(r); s.Foreign != 1 || s.Jobs != 2 {
-			t.Errorf("%+v", s)
+			t.Errorf("unexpected summary: %+v", s)
 		}
 		w.want("batch.succeeded batches/subscribed", "batch.failed batches/dynamic")
 
-		// Without a static webhook only batches that name our URL are ours.
+		// Without a project-level webhook, only batches with our URL are ours.
 		r = w.reconciler()
 		r.StaticURL, r.DynamicURL = nil, mustURL("https://hooks.example/dynamic")
 		if s := w.pass(r); s.Jobs != 1 || s.Delivered != 1 || !s.WebhookOK || s.WebhookState != "" {
-			t.Errorf("%+v", s)
+			t.Errorf("unexpected summary: %+v", s)
 		}
 		if n := w.took("Webhooks"); n != 1 {
-			t.Errorf("%d reads of webhooks, want that of the first pass", n)
+			t.Errorf("%d calls of Webhooks, want 1, of the first pass", n)
 		}
 	})
 }
@@ -160,13 +162,13 @@ func TestWebhookStates(t *testing.T) {
 			w.api.add("a", succeeded, 2*time.Hour)
 			s := w.pass(r)
 			if s.WebhookState != state || s.WebhookOK != (state == "enabled") {
-				t.Errorf("%s: %+v", state, s)
+				t.Errorf("webhook %s: unexpected summary: %+v", state, s)
 			}
-			if state != "missing" { // a disabled webhook loses its events: that is what we are for
+			if state != "missing" { // a disabled webhook has no deliveries, so its events are published here
 				w.want("batch.succeeded batches/a")
 			}
 			if len(w.api.enabled) > 0 {
-				t.Errorf("%s: enabled without being asked to", state)
+				t.Errorf("%s: the webhook was enabled although Reenable is false", state)
 			}
 			line := w.log.take(t, "pass")[0]
 			if line["webhook_ok"] != (state == "enabled") || (line["level"] == "WARN") != (state != "enabled" || s.Missed > 0) {
@@ -176,8 +178,8 @@ func TestWebhookStates(t *testing.T) {
 	}
 }
 
-// The webhook that the sender disabled is enabled at most once in six hours, by several
-// instances too; one that a person disabled never.
+// A webhook that Gemini disabled is enabled at most once in six hours, also by
+// several instances. A webhook that a user disabled is never enabled.
 func TestReenable(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.api.webhooks = []gemini.Webhook{{ID: "w7", URI: staticURL, State: gemini.DisabledByFailures, Events: allEvents}}
@@ -200,13 +202,13 @@ func TestReenable(t *testing.T) {
 		r.Reenable = true
 		w.pass(r)
 		if w.api.enabled != nil {
-			t.Error("a webhook that a person disabled was enabled")
+			t.Error("a webhook that a user disabled was enabled")
 		}
 	})
 }
 
-// The list ends at a page that is too old, at a token that comes twice, and at a bound;
-// each page before a failure counts.
+// Reading the list ends at a page that is too old, at a repeated token, and at
+// maxPages. If a page fails, the pages before it count.
 func TestPages(t *testing.T) {
 	at := func(ago time.Duration, id string) gemini.Batch {
 		end := time.Now().Add(-ago)
@@ -219,7 +221,7 @@ func TestPages(t *testing.T) {
 				w.api.batches = append(w.api.batches, at(time.Duration(hours)*time.Hour, fmt.Sprint(hours)))
 			}
 			if s := w.pass(w.reconciler()); s.Truncated || w.took("Batches") != 2 {
-				t.Errorf("%+v", s)
+				t.Errorf("unexpected summary: %+v", s)
 			}
 		})
 	})
@@ -254,14 +256,15 @@ func TestPages(t *testing.T) {
 				return do()
 			})
 			if s := w.pass(w.reconciler()); s.Complete || !s.Truncated || s.HandedOver != 1 {
-				t.Errorf("%+v", s)
+				t.Errorf("unexpected summary: %+v", s)
 			}
 			w.want("batch.succeeded batches/first")
 		})
 	})
 }
 
-// A registered job is asked for when its grace is over, then in each pass, then seldom.
+// The API is called for a registered job after its grace, first in each pass, later
+// at growing intervals.
 func TestRegisteredJob(t *testing.T) {
 	inWorld(t, func(w *world) {
 		r := w.reconciler()
@@ -277,7 +280,7 @@ func TestRegisteredJob(t *testing.T) {
 			time.Sleep(10*time.Minute - w.register.Patience)
 		}
 		if len(asked) < 13+9 || len(asked) > 13+14 || asked[0] != "1h0m0s" || asked[12] != "3h0m0s" {
-			t.Errorf("asked after %v", asked)
+			t.Errorf("API calls after %v", asked)
 		}
 		w.api.interactions["v1_abc.."] = gemini.Interaction{Status: "completed", Updated: time.Now().Truncate(time.Second)}
 		for range 6 * 6 {
@@ -286,12 +289,12 @@ func TestRegisteredJob(t *testing.T) {
 		}
 		w.want("interaction.completed v1_abc..")
 		if open := w.open(); len(open) != 0 {
-			t.Errorf("%v", open)
+			t.Errorf("open jobs are %v", open)
 		}
 	})
 }
 
-// A registered job whose event came is not asked for at all.
+// The API is not called for a registered job that was delivered.
 func TestRegisteredAndDelivered(t *testing.T) {
 	inWorld(t, func(w *world) {
 		r := w.reconciler()
@@ -302,17 +305,17 @@ func TestRegisteredAndDelivered(t *testing.T) {
 		w.messages()
 		time.Sleep(time.Hour)
 		if s := w.pass(r); s.Delivered != 2 || s.Jobs != 2 || s.Calls != 2 {
-			t.Errorf("%+v", s)
+			t.Errorf("unexpected summary: %+v", s)
 		}
 		w.want()
 		if s := w.pass(r); s.Jobs != 0 {
-			t.Errorf("%+v", s)
+			t.Errorf("unexpected summary: %+v", s)
 		}
 	})
 }
 
-// The API does not say when a video ended: its grace counts from the first pass that saw
-// the end.
+// The API does not report when a video ended, so its grace counts from the first pass
+// that saw the end.
 func TestVideos(t *testing.T) {
 	inWorld(t, func(w *world) {
 		r := w.reconciler()
@@ -324,13 +327,13 @@ func TestVideos(t *testing.T) {
 		w.api.operations["models/veo/operations/failed"] = gemini.Operation{Done: true, Error: gemini.APIError{Code: "3"}}
 		seen := time.Now()
 		if s := w.pass(r); s.Pending != 3 || s.Missed != 0 {
-			t.Errorf("%+v", s)
+			t.Errorf("unexpected summary: %+v", s)
 		}
 		w.want()
 		time.Sleep(time.Hour)
 		w.log.take(t, "")
 		if s := w.pass(r); s.Missed != 1 || s.HandedOver != 3 {
-			t.Errorf("what the sender never sends is no missed delivery: %+v", s)
+			t.Errorf("video.failed, which Gemini never sends, counts as missed: %+v", s)
 		}
 		if lines := w.log.take(t, "event without a delivery"); len(lines) != 2 {
 			t.Errorf("logged %v", lines)
@@ -343,8 +346,8 @@ func TestVideos(t *testing.T) {
 	})
 }
 
-// A job that the API does not show is lost after five answers over an hour, in passes in
-// which the API answered something else.
+// A job is lost after five answers 404 or 403 over at least an hour, in passes in
+// which another API call succeeded.
 func TestLostJobs(t *testing.T) {
 	inWorld(t, func(w *world) {
 		r := w.reconciler()
@@ -382,13 +385,14 @@ func TestLostJobs(t *testing.T) {
 			t.Errorf("lost %d, logged %v", lost, lines)
 		}
 		if open := w.open(); len(open) != 1 || open["interactions/v1_back"].Misses != 0 {
-			t.Errorf("%+v", open)
+			t.Errorf("open jobs are %+v", open)
 		}
 		w.want()
 	})
 }
 
-// A required action that waits for longer than records are kept is published once.
+// A required action that waits for longer than the retention of records is published
+// once.
 func TestLongAction(t *testing.T) {
 	inWorld(t, func(w *world) {
 		r := w.reconciler()
@@ -403,13 +407,13 @@ func TestLongAction(t *testing.T) {
 		}
 		w.want("interaction.requires_action v1_a")
 		if len(w.open()) != 1 {
-			t.Error("it is not open any more")
+			t.Error("the job is not open any more")
 		}
 	})
 }
 
-// If no pass was made for longer than records are kept, what was delivered then and what
-// was not look the same: in mode auto a person decides.
+// If no pass ran for longer than the retention of records, a delivered job looks like
+// a missed one. In mode auto its event is held for a person to decide.
 func TestSeenLate(t *testing.T) {
 	inWorld(t, func(w *world) {
 		r := w.reconciler()
@@ -427,7 +431,7 @@ func TestSeenLate(t *testing.T) {
 		time.Sleep(2 * time.Hour)
 		w.log.take(t, "")
 		if s := w.pass(r); s.Held != 2 || s.HandedOver != 1 {
-			t.Errorf("%+v", s)
+			t.Errorf("unexpected summary: %+v", s)
 		}
 		if lines := w.log.take(t, "missed job"); len(lines) != 2 || !strings.Contains(fmt.Sprint(lines[0]["reason"]), "look-back") {
 			t.Errorf("logged %v", lines)
@@ -436,12 +440,12 @@ func TestSeenLate(t *testing.T) {
 		r.Mode = Publish
 		time.Sleep(2 * time.Hour)
 		if s := w.pass(r); s.Held != 0 || s.HandedOver != 2 || len(w.open()) != 0 {
-			t.Errorf("%+v", s)
+			t.Errorf("unexpected summary: %+v", s)
 		}
 	})
 }
 
-// A job that requires an action may do so again, and is not over.
+// A job that requires an action stays open, because it may require another one.
 func TestRequiresAction(t *testing.T) {
 	inWorld(t, func(w *world) {
 		r := w.reconciler()
@@ -470,13 +474,13 @@ func TestRequiresAction(t *testing.T) {
 		hours(6)
 		w.want("interaction.failed v1_a")
 		if len(w.open()) != 0 {
-			t.Error("still open")
+			t.Error("the job is still open after its end")
 		}
 	})
 }
 
-// Deliveries of a kind that name no job as we know it hold back the events of that kind,
-// until one does: that is remembered for good.
+// If deliveries of a kind arrive and none names a known job, the events of the kind
+// are held. The first delivery that names a known job ends this for good.
 func TestHold(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.api.add("a1", succeeded, 2*time.Hour)
@@ -487,7 +491,7 @@ func TestHold(t *testing.T) {
 		r := w.reconciler()
 		s := w.pass(r)
 		if s.Missed != 1 || s.Held != 1 || s.HandedOver != 0 {
-			t.Errorf("%+v", s)
+			t.Errorf("unexpected summary: %+v", s)
 		}
 		lines := w.log.take(t, "missed job")
 		if len(lines) != 1 || lines[0]["action"] != "held" || !strings.Contains(fmt.Sprint(lines[0]["reason"]), "data.id") {
@@ -495,7 +499,7 @@ func TestHold(t *testing.T) {
 		}
 		time.Sleep(2 * time.Hour)
 		if s = w.pass(r); s.Held != 1 || s.HandedOver != 1 {
-			t.Errorf("another kind: %+v", s)
+			t.Errorf("an event of another kind: %+v", s)
 		}
 		w.want("interaction.completed v1_a")
 
@@ -504,39 +508,39 @@ func TestHold(t *testing.T) {
 		w.deliver("batch.succeeded", "a2")
 		w.messages()
 		if s = w.pass(r); s.Held != 0 || s.HandedOver != 1 {
-			t.Errorf("%+v", s)
+			t.Errorf("unexpected summary: %+v", s)
 		}
-		w.want("batch.succeeded a1") // in the sender's form
-		time.Sleep(100 * time.Hour)  // its records are gone
+		w.want("batch.succeeded a1") // in the form of the delivery
+		time.Sleep(100 * time.Hour)  // its records have expired
 		w.api.add("a3", succeeded, 2*time.Hour)
 		w.deliver("batch.succeeded", "who/knows")
 		w.messages()
 		if s = w.pass(w.reconciler()); s.Held != 0 || s.HandedOver != 1 {
-			t.Errorf("a match is forgotten: %+v", s)
+			t.Errorf("the stored form was not used: %+v", s)
 		}
 		w.want("batch.succeeded a3")
 	})
 }
 
-// A sender that never called is the disaster that this is for. Our own events are none of
-// the sender's.
+// If Gemini has never delivered an event of the kind, events are not held. Events
+// that passes published do not count as deliveries.
 func TestNoHold(t *testing.T) {
 	inWorld(t, func(w *world) {
 		for i := range 3 {
 			w.api.add(fmt.Sprint("a", i), succeeded, 2*time.Hour)
 			if s := w.pass(w.reconciler()); s.Held != 0 || s.HandedOver != 1 {
-				t.Errorf("%+v", s)
+				t.Errorf("unexpected summary: %+v", s)
 			}
 		}
-		w.deliver("batch.succeeded", "who/knows") // after all
+		w.deliver("batch.succeeded", "who/knows") // Gemini's first delivery
 		w.api.add("a9", succeeded, 2*time.Hour)
 		if s := w.pass(w.reconciler()); s.Held != 1 || s.HandedOver != 0 {
-			t.Errorf("our own events are taken for the sender's: %+v", s)
+			t.Errorf("events of passes count as Gemini's deliveries: %+v", s)
 		}
 	})
 }
 
-// A record of another kind tells nothing about a job that has the same id.
+// A record of another kind is not a delivery of a job with the same id.
 func TestSameIDs(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.api.add("a1", succeeded, 2*time.Hour)
@@ -547,7 +551,8 @@ func TestSameIDs(t *testing.T) {
 	})
 }
 
-// A form that could not be noted is found again: what showed it is not settled.
+// If a form cannot be stored, its job is not settled, so that the next pass finds the
+// form again.
 func TestUnnotedForm(t *testing.T) {
 	inWorld(t, func(w *world) {
 		r := w.reconciler()
@@ -562,24 +567,24 @@ func TestUnnotedForm(t *testing.T) {
 		w.api.interactions["v1_b"] = gemini.Interaction{Status: "completed", Updated: time.Now().Add(-time.Minute)}
 		r.Register = noNotes{w.register}
 		if s, _ := r.Run(w.t.Context()); s.Complete || s.Delivered != 2 {
-			t.Errorf("%+v", s)
+			t.Errorf("unexpected summary: %+v", s)
 		}
 		r.Register = w.register
 		time.Sleep(time.Hour)
 		w.api.add("a2", succeeded, 2*time.Hour)
 		if s := w.pass(r); s.Held != 0 || s.HandedOver != 2 {
-			t.Errorf("%+v", s)
+			t.Errorf("unexpected summary: %+v", s)
 		}
 		w.want("batch.succeeded a2", "interaction.completed v1_b")
 	})
 }
 
-// noNotes is a register that stores no form.
+// noNotes is a register in which NoteForm fails.
 type noNotes struct{ Register }
 
 func (noNotes) NoteForm(context.Context, jobs.Kind, string, string) error { return errBroken }
 
-// While the ledger or the notes cannot be read, nothing is handed over that may have been
+// If the ledger or the notes cannot be read, no event is published that may have been
 // delivered.
 func TestCaution(t *testing.T) {
 	for name, change := range map[string]func(r *Reconciler){
@@ -593,7 +598,7 @@ func TestCaution(t *testing.T) {
 				w.api.add("a1", succeeded, 2*time.Hour)
 				change(r)
 				if s, _ := r.Run(w.t.Context()); s.HandedOver != 0 || s.Complete || s.Held+s.Pending != 1 {
-					t.Errorf("%+v", s)
+					t.Errorf("unexpected summary: %+v", s)
 				}
 				w.want()
 			})
@@ -632,20 +637,21 @@ type unreadNotes struct{ Register }
 
 func (unreadNotes) Notes(context.Context) (jobs.Notes, error) { return jobs.Notes{}, errBroken }
 
-// An event that is on its topic is handed over, though its record does not say so.
+// An event that was published counts as handed over, even if its record could not be
+// marked done.
 func TestUnmarked(t *testing.T) {
 	inWorld(t, func(w *world) {
 		r := w.reconciler()
 		r.Ledger = brokenLedger{Ledger: r.Ledger, unmarked: true}
 		w.api.add("a1", succeeded, 2*time.Hour)
 		if s := w.pass(r); s.HandedOver != 1 || s.Deferred != 0 {
-			t.Errorf("%+v", s)
+			t.Errorf("unexpected summary: %+v", s)
 		}
 	})
 }
 
-// A topic that takes nothing is tried a few times a pass, and what it did not take comes in
-// the next pass, however old the job is.
+// If publishing fails, a pass tries maxFailures events. The missing events are
+// published in a later pass, however old the jobs are.
 func TestNoTopic(t *testing.T) {
 	inWorld(t, func(w *world) {
 		r := w.reconciler()
@@ -664,17 +670,17 @@ func TestNoTopic(t *testing.T) {
 		})
 		w.took("Publish")
 		if s := w.pass(r); s.Complete || s.Deferred != 30 || w.took("Publish") != maxFailures {
-			t.Errorf("%+v", s)
+			t.Errorf("unexpected summary: %+v", s)
 		}
 		w.setFault(nil)
 		time.Sleep(period)
 		if s := w.pass(r); s.HandedOver != 30 {
-			t.Errorf("%+v", s)
+			t.Errorf("unexpected summary: %+v", s)
 		}
 	})
 }
 
-// An API that is slow has all jobs asked for in the end, also if none of them ends.
+// With a slow API, several passes together call for all jobs, even if no job ends.
 func TestSlowAPI(t *testing.T) {
 	inWorld(t, func(w *world) {
 		r := w.reconciler()
@@ -689,12 +695,12 @@ func TestSlowAPI(t *testing.T) {
 		time.Sleep(time.Hour)
 		for range 12 {
 			if s, _ := r.Run(w.t.Context()); s.Took > DefaultTimeout || s.Complete {
-				t.Errorf("%+v", s)
+				t.Errorf("unexpected summary: %+v", s)
 			}
 			time.Sleep(8 * time.Minute)
 		}
 		if got := len(slow.asked); got != 200 {
-			t.Errorf("%d of 200 jobs were asked for", got)
+			t.Errorf("API calls for %d of 200 jobs", got)
 		}
 	})
 }
@@ -713,7 +719,7 @@ func (s *slowAPI) Interaction(ctx context.Context, id string) (gemini.Interactio
 	return s.API.Interaction(ctx, id)
 }
 
-// Jobs that the API does not show keep no other job from being asked for.
+// Jobs that are answered 404 do not keep the API from being called for other jobs.
 func TestUnknownJobs(t *testing.T) {
 	inWorld(t, func(w *world) {
 		r := w.reconciler()
@@ -725,12 +731,13 @@ func TestUnknownJobs(t *testing.T) {
 		w.pass(r)
 		time.Sleep(time.Hour)
 		if s := w.pass(r); s.HandedOver != 1 || s.Foreign != 40 {
-			t.Errorf("%+v", s)
+			t.Errorf("unexpected summary: %+v", s)
 		}
 	})
 }
 
-// At most 50 events a pass are handed over, the oldest first, and more is an alert.
+// A pass publishes at most 50 events, the oldest first. If there are more, it is
+// truncated, which raises an alert.
 func TestBoundOnHandingOver(t *testing.T) {
 	inWorld(t, func(w *world) {
 		for i := range 120 {
@@ -740,7 +747,7 @@ func TestBoundOnHandingOver(t *testing.T) {
 		for i, want := range []Summary{{Missed: 120, HandedOver: 50, Deferred: 70}, {Missed: 70, HandedOver: 50, Deferred: 20}, {Missed: 20, HandedOver: 20}} {
 			s := w.pass(r)
 			if s.Missed != want.Missed || s.HandedOver != want.HandedOver || s.Deferred != want.Deferred || s.Truncated != (i < 2) {
-				t.Errorf("%d: %+v", i, s)
+				t.Errorf("pass %d: unexpected summary: %+v", i, s)
 			}
 			for j, m := range w.messages() {
 				if want := fmt.Sprintf("batches/a%03d", 50*i+j); m.subject != want {
@@ -763,7 +770,7 @@ func TestReportMode(t *testing.T) {
 			time.Sleep(10 * time.Minute)
 		}
 		if s := w.pass(r); s.Missed != 1 || s.Reported != 2 || s.HandedOver != 0 {
-			t.Errorf("%+v", s)
+			t.Errorf("unexpected summary: %+v", s)
 		}
 		w.want()
 		if len(w.open()) != 1 {
@@ -771,12 +778,13 @@ func TestReportMode(t *testing.T) {
 		}
 		time.Sleep(48 * time.Hour)
 		if w.pass(r); len(w.open()) != 0 {
-			t.Error("it is never closed")
+			t.Error("a job that was only reported is not closed after the look-back")
 		}
 	})
 }
 
-// Statuses without a documented event are reported once, and published only if asked to.
+// An event for a status without a documented event is reported once, and published
+// only if PublishUnknown is set.
 func TestUndocumented(t *testing.T) {
 	for _, publish := range []bool{false, true} {
 		inWorld(t, func(w *world) {
@@ -813,21 +821,21 @@ func TestOddStatus(t *testing.T) {
 		w.pass(r)
 		time.Sleep(time.Hour)
 		if s := w.pass(r); s.Reported != 1 || s.Pending != 1 || s.Delivered != 1 {
-			t.Errorf("%+v", s)
+			t.Errorf("unexpected summary: %+v", s)
 		}
 		if open := w.open(); len(open) != 1 {
-			t.Errorf("%v", open)
+			t.Errorf("open jobs are %v", open)
 		}
 		w.want()
-		// What never ends is lost when the API no longer keeps it.
+		// A job that never ends is lost when it is older than the API keeps jobs.
 		time.Sleep(jobs.MaxAge)
 		if s := w.pass(r); s.Lost != 1 || len(w.open()) != 0 {
-			t.Errorf("%+v", s)
+			t.Errorf("unexpected summary: %+v", s)
 		}
 	})
 }
 
-// Passes that overlap publish an event once.
+// Overlapping passes publish an event once.
 func TestOverlap(t *testing.T) {
 	inWorld(t, func(w *world) {
 		var wanted []string
@@ -848,12 +856,12 @@ func TestOverlap(t *testing.T) {
 		w.pass(w.reconciler())
 		w.want(append(wanted, "interaction.completed v1_x")...)
 		if len(w.open()) != 0 {
-			t.Errorf("%v", w.open())
+			t.Errorf("open jobs are %v", w.open())
 		}
 	})
 }
 
-// More open jobs than we keep wait on the subscription, and the pass says so.
+// Beyond jobs.MaxOpen, names stay on the subscription, and the pass is truncated.
 func TestOpenJobsAreBounded(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.start("v1_a")
@@ -861,10 +869,10 @@ func TestOpenJobsAreBounded(t *testing.T) {
 		full := &fullRegister{Register: w.register}
 		r.Register = full
 		if s := w.pass(r); !s.Truncated || full.room != 0 {
-			t.Errorf("%+v, room %d", s, full.room)
+			t.Errorf("unexpected summary: %+v, room %d", s, full.room)
 		}
 		if w.topic.Waiting(place.Subscription) != 1 {
-			t.Error("the job's name is gone")
+			t.Error("the job's name is no longer on the subscription")
 		}
 	})
 }
@@ -891,12 +899,12 @@ func TestRejected(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.start("hello", "https://example.com/interactions/v1_a", strings.Repeat("x", 10_000), "batches/a", "v1_a")
 		if s := w.pass(w.reconciler()); s.Rejected != 4 || s.Jobs != 1 {
-			t.Errorf("%+v", s)
+			t.Errorf("unexpected summary: %+v", s)
 		}
 	})
 }
 
-// One job's failure ends nothing but that job's turn.
+// A failure or a panic for one job does not affect other jobs.
 func TestOneFailure(t *testing.T) {
 	inWorld(t, func(w *world) {
 		r := w.reconciler()
@@ -920,16 +928,17 @@ func TestOneFailure(t *testing.T) {
 			return do()
 		})
 		if s := w.pass(r); !s.Complete || s.HandedOver != 18 || s.Pending != 2 {
-			t.Errorf("%+v", s)
+			t.Errorf("unexpected summary: %+v", s)
 		}
 		w.setFault(nil)
 		if s := w.pass(r); s.HandedOver != 2 {
-			t.Errorf("%+v", s)
+			t.Errorf("unexpected summary: %+v", s)
 		}
 	})
 }
 
-// An API that fails on and on is left alone until the next pass, whatever it costs in time.
+// After maxFailures consecutive failures the pass makes no more calls of that kind,
+// however quickly or slowly they fail.
 func TestManyFailures(t *testing.T) {
 	for name, fault := range map[string]func(context.Context) error{
 		"429":  func(context.Context) error { return &gemini.StatusError{Status: 429} },
@@ -953,7 +962,7 @@ func TestManyFailures(t *testing.T) {
 				w.took("Interaction")
 				s := w.pass(r)
 				if n := w.took("Interaction"); n > maxFailures+parallel || s.Complete || s.HandedOver != 1 || s.Took > DefaultTimeout {
-					t.Errorf("%d calls: %+v", n, s)
+					t.Errorf("%d calls, unexpected summary: %+v", n, s)
 				}
 			})
 		})
@@ -978,7 +987,7 @@ func TestHandler(t *testing.T) {
 		wait.Go(func() { post("POST") })
 		time.Sleep(time.Second)
 		if got := post("POST"); got != http.StatusServiceUnavailable {
-			t.Errorf("while one is under way: %d", got)
+			t.Errorf("status %d while a pass is running", got)
 		}
 		if lines := w.log.take(t, "no pass"); len(lines) != 1 {
 			t.Errorf("logged %v", lines)
@@ -991,7 +1000,7 @@ func TestHandler(t *testing.T) {
 			return do()
 		})
 		if got := post("POST"); got != http.StatusServiceUnavailable {
-			t.Errorf("a pass that is not complete: %d", got)
+			t.Errorf("status %d of an incomplete pass", got)
 		}
 	})
 }

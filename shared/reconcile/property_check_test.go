@@ -7,14 +7,14 @@ import (
 	"github.com/geminihook/geminihook/shared/geminitest"
 )
 
-// check holds the story's end against the contract, and counts.
+// check compares the outcome of the story with the contract, and counts the outcomes.
 func (s *story) check() {
 	all := s.w.messages()
 	byJob := make(map[string][]message)
 	for _, m := range all {
 		byJob[lastOf(m.subject)] = append(byJob[lastOf(m.subject)], m)
 	}
-	firstOfKind := make(map[string]time.Time) // by the sender
+	firstOfKind := make(map[string]time.Time) // time of Gemini's first delivery
 	for _, m := range all {
 		kind := kindOf(m.eventType)
 		if at, ok := firstOfKind[kind]; !byUs(m) && (!ok || m.at.Before(at)) {
@@ -39,8 +39,8 @@ func (s *story) check() {
 	}
 }
 
-// checkCopies counts the messages that are on their topic again under the same id: each
-// needs a call that failed.
+// checkCopies counts the messages with an id that was on their topic before. There
+// may be one for each failed call.
 func (s *story) checkCopies(all []message) {
 	ids := make(map[string]int)
 	for _, m := range all {
@@ -53,7 +53,7 @@ func (s *story) checkCopies(all []message) {
 	}
 }
 
-// checkLost checks that no job was given up that the API shows.
+// checkLost checks that only jobs that the API hides are lost.
 func (s *story) checkLost() {
 	hidden := make(map[string]bool)
 	for _, state := range s.api.Jobs() {
@@ -62,7 +62,7 @@ func (s *story) checkLost() {
 	}
 	for _, line := range s.w.log.take(s.t, "lost job") {
 		if name, _ := line["job"].(string); !hidden[lastOf(name)] {
-			s.t.Errorf("given up, and not hidden: %v", line)
+			s.t.Errorf("lost, although the API shows it: %v", line)
 		}
 	}
 }
@@ -78,21 +78,21 @@ func kindOf(eventType string) string {
 
 func byUs(m message) bool { return m.scheme == "api" }
 
-// checked is one job.
+// checked is one job with the events on its topic.
 type checked struct {
 	*story
 	*told
 	state       geminitest.State
 	messages    []message
-	firstOfKind time.Time // that the sender delivered of its kind
-	seen        time.Time // the end of a video, by a complete pass
+	firstOfKind time.Time // time of Gemini's first delivery of the kind
+	seen        time.Time // time at which a complete pass first saw the end of a video
 	delays      []time.Duration
 }
 
 func (c *checked) check() {
 	c.count("jobs, "+c.kind, 1)
 	if c.state.Running {
-		c.t.Errorf("%s runs at the end", c.name)
+		c.t.Errorf("%s still runs at the end of the story", c.name)
 	}
 	wanted := c.wanted()
 	for _, m := range c.messages {
@@ -106,9 +106,9 @@ func (c *checked) check() {
 		switch {
 		case !byUs(m):
 		case m.eventType != wanted && !(m.eventType == requiresAction && !c.required.IsZero() && c.registered):
-			c.t.Errorf("%s, which ended as %s: we handed over %s", c.name, c.state.End, m.eventType)
+			c.t.Errorf("%s, which ended as %s: a pass published %s", c.name, c.state.End, m.eventType)
 		case m.at.Before(began.Add(grace)):
-			c.t.Errorf("%s: handed over %v after the end", c.name, m.at.Sub(began))
+			c.t.Errorf("%s: published %v after the end", c.name, m.at.Sub(began))
 		}
 	}
 	if wanted != "" {
@@ -119,7 +119,8 @@ func (c *checked) check() {
 	}
 }
 
-// wanted returns the type of the event that we answer for; empty if there is none.
+// wanted returns the type of the event that the contract guarantees; empty if it
+// guarantees no event.
 func (c *checked) wanted() string {
 	event := c.state.Event
 	switch {
@@ -140,7 +141,7 @@ func (c *checked) mayBeLost() bool {
 	return c.state.Get != 0 && c.kind != geminitest.KindBatch && (c.hidden || c.state.GetFor > grace+time.Hour)
 }
 
-// checkEvent checks the one event of a job's end.
+// checkEvent checks the event of a job's end.
 func (c *checked) checkEvent(eventType string) {
 	var sender, ours []message
 	for _, m := range c.messages {
@@ -157,7 +158,7 @@ func (c *checked) checkEvent(eventType string) {
 	case len(sender)+len(ours) == 0 && c.mayBeLost():
 		c.count("lost with reason: the API hid them", 1)
 	case len(sender)+len(ours) == 0:
-		c.t.Errorf("%s, which ended %v after the beginning as %s, is not on its topic", c.name, c.state.Ended.Sub(c.begin), c.state.End)
+		c.t.Errorf("%s, which ended %v after the story's beginning as %s, has no event on its topic", c.name, c.state.Ended.Sub(c.begin), c.state.End)
 	case len(ours) == 0:
 		c.count("by the sender alone", 1)
 	case len(sender) == 0:
@@ -170,7 +171,7 @@ func (c *checked) checkEvent(eventType string) {
 		c.delays = append(c.delays, ours[0].at.Sub(c.state.Ended)-grace)
 		for _, m := range ours {
 			if m.id != ours[0].id {
-				c.t.Errorf("%s: two ids of ours", c.name)
+				c.t.Errorf("%s: passes published its event under two ids", c.name)
 			}
 		}
 	}
@@ -190,23 +191,24 @@ func arrived(lists ...[]message) (at time.Time) {
 	return at
 }
 
-// checkBoth checks that the sender's own event came after the grace, and that ours looks
-// the same.
+// checkBoth checks that Gemini's event arrived after the grace, and has the same
+// subject and type as the one of a pass.
 func (c *checked) checkBoth(sender, ours message) {
 	if sender.at.Before(c.state.Ended.Add(grace)) || sender.at.Before(ours.at.Add(-DefaultTimeout)) {
 		c.count("by both, though the sender came first: its mark failed", 1)
 	}
 	if sender.subject != ours.subject {
 		if c.firstOfKind.Before(ours.at) {
-			c.t.Errorf("%s: subjects %s and %s", c.name, sender.subject, ours.subject)
+			c.t.Errorf("%s: ce-subject %s from Gemini, %s from a pass", c.name, sender.subject, ours.subject)
 		}
 		c.count("by both, in another form: the sender had not called yet", 1)
 	}
 }
 
-// checkTime checks that an event came in the first pass that could know: complete, with
-// nothing held or deferred, and begun after the grace. A registered job is also to be seen
-// as ended in that pass, and must be asked for often enough.
+// checkTime checks that an event was published by the first pass that could do so: it
+// was complete, held and deferred no event, and began after the grace. For a
+// registered job, that pass must also have seen the end, and the API must have been
+// called often enough.
 func (c *checked) checkTime(at time.Time) {
 	due := c.state.Ended.Add(grace)
 	for _, p := range c.passes {
@@ -214,7 +216,7 @@ func (c *checked) checkTime(at time.Time) {
 			continue
 		}
 		if c.kind != geminitest.KindBatch {
-			if !c.mayBeLost() && !c.t.Failed() { // one line about it is enough
+			if !c.mayBeLost() && !c.t.Failed() { // report the first failure of a job only
 				c.checkAsked(p)
 			}
 			if !c.sawEnd(p) {
@@ -228,27 +230,27 @@ func (c *checked) checkTime(at time.Time) {
 			due = c.seen.Add(grace)
 		}
 		if !p.from.Before(due) {
-			c.t.Errorf("%s: came %v after its end, and %v after a pass that could know", c.name, at.Sub(c.state.Ended), at.Sub(p.to))
+			c.t.Errorf("%s: published %v after its end, and %v after the first pass that could publish it", c.name, at.Sub(c.state.Ended), at.Sub(p.to))
 			return
 		}
 	}
 }
 
-// sawEnd reports whether the API told a pass that the job had ended.
+// sawEnd reports whether an API call of a pass returned that the job had ended.
 func (c *checked) sawEnd(p passed) bool {
 	return slices.ContainsFunc(c.asks[c.name], func(a asked) bool {
 		return a.ended && a.by == p.by && !a.at.Before(p.from) && !a.at.After(p.to)
 	})
 }
 
-// checkAsked checks that a registered job without its event was asked for in the interval
-// before the end of a complete pass.
+// checkAsked checks that the API was called for a registered job without an event in
+// the interval before the end of a complete pass.
 func (c *checked) checkAsked(p passed) {
 	most := min(max(p.from.Sub(c.started)/ageShare, 0), maxInterval)
 	if p.from.Sub(c.started) < grace+askedOften {
 		most = 0
 	}
-	if c.state.Ended.Before(p.from) { // it may wait for its grace
+	if c.state.Ended.Before(p.from) { // the job may be within its grace
 		most = max(most, grace)
 	}
 	if !c.required.IsZero() && c.required.Before(p.from) {
@@ -259,12 +261,12 @@ func (c *checked) checkAsked(p passed) {
 		return
 	}
 	if !slices.ContainsFunc(c.asks[c.name], func(a asked) bool { return a.at.After(since) && !a.at.After(p.to) }) {
-		c.t.Errorf("%s: not asked for in the %v before %v", c.name, most+period, p.to.Sub(c.started))
+		c.t.Errorf("%s: no API call for it in the %v before %v", c.name, most+period, p.to.Sub(c.started))
 	}
 }
 
-// complete returns when the n-th pass had ended that began at or after from, was complete
-// and held or deferred nothing.
+// complete returns the end of the n-th pass that began at or after from, was
+// complete, and held or deferred no event.
 func (c *checked) complete(from time.Time, n int) (end time.Time, ok bool) {
 	for _, p := range c.passes {
 		if !p.from.Before(from) && p.Complete && p.Held == 0 && p.Deferred == 0 {
@@ -276,7 +278,8 @@ func (c *checked) complete(from time.Time, n int) (end time.Time, ok bool) {
 	return time.Time{}, false
 }
 
-// checkAction checks the event of a required action that lasted long enough for us.
+// checkAction checks the event of a required action that lasted long enough for a
+// pass to publish it.
 func (c *checked) checkAction() {
 	end, ok := c.complete(c.required.Add(grace+maxInterval), 6)
 	if !ok || !end.Before(c.required.Add(c.waits)) {
@@ -290,6 +293,6 @@ func (c *checked) checkAction() {
 		}
 	}
 	if len(ids) == 0 {
-		c.t.Errorf("%s: its required action is not on its topic", c.name)
+		c.t.Errorf("%s: the event of its required action is not on its topic", c.name)
 	}
 }

@@ -34,7 +34,8 @@ const (
 	grace       = time.Hour
 )
 
-// A story is what happens to the jobs of some days, by a seed.
+// A story is a simulation of some days of jobs, deliveries and passes. A seed
+// determines it.
 type story struct {
 	seed uint64
 	jobs int
@@ -49,20 +50,20 @@ type story struct {
 
 	mu     sync.Mutex
 	known  map[string]*told // by the last segment of the job's name
-	down   bool             // an outage of ours: neither deliveries nor passes
+	down   bool             // our project is down: deliveries and passes fail
 	passes []passed
 	asks   map[string][]asked // by the job's name
 	counts map[string]int
 }
 
-// asked is one get of a job.
+// asked is one API call for a job.
 type asked struct {
 	at    time.Time
 	by    *instance
-	ended bool // as the answer said; false if there was none
+	ended bool // according to the answer; false if the call failed
 }
 
-// told is what the story knows of a job beside the API.
+// told holds the story's facts about a job that the API does not hold.
 type told struct {
 	name, kind string
 	registered bool
@@ -79,9 +80,9 @@ type passed struct {
 	Summary
 }
 
-// Every job that ended and was subscribed to or registered is on its topic, whatever
-// happens to its deliveries and to the passes. RECONCILE_JOBS, RECONCILE_DAYS and
-// RECONCILE_SEEDS (a list) make it longer.
+// The event of every job that ended and was subscribed to or registered is on its
+// topic, despite any faults in deliveries and passes. The environment variables
+// RECONCILE_JOBS, RECONCILE_DAYS and RECONCILE_SEEDS (a list) make the test longer.
 func TestEveryEventArrives(t *testing.T) {
 	number := func(name string, fallback int) int {
 		n, err := strconv.Atoi(cmp.Or(os.Getenv(name), strconv.Itoa(fallback)))
@@ -117,7 +118,7 @@ func (s *story) count(what string, n int) {
 	s.counts[what] += n
 }
 
-// tell lets the days go by.
+// tell runs the story.
 func (s *story) tell() {
 	s.rand = rand.New(rand.NewPCG(s.seed, 7))
 	s.begin = time.Now()
@@ -152,7 +153,8 @@ type step struct {
 	do func()
 }
 
-// plan returns what happens, in order: jobs that start, and the days' accidents.
+// plan returns the steps in the order of time: job starts, outages and changes of the
+// webhook.
 func (s *story) plan() (plan []step) {
 	all := time.Duration(s.days) * 24 * time.Hour
 	add := func(at time.Duration, do func()) { plan = append(plan, step{s.begin.Add(at), do}) }
@@ -185,7 +187,7 @@ func (s *story) isDown() bool {
 	return s.down
 }
 
-// setState is what a person does with the webhook.
+// setState changes the state of a webhook, as a user does.
 func (s *story) setState(hook, state string) {
 	for {
 		req, _ := http.NewRequest(http.MethodPatch, "https://x/v1beta/webhooks/"+hook, strings.NewReader(`{"state":"`+state+`"}`))
@@ -198,7 +200,8 @@ func (s *story) setState(hook, state string) {
 	}
 }
 
-// start starts a job as an application does: some register it, some have URLs of their own.
+// start starts a job as an application does. Some applications register it, and some
+// give it URLs of its own.
 func (s *story) start(kind string) {
 	j, k := s.job(kind), &told{kind: kind, started: time.Now()}
 	if s.rand.IntN(10) == 0 {
@@ -276,7 +279,7 @@ func (s *story) end(kind string) string {
 	return ends[s.rand.IntN(len(ends))]
 }
 
-// receive is our receiver, at both of its URLs.
+// receive is the receiver behind both of our URLs.
 func (s *story) receive(w http.ResponseWriter, r *http.Request) {
 	if s.isDown() || r.URL.Host == "other.example" {
 		status := http.StatusServiceUnavailable
@@ -294,8 +297,8 @@ func (s *story) receive(w http.ResponseWriter, r *http.Request) {
 	rec.ServeHTTP(w, r)
 }
 
-// schedule makes passes until the end, as a scheduler does: some overlap, some are killed,
-// some by another instance.
+// schedule makes passes until the end, as a scheduler does. Some overlap, some are
+// killed, and some run in another instance.
 func (s *story) schedule(end time.Time, apart *sync.WaitGroup) {
 	r := rand.New(rand.NewPCG(s.seed, 8))
 	lasting := s.process()
@@ -391,7 +394,7 @@ func (s *story) pass(ctx context.Context, i *instance) {
 	}
 }
 
-// trouble is what one call of the API in thirty meets.
+// trouble returns a fault for one in thirty API calls.
 func (s *story) trouble(call string) geminitest.Fault {
 	time.Sleep(time.Duration(rand.Int64N(int64(50 * time.Millisecond))))
 	if strings.HasSuffix(call, ".create") || rand.IntN(30) > 0 {
@@ -401,7 +404,7 @@ func (s *story) trouble(call string) geminitest.Fault {
 	return []geminitest.Fault{{Status: 429}, {Status: 500}, {Status: 503}, {Status: 404}, {Status: 403}, {Status: 500, Done: true}, {Cut: true, Done: true}, {Hang: true}}[rand.IntN(8)]
 }
 
-// fault is what one call of Firestore or Pub/Sub in three hundred meets.
+// fault makes a call of Firestore or Pub/Sub, and lets one in three hundred fail.
 func (s *story) fault(ctx context.Context, call string, do func() error) error {
 	time.Sleep(time.Duration(rand.Int64N(int64(10 * time.Millisecond))))
 	if rand.IntN(300) > 0 {

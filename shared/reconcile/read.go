@@ -12,6 +12,7 @@ import (
 	"github.com/geminihook/geminihook/shared/jobs"
 )
 
+// readNotes reads the notes. If it fails, no kind has a known form in this pass.
 func (p *pass) readNotes(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
@@ -23,8 +24,8 @@ func (p *pass) readNotes(ctx context.Context) {
 	p.notes, p.notesKnown = notes, err == nil
 }
 
-// readWebhook reads the state of our static webhook, and may enable it again. If none is
-// expected there is nothing to read.
+// readWebhook reads the state of our project-level webhook, and may enable it. It makes
+// no call if StaticURL is nil.
 func (p *pass) readWebhook(ctx context.Context) {
 	if p.StaticURL == nil {
 		p.WebhookOK = true
@@ -41,13 +42,15 @@ func (p *pass) readWebhook(ctx context.Context) {
 	if !p.Reenable || !p.notesKnown || !mayEnable(p.static, p.notes.EnabledAt, p.now) {
 		return
 	}
-	// Noted before it is done: a webhook that flaps is enabled too seldom rather than
-	// too often.
+	// The note is stored before the webhook is enabled. If the pass ends between the
+	// two, the next attempt waits for enablePause. The other order could enable a
+	// failing webhook in every pass.
 	if err := p.enable(ctx); err != nil {
 		p.fail(ctx, "enable", err)
 	}
 }
 
+// enable stores a note and enables the webhook, unless another pass is doing so.
 func (p *pass) enable(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
@@ -62,8 +65,8 @@ func (p *pass) enable(ctx context.Context) error {
 	return nil
 }
 
-// readBatches lists the batches, the newest created first, until a page of which none can
-// have ended in the window.
+// readBatches reads the list of batches, which begins with the newest one. It stops
+// after a page on which all batches are so old that they ended before the look-back.
 func (p *pass) readBatches(ctx context.Context) {
 	oldest := p.now.Add(-p.LookBack - batchLife)
 	seen, tokens := make(map[string]bool), make(map[string]bool)
@@ -81,7 +84,7 @@ func (p *pass) readBatches(ctx context.Context) {
 		for i := range page.Batches {
 			b := &page.Batches[i]
 			old = old && !b.Created.IsZero() && b.Created.Before(oldest)
-			if !seen[b.Name] { // a batch created meanwhile moves others to the next page
+			if !seen[b.Name] { // a batch created during the pass moves others to the next page
 				seen[b.Name] = true
 				p.takeBatch(ctx, b)
 			}
@@ -90,7 +93,7 @@ func (p *pass) readBatches(ctx context.Context) {
 			return
 		}
 		if tokens[page.Next] {
-			p.truncate(ctx, "batches", errors.New("a page token came twice"))
+			p.truncate(ctx, "batches", errors.New("the API returned the same page token twice"))
 			return
 		}
 		tokens[page.Next] = true
@@ -99,15 +102,16 @@ func (p *pass) readBatches(ctx context.Context) {
 	p.truncate(ctx, "batches", fmt.Errorf("more than %d pages", maxPages))
 }
 
-// truncate logs that a bound of ours left something out.
+// truncate logs that a bound left something out, and marks the pass as truncated.
 func (p *pass) truncate(ctx context.Context, step string, why error) {
 	p.Truncated = true
 	p.Log.WarnContext(ctx, "truncated", "step", step, "error", why.Error())
 }
 
-// takeBatch adds a batch to the work if it ended in the window and its event is expected
-// here. If the webhook could not be read, which makes the pass incomplete, none without
-// URLs of its own is.
+// takeBatch counts a batch, and adds it to the work if it ended within the look-back
+// and its event is expected at our URLs. If the webhook could not be read, the
+// subscriptions are unknown: then batches without URLs of their own are ignored, and
+// the pass is incomplete.
 func (p *pass) takeBatch(ctx context.Context, b *gemini.Batch) {
 	if jobs.KindOf(b.Name) != jobs.Batch {
 		p.reportMalformed(ctx, 1)
@@ -119,7 +123,7 @@ func (p *pass) takeBatch(ctx context.Context, b *gemini.Batch) {
 	}
 	eventType := f.eventType
 	if f.phase != ended {
-		eventType = "batch.succeeded" // for the count
+		eventType = "batch.succeeded" // the event that is likely, to find the owner
 	}
 	switch ownerOf(b.URIs, eventType, []*url.URL{p.StaticURL, p.DynamicURL}, p.static) {
 	case foreign:
@@ -136,7 +140,8 @@ func (p *pass) takeBatch(ctx context.Context, b *gemini.Batch) {
 	}
 }
 
-// sortBatch counts a batch of ours, and keeps it if more is to be known about it.
+// sortBatch counts one of our batches, and keeps it for the next steps unless it runs
+// or the last pass knew it as delivered.
 func (p *pass) sortBatch(w *work) {
 	p.Jobs++
 	switch {
@@ -153,6 +158,7 @@ func (p *pass) sortBatch(w *work) {
 	}
 }
 
+// reportMalformed counts and logs n entries of the list that are no batches.
 func (p *pass) reportMalformed(ctx context.Context, n int) {
 	if n > 0 {
 		p.Reported += n
@@ -160,15 +166,16 @@ func (p *pass) reportMalformed(ctx context.Context, n int) {
 	}
 }
 
+// reportOdd counts and logs a job in a state that this release does not know.
 func (p *pass) reportOdd(ctx context.Context, f *finding) {
 	p.Reported++
 	p.line(ctx, slog.LevelWarn, "job in an unknown state", "kind", f.kind, "job", f.name, "status", shown(f.status))
 }
 
-// shown returns the beginning of a text that may be of any length.
+// shown returns the first 100 bytes of a text of the API, for the log.
 func shown(text string) string { return text[:min(len(text), 100)] }
 
-// readJobs reads the open registered jobs, receives new ones while there is room, and
+// readJobs reads the open registered jobs, receives new ones up to jobs.MaxOpen, and
 // adds those that are due to the work.
 func (p *pass) readJobs(ctx context.Context) {
 	reading, cancel := context.WithTimeout(ctx, 2*storeTimeout) // of up to 10,000 documents
@@ -186,14 +193,14 @@ func (p *pass) readJobs(ctx context.Context) {
 		open = append(open, received.Jobs...)
 	}
 	if more || len(open) >= jobs.MaxOpen {
-		p.truncate(ctx, "register", fmt.Errorf("%d jobs are open: more wait on the subscription", jobs.MaxOpen))
+		p.truncate(ctx, "register", fmt.Errorf("%d jobs are open: further names stay on the subscription", jobs.MaxOpen))
 	}
 	p.Jobs += len(open)
 	for i := range open {
 		j := &open[i]
 		w := &work{finding: finding{kind: j.Kind, name: j.Name}, job: j, next: *j}
 		if jobs.KindOf(j.Name) != j.Kind || j.Kind == jobs.Batch {
-			w.next.State = jobs.StateClosed // not ours: nothing can be asked for it
+			w.next.State = jobs.StateClosed // no name for which the API can be called
 		} else if !due(j, p.now, p.Grace) {
 			p.Pending++
 			p.young = append(p.young, w)
@@ -203,8 +210,9 @@ func (p *pass) readJobs(ctx context.Context) {
 	}
 }
 
-// findRecords asks the ledger for the records of jobs, several jobs a query, and
-// remembers the forms in which the sender names them.
+// findRecords reads the records of jobs from the ledger, several jobs a query, and
+// stores the forms in which Gemini names them. If a query fails, it marks the jobs of
+// the query as unknown.
 func (p *pass) findRecords(ctx context.Context, all []*work) {
 	var (
 		groups [][]*work
@@ -238,12 +246,15 @@ func (p *pass) findRecords(ctx context.Context, all []*work) {
 	p.learnForms(ctx, all)
 }
 
+// markUnknown marks jobs after a failure to read their records.
 func markUnknown(group []*work) {
 	for _, w := range group {
 		w.unknown = true
 	}
 }
 
+// findGroup reads the records of a group of jobs in one query, by all names that a
+// delivery may give to them.
 func (p *pass) findGroup(ctx context.Context, group []*work) error {
 	named := make(map[string][]*work)
 	var ids []string
@@ -272,8 +283,8 @@ func (p *pass) findGroup(ctx context.Context, group []*work) error {
 	return nil
 }
 
-// learnForms remembers in which form the sender names jobs of a kind, once one of its
-// deliveries named a job that we know by another way.
+// learnForms stores the form in which Gemini names jobs of a kind, if a delivery from
+// Gemini names one of these jobs and the form is not known yet.
 func (p *pass) learnForms(ctx context.Context, all []*work) {
 	for _, w := range all {
 		if p.notes.Forms[w.kind] != "" {
@@ -291,7 +302,8 @@ func (p *pass) learnForms(ctx context.Context, all []*work) {
 	}
 }
 
-// formIn returns the form in which a delivery of the sender's names a job, or "".
+// formIn returns the form in which a delivery from Gemini names the job, or "" if there
+// is no such delivery.
 func formIn(w *work) form {
 	for i := range w.records {
 		record := &w.records[i]
@@ -304,13 +316,15 @@ func formIn(w *work) form {
 	return ""
 }
 
+// noteForm stores a form, with its own timeout.
 func (p *pass) noteForm(ctx context.Context, kind jobs.Kind, f form, job string) error {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	return p.Register.NoteForm(ctx, kind, string(f), job)
 }
 
-// settleBatches marks the batches whose event is missing.
+// settleBatches counts the batches that are delivered, and marks those with a missing
+// event. A batch is pending if its records could not be read.
 func (p *pass) settleBatches() {
 	for _, w := range p.work {
 		switch {

@@ -1,19 +1,24 @@
-// Package reconcile finds the jobs that ended without their event, and hands the event
-// downstream.
+// Package reconcile finds Gemini jobs that ended without a delivery of their event, and
+// publishes the missing events.
 //
-// A pass reads the state of the webhook, the list of batches and the registered jobs,
-// and compares those that ended with the ledger of deliveries. An event that is missing
-// after the grace is rebuilt as the sender would write it, and goes through the same
-// ledger to the same topics.
+// A pass is one run, started by a scheduler. It reads the state of the webhook, the
+// list of batches and the registered jobs, and looks up the jobs that ended in the
+// ledger of deliveries. If an event is still missing when the grace is over, the pass
+// rebuilds it in the form that Gemini would have sent. The event goes through the
+// same ledger to the same topics as a delivery.
 //
-// The contract: every job that ended, and whose event is subscribed to or whose name was
-// registered, is on its topic within grace and one period of the first pass that can
-// know. A pass publishes an event twice only as package dedup allows. A copy beside the
-// sender's own exists only if that came after the grace, and has the same subject and
-// type. An event never comes before its job ended.
+// The contract covers each job that ended, if our webhook is subscribed to its event
+// or if its name was registered:
+//   - Its event is on its topic within the grace plus one period, counted from the first
+//     pass that can see the end.
+//   - The event is not there before the job has ended.
+//   - Passes publish the event twice only in the cases that package dedup states.
+//   - If Gemini delivers the event after a pass has published it, the topic has both.
+//     They have the same ce-subject and ce-type, and different ids.
 //
-// A pass keeps no bookmark: one that dies is repeated whole by the next. What it decides
-// is decided by pure functions of what it read (decide.go, finding.go, event.go).
+// A pass stores no position. If it is interrupted, the next pass does all of it again.
+// The decisions are pure functions of the data that a pass read: see decide.go,
+// finding.go and event.go.
 package reconcile
 
 import (
@@ -34,43 +39,48 @@ import (
 )
 
 const (
-	// DefaultTimeout bounds a pass. It is less than the function's timeout, which is
-	// less than the attempt deadline of the scheduler.
+	// DefaultTimeout is the default timeout of a pass. It is less than the function's
+	// timeout, which is less than the scheduler's attempt deadline.
 	DefaultTimeout = 2 * time.Minute
 
-	// handOverShare is the part of the timeout, a quarter, that is kept for handing over
-	// and saving: a slow API leaves the rest for the next pass.
+	// handOverShare is the divisor that gives the share of the timeout, a quarter,
+	// which is reserved for publishing events and saving jobs. If the API is slow,
+	// the jobs that were not read in the other three quarters are left to the next
+	// pass.
 	handOverShare = 4
 
-	// processTimeout bounds handing over one event.
+	// processTimeout is the timeout for claiming, publishing and marking one event.
 	processTimeout = 5 * time.Second
 
-	// storeTimeout bounds one query or write of Firestore, so that one that hangs leaves
-	// time for the rest of the pass.
+	// storeTimeout is the timeout of one Firestore query or write. If one gets no
+	// answer, there is time left for the rest of the pass.
 	storeTimeout = 10 * time.Second
 
-	// maxHandedOver bounds how many events a pass hands over, the oldest first. More of
-	// them are an outage, which a person looks at.
+	// maxHandedOver is the maximum number of events that a pass publishes, the oldest
+	// first. If more are missing, there is an outage that a person should look at. The
+	// rest is left to the next passes.
 	maxHandedOver = 50
 
-	// maxPages bounds the list of batches: 20,000.
+	// maxPages is the maximum number of pages of batches that a pass reads: 20,000
+	// batches.
 	maxPages = 200
 
-	// maxLines bounds the log lines of one pass about single jobs.
+	// maxLines is the maximum number of log lines about single jobs in a pass.
 	maxLines = 500
 
-	// parallel bounds the calls of one kind at a time.
+	// parallel is the concurrency limit of the calls of one step, to the API or to
+	// Firestore.
 	parallel = 8
 
-	// maxFailures ends a step after so many calls in a row that did not answer: the next
-	// pass tries again.
+	// maxFailures is the number of consecutive failed calls after which a step ends.
+	// The next pass tries again.
 	maxFailures = 8
 )
 
-// ErrRunning means that a pass of this Reconciler is under way.
+// ErrRunning means that another pass of the same Reconciler has not ended yet.
 var ErrRunning = errors.New("a pass is under way")
 
-// An API is the Gemini API.
+// An API is the Gemini API. *gemini.Client implements it, and documents the methods.
 type API interface {
 	Webhooks(ctx context.Context) ([]gemini.Webhook, error)
 	Enable(ctx context.Context, webhook string) error
@@ -80,7 +90,8 @@ type API interface {
 	Calls() int64
 }
 
-// A Register holds the started jobs that the API cannot list, and notes.
+// A Register stores notes, and the started jobs that the API cannot list.
+// *jobs.Register implements it, and documents the methods.
 type Register interface {
 	Receive(ctx context.Context, room int) (jobs.Received, error)
 	Jobs(ctx context.Context) (open []jobs.Job, more bool, err error)
@@ -90,29 +101,38 @@ type Register interface {
 	NoteEnabled(ctx context.Context, seen jobs.Notes) (bool, error)
 }
 
-// A Ledger holds the records of deliveries.
+// A Ledger stores the records of deliveries. *dedup.Ledger implements it, and documents
+// the methods.
 type Ledger interface {
 	Once(ctx context.Context, d *webhook.Delivery, do func(context.Context) (webhook.Receipt, error)) (webhook.Receipt, error)
 	Done(ctx context.Context, jobIDs []string) ([]dedup.Record, error)
 	Any(ctx context.Context, endpoints, types []string) (bool, error)
 }
 
-// A Publisher hands a delivery downstream, and returns when it is stored there.
+// A Publisher publishes a delivery, and returns after Pub/Sub has acknowledged it.
 type Publisher interface {
 	Publish(ctx context.Context, d *webhook.Delivery) (webhook.Receipt, error)
 }
 
-// A Mode says what happens with missed events.
+// A Mode determines how a pass treats missed events.
 type Mode string
 
-// The modes.
+// The modes. All of them log missed events.
 const (
-	Report  Mode = "report"  // they are logged
-	Auto    Mode = "auto"    // they are handed over, unless a kind is held
-	Publish Mode = "publish" // they are handed over
+	// Report publishes no events.
+	Report Mode = "report"
+
+	// Auto publishes events, unless they may have been delivered unrecognised: either
+	// the data.id of the kind's deliveries has never matched a known job, or the
+	// record of the delivery may have expired. Such events are held.
+	Auto Mode = "auto"
+
+	// Publish publishes all events.
+	Publish Mode = "publish"
 )
 
-// ParseMode returns the mode of that name: Auto if text is empty.
+// ParseMode returns the mode with this name, or Auto if text is empty. It fails for any
+// other text.
 func ParseMode(text string) (Mode, error) {
 	switch m := Mode(cmp.Or(text, string(Auto))); m {
 	case Report, Auto, Publish:
@@ -125,24 +145,33 @@ func ParseMode(text string) (Mode, error) {
 type Options struct {
 	Mode Mode
 
-	// An event counts as missed if its job ended longer than Grace ago, and a batch is
-	// looked at until it ended LookBack ago. LookBack is more than Grace, and less than
-	// the retention of the ledger's records: past it a delivered job would look missed.
-	Grace    time.Duration
+	// Grace is the time after the end of a job during which its event is not missed
+	// yet.
+	Grace time.Duration
+
+	// LookBack is the time after the end of a batch during which passes check for its
+	// event. It must exceed Grace, and be less than the retention of the ledger's
+	// records: once a record has expired, a delivered job would look missed.
 	LookBack time.Duration
 
-	// StaticURL is the URL at which our static webhook is registered; nil if there is to
-	// be none. DynamicURL is the one that batches of ours name in their webhook_config;
-	// nil if there are none. Queries do not count.
+	// StaticURL is the URL of our project-level webhook; nil if we have no such
+	// webhook. DynamicURL is the URL in the webhook_config of our batches; nil if
+	// they have no webhook_config. Their queries are ignored.
 	StaticURL  *url.URL
 	DynamicURL *url.URL
 
-	Reenable       bool // enable a webhook again that the sender disabled
-	PublishUnknown bool // publish events for statuses of which no event is documented
+	// Reenable makes a pass enable our webhook if Gemini has disabled it because of
+	// failed deliveries, at most once in 6 hours.
+	Reenable bool
+
+	// PublishUnknown makes a pass publish events for ended interactions with a status
+	// for which no event is documented, for example "budget_exceeded".
+	PublishUnknown bool
 }
 
-// A Reconciler runs passes. Fill in its exported fields before the first one, and leave
-// them alone from then on. It is safe for concurrent use.
+// A Reconciler runs passes. Set its exported fields before the first pass, and do not
+// change them after that. API, Register, Ledger, Publisher and Log are required. It
+// is safe for concurrent use.
 type Reconciler struct {
 	Options
 	API       API
@@ -150,40 +179,47 @@ type Reconciler struct {
 	Ledger    Ledger
 	Publisher Publisher
 	Log       *slog.Logger
-	Timeout   time.Duration // of a pass; zero means DefaultTimeout
+	Timeout   time.Duration // timeout of a pass; zero means DefaultTimeout
 
 	running   sync.Mutex
-	delivered map[string]bool // batches of the last pass's window that are delivered
+	delivered map[string]bool // names of the batches that the last pass knew as delivered
 }
 
-// A Summary says what a pass saw and did.
+// A Summary holds the results of a pass. A job is ours if its event is expected at our
+// URLs, or if its name was registered.
 type Summary struct {
-	// WebhookState is as the API names it, or "missing". It is empty if none is expected,
-	// and then WebhookOK is true, or if it could not be read, and then it is false.
+	// WebhookState is the state of our project-level webhook: the API's word, or
+	// "missing" if no webhook has the URL StaticURL. It is empty if StaticURL is nil or
+	// the state could not be read.
 	WebhookState string
-	WebhookOK    bool // enabled, or none expected
+	WebhookOK    bool // the webhook is enabled, or StaticURL is nil
 
-	Jobs      int // batches of ours in the window or running, and open registered jobs
-	Delivered int // of these, those with a record
-	Pending   int // of these, those that run, or ended within the grace, or are not due
+	Jobs      int // our batches that run or ended within the look-back, and open registered jobs
+	Delivered int // of Jobs: those with a record of a delivery, or without an event
+	Pending   int // of Jobs: those that run, ended within the grace, are not due, or could not be read
 
-	Missed     int // events that are missing after the grace; each is one of the next four
-	HandedOver int // and events that the sender does not have
-	Held       int
-	Reported   int // and jobs in a state of which no event is documented
-	Deferred   int
+	// Missed is the number of events that Gemini documents and that are missing after
+	// the grace. The next four fields count these, and missing events that Gemini does
+	// not document, by the action that the pass took.
+	Missed     int
+	HandedOver int // published
+	Held       int // held back, in mode Auto
+	Reported   int // only logged; also counts jobs in an unknown state and malformed batches
+	Deferred   int // left to the next pass, because of a bound or a failure
 
-	Lost     int // registered jobs that the API does not show
-	Rejected int // messages that name no job
-	Foreign  int // batches whose events go to other URLs, and answers 404 or 403 about registered jobs
+	Lost     int // registered jobs that the API no longer shows, or that are too old
+	Rejected int // messages that do not contain a job's name
+	Foreign  int // batches with other URLs, and answers 404 or 403 about registered jobs
 
-	Truncated bool // a bound of ours left something out
-	Complete  bool // every step was done
-	Calls     int64
-	Took      time.Duration
+	Truncated bool          // a bound such as maxHandedOver left something out
+	Complete  bool          // no step failed
+	Calls     int64         // calls of the Gemini API
+	Took      time.Duration // duration of the pass
 }
 
-// Run makes a pass, and logs what it saw and did. It fails only with ErrRunning.
+// Run makes one pass, and logs a Summary of it. If a step fails, Run logs the
+// failure, sets Complete to false, and goes on with the next step. Run fails only
+// with ErrRunning.
 func (r *Reconciler) Run(ctx context.Context) (Summary, error) {
 	if !r.running.TryLock() {
 		return Summary{}, ErrRunning
@@ -201,39 +237,40 @@ func (r *Reconciler) Run(ctx context.Context) (Summary, error) {
 	return p.Summary, nil
 }
 
-// A pass is one pass.
+// A pass holds the data of one pass.
 type pass struct {
 	*Reconciler
 	Summary
 
-	now      time.Time
-	complete bool
-	lines    int
-	answered bool // by the API, at least once
+	now      time.Time // time at which the pass began
+	complete bool      // no step has failed so far
+	lines    int       // log lines about single jobs so far
+	answered bool      // the API has answered at least one call with 200
 
 	notes        jobs.Notes
-	notesKnown   bool
-	static       staticWebhook // zero if it could not be read
-	work         []*work
-	young        []*work         // ended within the grace
-	deliveredNow map[string]bool // what Reconciler.delivered becomes
+	notesKnown   bool            // notes could be read
+	static       staticWebhook   // zero if it could not be read
+	work         []*work         // jobs to look up in the ledger
+	young        []*work         // jobs that ended within the grace or are not due
+	deliveredNow map[string]bool // becomes Reconciler.delivered at the end of the pass
 
-	// unnoted are the kinds of which a form was found and could not be noted. What shows
-	// the form must be read once more, so no job of the kind counts as settled.
+	// unnoted has the kinds for which a form was found but could not be stored. Their
+	// jobs are not settled in this pass, so that the next pass reads the same records
+	// and finds the form again.
 	unnoted map[jobs.Kind]bool
 }
 
 // work is one job of a pass.
 type work struct {
 	finding
-	job     *jobs.Job      // as it was read; nil for a batch
-	next    jobs.Job       // as it is to be saved
-	records []dedup.Record // that are done
-	unknown bool           // the ledger did not answer
-	missed  bool           // the event is due: what follows is for decide
+	job     *jobs.Job      // the job as read; nil for a batch
+	next    jobs.Job       // the job as it will be saved
+	records []dedup.Record // its deliveries in the ledger, in state done
+	unknown bool           // the ledger could not be read
+	missed  bool           // the event is missing after the grace
 }
 
-// run is a pass. Each step goes on with what the steps before it could read.
+// run makes the pass. If a step fails, the later steps use the data that could be read.
 func (p *pass) run(ctx context.Context, deadline time.Time) {
 	reading, cancel := context.WithDeadline(ctx, deadline.Add(-cmp.Or(p.Timeout, DefaultTimeout)/handOverShare))
 	defer cancel()
@@ -248,11 +285,12 @@ func (p *pass) run(ctx context.Context, deadline time.Time) {
 	p.saveJobs(ctx)
 	p.Reconciler.delivered = p.deliveredNow
 	if ctx.Err() != nil {
-		p.fail(ctx, "pass", fmt.Errorf("its time was over: %w", ctx.Err()))
+		p.fail(ctx, "pass", fmt.Errorf("not finished: %w", ctx.Err()))
 	}
 }
 
-// guard runs a step, of which a panic ends nothing else.
+// guard runs a step, or a part of it. It logs a panic as a failure of the step and
+// returns.
 func (p *pass) guard(ctx context.Context, step string, do func()) {
 	defer func() {
 		if panicked := recover(); panicked != nil {
@@ -262,19 +300,21 @@ func (p *pass) guard(ctx context.Context, step string, do func()) {
 	do()
 }
 
-// fail logs a step that failed, and that the pass is not complete.
+// fail logs that a step failed, and marks the pass as incomplete.
 func (p *pass) fail(ctx context.Context, step string, err error) {
 	p.complete = false
 	p.Log.ErrorContext(ctx, "step failed", "step", step, "error", err.Error())
 }
 
-// line logs a line about one job, unless there were too many.
+// line logs a line about one job, up to maxLines lines in a pass.
 func (p *pass) line(ctx context.Context, level slog.Level, message string, attrs ...any) {
 	if p.lines++; p.lines <= maxLines {
 		p.Log.Log(ctx, level, message, attrs...)
 	}
 }
 
+// logSummary logs the Summary in one line, as a warning if a person should look at
+// it.
 func (p *pass) logSummary(ctx context.Context) {
 	level := slog.LevelInfo
 	if !p.WebhookOK || !p.Complete || p.Truncated || p.Missed > 0 || p.Lost > 0 {
@@ -290,8 +330,9 @@ func (p *pass) logSummary(ctx context.Context) {
 		slog.Float64("pass_ms", float64(p.Took.Microseconds())/1000), slog.Int64("calls", p.Calls))
 }
 
-// webhookAttr returns the fields of the webhook's state. A state that could not be read is
-// not in the log: it is no alert about the webhook, but one about passes if it lasts.
+// webhookAttr returns the log fields of the webhook's state. It omits a state that
+// could not be read. Then the pass is incomplete, which the alert on passes covers;
+// the alert on the webhook must not fire.
 func webhookAttr(s *Summary) slog.Attr {
 	if s.WebhookState == "" && !s.WebhookOK {
 		return slog.Attr{}

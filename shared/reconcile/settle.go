@@ -13,8 +13,8 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook"
 )
 
-// settleJob draws the conclusions from the answer about a registered job: what is saved
-// of it, and whether its event is missing.
+// settleJob evaluates the API's answer about a registered job, or the error err. It
+// sets the fields to save, and whether the job's event is missing.
 func (p *pass) settleJob(ctx context.Context, w *work, err error) {
 	j := &w.next
 	if err != nil {
@@ -24,7 +24,7 @@ func (p *pass) settleJob(ctx context.Context, w *work, err error) {
 	j.Misses, j.MissedSince = 0, time.Time{}
 	j.NextAt = nextAsk(w.job, p.now, p.Grace)
 	if w.phase == ended && w.eventType == "" {
-		p.Delivered++ // nothing is due
+		p.Delivered++ // no event is due
 		j.State = jobs.StateClosed
 		return
 	}
@@ -39,15 +39,16 @@ func (p *pass) settleJob(ctx context.Context, w *work, err error) {
 	p.settleEnded(ctx, w)
 }
 
-// settleEnded decides whether the event of a job that ended, or requires an action, is
-// missing. An action that is required since before the look-back was dealt with in time, or
-// its record may be gone.
+// settleEnded decides whether the event of a job that ended or requires an action is
+// missing. The event of an action that is required since before the look-back does
+// not count as missing: it has been handled, or the record of its delivery may have
+// expired.
 func (p *pass) settleEnded(ctx context.Context, w *work) {
 	j := &w.next
 	if j.EndedAt.IsZero() && w.phase == ended {
 		j.EndedAt = p.now
 	}
-	if w.at.IsZero() { // the API does not say when
+	if w.at.IsZero() { // the API does not report the time
 		w.at = cmp.Or(j.EndedAt, p.now)
 	}
 	switch due := w.at.Add(p.Grace); {
@@ -62,9 +63,9 @@ func (p *pass) settleEnded(ctx context.Context, w *work) {
 	}
 }
 
-// settleFailed counts an answer that the API does not show the job. It counts only if
-// the API answered something else in this pass: with a revoked key it shows no job. Any
-// other failure says nothing about the job.
+// settleFailed counts a miss if the API answered 404 or 403. It counts it only if
+// another call of this pass succeeded, because with a revoked key the API shows no
+// job at all. Other errors are no fact about the job, and are only logged.
 func (p *pass) settleFailed(ctx context.Context, w *work, err error) {
 	p.Pending++
 	if !isMiss(err) {
@@ -88,13 +89,15 @@ func (p *pass) settleFailed(ctx context.Context, w *work, err error) {
 	}
 }
 
-// giveUpOld loses a job that the API has shown for longer than it keeps jobs.
+// giveUpOld sets a job to lost if it is older than the time for which the API keeps
+// jobs.
 func (p *pass) giveUpOld(ctx context.Context, w *work) {
 	if p.now.Sub(w.job.RegisteredAt) > jobs.MaxAge {
 		p.lose(ctx, w, w.status)
 	}
 }
 
+// lose sets a pending job to lost, and logs it.
 func (p *pass) lose(ctx context.Context, w *work, status string) {
 	p.Pending--
 	p.Lost++
@@ -102,7 +105,9 @@ func (p *pass) lose(ctx context.Context, w *work, status string) {
 	p.line(ctx, slog.LevelError, "lost job", "kind", w.kind, "job", w.name, "status", shown(status))
 }
 
-// handOverAll decides about the missing events, the oldest first.
+// handOverAll applies decide to all missing events, the oldest first, and publishes
+// up to maxHandedOver of them. It stops publishing after maxFailures consecutive
+// failures. The rest is deferred.
 func (p *pass) handOverAll(ctx context.Context) {
 	var missed []*work
 	for _, w := range p.work {
@@ -116,7 +121,7 @@ func (p *pass) handOverAll(ctx context.Context) {
 	for _, w := range missed {
 		reason := held[w.kind]
 		if w.job != nil && seenLate(&w.finding, &w.next, p.LookBack) {
-			reason = "no pass saw its end within the look-back: the record of its delivery may be gone"
+			reason = "no pass saw the job's end within the look-back: the record of its delivery may have expired"
 		}
 		what := decide(&w.finding, &p.Options, reason != "")
 		if what == handOver && (room == 0 || failures == maxFailures || ctx.Err() != nil) {
@@ -124,7 +129,7 @@ func (p *pass) handOverAll(ctx context.Context) {
 		}
 		if what == handOver {
 			room--
-			what = deferred // unless the next line says otherwise, also by a panic
+			what = deferred // also the result if handOverOne panics
 			p.guard(ctx, "hand over", func() { what = p.handOverOne(ctx, w) })
 			if what == deferred {
 				failures++
@@ -139,9 +144,11 @@ func (p *pass) handOverAll(ctx context.Context) {
 	}
 }
 
-// heldKinds returns the kinds whose events are held back, each with the reason: the
-// sender delivers events of the kind, and none of them ever named a job in a form that
-// we know. What looks missing may have been delivered under another name.
+// heldKinds returns the kinds that are held in mode Auto, with the reason for each. A
+// kind is held if Gemini delivers events of it, but no delivery has named a known job
+// so far. Then the form of the names is unknown, and events that look missing may
+// have been delivered under another name. A kind is also held if the notes or the
+// ledger cannot be read.
 func (p *pass) heldKinds(ctx context.Context, missed []*work) map[jobs.Kind]string {
 	held := make(map[jobs.Kind]string)
 	asked := make(map[jobs.Kind]bool)
@@ -157,6 +164,9 @@ func (p *pass) heldKinds(ctx context.Context, missed []*work) map[jobs.Kind]stri
 	return held
 }
 
+// holdReason returns the reason to hold a kind of unknown form, or "". As a last
+// resort it looks for the form in deliveries of jobs that ended within the grace, and
+// stores it in p.notes, which heldKinds checks after the call.
 func (p *pass) holdReason(ctx context.Context, kind jobs.Kind) string {
 	if !p.notesKnown {
 		return "the notes could not be read"
@@ -171,7 +181,7 @@ func (p *pass) holdReason(ctx context.Context, kind jobs.Kind) string {
 	if !called {
 		return ""
 	}
-	// One that was delivered within the grace may show the form as well.
+	// The delivery of a job that ended within the grace may show the form as well.
 	var young []*work
 	for _, w := range p.young {
 		if w.kind == kind && len(young) < maxLines {
@@ -179,10 +189,11 @@ func (p *pass) holdReason(ctx context.Context, kind jobs.Kind) string {
 		}
 	}
 	p.findRecords(ctx, young)
-	return fmt.Sprintf("%s events were delivered, and data.id of none names a job as we know it: compare data.id with the job's name", kind)
+	return fmt.Sprintf("%s events were delivered, but none has a data.id that names a known job: compare data.id with the job's name", kind)
 }
 
-// handOverOne publishes an event through the ledger, and says what became of it.
+// handOverOne publishes an event through the ledger. It returns handOver if the event
+// is on its topic, published now or before, and deferred if it failed.
 func (p *pass) handOverOne(ctx context.Context, w *work) action {
 	d := rebuild(&w.finding, formFor(w.kind, p.notes.Forms), p.now)
 	ctx, cancel := context.WithTimeout(ctx, processTimeout)
@@ -194,14 +205,15 @@ func (p *pass) handOverOne(ctx context.Context, w *work) action {
 	switch {
 	case err == nil, errors.Is(err, webhook.ErrUnmarked), errors.Is(err, webhook.ErrDuplicate):
 		return handOver
-	case errors.As(err, &busy): // another pass is at it, or was
+	case errors.As(err, &busy): // another pass has claimed it, and has not finished or has failed
 		return deferred
 	}
 	p.fail(ctx, "hand over", err)
 	return deferred
 }
 
-// record counts and logs what is done with an event, and what follows for its job.
+// record counts and logs the action for a missing event, and sets the state of its job.
+// held is the reason if the action is holdBack.
 func (p *pass) record(ctx context.Context, w *work, what action, held string) {
 	message := "event without a delivery"
 	if w.origin == documented {
@@ -227,14 +239,15 @@ func (p *pass) record(ctx context.Context, w *work, what action, held string) {
 	case w.job == nil && what == handOver:
 		p.deliveredNow[w.name] = true
 	case w.job != nil && what == deferred:
-		w.next.NextAt = w.job.NextAt // in the next pass
+		w.next.NextAt = w.job.NextAt // which has passed: due in the next pass
 	case w.job != nil && p.settles(w, what):
 		w.next.State = jobs.StateClosed
 	}
 }
 
-// settles reports whether a registered job is done with. One that was only reported is
-// looked at until the look-back, as a batch is; what requires an action goes on.
+// settles reports whether the action closes a registered job. A job that was only
+// reported stays open until the look-back is over, as a batch stays in the list until
+// then. A job that requires an action continues, so it stays open.
 func (p *pass) settles(w *work, what action) bool {
 	switch {
 	case w.phase == recurring:
@@ -264,6 +277,7 @@ func (p *pass) saveJobs(ctx context.Context) {
 	}
 }
 
+// saveJob saves a job, with its own timeout.
 func (p *pass) saveJob(ctx context.Context, j jobs.Job) error {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()

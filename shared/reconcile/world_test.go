@@ -38,8 +38,8 @@ const (
 var place = jobs.Place{Project: "p", Database: "(default)", Jobs: "jobs", Notes: "reconcile",
 	Subscription: "projects/p/subscriptions/jobs", Rejected: "projects/p/topics/jobs-rejected"}
 
-// A world is all that a pass has around it, in one bubble: Firestore and Pub/Sub behind
-// real clients, and the API. Every call of a pass goes through fault first.
+// A world is the environment of passes in one synctest bubble: Firestore and Pub/Sub
+// behind real clients, and the API. Each call of a pass goes through fault first.
 type world struct {
 	t     *testing.T
 	fs    *gcptest.Firestore
@@ -58,7 +58,7 @@ type world struct {
 	calls     map[string]int
 }
 
-// A message is one that reached a topic of events.
+// A message is a message on a topic of events.
 type message struct {
 	topic, id, eventType, source, scheme, subject string
 	at                                            time.Time
@@ -68,7 +68,7 @@ type message struct {
 // inWorld runs a test in a bubble.
 func inWorld(t *testing.T, test func(w *world)) {
 	t.Helper()
-	t.Setenv("FIRESTORE_EMULATOR_HOST", "") // the clients would dial them, and no bubble goes on while a socket waits
+	t.Setenv("FIRESTORE_EMULATOR_HOST", "") // the clients would dial the emulators, and a bubble stands still while a socket waits
 	t.Setenv("PUBSUB_EMULATOR_HOST", "")
 	synctest.Test(t, func(t *testing.T) { test(newWorld(t)) })
 }
@@ -96,7 +96,7 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// A process is what one instance of a function has opened.
+// A process holds the connection and the clients of one function instance.
 type process struct {
 	conn      *grpc.ClientConn
 	ledger    *dedup.Ledger
@@ -132,7 +132,7 @@ func (w *world) newProcess(t *testing.T) *process {
 	return p
 }
 
-// end ends a process: none of its calls gets an answer any more.
+// end ends a process: its calls get no answer from now on.
 func (p *process) end() {
 	p.conn.Close()
 	p.ledger.Close()
@@ -140,7 +140,7 @@ func (p *process) end() {
 	p.publisher.Close()
 }
 
-// through makes a call, unless the fault does something else with it.
+// through makes a call, by way of the fault if there is one.
 func (w *world) through(ctx context.Context, call string, do func() error) error {
 	w.mu.Lock()
 	w.calls[call]++
@@ -158,7 +158,7 @@ func (w *world) setFault(fault func(ctx context.Context, call string, do func() 
 	w.fault = fault
 }
 
-// took returns how often a call was made since the last time.
+// took returns the number of times a call was made since the previous took.
 func (w *world) took(call string) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -177,7 +177,7 @@ func (w *world) watch(topic string, m *pubsubpb.PubsubMessage) {
 	w.published = append(w.published, message{topic, a["ce-id"], a["ce-type"], a["ce-source"], a["ce-scheme"], a["ce-subject"], time.Now(), string(m.Data)})
 }
 
-// messages returns the events that were published since the last time.
+// messages returns the events that were published since the previous call.
 func (w *world) messages() []message {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -186,7 +186,8 @@ func (w *world) messages() []message {
 	return all
 }
 
-// want checks the type and the subject of the events since the last time, in any order.
+// want checks the types and subjects of the events published since the previous
+// check, in any order.
 func (w *world) want(wanted ...string) {
 	w.t.Helper()
 	count := make(map[string]int)
@@ -205,7 +206,8 @@ func (w *world) want(wanted ...string) {
 
 var allEvents = []string{"batch.succeeded", "batch.failed", "batch.expired", "interaction.completed", "interaction.failed", "interaction.requires_action", "video.generated"}
 
-// reconciler returns one that hands over, with a webhook that is subscribed to all.
+// reconciler returns a Reconciler that publishes, with a webhook that is subscribed
+// to all events.
 func (w *world) reconciler() *Reconciler {
 	if w.api.webhooks == nil {
 		w.api.webhooks = []gemini.Webhook{{ID: "w", URI: staticURL, State: gemini.Enabled, Events: allEvents}}
@@ -220,7 +222,7 @@ func (w *world) reconciler() *Reconciler {
 	}
 }
 
-// pass makes a pass, which must be complete unless faults are on.
+// pass makes a pass. The pass must be complete unless faults are on.
 func (w *world) pass(r *Reconciler) Summary {
 	w.t.Helper()
 	s, err := r.Run(w.t.Context())
@@ -235,7 +237,7 @@ func (w *world) pass(r *Reconciler) Summary {
 	return s
 }
 
-// deliver is the sender's own delivery of an event.
+// deliver makes a delivery of an event, as Gemini does.
 func (w *world) deliver(eventType, id string) {
 	w.t.Helper()
 	w.deliverAs(webhook.StaticEndpoint, fmt.Sprintf("msg_%s_%s_%d", eventType, id, time.Now().UnixNano()), eventType, id)
@@ -251,7 +253,7 @@ func (w *world) deliverAs(endpoint, webhookID, eventType, id string) {
 	}
 }
 
-// forget deletes all records of the ledger, as the TTL policy does in time.
+// forget deletes all records of the ledger, as the TTL policy does later.
 func (w *world) forget() {
 	w.t.Helper()
 	for _, d := range w.fs.Documents("projects/p/databases/(default)/documents/deliveries") {
@@ -307,7 +309,8 @@ func (l *logged) last() string {
 	return text[max(0, len(text)-1500):]
 }
 
-// take returns the lines with that message since the last time, and forgets all others.
+// take returns the lines with this message since the previous take, and drops all
+// others.
 func (l *logged) take(t *testing.T, message string) (lines []map[string]any) {
 	t.Helper()
 	l.mu.Lock()
@@ -325,7 +328,7 @@ func (l *logged) take(t *testing.T, message string) (lines []map[string]any) {
 	return lines
 }
 
-// fakeAPI is the API, as far as a pass sees it.
+// fakeAPI implements API with fixed data.
 type fakeAPI struct {
 	w *world
 
@@ -420,7 +423,7 @@ func (a *fakeAPI) Operation(ctx context.Context, name string) (o gemini.Operatio
 	return o, err
 }
 
-// add puts a batch in front of the list that ended some time ago.
+// add inserts a batch at the front of the list. It ended ago before now.
 func (a *fakeAPI) add(id, state string, ago time.Duration) {
 	at := time.Now().Add(-ago)
 	a.batches = append([]gemini.Batch{{Name: "batches/" + id, State: state, Created: at.Add(-time.Minute), Updated: at, Ended: at}}, a.batches...)

@@ -1,4 +1,5 @@
-// Package child starts processes that end with this one.
+// Package child starts child processes that end with this process, and chooses ports
+// for them.
 package child
 
 import (
@@ -6,25 +7,25 @@ import (
 	"runtime"
 )
 
-// A Process is a child process. Its methods may be called concurrently.
+// A Process is a child process, started by [Start]. It is safe for concurrent use.
 type Process struct {
 	cmd   *exec.Cmd
 	ended chan struct{}
 	err   error // set before ended is closed
 }
 
-// Start starts cmd. On Linux the kernel kills the child when this process ends, even if
-// this process is killed and even if the child is stopped. On other systems a child
-// outlives a parent that is killed, unless it watches a standard input of its own: give
-// cmd a StdinPipe, and have the child end when it reads the end of it. On Unix the child
+// Start starts cmd. On Linux the kernel kills the child when this process ends, even
+// if this process is killed and even if the child is stopped. On other systems a
+// child outlives a killed parent, unless the child watches its standard input: give
+// cmd a StdinPipe, and let the child end at the end of its input. On Unix the child
 // is in a process group of its own, so a terminal's Ctrl-C reaches only this process.
 func Start(cmd *exec.Cmd) (*Process, error) {
 	p := &Process{cmd: cmd, ended: make(chan struct{})}
 	endWithParent(cmd)
 	started := make(chan error)
 	go func() {
-		// Linux regards the thread that started a child as its parent: the thread must
-		// live as long as the child.
+		// On Linux the parent of a child is the thread that started it. The child
+		// would be killed if that thread ended.
 		runtime.LockOSThread()
 		err := cmd.Start()
 		started <- err

@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// role, in the environment, makes the test binary a parent or a child.
+// role is the environment variable that makes the test binary a parent, a child, or a
+// printer of ports.
 const role = "GEMINIHOOK_TEST_ROLE"
 
 func TestMain(m *testing.M) {
@@ -65,8 +66,8 @@ func TestEndsWithParent(t *testing.T) {
 	}
 }
 
-// runs reports whether a process has not ended. One that has ended may still be a
-// zombie, which nothing has waited for.
+// runs reports whether a process has not ended. A process that has ended may be a
+// zombie, until its parent waits for it.
 func runs(pid int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -85,6 +86,6 @@ func TestWait(t *testing.T) {
 		t.Errorf("ended with %v", err)
 	}
 	if _, err := Start(exec.Command("/no/such/command")); err == nil {
-		t.Error("started what does not exist")
+		t.Error("Start returned no error for a program that does not exist")
 	}
 }

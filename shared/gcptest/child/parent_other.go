@@ -4,5 +4,6 @@ package child
 
 import "os/exec"
 
-// endWithParent does nothing: these systems have neither of the two requests.
+// endWithParent changes no setting: these systems can neither kill a child together
+// with its parent nor put it into a process group.
 func endWithParent(*exec.Cmd) {}

@@ -7,8 +7,9 @@ import (
 	"syscall"
 )
 
-// endWithParent cannot have the child killed with its parent: these systems have no
-// such request. As on Linux, a terminal's Ctrl-C does not reach the child.
+// endWithParent puts the child into a process group of its own, so that a terminal's
+// Ctrl-C does not reach it. These systems cannot kill a child together with its
+// parent.
 func endWithParent(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 }

@@ -8,27 +8,30 @@ import (
 	"sync"
 )
 
-// Ports for children lie below those that systems choose by themselves, for a listener on
-// port 0 and for outgoing connections: 32768 and above on Linux, 49152 and above
-// elsewhere. So nothing takes a port between the choice of it and the child's start.
+// Ports for children are 20000 to 31999. Systems choose ports by themselves, for
+// listeners on port 0 and for outgoing connections, only above that: from 32768 on
+// Linux, from 49152 elsewhere. So the system gives a chosen port to no other process
+// before the child listens on it.
 const (
 	firstPort = 20000
-	blockSize = 400 // ports; instances of one process that listen at once, with room
+	blockSize = 400 // ports for one process: more than the children it has at the same time
 	blocks    = 30
 )
 
-// ports are those of this process.
+// ports is the block of ports of this process.
 var ports struct {
 	sync.Mutex
-	owner net.Listener // on the first port of the block: nobody else's as long as this process lives
+	owner net.Listener // listens on the first port of the block, which reserves the block until this process ends
 	block int
 	next  int
 }
 
-// FreePort returns a port of 127.0.0.1 on which no process listens, for a child that must
-// be told its port. Each process draws from a block of its own, in turn, so two children
-// never get the same port, whichever process starts them, unless one process starts
-// hundreds at once. FreePort fails if other processes own all blocks.
+// FreePort returns a port of 127.0.0.1 on which no process listens, for a child that
+// gets its port from its parent. Each process uses the ports of a block of its own,
+// in turn. So no two children get the same port, even if different processes start
+// them, unless one process starts hundreds at the same time. FreePort fails if other
+// processes own all 30 blocks, or if all ports of the block are in use. It is safe
+// for concurrent use.
 func FreePort() (string, error) {
 	ports.Lock()
 	defer ports.Unlock()
@@ -42,17 +45,17 @@ func FreePort() (string, error) {
 			return strconv.Itoa(port), listener.Close()
 		}
 	}
-	return "", errors.New("all ports of this process are in use")
+	return "", errors.New("no free port: all ports of this process's block are in use")
 }
 
-// ownBlock takes a block, unless this process has one.
+// ownBlock reserves a block if this process has none yet.
 func ownBlock() (err error) {
 	if ports.owner != nil {
 		return nil
 	}
 	for i := range blocks {
-		// Where to begin differs from process to process, so that a client of one that
-		// has ended does not meet the next.
+		// The search begins at a block that depends on the process id. So a client of
+		// a process that has ended does not connect to the children of the next one.
 		ports.block = (os.Getpid() + i) % blocks
 		if ports.owner, err = listen(firstPort + ports.block*blockSize); err == nil {
 			return nil
@@ -61,6 +64,7 @@ func ownBlock() (err error) {
 	return errors.New("no free block of ports: " + err.Error())
 }
 
+// listen listens on a port of 127.0.0.1.
 func listen(port int) (net.Listener, error) {
 	return net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 }

@@ -9,11 +9,11 @@ import (
 	"testing"
 )
 
-// draws is the number of ports that a process draws in TestFreePort. All of them would
-// be in one block.
+// draws is the number of ports that a process draws in TestFreePort. They are all in
+// one block.
 const draws = 300
 
-// printPorts draws ports and prints them, a line each.
+// printPorts draws ports and prints them, one a line.
 func printPorts() {
 	for range draws {
 		port, err := FreePort()
@@ -24,8 +24,8 @@ func printPorts() {
 	}
 }
 
-// No two children get one port, in this process or in another, although nothing listens
-// on any of the ports yet; and the system gives none of them to a listener on port 0.
+// No port is drawn twice, by this process or by another one, although no child
+// listens on the ports yet. The system gives no drawn port to a listener on port 0.
 func TestFreePort(t *testing.T) {
 	drawn := map[string]bool{}
 	draw := func(port string) {
@@ -68,7 +68,7 @@ func TestFreePort(t *testing.T) {
 	}
 }
 
-// A port on which something listens is not drawn.
+// FreePort does not return a port on which a process listens.
 func TestFreePortInUse(t *testing.T) {
 	port, err := FreePort()
 	if err != nil {

@@ -1,10 +1,10 @@
-// Package cloudrun stands in for Cloud Run: it runs a function as it is deployed, in a
-// process of its own that learns from its environment which function it is, and that
-// SIGTERM ends. The process runs the same binary as its parent, so the binary must
-// import the function's package, and its main or TestMain must call [Main] first.
+// Package cloudrun runs a function as Cloud Run does: in a process of its own, which
+// gets the function's name from its environment and ends on SIGTERM. The process runs
+// the same binary as its parent. So the binary must import the function's package,
+// and its main or TestMain must call [Main] first.
 //
-// To import this package is to have FUNCTION_TARGET cleared in all other processes
-// before any function's package is initialised.
+// In processes that are not instances, importing this package unsets FUNCTION_TARGET
+// before the packages of functions are initialised: see package target.
 package cloudrun
 
 import (
@@ -26,21 +26,21 @@ import (
 )
 
 const (
-	host      = "127.0.0.1"
-	pollEvery = 2 * time.Millisecond
+	host      = "127.0.0.1"          // instances listen on loopback only
+	pollEvery = 2 * time.Millisecond // interval of checks whether an instance listens
 
-	// portTaken is the exit status of an instance whose port another process has taken:
-	// EX_TEMPFAIL of sysexits.h. No other end of an instance has it.
+	// portTaken is the exit status of an instance if another process has taken its
+	// port: EX_TEMPFAIL of sysexits.h. An instance does not exit with it for another
+	// reason.
 	portTaken = 75
 )
 
-// ErrPortTaken is the error of an instance whose port was taken by another process
-// between the choice of the port and the instance's start. The next start takes
-// another port.
-var ErrPortTaken = errors.New("the port was taken in between")
+// ErrPortTaken means that another process took the instance's port after it was
+// chosen and before the instance listened. The next start uses another port.
+var ErrPortTaken = errors.New("port taken by another process")
 
-// Main serves a function and never returns if this process is an instance. In any
-// other process it returns at once.
+// Main serves the function if this process is an instance, and then does not return.
+// In any other process it returns at once.
 func Main() {
 	addr := os.Getenv(target.Listen)
 	if addr == "" {
@@ -49,12 +49,13 @@ func Main() {
 	go endWithParent(os.Stdin)
 	err := serve(addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		os.Exit(portTaken) // the parent tries again; the log is the function's alone
+		os.Exit(portTaken) // without a message: the parent retries, and the log is for the function only
 	}
 	fmt.Fprintln(os.Stderr, err)
 	os.Exit(1)
 }
 
+// serve serves the function FUNCTION_TARGET on addr. It returns only if it fails.
 func serve(addr string) error {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -63,9 +64,10 @@ func serve(addr string) error {
 	return funcframework.StartHostPort(host, port)
 }
 
-// endWithParent ends this process when its standard input does, if that is a pipe: the
-// parent keeps the other end open as long as it lives. The standard input of an
-// instance that is started by hand is a terminal or /dev/null.
+// endWithParent ends this process at the end of its standard input, if that is a
+// pipe: the parent keeps the other end open until it ends. An instance that is
+// started by hand has a terminal or /dev/null as its standard input, and is not
+// affected.
 func endWithParent(stdin *os.File) {
 	info, err := stdin.Stat()
 	if err != nil || info.Mode()&os.ModeNamedPipe == 0 {
@@ -75,19 +77,19 @@ func endWithParent(stdin *os.File) {
 	os.Exit(1)
 }
 
-// An Instance is a running instance of a function. Its methods may be called
-// concurrently.
+// An Instance is an instance of a function, started by [Start] or [Run]. It is safe
+// for concurrent use.
 type Instance struct {
-	Addr string // HOST:PORT, where it serves the function on all paths
+	Addr string // HOST:PORT; the instance serves the function on all paths
 
 	cmd     *exec.Cmd
 	process *child.Process
 }
 
-// Start starts an instance of the function that is registered as name, and does not
-// wait until it listens. The instance's environment is env and the variables that make
-// it an instance. What it prints goes to log, which is complete when Ended is closed.
-// It ends with this process, also if this process is killed.
+// Start starts an instance of the function that is registered as name. It does not
+// wait until the instance listens. The environment of the instance is that of
+// [Environment]. Its output goes to log, which is complete when Ended is closed. The
+// instance ends with this process, even if this process is killed.
 func Start(name string, env []string, log io.Writer) (*Instance, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -101,7 +103,7 @@ func Start(name string, env []string, log io.Writer) (*Instance, error) {
 	cmd := exec.Command(self)
 	cmd.Env = Environment(name, addr, env)
 	cmd.Stdout, cmd.Stderr = log, log
-	if _, err := cmd.StdinPipe(); err != nil { // closed by the end of either process
+	if _, err := cmd.StdinPipe(); err != nil { // closed when either process ends
 		return nil, err
 	}
 	process, err := child.Start(cmd)
@@ -111,14 +113,15 @@ func Start(name string, env []string, log io.Writer) (*Instance, error) {
 	return &Instance{Addr: addr, cmd: cmd, process: process}, nil
 }
 
-// Environment returns env and the variables that make a process an instance of the
-// function that is registered as name, listening on addr.
+// Environment returns env with two variables added, which make a process an instance.
+// It serves the function that is registered as name, on addr, HOST:PORT.
 func Environment(name, addr string, env []string) []string {
 	return append(slices.Clip(env), "FUNCTION_TARGET="+name, target.Listen+"="+addr)
 }
 
-// Run starts an instance and waits until it listens. If its port is taken, it starts
-// the instance again on another one. Run fails if the instance ends or ctx is done.
+// Run starts an instance, as [Start] does, and waits until it listens. If its port is
+// taken, Run starts the instance again on another port. Run fails if the instance
+// ends or ctx is done; then the instance has ended.
 func Run(ctx context.Context, name string, env []string, log io.Writer) (*Instance, error) {
 	for {
 		i, err := Start(name, env, log)
@@ -136,8 +139,9 @@ func Run(ctx context.Context, name string, env []string, log io.Writer) (*Instan
 	}
 }
 
-// Listens waits until the instance listens. It fails with [ErrPortTaken] or with the
-// exit status if the instance ends, and with the cause of ctx if that is done.
+// Listens waits until the instance listens. If the instance ends, it fails with
+// [ErrPortTaken] or with an error that contains the exit status. If ctx is done, it
+// fails with the cause of ctx.
 func (i *Instance) Listens(ctx context.Context) error {
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
@@ -157,27 +161,27 @@ func (i *Instance) Listens(ctx context.Context) error {
 	}
 }
 
-// err is the reason why an instance that has ended was not to be used.
+// err returns the error for an instance that ended before it listened.
 func (i *Instance) err() error {
 	status := i.Status()
 	if i.cmd.ProcessState.ExitCode() == portTaken {
 		return ErrPortTaken
 	}
-	return fmt.Errorf("ended: %s", status)
+	return fmt.Errorf("instance ended: %s", status)
 }
 
-// Status waits until the instance has ended, and returns how: "exit status 1",
-// "signal: killed".
+// Status waits until the instance has ended, and returns its exit status: "exit
+// status 1", "signal: killed".
 func (i *Instance) Status() string {
 	_ = i.Wait()
 	return i.cmd.ProcessState.String()
 }
 
-// PID returns the number of its process.
+// PID returns the id of the instance's process.
 func (i *Instance) PID() int { return i.cmd.Process.Pid }
 
-// Ended returns a channel that is closed when the instance has ended and all that it
-// printed is written.
+// Ended returns a channel that is closed when the instance has ended and its output
+// has been written.
 func (i *Instance) Ended() <-chan struct{} { return i.process.Ended() }
 
 // Wait waits until the instance has ended, and returns the error of [exec.Cmd.Wait].
@@ -191,9 +195,10 @@ func (i *Instance) Signal(s os.Signal) error {
 	return nil
 }
 
-// Stop ends the instance as the platform does: by SIGTERM, and if the instance has not
-// ended when ctx is done, by SIGKILL. Then, and if it ended in another way than with
-// status 0, Stop returns an error. Where there is no SIGTERM, Stop kills at once.
+// Stop ends the instance as Cloud Run does: by SIGTERM, and if the instance has not
+// ended when ctx is done, by SIGKILL. It returns an error if it used SIGKILL, or if
+// the exit status is not 0. On a system without SIGTERM, Stop kills the instance at
+// once and returns nil.
 func (i *Instance) Stop(ctx context.Context) error {
 	if err := i.Signal(syscall.SIGTERM); err != nil {
 		i.Kill()
@@ -204,12 +209,12 @@ func (i *Instance) Stop(ctx context.Context) error {
 		return i.Wait()
 	case <-ctx.Done():
 		i.Kill()
-		return errors.New("did not end in time on SIGTERM, and was killed")
+		return errors.New("instance did not end in time after SIGTERM, and was killed")
 	}
 }
 
-// Kill ends the instance at once, as the platform does when its patience is over, and
-// returns when it has ended.
+// Kill ends the instance by SIGKILL, as Cloud Run does 10 seconds after SIGTERM, and
+// returns after it has ended.
 func (i *Instance) Kill() {
 	_ = i.Signal(os.Kill)
 	_ = i.Wait()

@@ -24,7 +24,7 @@ import (
 	"github.com/geminihook/geminihook/shared/gcptest/cloudrun/target"
 )
 
-// patience is how long a process may take on a machine that has much else to do.
+// patience is the timeout for a process on a heavily loaded machine.
 const patience = time.Minute
 
 func init() {
@@ -65,8 +65,8 @@ func run(t *testing.T, log io.Writer, env ...string) *Instance {
 	return i
 }
 
-// An instance serves its function, in the environment it was given and no other, and
-// ends on SIGTERM.
+// An instance serves its function, has no environment except the given one, and ends
+// on SIGTERM.
 func TestInstance(t *testing.T) {
 	t.Setenv("OF_THE_SHELL", "1")
 	var log strings.Builder
@@ -98,7 +98,7 @@ func TestInstance(t *testing.T) {
 	}
 }
 
-// An instance that does not end on SIGTERM is killed when the patience is over.
+// An instance that does not end on SIGTERM is killed when ctx is done.
 func TestStopKills(t *testing.T) {
 	i := run(t, io.Discard, "DRAINS=1")
 	if err := i.Signal(syscall.SIGSTOP); err != nil {
@@ -112,13 +112,13 @@ func TestStopKills(t *testing.T) {
 	select {
 	case <-i.Ended():
 	default:
-		t.Error("it still runs")
+		t.Error("the instance still runs")
 	}
 }
 
 func TestRunFails(t *testing.T) {
 	var log strings.Builder
-	if _, err := Run(t.Context(), "Unknown", nil, &log); err == nil || err.Error() != "ended: exit status 1" {
+	if _, err := Run(t.Context(), "Unknown", nil, &log); err == nil || err.Error() != "instance ended: exit status 1" {
 		t.Errorf("unknown function: %v", err)
 	}
 	if !strings.Contains(log.String(), `no matching function found with name: "Unknown"`) {
@@ -140,7 +140,7 @@ func self(t *testing.T, addr string) *exec.Cmd {
 	return cmd
 }
 
-// An instance whose port is taken says so by its exit status alone.
+// An instance ends with status portTaken, and without output, if its port is taken.
 func TestPortTaken(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -154,17 +154,17 @@ func TestPortTaken(t *testing.T) {
 	}
 }
 
-// Run starts an instance again whose port was taken.
+// Run starts an instance again if its port was taken.
 func TestRunAgain(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "taken")
 	run(t, io.Discard, "TAKEN_ONCE="+name)
 	if _, err := os.Stat(name); err != nil {
-		t.Errorf("there was no first start: %v", err)
+		t.Errorf("the first start did not happen: %v", err)
 	}
 }
 
-// An instance ends when its standard input does, which a parent holds that is killed,
-// also on a system that kills no children.
+// An instance ends at the end of its standard input, and so with a killed parent,
+// even on a system that does not kill children with their parent.
 func TestEndsWithInput(t *testing.T) {
 	cmd := self(t, "127.0.0.1:0")
 	in, err := cmd.StdinPipe()
@@ -180,7 +180,7 @@ func TestEndsWithInput(t *testing.T) {
 	}
 }
 
-// In a process that is no instance, FUNCTION_TARGET of the shell is cleared.
+// In a process that is not an instance, FUNCTION_TARGET is unset.
 func TestTargetCleared(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestTargetIsClear$", "-test.v")
 	cmd.Env = []string{"FUNCTION_TARGET=Tell"}
@@ -192,6 +192,6 @@ func TestTargetCleared(t *testing.T) {
 
 func TestTargetIsClear(t *testing.T) {
 	if got, ok := os.LookupEnv("FUNCTION_TARGET"); ok {
-		t.Errorf("it is %q", got)
+		t.Errorf("FUNCTION_TARGET is %q", got)
 	}
 }

@@ -1,10 +1,11 @@
-// Package emulator runs Google's official Firestore and Pub/Sub emulators: what the embedded products are held against, and
-// what tests of subscriptions need. They are Java programs, found where gcloud or the Firebase tools put them.
+// Package emulator runs Google's official Firestore and Pub/Sub emulators. Tests
+// compare the embedded products of package gcptest with them. They are Java programs,
+// which gcloud or the Firebase tools install.
 //
-// Environment:
+// Environment variables:
 //
-//	FIRESTORE_EMULATOR_HOST, PUBSUB_EMULATOR_HOST   an emulator that runs already; loopback only
-//	GEMINIHOOK_EMULATORS                            the one folder to look for the jar files in
+//	FIRESTORE_EMULATOR_HOST, PUBSUB_EMULATOR_HOST   HOST:PORT of a running emulator to use; loopback only
+//	GEMINIHOOK_EMULATORS                            folder with the jar files; no other folder is searched
 package emulator
 
 import (
@@ -16,32 +17,38 @@ import (
 	"time"
 )
 
-// startLimit bounds the wait for an emulator to answer; a loaded machine takes two seconds.
+// startLimit is the timeout for the start of an emulator. On a loaded machine a start
+// takes two seconds.
 const startLimit = 30 * time.Second
 
-// Firestore returns the address, host:port, of an official Firestore emulator, and how to stop it. The emulator is the one
-// of FIRESTORE_EMULATOR_HOST, where stop does nothing, or else a new one, where stop returns when its process has ended and
-// may be called more than once; it is never nil. On Linux an emulator ends with this process in any case, elsewhere it would
-// outlive a killed one.
+// Firestore returns the address, HOST:PORT, of an official Firestore emulator, and a
+// function that stops it. If FIRESTORE_EMULATOR_HOST is set, Firestore returns its
+// value, and stop does nothing. Else Firestore starts an emulator, and stop returns
+// after its process has ended. stop is not nil, and may be called several times. On
+// Linux the emulator ends with this process in any case. On other systems it
+// continues to run if this process is killed.
 //
-// ctx bounds the start, not the emulator's life. The error is a [*NotFoundError] where there is nothing to start; anything
-// else means that the variable is no loopback address or that the emulator does not come up.
+// ctx applies to the start only. The error is a [*NotFoundError] if the emulator or
+// java is not installed. Other errors mean that the variable is not a loopback
+// HOST:PORT, or that the emulator does not start.
 func Firestore(ctx context.Context) (addr string, stop func(), err error) { return firestore.open(ctx) }
 
-// PubSub is [Firestore] for the official Pub/Sub emulator and PUBSUB_EMULATOR_HOST.
+// PubSub is like [Firestore], for the official Pub/Sub emulator and
+// PUBSUB_EMULATOR_HOST.
 func PubSub(ctx context.Context) (addr string, stop func(), err error) { return pubsub.open(ctx) }
 
-// A product is one emulator: how it is announced, found and run.
+// A product describes one emulator.
 type product struct {
 	name     string
-	variable string
-	jars     []string // where in a folder the jar may be, newest names last
-	java     []string // arguments to java before the jar
-	main     []string // and after it
+	variable string   // environment variable with the address of a running one
+	jars     []string // glob patterns of the jar's path in a folder; the last match is the newest jar
+	java     []string // java's arguments before the jar
+	main     []string // java's arguments after the jar
 }
 
-// Both get java's lean settings, which start faster and suffice. A heap that is not capped grows without end, since the
-// Firestore emulator keeps every version of every document.
+// The emulators run with java settings for a fast start. The heap is limited because
+// the Firestore emulator keeps each version of each document, so that its heap would
+// grow without bound.
 var (
 	firestore = product{
 		name:     "Firestore",
@@ -50,7 +57,8 @@ var (
 			"cloud-firestore-emulator*.jar",
 			"platform/cloud-firestore-emulator/cloud-firestore-emulator*.jar",
 		},
-		// The jar names no main class; messages are wanted in English whatever the locale.
+		// The jar declares no main class. The language setting makes error messages
+		// English in any locale.
 		java: []string{"-Xmx1g", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Duser.language=en", "-cp"},
 		main: []string{"com.google.cloud.datastore.emulator.firestore.CloudFirestore"},
 	}
@@ -66,6 +74,7 @@ var (
 	}
 )
 
+// open returns the running emulator of p.variable, or starts one.
 func (p product) open(ctx context.Context) (addr string, stop func(), err error) {
 	if addr := os.Getenv(p.variable); addr != "" {
 		if !loopback(addr) {
@@ -86,6 +95,7 @@ func (p product) open(ctx context.Context) (addr string, stop func(), err error)
 
 func doNothing() {}
 
+// loopback reports whether addr is HOST:PORT with a loopback host and a port.
 func loopback(addr string) bool {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil || port == "" {

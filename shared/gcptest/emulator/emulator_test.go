@@ -17,7 +17,8 @@ import (
 	"time"
 )
 
-// The test binary is also a stand-in for java, which needs no Java: it answers on the port it is told, or does not.
+// If the test binary has the name java, it behaves as a fake emulator: it serves the
+// port in its arguments, ends, or does not answer. So the tests need no Java.
 func TestMain(m *testing.M) {
 	if filepath.Base(os.Args[0]) == "java" {
 		pretendJava()
@@ -41,7 +42,8 @@ func pretendJava() {
 	}))
 }
 
-// install makes a folder that holds both jars and a java that behaves as told, and nothing else can be found.
+// install makes a folder with both jars and a fake java that behaves as PRETEND_JAVA
+// states. The environment contains no other folder.
 func install(t *testing.T, behaviour string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -66,7 +68,7 @@ func install(t *testing.T, behaviour string) string {
 	return dir
 }
 
-// ask returns what answers at addr, "" if nothing does.
+// ask returns the body of an HTTP answer from addr, or "" if there is no answer.
 func ask(t *testing.T, addr string) string {
 	t.Helper()
 	res, err := http.Get("http://" + addr)
@@ -97,13 +99,13 @@ func TestStartAndStop(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer stop()
-			cancel() // it bounds the start only
+			cancel() // ctx applies to the start only
 			if got := ask(t, addr); !strings.Contains(got, test.want) || !strings.Contains(got, "-Xmx") {
 				t.Errorf("java was called with %q, want %q and a heap limit in it", got, test.want)
 			}
 			stop()
 			if got := ask(t, addr); got != "" {
-				t.Errorf("after stop %q answers", got)
+				t.Errorf("after stop, the address answers %q", got)
 			}
 			stop()
 		})
@@ -118,7 +120,7 @@ func TestStartFails(t *testing.T) {
 			t.Errorf("got %.200v, want the exit status and the output", err)
 		}
 		if n := len(err.Error()); n > maxOutput+1000 {
-			t.Errorf("an error of %d bytes", n)
+			t.Errorf("the error has %d bytes", n)
 		}
 	})
 	t.Run("it does not answer", func(t *testing.T) {
@@ -150,7 +152,7 @@ func TestNotFound(t *testing.T) {
 		}
 		for _, want := range []string{"Pub/Sub", dir + "/.cache/firebase/emulators", "gcloud components install cloud-firestore-emulator pubsub-emulator", "java 17"} {
 			if !strings.Contains(err.Error(), want) {
-				t.Errorf("%q does not say %q", err, want)
+				t.Errorf("error %q does not contain %q", err, want)
 			}
 		}
 	})
@@ -201,15 +203,15 @@ func TestEnvironment(t *testing.T) {
 		if err == nil {
 			stop()
 		} else if missing := new(NotFoundError); errors.As(err, &missing) {
-			t.Errorf("%q is an emulator that is not installed: %v", value, err)
+			t.Errorf("%q: got a NotFoundError: %v", value, err)
 		}
 	}
 }
 
-// A parent that is killed takes the emulator with it.
+// An emulator ends with its parent, even if the parent is killed.
 func TestEndsWithParent(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		t.Skip("only Linux can do that")
+		t.Skip("only Linux ends a child with its parent")
 	}
 	if os.Getenv("START_AND_WAIT") != "" {
 		addr, _, err := Firestore(t.Context())
@@ -244,6 +246,6 @@ func TestEndsWithParent(t *testing.T) {
 	parent.Process.Kill()
 	conn.SetReadDeadline(time.Now().Add(30 * time.Second))
 	if _, err := conn.Read(make([]byte, 1)); errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Error("the emulator lives on without its parent")
+		t.Error("the emulator still runs after its parent was killed")
 	}
 }

@@ -9,16 +9,17 @@ import (
 	"strings"
 )
 
-// A NotFoundError says that an emulator is not installed, and what would install it.
+// A NotFoundError means that an emulator, or java, is not installed.
 type NotFoundError struct {
 	Product string   // "Firestore" or "Pub/Sub"
-	Missing string   // what was looked for: java or the jar
-	Looked  []string // where
+	Missing string   // "java", or the pattern of the jar's name
+	Looked  []string // folders that were searched, or "PATH"
 }
 
+// Error returns the missing program and the commands that install it.
 func (e *NotFoundError) Error() string {
-	return fmt.Sprintf("no %s emulator: no %s in %s (needed: java 17 or later, and "+
-		"`gcloud components install cloud-firestore-emulator pubsub-emulator` or a folder with the jar files in GEMINIHOOK_EMULATORS)",
+	return fmt.Sprintf("no %s emulator: %s not found in %s (install java 17 or later, and run "+
+		"`gcloud components install cloud-firestore-emulator pubsub-emulator` or set GEMINIHOOK_EMULATORS to a folder with the jar files)",
 		e.Product, e.Missing, strings.Join(e.Looked, ", "))
 }
 
@@ -31,7 +32,7 @@ func (p product) find(ctx context.Context) (java, jar string, err error) {
 	folders := folders(ctx)
 	for _, dir := range folders {
 		for _, pattern := range p.jars {
-			found, _ := filepath.Glob(filepath.Join(dir, pattern)) // the patterns are well-formed
+			found, _ := filepath.Glob(filepath.Join(dir, pattern)) // cannot fail: the patterns are valid
 			if len(found) > 0 {
 				return java, found[len(found)-1], nil
 			}
@@ -40,7 +41,7 @@ func (p product) find(ctx context.Context) (java, jar string, err error) {
 	return "", "", &NotFoundError{p.name, p.jars[0], folders}
 }
 
-// folders returns where jars are looked for.
+// folders returns the folders that are searched for jars.
 func folders(ctx context.Context) (dirs []string) {
 	if dir := os.Getenv("GEMINIHOOK_EMULATORS"); dir != "" {
 		return []string{dir}
@@ -54,7 +55,7 @@ func folders(ctx context.Context) (dirs []string) {
 	return dirs
 }
 
-// sdkRoot returns where the Google Cloud SDK is installed, "" if it is not.
+// sdkRoot returns the folder of the Google Cloud SDK, or "" if it is not installed.
 func sdkRoot(ctx context.Context) string {
 	out, err := exec.CommandContext(ctx, "gcloud", "info", "--format=value(installation.sdk_root)").Output()
 	if err != nil {

@@ -16,16 +16,16 @@ import (
 )
 
 const (
-	pollEvery = 20 * time.Millisecond // between two looks whether an emulator answers
-	killAfter = 5 * time.Second       // after the polite signal; it needs 0.4 s
-	maxOutput = 16 << 10              // bytes of an emulator's output kept, for the error when it does not come up
+	pollEvery = 20 * time.Millisecond // interval of checks whether an emulator answers
+	killAfter = 5 * time.Second       // time from SIGTERM to SIGKILL; an emulator takes 0.4 s to end
+	maxOutput = 16 << 10              // bytes of an emulator's output that are kept, for the error if it does not start
 )
 
 // start runs the emulator on a free port and waits until it answers.
 func (p product) start(ctx context.Context, java, jar string) (addr string, stop func(), err error) {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
-	port, err := child.FreePort() // asked for port 0, the emulators do not tell which they took
+	port, err := child.FreePort() // with port 0, the emulators would not report their port
 	if err != nil {
 		return "", nil, err
 	}
@@ -46,10 +46,11 @@ func (p product) start(ctx context.Context, java, jar string) (addr string, stop
 type process struct {
 	*child.Process
 	cmd    *exec.Cmd
-	output head // to be read when the process has ended
+	output head // read only after the process has ended
 	once   sync.Once
 }
 
+// launch starts cmd and keeps the beginning of its output.
 func launch(cmd *exec.Cmd) (p *process, err error) {
 	p = &process{cmd: cmd}
 	cmd.Stdout, cmd.Stderr = &p.output, &p.output
@@ -57,14 +58,15 @@ func launch(cmd *exec.Cmd) (p *process, err error) {
 	return p, err
 }
 
-// waitReady returns when the emulator answers a GET of its root.
+// waitReady waits until the emulator answers a GET of its root path. It fails if the
+// process ends or ctx is done.
 func (p *process) waitReady(ctx context.Context, url string) error {
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
 	for !answers(ctx, url) {
 		select {
 		case <-p.Ended():
-			return fmt.Errorf("ended: %v", p.cmd.ProcessState)
+			return fmt.Errorf("process ended: %v", p.cmd.ProcessState)
 		case <-ctx.Done():
 			return fmt.Errorf("does not answer: %w", ctx.Err())
 		case <-tick.C:
@@ -73,6 +75,7 @@ func (p *process) waitReady(ctx context.Context, url string) error {
 	return nil
 }
 
+// answers reports whether a GET of url is answered 200.
 func answers(ctx context.Context, url string) bool {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -88,7 +91,8 @@ func answers(ctx context.Context, url string) bool {
 	return res.StatusCode == http.StatusOK
 }
 
-// stop ends the process, politely first, and returns when it has ended.
+// stop ends the process, by SIGTERM and if necessary by SIGKILL, and returns after it
+// has ended.
 func (p *process) stop() {
 	p.once.Do(func() {
 		p.cmd.Process.Signal(syscall.SIGTERM)
@@ -101,9 +105,11 @@ func (p *process) stop() {
 	<-p.Ended()
 }
 
-// A head keeps the beginning of what is written to it. It embeds no buffer, whose ReadFrom would keep everything.
+// A head keeps the first maxOutput bytes that are written to it. It is not a
+// bytes.Buffer with a limit, because a buffer's ReadFrom would bypass the limit.
 type head struct{ kept []byte }
 
+// Write implements io.Writer. It never fails.
 func (h *head) Write(b []byte) (int, error) {
 	h.kept = append(h.kept, b[:min(len(b), maxOutput-len(h.kept))]...)
 	return len(b), nil

@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// A Listener accepts connections, and does to them what a network may do. It is safe
-// for concurrent use.
+// A Listener accepts connections, and can simulate failures of the network on them.
+// It is safe for concurrent use.
 type Listener struct {
 	net.Listener
 
@@ -17,7 +17,7 @@ type Listener struct {
 	conns    []*conn // open
 }
 
-// NewListener returns a Listener that accepts the connections of l.
+// NewListener returns a Listener that accepts connections from l.
 func NewListener(l net.Listener) *Listener { return &Listener{Listener: l} }
 
 // Accept implements net.Listener.
@@ -34,24 +34,25 @@ func (l *Listener) Accept() (net.Conn, error) {
 	return c, nil
 }
 
-// Accepted returns how many connections were accepted so far.
+// Accepted returns the number of connections that were accepted so far.
 func (l *Listener) Accepted() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.accepted
 }
 
-// Cut closes all connections, whatever is under way on them. A request that was sent on
-// goes through, and its reply gets lost. Clients may connect again.
+// Cut closes all open connections, including those with calls in progress. A request
+// that has been forwarded reaches the server, and its reply is lost. Clients may
+// connect again.
 func (l *Listener) Cut() {
 	for _, c := range l.open() {
 		c.Close()
 	}
 }
 
-// Forget makes the connections of these clients silent, or all if none is given: from
-// now on bytes vanish in both directions, without an error, until the client closes
-// the connection. Clients may connect again.
+// Forget makes the connections from these client addresses silent, or all connections
+// if no address is given. Bytes on a silent connection are dropped in both directions
+// without an error, until the client closes it. Clients may connect again.
 func (l *Listener) Forget(clients ...net.Addr) {
 	for _, c := range l.open() {
 		if len(clients) == 0 || slices.ContainsFunc(clients, c.from) {
@@ -60,6 +61,7 @@ func (l *Listener) Forget(clients ...net.Addr) {
 	}
 }
 
+// open returns the open connections.
 func (l *Listener) open() []*conn {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -74,10 +76,13 @@ type conn struct {
 	forgotten chan struct{} // closed by forget
 }
 
+// from reports whether the connection is from this client address.
 func (c *conn) from(client net.Addr) bool { return c.RemoteAddr().String() == client.String() }
 
+// forget makes the connection silent.
 func (c *conn) forget() { c.once.Do(func() { close(c.forgotten) }) }
 
+// silent reports whether the connection is silent.
 func (c *conn) silent() bool {
 	select {
 	case <-c.forgotten:
@@ -87,8 +92,8 @@ func (c *conn) silent() bool {
 	}
 }
 
-// Read reads what the client sends. On a silent connection it returns only when the
-// client has closed it.
+// Read reads from the client. On a silent connection it returns after the client has
+// closed the connection.
 func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if c.silent() && err == nil {
@@ -98,7 +103,8 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// eof is what a reader that has copied everything returns.
+// eof returns err, or io.EOF if err is nil, since io.Copy returns nil at the end of
+// its input.
 func eof(err error) error {
 	if err == nil {
 		return io.EOF
@@ -106,7 +112,8 @@ func eof(err error) error {
 	return err
 }
 
-// Write sends to the client. On a silent connection it only seems to.
+// Write sends to the client. On a silent connection it drops the bytes and reports
+// success.
 func (c *conn) Write(p []byte) (int, error) {
 	if c.silent() {
 		return len(p), nil

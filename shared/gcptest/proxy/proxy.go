@@ -1,5 +1,6 @@
-// Package proxy stands between a client and a gRPC server on this machine, and lets
-// a test count, delay, refuse and lose calls on the wire. Neither side knows.
+// Package proxy forwards gRPC calls between a client and a server on this machine. A
+// test can count, delay, reject and lose calls there, without a change of the client
+// or the server.
 package proxy
 
 import (
@@ -17,28 +18,31 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// A Handler decides about one call, of a method such as
-// "/google.firestore.v1.Firestore/Commit". forward sends the call on and returns
-// its outcome; whatever the handler returns is what the client gets, and a nil
-// brings it the server's answer. So to return an error without calling forward
-// refuses or loses the request, and to return one after it loses the reply. ctx is
-// the client's call. forward works on when that has ended: what is on its way
-// arrives, though nobody waits for it. It is called by many goroutines.
+// A Handler decides about one call. method is the full name of its method, such as
+// "/google.firestore.v1.Firestore/Commit". forward sends the call to the server and
+// returns its error. If the handler returns nil, the client gets the server's answer;
+// else it gets the handler's error. So a handler that returns an error without
+// calling forward rejects or loses the request, and one that returns an error after
+// calling forward loses the reply. ctx is the context of the client's call. forward
+// continues even if ctx is done, so a forwarded request always arrives. A Handler
+// must be safe for concurrent use.
 type Handler func(ctx context.Context, method string, forward func() error) error
 
-// A Proxy passes calls on until it is closed.
+// A Proxy forwards calls until Close.
 type Proxy struct {
-	Addr string // where it listens: 127.0.0.1 and a port
+	Addr string // address on which it listens, 127.0.0.1:PORT
 
-	// Clients are the connections to the proxy, which a test may cut or forget.
+	// Clients accepts the connections from clients. A test may cut them or make them
+	// silent.
 	Clients *Listener
 
 	server *grpc.Server
 	target *grpc.ClientConn
 }
 
-// Start returns a proxy in front of target. It carries calls with one request and
-// any number of answers, which it holds back until the handler has decided.
+// Start starts a proxy in front of the server at target, HOST:PORT. It supports calls
+// with one request and any number of answers. The client gets the answers after the
+// handler has returned.
 func Start(target string, handle Handler) (*Proxy, error) {
 	conn, err := grpc.NewClient(target, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
@@ -58,12 +62,13 @@ func Start(target string, handle Handler) (*Proxy, error) {
 	return p, nil
 }
 
-// Close ends the proxy and the calls that go through it.
+// Close stops the proxy and cancels the calls in progress.
 func (p *Proxy) Close() error {
 	p.server.Stop()
 	return p.target.Close()
 }
 
+// carry reads the request of a call, runs the handler, and sends the answers.
 func (p *Proxy) carry(client grpc.ServerStream, handle Handler) error {
 	method, _ := grpc.MethodFromServerStream(client)
 	var request []byte
@@ -114,16 +119,18 @@ func (p *Proxy) call(ctx context.Context, method string, request []byte) ([][]by
 	}
 }
 
-// Refuse is a handler's answer in the name of a server that is down.
+// Refuse returns the error Unavailable, as a server that is down would cause it. A
+// [Handler] may return it.
 func Refuse() error { return status.Error(codes.Unavailable, "refused by the proxy") }
 
-// Hang waits until the client gives up.
+// Hang waits until ctx is done, and returns its error as a gRPC status. A [Handler]
+// may return it.
 func Hang(ctx context.Context) error {
 	<-ctx.Done()
 	return status.FromContextError(ctx.Err()).Err()
 }
 
-// raw passes messages through as bytes.
+// raw is a codec that forwards messages as bytes, without decoding them.
 type raw struct{}
 
 func (raw) Name() string { return "raw" }

@@ -5,16 +5,17 @@ import (
 	"sync"
 )
 
-// A Recorder remembers the methods of the calls that its Handle, a [Handler], is given, and
-// sends them through a fault that may change at any time. Its zero value has none. It is
-// safe for concurrent use, and one may serve several proxies.
+// A Recorder records the methods of calls, and passes the calls to a fault that may
+// change at any time. Its method Handle is a [Handler]. The zero value has no fault.
+// It is safe for concurrent use, also by several proxies.
 type Recorder struct {
 	mu    sync.Mutex
 	calls []string
 	fault Handler
 }
 
-// Handle records a call and sends it through the fault.
+// Handle records a call and passes it to the fault. If there is no fault, it forwards
+// the call.
 func (r *Recorder) Handle(ctx context.Context, method string, forward func() error) error {
 	r.mu.Lock()
 	r.calls = append(r.calls, method)
@@ -22,7 +23,7 @@ func (r *Recorder) Handle(ctx context.Context, method string, forward func() err
 	return r.HandleUnrecorded(ctx, method, forward)
 }
 
-// HandleUnrecorded sends a call through the fault, or on if there is none.
+// HandleUnrecorded is like [Recorder.Handle], but does not record the call.
 func (r *Recorder) HandleUnrecorded(ctx context.Context, method string, forward func() error) error {
 	r.mu.Lock()
 	fault := r.fault
@@ -33,14 +34,14 @@ func (r *Recorder) HandleUnrecorded(ctx context.Context, method string, forward 
 	return fault(ctx, method, forward)
 }
 
-// Interfere sends the calls that begin from now on through a fault; nil ends that.
+// Interfere sets the fault for calls that begin from now on; nil means no fault.
 func (r *Recorder) Interfere(fault Handler) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.fault = fault
 }
 
-// Calls returns the methods of the calls since Calls was last called.
+// Calls returns the methods of the calls since the previous call of Calls, in order.
 func (r *Recorder) Calls() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -1,4 +1,4 @@
-// Package sdktest installs the official SDK for JavaScript for tests.
+// Package sdktest installs the official Gemini SDK for JavaScript, for tests.
 package sdktest
 
 import (
@@ -8,19 +8,19 @@ import (
 	"time"
 )
 
-// javaScript is the package and its version.
+// javaScript is the npm package and its version.
 const javaScript = "@google/genai@2.32.0"
 
-// installTimeout bounds the installation, which may need the network.
+// installTimeout is the timeout of the installation, which may need the network.
 const installTimeout = 45 * time.Second
 
-// JavaScript returns a folder in which scripts can import @google/genai. It skips the test,
-// with the reason, if there is no Node or if npm cannot install the package.
+// JavaScript returns a temporary folder in which scripts can import @google/genai. It
+// skips the test if node or npm is missing, or if npm cannot install the package.
 func JavaScript(t *testing.T) (dir string) {
 	t.Helper()
 	for _, program := range []string{"node", "npm"} {
 		if _, err := exec.LookPath(program); err != nil {
-			t.Skipf("the JavaScript SDK is not tested: no %s", program)
+			t.Skipf("JavaScript SDK not tested: %s is not installed", program)
 		}
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), installTimeout)
@@ -29,7 +29,7 @@ func JavaScript(t *testing.T) (dir string) {
 	npm := exec.CommandContext(ctx, "npm", "install", "--no-audit", "--no-fund", "--prefer-offline", "--fetch-retries=0", "--prefix", dir, javaScript)
 	npm.WaitDelay = time.Second
 	if out, err := npm.CombinedOutput(); err != nil {
-		t.Skipf("the JavaScript SDK is not tested: npm cannot install it: %v\n%s", err, out)
+		t.Skipf("JavaScript SDK not tested: npm cannot install it: %v\n%s", err, out)
 	}
 	return dir
 }

@@ -1,18 +1,19 @@
-// Package target clears FUNCTION_TARGET in every process that is not an instance of a
-// function. A developer's shell may set that variable, and the functions' packages
-// read it when they are initialised: they would warm a function up, and end the
-// process on SIGTERM, in a command that is no function.
+// Package target unsets FUNCTION_TARGET in processes that are not an instance of a
+// function. A developer's shell may set this variable, and the packages of the
+// functions read it during initialisation. In a command that is not a function, they
+// would then warm up the function and end the process on SIGTERM.
 //
 // The package must be initialised before those of the functions. Go initialises
-// packages in the order of their import paths, each as soon as all its imports are.
-// This package imports only os, and its path sorts before those of the gRPC packages,
-// which the functions import. Keep it free of other imports.
+// packages in the order of their import paths, each one as soon as its imports are
+// initialised. This package imports only os, and its path sorts before those of the
+// gRPC packages, which the functions import. Do not add other imports.
 package target
 
 import "os"
 
-// Listen is the variable that makes a process an instance: the HOST:PORT on which it
-// serves the function that FUNCTION_TARGET names.
+// Listen is the name of the environment variable that makes a process an instance.
+// Its value is the HOST:PORT on which the process serves the function
+// FUNCTION_TARGET.
 const Listen = "GEMINIHOOK_LISTEN"
 
 func init() {

@@ -1,4 +1,5 @@
-// Package emulatortest gives tests the official emulators: one start for a test process, a project of its own for each test.
+// Package emulatortest provides the official emulators to tests. A test process
+// starts each emulator once. Each test gets a project of its own.
 package emulatortest
 
 import (
@@ -20,15 +21,18 @@ var (
 	pubsub    = sync.OnceValues(func() (string, error) { return start(emulator.PubSub, "PUBSUB_EMULATOR_HOST") })
 )
 
-// errOrphan stands for an emulator that the test process could not take with it when it ends.
-var errOrphan = errors.New("this system does not end an emulator with the test that started it: " +
+// errOrphan means that the emulator would continue to run after the test process.
+var errOrphan = errors.New("emulator not started: on this system it would outlive the test: " +
 	"run `go run ./scripts/dev/emulators -- go test ./...`")
 
-// Firestore returns the address of the official Firestore emulator, started by the first test that asks and ended with the
-// process, and a project id that no other test has.
+// Firestore returns the address, HOST:PORT, of the official Firestore emulator, and a
+// project id that no other test has. The first call starts the emulator. It ends with
+// the process.
 //
-// Without an emulator the test is skipped and says why, or fails if REQUIRE_EMULATORS is 1. An emulator that is there and
-// does not come up fails it.
+// If the emulator is not installed, Firestore skips the test with the reason, or
+// fails it if the environment variable REQUIRE_EMULATORS is 1. The same applies on
+// systems other than Linux, unless FIRESTORE_EMULATOR_HOST names a running emulator.
+// If the emulator is installed but does not start, Firestore fails the test.
 func Firestore(t testing.TB) (addr, project string) {
 	t.Helper()
 	addr, err := firestore()
@@ -36,7 +40,7 @@ func Firestore(t testing.TB) (addr, project string) {
 	return addr, newProject()
 }
 
-// PubSub is [Firestore] for the official Pub/Sub emulator.
+// PubSub is like [Firestore], for the official Pub/Sub emulator.
 func PubSub(t testing.TB) (addr, project string) {
 	t.Helper()
 	addr, err := pubsub()
@@ -44,6 +48,7 @@ func PubSub(t testing.TB) (addr, project string) {
 	return addr, newProject()
 }
 
+// start opens an emulator that ends with this process, or fails with errOrphan.
 func start(open func(context.Context) (string, func(), error), variable string) (string, error) {
 	if runtime.GOOS != "linux" && os.Getenv(variable) == "" {
 		return "", errOrphan
@@ -52,7 +57,7 @@ func start(open func(context.Context) (string, func(), error), variable string) 
 	return addr, err
 }
 
-// need ends the test unless err is nil.
+// need skips or fails the test unless err is nil.
 func need(t testing.TB, err error) {
 	t.Helper()
 	var missing *emulator.NotFoundError
@@ -65,5 +70,5 @@ func need(t testing.TB, err error) {
 	}
 }
 
-// newProject returns an id that Google Cloud's rules for project ids allow.
+// newProject returns a random project id that is valid by Google Cloud's rules.
 func newProject() string { return fmt.Sprintf("test-%.12s", strings.ToLower(rand.Text())) }

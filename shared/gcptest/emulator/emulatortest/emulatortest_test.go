@@ -11,7 +11,7 @@ import (
 	"github.com/geminihook/geminihook/shared/gcptest/emulator"
 )
 
-// A recorder is a test that notes how it ended.
+// A recorder is a test that records its outcome.
 type recorder struct {
 	testing.TB
 	outcome string
@@ -28,7 +28,7 @@ func (r *recorder) end(outcome string) {
 	runtime.Goexit()
 }
 
-// outcome says how a test that needs an emulator ends.
+// outcome returns the outcome of a test that needs an emulator.
 func outcome(err error) string {
 	r := &recorder{outcome: "goes on"}
 	done := make(chan struct{})
@@ -48,13 +48,13 @@ func TestWithoutEmulators(t *testing.T) {
 		want     string
 	}{
 		{"", nil, "goes on"},
-		{"", missing, "skipped: no Firestore emulator: no java in PATH"},
-		{"", errOrphan, "skipped: this system"},
+		{"", missing, "skipped: no Firestore emulator: java not found in PATH"},
+		{"", errOrphan, "skipped: emulator not started"},
 		{"", errors.New("broken"), "failed: broken"},
 		{"0", missing, "skipped: no Firestore emulator"},
 		{"1", nil, "goes on"},
 		{"1", missing, "failed: no Firestore emulator"},
-		{"1", errOrphan, "failed: this system"},
+		{"1", errOrphan, "failed: emulator not started"},
 	} {
 		t.Setenv("REQUIRE_EMULATORS", test.required)
 		if got := outcome(test.err); !strings.HasPrefix(got, test.want) {
@@ -67,7 +67,7 @@ func TestOneStartAndManyProjects(t *testing.T) {
 	first, project := Firestore(t)
 	second, another := Firestore(t)
 	if first != second {
-		t.Errorf("two emulators, %s and %s", first, second)
+		t.Errorf("two emulators were started, %s and %s", first, second)
 	}
 	legal := regexp.MustCompile(`^[a-z][a-z0-9-]{4,28}[a-z0-9]$`)
 	if project == another || !legal.MatchString(project) || !legal.MatchString(another) {
