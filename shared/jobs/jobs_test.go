@@ -354,7 +354,7 @@ func TestReceiveFails(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("%s,%t", test.method, test.after), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				p, queues, broken := inBubble(t, test.method, test.after)
+				p, queues, broken := inBubble(t, test.method, test.after, false)
 				r := p.register(t, option.WithGRPCConn(p.conn))
 				broken.Store(true)
 				if _, err := r.Receive(t.Context(), 10); err == nil {
@@ -378,9 +378,25 @@ func TestReceiveFails(t *testing.T) {
 	}
 }
 
+// If Firestore hangs, the messages that need no document are acknowledged all the same.
+func TestReceiveWhileFirestoreHangs(t *testing.T) {
+	t.Setenv("FIRESTORE_EMULATOR_HOST", "")
+	t.Setenv("PUBSUB_EMULATOR_HOST", "")
+	synctest.Test(t, func(t *testing.T) {
+		p, queues, broken := inBubble(t, "Commit", false, true)
+		r := p.register(t, option.WithGRPCConn(p.conn))
+		broken.Store(true)
+		got, err := r.Receive(t.Context(), 10)
+		if err == nil || got.Rejected != 1 || queues.Waiting(p.place.Subscription) != 1 {
+			t.Errorf("Receive returned %+v, %v; %d messages are left, want that of the job", got, err, queues.Waiting(p.place.Subscription))
+		}
+	})
+}
+
 // inBubble returns a project inside a synctest bubble. Its topic has two messages, of
-// which one contains a job's name. Calls of the method fail while broken is true.
-func inBubble(t *testing.T, method string, after bool) (p *project, queues *gcptest.Queues, broken *atomic.Bool) {
+// which one contains a job's name. Calls of the method fail while broken is true, and
+// hang before that if hangs is set.
+func inBubble(t *testing.T, method string, after, hangs bool) (p *project, queues *gcptest.Queues, broken *atomic.Bool) {
 	p = &project{place: Place{Project: "p", Database: "(default)", Jobs: "jobs", Notes: "reconcile",
 		Subscription: "projects/p/subscriptions/jobs", Rejected: "projects/p/topics/jobs-rejected"}, topic: "projects/p/topics/jobs"}
 	broken = new(atomic.Bool)
@@ -391,6 +407,9 @@ func inBubble(t *testing.T, method string, after bool) (p *project, queues *gcpt
 		}
 		if after {
 			_, _ = handle(ctx, req)
+		}
+		if hangs {
+			<-ctx.Done()
 		}
 		return nil, status.Error(codes.PermissionDenied, "broken on purpose")
 	}))

@@ -27,10 +27,11 @@ const (
 	// maxShown is the number of bytes of a rejected message that are logged.
 	maxShown = 100
 
-	// ackTimeout is half the timeout for storing the messages of one pull and
-	// acknowledging them. This timeout does not depend on Patience: without the
-	// acknowledgement, the messages would be redelivered and stored again.
-	ackTimeout = 5 * time.Second
+	// takeTimeout bounds storing the messages of one pull, and again acknowledging
+	// those that were stored. It does not depend on Patience, and a slow Firestore
+	// leaves time for the acknowledgement: without it, the messages would be
+	// redelivered and stored again.
+	takeTimeout = 5 * time.Second
 )
 
 // A Received is the result of [Register.Receive].
@@ -87,10 +88,10 @@ func pause(ctx context.Context, d time.Duration) {
 // take stores or rejects messages, and acknowledges those that did not fail. It adds
 // the results to all, and returns the first error.
 func (r *Register) take(ctx context.Context, messages []*pubsubpb.ReceivedMessage, all *Received) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*ackTimeout)
+	storing, cancel := context.WithTimeout(ctx, takeTimeout)
 	defer cancel()
 	var acks []string
-	for i, t := range r.takeEach(ctx, messages) {
+	for i, t := range r.takeEach(storing, messages) {
 		if t.err != nil {
 			err = cmp.Or(err, t.err)
 			continue
@@ -106,7 +107,9 @@ func (r *Register) take(ctx context.Context, messages []*pubsubpb.ReceivedMessag
 	if len(acks) == 0 {
 		return err
 	}
-	failed := r.subscriber.Acknowledge(ctx, &pubsubpb.AcknowledgeRequest{Subscription: r.place.Subscription, AckIds: acks})
+	acking, cancel := context.WithTimeout(ctx, takeTimeout)
+	defer cancel()
+	failed := r.subscriber.Acknowledge(acking, &pubsubpb.AcknowledgeRequest{Subscription: r.place.Subscription, AckIds: acks})
 	if failed != nil && err == nil {
 		err = fmt.Errorf("acknowledge job names: %w", failed)
 	}

@@ -68,6 +68,10 @@ const (
 	// maxLines is the maximum number of log lines about single jobs in a pass.
 	maxLines = 500
 
+	// maxYoung is the maximum number of jobs within the grace whose records a pass
+	// reads to find out how deliveries of a kind name their jobs. One match is enough.
+	maxYoung = 500
+
 	// parallel is the concurrency limit of the calls of one step, to the API or to
 	// Firestore.
 	parallel = 8

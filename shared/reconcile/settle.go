@@ -184,7 +184,7 @@ func (p *pass) holdReason(ctx context.Context, kind jobs.Kind) string {
 	// The delivery of a job that ended within the grace may show the form as well.
 	var young []*work
 	for _, w := range p.young {
-		if w.kind == kind && len(young) < maxLines {
+		if w.kind == kind && len(young) < maxYoung {
 			young = append(young, w)
 		}
 	}
