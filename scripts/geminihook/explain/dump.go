@@ -347,18 +347,11 @@ func (c *Capture) setBody(value any, inBase64 bool) {
 		}
 	case []member, []any:
 		c.parsed = value
-		c.Body = spell(value, layouts[0])
+		c.Body = spell(value, layouts[0], escapes[0])
 	}
 	if c.parsed == nil && c.short == "" && len(c.Body) > 0 {
 		c.measure()
 	}
-}
-
-// spell writes a parsed value in a layout.
-func spell(value any, in layout) []byte {
-	w := writer{layout: in, escape: never}
-	w.write(value, 0)
-	return w.text.Bytes()
 }
 
 // headersIn returns the headers that a value holds, nil if it holds none.
