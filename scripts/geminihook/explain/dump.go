@@ -2,6 +2,7 @@ package explain
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -32,13 +33,11 @@ func readDump(text []byte, depth int) (*Capture, error) {
 		return nil, stopped(l, err)
 	}
 	f := &finder{depth: depth}
-	if f.visit(root, nil); f.found == nil {
-		f.found = f.other
-	}
-	if f.found == nil {
+	f.visit(root, nil)
+	switch {
+	case f.found == nil:
 		return nil, fmt.Errorf("read as a dump of %s: it has neither headers, as a map or as a list of pairs, nor raw HTTP in it", described(l.names))
-	}
-	if len(f.found.Header) == 0 {
+	case len(f.found.Header) == 0:
 		return nil, errors.New("no headers: those of the dump are empty")
 	}
 	return f.found, nil
@@ -114,18 +113,12 @@ func (l *literal) sequence() ([]member, error) {
 // goHeader is a map as Go's fmt prints it: map[A:[x y] B:[z]].
 var (
 	goHeader = regexp.MustCompile(`^map\[\S+:\[[^\n]*\]\](?:\r?\n|$)`)
-	goValues = regexp.MustCompile(`(?:^| )([^\s:\[\]]+):\[`)
+	goValues = regexp.MustCompile(`([^\s:\[\]]+):\[(.*?)\](?: |\]\s*$)`)
 )
 
 func goMembers(text string) (all []member) {
-	text = strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(text), "map["), "]")
-	names := goValues.FindAllStringSubmatchIndex(text, -1)
-	for i, at := range names {
-		end := len(text)
-		if i+1 < len(names) {
-			end = names[i+1][0]
-		}
-		all = append(all, member{text[at[2]:at[3]], strings.TrimSuffix(text[at[1]:end], "]")})
+	for _, found := range goValues.FindAllStringSubmatch(strings.TrimPrefix(text, "map["), -1) {
+		all = append(all, member{found[1], found[2]})
 	}
 	return all
 }
@@ -138,13 +131,15 @@ func isHeaders(value any) bool {
 // A finder looks for a request in a dump.
 type finder struct {
 	depth int
-	found *Capture // the first with a webhook's header
-	other *Capture // the first with any
+	found *Capture // the first with a webhook's header, or else the first with any
 }
+
+// done reports whether nothing better can be found.
+func (f *finder) done() bool { return f.found != nil && hasWebhook(f.found.Header) }
 
 // visit looks at a value, in its parents: the nearest last.
 func (f *finder) visit(value any, parents [][]member) {
-	if f.found != nil {
+	if f.done() {
 		return
 	}
 	switch value := value.(type) {
@@ -187,9 +182,7 @@ var (
 
 func (f *finder) object(members []member, parents [][]member) {
 	if raw, ok := lookup(members, "raw").(string); ok { // the bytes themselves, beside what was read of them
-		if f.text([]byte(raw), parents); f.found != nil {
-			return
-		}
+		f.text([]byte(raw), parents)
 	}
 	for _, name := range headerNames {
 		if value := named(members, name); value != nil {
@@ -198,7 +191,7 @@ func (f *finder) object(members []member, parents [][]member) {
 			}
 		}
 	}
-	if header := headersIn(members); f.found == nil && header != nil && hasWebhook(header) {
+	if header := headersIn(members); header != nil && hasWebhook(header) {
 		f.keep(requestOf(header, parents[:len(parents)-1]), parents)
 	}
 	for _, m := range members {
@@ -212,10 +205,8 @@ func (f *finder) keep(c *Capture, parents [][]member) {
 	if c.arrived.IsZero() {
 		c.arrived = arrival(parents)
 	}
-	if hasWebhook(c.Header) && f.found == nil {
+	if f.found == nil || !f.done() && hasWebhook(c.Header) {
 		f.found = c
-	} else if f.other == nil {
-		f.other = c
 	}
 }
 
@@ -286,17 +277,10 @@ func requestOf(header http.Header, parents [][]member) *Capture {
 		return isBuffer || text != ""
 	})
 	if cut, _ := exact.(buffer); exact == nil || cut.more > 0 { // console.log prints the first 50 bytes of a Buffer
-		exact = parsedOr(exact, nearest(parents, bodyNames, func(value any) bool { return isParsed(value) && !holds(value, parents) }))
+		exact = cmp.Or(nearest(parents, bodyNames, func(value any) bool { return isParsed(value) && !holds(value, parents) }), exact)
 	}
 	c.setBody(bodyIn(exact), nearest(parents, []string{"isbaseencoded"}, func(any) bool { return true }) == true)
 	return c
-}
-
-func parsedOr(exact, parsed any) any {
-	if parsed != nil {
-		return parsed
-	}
-	return exact
 }
 
 // isParsed reports whether a value is a body that was parsed. Of Express, {} is none.
