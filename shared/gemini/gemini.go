@@ -14,13 +14,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
+
+	"github.com/geminihook/geminihook/shared/loopback"
 )
 
 // DefaultURL is where the Gemini API is.
@@ -84,15 +85,10 @@ func ParseURL(text string) (*url.URL, error) {
 		return nil, errors.New("not SCHEME://HOST")
 	case u.String() == DefaultURL:
 		return u, nil
-	case !loopback(u.Hostname()) || u.Scheme != "https" && u.Scheme != "http":
+	case !loopback.Is(u.Hostname()) || u.Scheme != "https" && u.Scheme != "http":
 		return nil, fmt.Errorf("neither %s nor a loopback address", DefaultURL)
 	}
 	return u, nil
-}
-
-func loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // ParseKey returns the API key that a secret's value is, without the space around it.

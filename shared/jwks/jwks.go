@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -22,6 +21,7 @@ import (
 	"github.com/lestrrat-go/jwx/v2/jwa"
 	"github.com/lestrrat-go/jwx/v2/jwk"
 
+	"github.com/geminihook/geminihook/shared/loopback"
 	"github.com/geminihook/geminihook/shared/refresh"
 	"github.com/geminihook/geminihook/shared/webhook"
 )
@@ -56,7 +56,7 @@ func ParseURL(text string) (*url.URL, error) {
 	if err != nil || u.Host == "" {
 		return nil, errors.New("key set URL: not a URL")
 	}
-	if u.Scheme != "https" && !(u.Scheme == "http" && loopback(u.Hostname())) {
+	if u.Scheme != "https" && !(u.Scheme == "http" && loopback.Is(u.Hostname())) {
 		return nil, errors.New("key set URL: not https")
 	}
 	return u, nil
@@ -88,11 +88,6 @@ func transport() http.RoundTripper {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.DisableKeepAlives = true
 	return t
-}
-
-func loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 type source struct {

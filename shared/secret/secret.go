@@ -29,6 +29,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/geminihook/geminihook/shared/dial"
+	"github.com/geminihook/geminihook/shared/loopback"
 	"github.com/geminihook/geminihook/shared/refresh"
 )
 
@@ -291,7 +292,7 @@ func emulatorOptions() ([]option.ClientOption, error) {
 	if addr == "" {
 		return nil, nil
 	}
-	if !loopback(addr) {
+	if host, _, err := net.SplitHostPort(addr); err != nil || !loopback.Is(host) {
 		return nil, fmt.Errorf("%s is %q: only a loopback address and port will do", EmulatorHost, addr)
 	}
 	return []option.ClientOption{
@@ -299,13 +300,4 @@ func emulatorOptions() ([]option.ClientOption, error) {
 		option.WithoutAuthentication(),
 		option.WithGRPCDialOption(grpc.WithTransportCredentials(insecure.NewCredentials())),
 	}, nil
-}
-
-func loopback(addr string) bool {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return false
-	}
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
