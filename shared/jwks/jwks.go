@@ -112,17 +112,17 @@ func (s *source) fetch(ctx context.Context) ([]webhook.PublicKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.url, err)
 	}
-	keys, err := parse(body)
+	keys, err := Parse(body)
 	if err != nil {
 		err = fmt.Errorf("%s: %w", s.url, err)
 	}
 	return keys, err
 }
 
-// parse returns the usable keys of a set, and a partial error beside them if it left
-// some out because of a bound. A set without any is an error, so that the keys in memory
-// are used on: a sender that signs has a key.
-func parse(body []byte) ([]webhook.PublicKey, error) {
+// Parse returns the usable keys of a set, and beside them [refresh.ErrPartial] with a
+// *webhook.CutError if it left some out because of a bound of ours. A set without any is
+// an error, so that the keys in memory are used on: a sender that signs has a key.
+func Parse(body []byte) ([]webhook.PublicKey, error) {
 	set, err := jwk.Parse(body, jwk.WithIgnoreParseError(true))
 	if err != nil {
 		return nil, errors.New("not a JSON Web Key Set")
