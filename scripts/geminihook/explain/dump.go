@@ -113,12 +113,18 @@ func (l *literal) sequence() ([]member, error) {
 // goHeader is a map as Go's fmt prints it: map[A:[x y] B:[z]].
 var (
 	goHeader = regexp.MustCompile(`^map\[\S+:\[[^\n]*\]\](?:\r?\n|$)`)
-	goValues = regexp.MustCompile(`([^\s:\[\]]+):\[(.*?)\](?: |\]\s*$)`)
+	goValues = regexp.MustCompile(`(?:^| )([^\s:\[\]]+):\[`)
 )
 
 func goMembers(text string) (all []member) {
-	for _, found := range goValues.FindAllStringSubmatch(strings.TrimPrefix(text, "map["), -1) {
-		all = append(all, member{found[1], found[2]})
+	text = strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(text), "map["), "]")
+	names := goValues.FindAllStringSubmatchIndex(text, -1)
+	for i, at := range names {
+		end := len(text)
+		if i+1 < len(names) {
+			end = names[i+1][0]
+		}
+		all = append(all, member{text[at[2]:at[3]], strings.TrimSuffix(text[at[1]:end], "]")})
 	}
 	return all
 }
