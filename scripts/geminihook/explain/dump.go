@@ -358,8 +358,13 @@ func headersIn(value any) http.Header {
 			add(header, m.name, m.value)
 		}
 	case []any:
-		if !addList(header, value) {
-			return nil
+		for len(value) > 0 {
+			name, of, taken := firstPair(value)
+			if taken == 0 {
+				return nil
+			}
+			add(header, textIn(name), of)
+			value = value[taken:]
 		}
 	default:
 		return nil
@@ -367,30 +372,23 @@ func headersIn(value any) http.Header {
 	return header
 }
 
-// addList adds a list of pairs, of objects with a name and a value, or of names and
-// values in turn.
-func addList(header http.Header, list []any) bool {
-	for i := 0; i < len(list); i++ {
-		switch item := list[i].(type) {
-		case []any:
-			if len(item) != 2 {
-				return false
-			}
-			add(header, textIn(item[0]), item[1])
-		case []member:
-			name := lookup(item, "name")
-			if name == nil {
-				name = lookup(item, "key")
-			}
-			add(header, textIn(name), lookup(item, "value"))
-		default:
-			if i++; i >= len(list) {
-				return false
-			}
-			add(header, textIn(item), list[i])
+// firstPair returns the first name and its value in a list of pairs, of objects with a
+// name and a value, or of names and values in turn, and how many items it took them
+// from: 0 if the list is none of these.
+func firstPair(list []any) (name, value any, taken int) {
+	switch item := list[0].(type) {
+	case []any:
+		if len(item) == 2 {
+			return item[0], item[1], 1
+		}
+	case []member:
+		return cmp.Or(lookup(item, "name"), lookup(item, "key")), lookup(item, "value"), 1
+	default:
+		if len(list) > 1 {
+			return item, list[1], 2
 		}
 	}
-	return true
+	return nil, nil, 0
 }
 
 func add(header http.Header, name string, value any) {

@@ -148,16 +148,14 @@ func (x *examination) signers() []signer {
 	if x.dynamic() {
 		return []signer{{signed: x.signedV1a(signatures)}}
 	}
-	var all []signer
+	var all, others []signer
 	for _, s := range x.secrets() {
 		all = append(all, signer{s.finding, signedV1(s.key, signatures)})
-	}
-	for _, s := range x.secrets() {
 		if s.cause == "" { // other schemes only with the secret as it is
-			all = append(all, otherSchemes(s.key, signatures)...)
+			others = append(others, otherSchemes(s.key, signatures)...)
 		}
 	}
-	return all
+	return append(all, others...)
 }
 
 func signedV1(key []byte, signatures []signature) func(id, timestamp string, body []byte) (string, bool) {
