@@ -46,10 +46,9 @@ func rewritings(body []byte, parsed any) iter.Seq[rewriting] {
 			return
 		}
 		for _, order := range orders {
-			ordered := arrange(value, order.compare)
 			for _, layout := range layouts {
 				for _, escape := range escapes {
-					text := spell(ordered, layout, escape)
+					text := spell(value, writer{layout: layout, escaping: escape, compare: order.compare})
 					if !yieldEnds(yield, join(layout.how, order.how, escape.how), string(text)) {
 						return
 					}
@@ -128,28 +127,6 @@ func documented(name string) int {
 	return slices.Index([]string{"type", "version", "timestamp", "data", "id"}, name) & 0xff // others last
 }
 
-// arrange returns a value with the members of all its objects in an order.
-func arrange(value any, compare func(a, b member) int) any {
-	switch value := value.(type) {
-	case []member:
-		arranged := make([]member, len(value))
-		for i, m := range value {
-			arranged[i] = member{m.name, arrange(m.value, compare)}
-		}
-		if compare != nil {
-			slices.SortStableFunc(arranged, compare)
-		}
-		return arranged
-	case []any:
-		arranged := make([]any, len(value))
-		for i, v := range value {
-			arranged[i] = arrange(v, compare)
-		}
-		return arranged
-	}
-	return value
-}
-
 // A layout is how a writer of JSON sets it.
 type layout struct {
 	how         string
@@ -188,14 +165,13 @@ func html(r rune) bool { return strings.ContainsRune("<>&\u2028\u2029", r) }
 func notASCII(r rune) bool { return r >= utf8.RuneSelf }
 
 // spell writes a parsed value.
-func spell(value any, in layout, as escaping) []byte {
-	w := writer{layout: in, escaping: as}
+func spell(value any, w writer) []byte {
 	w.write(value)
-	if in.indentation == "" {
+	if w.indentation == "" {
 		return w.text.Bytes()
 	}
 	var indented bytes.Buffer
-	_ = json.Indent(&indented, w.text.Bytes(), "", in.indentation) // it is valid
+	_ = json.Indent(&indented, w.text.Bytes(), "", w.indentation) // it is valid
 	return indented.Bytes()
 }
 
@@ -203,12 +179,16 @@ func spell(value any, in layout, as escaping) []byte {
 type writer struct {
 	layout
 	escaping
-	text bytes.Buffer
+	compare func(a, b member) int // the order of an object's members; nil leaves it
+	text    bytes.Buffer
 }
 
 func (w *writer) write(value any) {
 	switch value := value.(type) {
 	case []member:
+		if w.compare != nil {
+			value = slices.SortedStableFunc(slices.Values(value), w.compare)
+		}
 		w.list("{}", len(value), func(i int) {
 			w.quote(value[i].name)
 			w.text.WriteString(w.colon)

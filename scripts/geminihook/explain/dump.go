@@ -337,7 +337,7 @@ func (c *Capture) setBody(value any, inBase64 bool) {
 		}
 	case []member, []any:
 		c.parsed = value
-		c.Body = spell(value, layouts[0], escapes[0])
+		c.Body = spell(value, writer{layout: layouts[0], escaping: escapes[0]})
 	}
 	if c.parsed == nil && c.short == "" && len(c.Body) > 0 {
 		c.measure()
