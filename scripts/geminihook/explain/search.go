@@ -87,12 +87,9 @@ func (x *examination) search() (match, bool) {
 	}
 	x.tried = fmt.Sprintf("%d forms of the body, with %d readings of the key", len(bodies), len(signers))
 	for changes := range most + 1 {
-		for i := range bodies {
-			for j := range signers {
-				if n := count(i > 0, j > 0); n > changes {
-					continue
-				}
-				if m, ok := x.try(signers[j], bodies[i], changes-count(i > 0, j > 0)); ok {
+		for i, body := range bodies {
+			for j, s := range signers {
+				if m, ok := x.try(s, body, changes-count(i > 0, j > 0)); ok {
 					return m, true
 				}
 			}
@@ -110,7 +107,8 @@ func count(changes ...bool) (n int) {
 	return n
 }
 
-// try tries the ids and the timestamps that are exactly that many changes away.
+// try tries the ids and the timestamps that are exactly that many changes away: none if
+// changes is negative.
 func (x *examination) try(s signer, body rewriting, changes int) (match, bool) {
 	for i, id := range x.ids() {
 		for j, timestamp := range x.timestamps() {
