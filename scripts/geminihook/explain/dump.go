@@ -27,7 +27,7 @@ var labelled = regexp.MustCompile("^[A-Za-z_][A-Za-z0-9_. -]{0,40}[:=]+[ \t]*(?:
 // and a value, a flat list of names and values, or raw lines. A body is a text, base64,
 // bytes in any of the forms of [literal], or a value that was parsed from it.
 func readDump(text []byte, depth int) (*Capture, error) {
-	l := &literal{text: text}
+	l := &literal{text: text, most: maxLiteralDepth}
 	root, err := l.sequence()
 	if err != nil {
 		return nil, stopped(l, err)

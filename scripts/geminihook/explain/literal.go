@@ -2,7 +2,6 @@ package explain
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"regexp"
@@ -29,7 +28,7 @@ type literal struct {
 	text  []byte
 	at    int
 	names []string // of the members on the first level, as far as they were read
-	most  int      // levels; zero means maxLiteralDepth
+	most  int      // levels
 	plain bool     // lists and objects are never bytes
 }
 
@@ -86,8 +85,8 @@ func (l *literal) value(depth int) (any, error) {
 	switch {
 	case len(rest) == 0:
 		return nil, l.fail("it ends in the middle of a value")
-	case depth > cmp.Or(l.most, maxLiteralDepth):
-		return nil, l.fail("more than %d levels", cmp.Or(l.most, maxLiteralDepth))
+	case depth > l.most:
+		return nil, l.fail("more than %d levels", l.most)
 	case rest[0] == '{':
 		return l.object(depth + 1)
 	case shortBuffer.Match(rest):

@@ -39,8 +39,8 @@ type Answer struct {
 // published. The URL token is checked if tokens is not nil.
 func (e *Endpoint) Receive(ctx context.Context, r *Request, tokens *Keys[webhook.URLToken]) Answer {
 	var answer Answer
-	var logged bytes.Buffer
-	to := receiver.Receiver{Verifier: &answering{e, &answer.Result}, Ledger: accepted{}, Log: slog.New(slog.NewJSONHandler(&logged, nil))}
+	var log bytes.Buffer
+	to := receiver.Receiver{Verifier: &answering{e, &answer.Result}, Ledger: accepted{}, Log: slog.New(slog.NewJSONHandler(&log, nil))}
 	var gate *recorder[webhook.URLToken]
 	if tokens != nil {
 		gate = &recorder[webhook.URLToken]{keys: tokens}
@@ -48,11 +48,11 @@ func (e *Endpoint) Receive(ctx context.Context, r *Request, tokens *Keys[webhook
 	}
 	w := httptest.NewRecorder()
 	to.ServeHTTP(w, r.http(ctx))
-	var line line
-	_ = json.Unmarshal(logged.Bytes(), &line) // it is JSON
-	answer.Status, answer.Step = w.Code, line.Step
-	if answer.Err == nil && line.Error != "" { // it ended before the verifier
-		answer.Refusal, answer.Err = line.err()
+	var logged line
+	_ = json.Unmarshal(log.Bytes(), &logged) // it is JSON
+	answer.Status, answer.Step = w.Code, logged.Step
+	if answer.Err == nil && logged.Error != "" { // it ended before the verifier
+		answer.Refusal, answer.Err = logged.err()
 	}
 	if gate != nil {
 		answer.Token = gate.Result
