@@ -118,13 +118,9 @@ var (
 
 func goMembers(text string) (all []member) {
 	text = strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(text), "map["), "]")
-	names := goValues.FindAllStringSubmatchIndex(text, -1)
-	for i, at := range names {
-		end := len(text)
-		if i+1 < len(names) {
-			end = names[i+1][0]
-		}
-		all = append(all, member{text[at[2]:at[3]], strings.TrimSuffix(text[at[1]:end], "]")})
+	values := goValues.Split(text, -1)[1:] // what follows each name
+	for i, name := range goValues.FindAllStringSubmatch(text, -1) {
+		all = append(all, member{name[1], strings.TrimSuffix(values[i], "]")})
 	}
 	return all
 }

@@ -2,6 +2,7 @@ package explain
 
 import (
 	"bytes"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"regexp"
@@ -143,13 +144,9 @@ func (l *literal) word(depth int) (any, error) {
 func (l *literal) shortBuffer() buffer {
 	found := shortBuffer.FindSubmatch(l.text[l.at:])
 	l.at += len(found[0])
-	var b buffer
-	for digits := range bytes.FieldsSeq(found[1]) {
-		n, _ := strconv.ParseUint(string(digits), 16, 8)
-		b.data = append(b.data, byte(n))
-	}
-	b.more, _ = strconv.Atoi(string(found[2]))
-	return b
+	data, _ := hex.DecodeString(strings.ReplaceAll(string(found[1]), " ", ""))
+	more, _ := strconv.Atoi(string(found[2]))
+	return buffer{data, more}
 }
 
 func (l *literal) object(depth int) (any, error) {
