@@ -12,6 +12,7 @@ import (
 	"github.com/geminihook/geminihook/scripts/geminihook/delivery"
 	"github.com/geminihook/geminihook/scripts/geminihook/explain"
 	"github.com/geminihook/geminihook/scripts/internal/terminal"
+	"github.com/geminihook/geminihook/shared/jwks"
 )
 
 // A verifier is the flags that say what a receiver verifies by.
@@ -117,7 +118,7 @@ func (v *verifier) receiver(ctx context.Context, in *input) (to explain.Receiver
 		if err != nil {
 			return to, err
 		}
-		if to.Keys, err = explain.KeySetIn(ctx, text); err != nil {
+		if to.Keys, err = jwks.Parse(text); err != nil {
 			return to, fmt.Errorf("--jwks-file %s: %w", v.jwksFile, err)
 		}
 		return to, nil

@@ -15,13 +15,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
+
+	"github.com/geminihook/geminihook/shared/loopback"
 )
 
 // DefaultURL is the URL of the Gemini API.
@@ -91,16 +92,10 @@ func ParseURL(text string) (*url.URL, error) {
 		return nil, errors.New("not a URL of the form SCHEME://HOST")
 	case u.String() == DefaultURL:
 		return u, nil
-	case !loopback(u.Hostname()) || u.Scheme != "https" && u.Scheme != "http":
+	case !loopback.Is(u.Hostname()) || u.Scheme != "https" && u.Scheme != "http":
 		return nil, fmt.Errorf("neither %s nor a loopback address", DefaultURL)
 	}
 	return u, nil
-}
-
-// loopback reports whether host is localhost or a loopback IP address.
-func loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // ParseKey returns the API key in the value of a secret, with white space around it

@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -22,6 +21,7 @@ import (
 	"github.com/lestrrat-go/jwx/v2/jwa"
 	"github.com/lestrrat-go/jwx/v2/jwk"
 
+	"github.com/geminihook/geminihook/shared/loopback"
 	"github.com/geminihook/geminihook/shared/refresh"
 	"github.com/geminihook/geminihook/shared/webhook"
 )
@@ -59,7 +59,7 @@ func ParseURL(text string) (*url.URL, error) {
 	if err != nil || u.Host == "" {
 		return nil, errors.New("key set URL: not a URL")
 	}
-	if u.Scheme != "https" && !(u.Scheme == "http" && loopback(u.Hostname())) {
+	if u.Scheme != "https" && !(u.Scheme == "http" && loopback.Is(u.Hostname())) {
 		return nil, errors.New("key set URL: not https")
 	}
 	return u, nil
@@ -95,12 +95,6 @@ func transport() http.RoundTripper {
 	return t
 }
 
-// loopback reports whether host is localhost or a loopback address.
-func loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
-}
-
 // source fetches a key set.
 type source struct {
 	url    string
@@ -126,18 +120,18 @@ func (s *source) fetch(ctx context.Context) ([]webhook.PublicKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.url, err)
 	}
-	keys, err := parse(body)
+	keys, err := Parse(body)
 	if err != nil {
 		err = fmt.Errorf("%s: %w", s.url, err)
 	}
 	return keys, err
 }
 
-// parse returns the usable keys of a set. If a limit made it leave out some, it also
+// Parse returns the usable keys of a set. If a limit made it leave out some, it also
 // returns an error that wraps refresh.ErrPartial and a *webhook.CutError. It fails if
 // a set has no usable key. The cache then continues with the keys in memory, because
 // a sender that signs deliveries has a key.
-func parse(body []byte) ([]webhook.PublicKey, error) {
+func Parse(body []byte) ([]webhook.PublicKey, error) {
 	set, err := jwk.Parse(body, jwk.WithIgnoreParseError(true))
 	if err != nil {
 		return nil, errors.New("not a JSON Web Key Set")

@@ -187,12 +187,12 @@ func TestKeys(t *testing.T) {
 		"empty":               {fields{}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			keys, err := parse([]byte(set(test.key)))
+			keys, err := Parse([]byte(set(test.key)))
 			if test.usable != (err == nil) || test.usable != (len(keys) == 1) {
 				t.Fatalf("%v, %v; want usable: %v", keys, err, test.usable)
 			}
 			// In a set with good keys, the good keys are returned.
-			keys, err = parse([]byte(set(okp(fields{"kid": "1"}), test.key, ec(fields{"kid": "2"}))))
+			keys, err = Parse([]byte(set(okp(fields{"kid": "1"}), test.key, ec(fields{"kid": "2"}))))
 			want := map[bool]int{true: 3, false: 2}[test.usable]
 			if err != nil || len(keys) != want || keys[0].ID != "1" || keys[want-1].ID != "2" {
 				t.Errorf("among good ones: %v, %v", keys, err)
@@ -220,7 +220,7 @@ func verifyWith(key webhook.PublicKey) {
 }
 
 func TestKeyIsTheOnePublished(t *testing.T) {
-	keys := must(parse([]byte(set(okp(nil), rsaFields(fields{"kid": "r"}), ec(fields{"kid": "e", "use": "sig"})))))
+	keys := must(Parse([]byte(set(okp(nil), rsaFields(fields{"kid": "r"}), ec(fields{"kid": "e", "use": "sig"})))))
 	if key, ok := keys[0].Key.(ed25519.PublicKey); !ok || !key.Equal(edPublic) || keys[0].ID != "" {
 		t.Errorf("%+v", keys[0])
 	}
@@ -235,7 +235,7 @@ func TestKeyIsTheOnePublished(t *testing.T) {
 // RSA needs an odd modulus. Verification with an even one fails and does not panic.
 func TestEvenModulus(t *testing.T) {
 	n := modulus(2048)
-	keys, err := parse([]byte(set(rsaFields(fields{"n": b64(n.Add(n, big.NewInt(1)).Bytes())}))))
+	keys, err := Parse([]byte(set(rsaFields(fields{"n": b64(n.Add(n, big.NewInt(1)).Bytes())}))))
 	if err == nil {
 		verifyWith(keys[0])
 	}
@@ -315,17 +315,17 @@ func TestLongRSAKeysAreLeftOut(t *testing.T) {
 		return with(rsaFields(fields{"n": b64(modulus(bits).Bytes())}), more)
 	}
 	for _, key := range []fields{long(8193, nil), long(16384, fields{"use": "sig"})} {
-		keys, err := parse([]byte(set(okp(nil), key, rsaFields(nil))))
+		keys, err := Parse([]byte(set(okp(nil), key, rsaFields(nil))))
 		if len(keys) != 2 {
 			t.Errorf("%d keys", len(keys))
 		}
 		wantCut(t, err, "8192 bits", "RS256")
-		if keys, err := parse([]byte(set(key))); err == nil || errors.Is(err, refresh.ErrPartial) || len(keys) > 0 {
+		if keys, err := Parse([]byte(set(key))); err == nil || errors.Is(err, refresh.ErrPartial) || len(keys) > 0 {
 			t.Errorf("alone: %v, %v", keys, err)
 		}
 	}
 	for _, key := range []fields{long(8193, fields{"use": "enc"}), long(8193, fields{"alg": "RSA-OAEP"}), long(8192, nil)} {
-		_, err := parse([]byte(set(okp(nil), key)))
+		_, err := Parse([]byte(set(okp(nil), key)))
 		wantCut(t, err, "")
 	}
 }
@@ -378,7 +378,7 @@ func TestSmallOrder(t *testing.T) {
 			if !fooled {
 				t.Errorf("%x is not of small order", key)
 			}
-			if keys, err := parse([]byte(set(okp(fields{"x": b64(key)})))); err == nil {
+			if keys, err := Parse([]byte(set(okp(fields{"x": b64(key)})))); err == nil {
 				t.Errorf("%x: %v", key, keys)
 			}
 		}
@@ -435,11 +435,11 @@ func TestSetsWithoutKeys(t *testing.T) {
 
 // A single key that is not in a set is accepted as a set of one.
 func TestKeyAlone(t *testing.T) {
-	keys, err := parse(must(json.Marshal(okp(nil))))
+	keys, err := Parse(must(json.Marshal(okp(nil))))
 	if err != nil || len(keys) != 1 {
 		t.Errorf("%v, %v", keys, err)
 	}
-	if keys, err = parse(must(json.Marshal(okp(fields{"d": b64(edPublic)})))); err == nil {
+	if keys, err = Parse(must(json.Marshal(okp(fields{"d": b64(edPublic)})))); err == nil {
 		t.Errorf("private: %v", keys)
 	}
 }
@@ -629,7 +629,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(set(okp(fields{"alg": "Ed25519", "key_ops": []string{"verify"}}), okp(fields{"x": b64(make([]byte, 32))}))))
 	f.Add([]byte(set(edKeys(17)...)))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		keys, err := parse(text)
+		keys, err := Parse(text)
 		if (err == nil || errors.Is(err, refresh.ErrPartial)) != (len(keys) > 0) || len(keys) > 3*16 {
 			t.Errorf("%d keys, %v", len(keys), err)
 		}

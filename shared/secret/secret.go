@@ -28,6 +28,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/geminihook/geminihook/shared/dial"
+	"github.com/geminihook/geminihook/shared/loopback"
 	"github.com/geminihook/geminihook/shared/refresh"
 )
 
@@ -304,7 +305,7 @@ func emulatorOptions() ([]option.ClientOption, error) {
 	if addr == "" {
 		return nil, nil
 	}
-	if !loopback(addr) {
+	if host, _, err := net.SplitHostPort(addr); err != nil || !loopback.Is(host) {
 		return nil, fmt.Errorf("%s is %q: want a loopback address with a port", EmulatorHost, addr)
 	}
 	return []option.ClientOption{
@@ -312,14 +313,4 @@ func emulatorOptions() ([]option.ClientOption, error) {
 		option.WithoutAuthentication(),
 		option.WithGRPCDialOption(grpc.WithTransportCredentials(insecure.NewCredentials())),
 	}, nil
-}
-
-// loopback reports whether addr is a loopback address with a port.
-func loopback(addr string) bool {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return false
-	}
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }

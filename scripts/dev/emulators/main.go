@@ -103,19 +103,13 @@ func wait(cmd *exec.Cmd, signals <-chan os.Signal) int {
 		}
 		return 126
 	}
-	done := make(chan struct{})
 	go func() {
-		cmd.Wait()
-		close(done)
-	}()
-	for {
-		select {
-		case s := <-signals:
-			cmd.Process.Signal(s)
-		case <-done:
-			return status(cmd.ProcessState)
+		for s := range signals {
+			cmd.Process.Signal(s) // fails if it has ended
 		}
-	}
+	}()
+	cmd.Wait()
+	return status(cmd.ProcessState)
 }
 
 func status(state *os.ProcessState) int {

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -93,27 +94,22 @@ func (d *destination) findServe(ctx context.Context) (*running.Serve, error) {
 	return nil, nil
 }
 
-func (d *destination) keys() (*Keys, error) {
-	k := Strangers(d.audience())
+func (d *destination) keys() (k *Keys, err error) {
+	k = Strangers(d.audience())
 	secret := d.Secret
-	if d.serve == nil && secret == "" {
-		secret = d.DefaultSecret
-	}
 	if d.serve != nil {
-		if err := k.useServe(d.serve); err != nil {
-			return nil, err
-		}
+		err = k.useServe(d.serve)
+	} else {
+		secret = cmp.Or(secret, d.DefaultSecret)
 	}
-	if secret != "" {
-		if err := k.useSecret(secret); err != nil {
-			return nil, err
-		}
+	if err == nil && secret != "" {
+		err = k.useSecret(secret)
 	}
-	if d.Key == nil {
-		return k, nil
+	if err == nil && d.Key != nil {
+		delete(k.given, webhook.JWT) // the serve's key
+		err = k.useKey(d.Key)
 	}
-	delete(k.given, webhook.JWT) // the serve's key
-	return k, k.useKey(d.Key)
+	return k, err
 }
 
 // urls returns the URL of each scheme. The root of a serve stands for both of its

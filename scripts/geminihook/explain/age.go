@@ -54,15 +54,15 @@ func (x *examination) stale(age time.Duration) finding {
 	at := utc(x.header.sent)
 	f := finding{Stale, fmt.Sprintf("the timestamp is %v old, and a receiver takes %s", round(age), tolerance),
 		fmt.Sprintf("nothing, if it arrived within %s of %s: it was right at its time; else look for what held it up, a queue, or played it again, or for a clock", tolerance, at)}
-	if x.capture.arrived.IsZero() && x.capture.At.IsZero() {
-		return f
-	}
 	arrived := x.capture.arrived
 	if arrived.IsZero() {
 		arrived = x.capture.At
 	}
 	then := arrived.Sub(x.header.sent)
-	if then.Abs() <= webhook.DefaultTolerance {
+	switch {
+	case arrived.IsZero():
+		return f
+	case then.Abs() <= webhook.DefaultTolerance:
 		f.why += fmt.Sprintf("; it was right when it arrived, at %s", utc(arrived))
 		f.do = "nothing, if the function refuses it now only: a capture that is sent again later is always refused. If it was refused when it arrived, give explain the secret or the keys of that function"
 		return f

@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"slices"
 	"strings"
@@ -40,20 +38,18 @@ func rewritings(body []byte, parsed any) iter.Seq[rewriting] {
 				return
 			}
 		}
-		value, err := parsed, error(nil)
+		value, ok := parsed, len(body) <= maxRewritten
 		if parsed == nil {
-			value, err = parse(body)
+			value, ok = parse(body)
 		}
-		if err != nil || len(body) > maxRewritten {
+		if !ok {
 			return
 		}
 		for _, order := range orders {
-			ordered := arrange(value, order.compare)
 			for _, layout := range layouts {
 				for _, escape := range escapes {
-					w := writer{layout: layout, escape: escape.escape, slash: escape.slash}
-					w.write(ordered, 0)
-					if !yieldEnds(yield, join(layout.how, order.how, escape.how), w.text.String()) {
+					text := spell(value, writer{layout: layout, escaping: escape, compare: order.compare})
+					if !yieldEnds(yield, join(layout.how, order.how, escape.how), string(text)) {
 						return
 					}
 				}
@@ -105,67 +101,15 @@ type member struct {
 	value any
 }
 
-// parse reads a body that is one JSON value: objects become []member, and numbers
-// stay as they are written.
-func parse(body []byte) (any, error) {
-	if len(body) > maxRewritten {
-		return nil, errors.New("too long")
+// parse reads a body that is one JSON value. Its numbers stay as they are written. It
+// reports whether there is a value to write again.
+func parse(body []byte) (value any, ok bool) {
+	if len(body) > maxRewritten || !json.Valid(body) {
+		return nil, false
 	}
-	dec := json.NewDecoder(bytes.NewReader(body))
-	dec.UseNumber()
-	value, err := parseValue(dec, 0)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := dec.Token(); err != io.EOF {
-		return nil, errors.New("more than one JSON value")
-	}
-	return value, nil
-}
-
-func parseValue(dec *json.Decoder, depth int) (any, error) {
-	token, err := dec.Token()
-	switch {
-	case err != nil:
-		return nil, err
-	case depth > maxDepth:
-		return nil, errors.New("too deep")
-	case token == json.Delim('{'):
-		return parseObject(dec, depth+1)
-	case token == json.Delim('['):
-		return parseList(dec, depth+1)
-	}
-	return token, nil
-}
-
-func parseObject(dec *json.Decoder, depth int) (any, error) {
-	members := []member{}
-	for dec.More() {
-		name, err := dec.Token()
-		if err != nil {
-			return nil, err
-		}
-		value, err := parseValue(dec, depth)
-		if err != nil {
-			return nil, err
-		}
-		members = append(members, member{name.(string), value})
-	}
-	_, err := dec.Token()
-	return members, err
-}
-
-func parseList(dec *json.Decoder, depth int) (any, error) {
-	list := []any{}
-	for dec.More() {
-		value, err := parseValue(dec, depth)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, value)
-	}
-	_, err := dec.Token()
-	return list, err
+	l := &literal{text: body, most: maxDepth, plain: true}
+	value, err := l.value(0)
+	return value, err == nil
 }
 
 // orders are those that an object's members may have had.
@@ -181,28 +125,6 @@ var orders = []struct {
 // documented is a key's place in the samples of Gemini's documentation.
 func documented(name string) int {
 	return slices.Index([]string{"type", "version", "timestamp", "data", "id"}, name) & 0xff // others last
-}
-
-// arrange returns a value with the members of all its objects in an order.
-func arrange(value any, compare func(a, b member) int) any {
-	switch value := value.(type) {
-	case []member:
-		arranged := make([]member, len(value))
-		for i, m := range value {
-			arranged[i] = member{m.name, arrange(m.value, compare)}
-		}
-		if compare != nil {
-			slices.SortStableFunc(arranged, compare)
-		}
-		return arranged
-	case []any:
-		arranged := make([]any, len(value))
-		for i, v := range value {
-			arranged[i] = arrange(v, compare)
-		}
-		return arranged
-	}
-	return value
 }
 
 // A layout is how a writer of JSON sets it.
@@ -222,12 +144,14 @@ var layouts = []layout{
 	{"indented by 1 space", ",", ": ", " "},
 }
 
-// escapes are the ways to write what JSON lets one write in several.
-var escapes = []struct {
+// An escaping is a way to write what JSON lets one write in several.
+type escaping struct {
 	how    string
 	escape func(r rune) bool // whether it is written as \u and four digits
-	slash  bool
-}{
+	slash  bool              // is escaped
+}
+
+var escapes = []escaping{
 	{"", never, false},
 	{`with <, > and & escaped, as Go's encoding/json does`, html, false},
 	{"with all but ASCII escaped, as Python's json.dumps does", notASCII, false},
@@ -240,26 +164,42 @@ func html(r rune) bool { return strings.ContainsRune("<>&\u2028\u2029", r) }
 
 func notASCII(r rune) bool { return r >= utf8.RuneSelf }
 
-// A writer writes JSON in a layout.
-type writer struct {
-	layout
-	escape func(rune) bool
-	slash  bool // is escaped
-	text   bytes.Buffer
+// spell writes a parsed value.
+func spell(value any, w writer) []byte {
+	w.write(value)
+	if w.indentation == "" {
+		return w.text.Bytes()
+	}
+	var indented bytes.Buffer
+	_ = json.Indent(&indented, w.text.Bytes(), "", w.indentation) // it is valid
+	return indented.Bytes()
 }
 
-func (w *writer) write(value any, depth int) {
+// A writer writes JSON on one line.
+type writer struct {
+	layout
+	escaping
+	compare func(a, b member) int // the order of an object's members; nil leaves it
+	text    bytes.Buffer
+}
+
+func (w *writer) write(value any) {
 	switch value := value.(type) {
 	case []member:
-		w.list("{}", len(value), depth, func(i int) {
+		if w.compare != nil {
+			value = slices.SortedStableFunc(slices.Values(value), w.compare)
+		}
+		w.list("{}", len(value), func(i int) {
 			w.quote(value[i].name)
 			w.text.WriteString(w.colon)
-			w.write(value[i].value, depth+1)
+			w.write(value[i].value)
 		})
 	case []any:
-		w.list("[]", len(value), depth, func(i int) { w.write(value[i], depth+1) })
+		w.list("[]", len(value), func(i int) { w.write(value[i]) })
 	case string:
 		w.quote(value)
+	case buffer: // a list of numbers that are bytes
+		w.list("[]", len(value.data), func(i int) { fmt.Fprint(&w.text, value.data[i]) })
 	case nil:
 		w.text.WriteString("null")
 	default: // a bool or a json.Number
@@ -268,25 +208,15 @@ func (w *writer) write(value any, depth int) {
 }
 
 // list writes n items between two brackets.
-func (w *writer) list(brackets string, n, depth int, item func(i int)) {
+func (w *writer) list(brackets string, n int, item func(i int)) {
 	w.text.WriteByte(brackets[0])
 	for i := range n {
 		if i > 0 {
 			w.text.WriteString(w.comma)
 		}
-		w.line(depth + 1)
 		item(i)
 	}
-	if n > 0 {
-		w.line(depth)
-	}
 	w.text.WriteByte(brackets[1])
-}
-
-func (w *writer) line(depth int) {
-	if w.indentation != "" {
-		w.text.WriteString("\n" + strings.Repeat(w.indentation, depth))
-	}
 }
 
 // shortEscapes are those of RFC 8259, section 7, that everybody writes.

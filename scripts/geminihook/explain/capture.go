@@ -106,24 +106,20 @@ func readCurl(text []byte) (*Capture, error) {
 	text = text[curlLine.FindIndex(text)[0]:]
 	var sent, body []byte
 	ended := false
+lines:
 	for line := range bytes.Lines(text) {
 		switch header, ok := bytes.CutPrefix(line, []byte(">")); {
 		case ok && !ended:
 			header = bytes.TrimPrefix(header, []byte(" "))
 			sent = append(sent, header...)
 			ended = len(bytes.TrimSpace(header)) == 0
-		case ended && bytes.ContainsAny(line[:1], "<*"), bytes.HasPrefix(line, []byte("} [")), bytes.HasPrefix(line, []byte("{ [")):
-			if bytes.HasPrefix(line, []byte("<")) {
-				return curled(sent, body)
-			}
-		case ended:
+		case !ended, line[0] == '*', bytes.HasPrefix(line, []byte("} [")), bytes.HasPrefix(line, []byte("{ [")): // curl's own
+		case line[0] == '<':
+			break lines
+		default:
 			body = append(body, line...)
 		}
 	}
-	return curled(sent, body)
-}
-
-func curled(sent, body []byte) (*Capture, error) {
 	c, err := readHTTP(append(sent, body...))
 	if err == nil && len(c.Body) == 0 {
 		c.short = "none, because curl -v does not print it: put the file that was sent between the lines that begin with > and the answer"

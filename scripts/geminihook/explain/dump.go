@@ -2,6 +2,7 @@ package explain
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -26,19 +27,17 @@ var labelled = regexp.MustCompile("^[A-Za-z_][A-Za-z0-9_. -]{0,40}[:=]+[ \t]*(?:
 // and a value, a flat list of names and values, or raw lines. A body is a text, base64,
 // bytes in any of the forms of [literal], or a value that was parsed from it.
 func readDump(text []byte, depth int) (*Capture, error) {
-	l := &literal{text: text}
+	l := &literal{text: text, most: maxLiteralDepth}
 	root, err := l.sequence()
 	if err != nil {
 		return nil, stopped(l, err)
 	}
 	f := &finder{depth: depth}
-	if f.visit(root, nil); f.found == nil {
-		f.found = f.other
-	}
-	if f.found == nil {
+	f.visit(root, nil)
+	switch {
+	case f.found == nil:
 		return nil, fmt.Errorf("read as a dump of %s: it has neither headers, as a map or as a list of pairs, nor raw HTTP in it", described(l.names))
-	}
-	if len(f.found.Header) == 0 {
+	case len(f.found.Header) == 0:
 		return nil, errors.New("no headers: those of the dump are empty")
 	}
 	return f.found, nil
@@ -119,13 +118,9 @@ var (
 
 func goMembers(text string) (all []member) {
 	text = strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(text), "map["), "]")
-	names := goValues.FindAllStringSubmatchIndex(text, -1)
-	for i, at := range names {
-		end := len(text)
-		if i+1 < len(names) {
-			end = names[i+1][0]
-		}
-		all = append(all, member{text[at[2]:at[3]], strings.TrimSuffix(text[at[1]:end], "]")})
+	values := goValues.Split(text, -1)[1:] // what follows each name
+	for i, name := range goValues.FindAllStringSubmatch(text, -1) {
+		all = append(all, member{name[1], strings.TrimSuffix(values[i], "]")})
 	}
 	return all
 }
@@ -138,13 +133,15 @@ func isHeaders(value any) bool {
 // A finder looks for a request in a dump.
 type finder struct {
 	depth int
-	found *Capture // the first with a webhook's header
-	other *Capture // the first with any
+	found *Capture // the first with a webhook's header, or else the first with any
 }
+
+// done reports whether nothing better can be found.
+func (f *finder) done() bool { return f.found != nil && hasWebhook(f.found.Header) }
 
 // visit looks at a value, in its parents: the nearest last.
 func (f *finder) visit(value any, parents [][]member) {
-	if f.found != nil {
+	if f.done() {
 		return
 	}
 	switch value := value.(type) {
@@ -187,9 +184,7 @@ var (
 
 func (f *finder) object(members []member, parents [][]member) {
 	if raw, ok := lookup(members, "raw").(string); ok { // the bytes themselves, beside what was read of them
-		if f.text([]byte(raw), parents); f.found != nil {
-			return
-		}
+		f.text([]byte(raw), parents)
 	}
 	for _, name := range headerNames {
 		if value := named(members, name); value != nil {
@@ -198,7 +193,7 @@ func (f *finder) object(members []member, parents [][]member) {
 			}
 		}
 	}
-	if header := headersIn(members); f.found == nil && header != nil && hasWebhook(header) {
+	if header := headersIn(members); header != nil && hasWebhook(header) {
 		f.keep(requestOf(header, parents[:len(parents)-1]), parents)
 	}
 	for _, m := range members {
@@ -212,10 +207,8 @@ func (f *finder) keep(c *Capture, parents [][]member) {
 	if c.arrived.IsZero() {
 		c.arrived = arrival(parents)
 	}
-	if hasWebhook(c.Header) && f.found == nil {
+	if f.found == nil || !f.done() && hasWebhook(c.Header) {
 		f.found = c
-	} else if f.other == nil {
-		f.other = c
 	}
 }
 
@@ -286,17 +279,10 @@ func requestOf(header http.Header, parents [][]member) *Capture {
 		return isBuffer || text != ""
 	})
 	if cut, _ := exact.(buffer); exact == nil || cut.more > 0 { // console.log prints the first 50 bytes of a Buffer
-		exact = parsedOr(exact, nearest(parents, bodyNames, func(value any) bool { return isParsed(value) && !holds(value, parents) }))
+		exact = cmp.Or(nearest(parents, bodyNames, func(value any) bool { return isParsed(value) && !holds(value, parents) }), exact)
 	}
 	c.setBody(bodyIn(exact), nearest(parents, []string{"isbaseencoded"}, func(any) bool { return true }) == true)
 	return c
-}
-
-func parsedOr(exact, parsed any) any {
-	if parsed != nil {
-		return parsed
-	}
-	return exact
 }
 
 // isParsed reports whether a value is a body that was parsed. Of Express, {} is none.
@@ -347,18 +333,11 @@ func (c *Capture) setBody(value any, inBase64 bool) {
 		}
 	case []member, []any:
 		c.parsed = value
-		c.Body = spell(value, layouts[0])
+		c.Body = spell(value, writer{layout: layouts[0], escaping: escapes[0]})
 	}
 	if c.parsed == nil && c.short == "" && len(c.Body) > 0 {
 		c.measure()
 	}
-}
-
-// spell writes a parsed value in a layout.
-func spell(value any, in layout) []byte {
-	w := writer{layout: in, escape: never}
-	w.write(value, 0)
-	return w.text.Bytes()
 }
 
 // headersIn returns the headers that a value holds, nil if it holds none.
@@ -375,8 +354,13 @@ func headersIn(value any) http.Header {
 			add(header, m.name, m.value)
 		}
 	case []any:
-		if !addList(header, value) {
-			return nil
+		for len(value) > 0 {
+			name, of, taken := firstPair(value)
+			if taken == 0 {
+				return nil
+			}
+			add(header, textIn(name), of)
+			value = value[taken:]
 		}
 	default:
 		return nil
@@ -384,30 +368,23 @@ func headersIn(value any) http.Header {
 	return header
 }
 
-// addList adds a list of pairs, of objects with a name and a value, or of names and
-// values in turn.
-func addList(header http.Header, list []any) bool {
-	for i := 0; i < len(list); i++ {
-		switch item := list[i].(type) {
-		case []any:
-			if len(item) != 2 {
-				return false
-			}
-			add(header, textIn(item[0]), item[1])
-		case []member:
-			name := lookup(item, "name")
-			if name == nil {
-				name = lookup(item, "key")
-			}
-			add(header, textIn(name), lookup(item, "value"))
-		default:
-			if i++; i >= len(list) {
-				return false
-			}
-			add(header, textIn(item), list[i])
+// firstPair returns the first name and its value in a list of pairs, of objects with a
+// name and a value, or of names and values in turn, and how many items it took them
+// from: 0 if the list is none of these.
+func firstPair(list []any) (name, value any, taken int) {
+	switch item := list[0].(type) {
+	case []any:
+		if len(item) == 2 {
+			return item[0], item[1], 1
+		}
+	case []member:
+		return cmp.Or(lookup(item, "name"), lookup(item, "key")), lookup(item, "value"), 1
+	default:
+		if len(list) > 1 {
+			return item, list[1], 2
 		}
 	}
-	return true
+	return nil, nil, 0
 }
 
 func add(header http.Header, name string, value any) {

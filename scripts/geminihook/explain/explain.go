@@ -273,13 +273,12 @@ func (x *examination) endpoint(tolerance time.Duration) *reverify.Endpoint {
 	var keys reverify.Fixed[webhook.SigningKey]
 	names := make(map[webhook.SigningKey]string)
 	for i, text := range x.to.Secrets {
-		key, err := webhook.ParseSigningKey([]byte(text))
-		if err != nil {
-			continue
-		}
-		keys, names[key] = append(keys, key), "this secret"
+		name := "this secret"
 		if n := len(x.to.Secrets); n > 1 {
-			names[key] = fmt.Sprintf("secret %d of %d", i+1, n)
+			name = fmt.Sprintf("secret %d of %d", i+1, n)
+		}
+		if key, err := webhook.ParseSigningKey([]byte(text)); err == nil {
+			keys, names[key] = append(keys, key), name
 		}
 	}
 	e.Static = &reverify.Keys[webhook.SigningKey]{Ring: keys, Name: func(key webhook.SigningKey) string { return names[key] }}

@@ -46,7 +46,7 @@ func (x *examination) jwtSignature(r reverify.Result) {
 			"token", "%s: by none of %d keys; %s", about, len(x.to.Keys), x.kid(t.header.Kid))
 	default:
 		x.say(Pass, "token", "%s: signed by %s", about, r.Matched)
-		x.claims(t, r.Refusal)
+		x.claims(t, r)
 	}
 }
 
@@ -70,29 +70,27 @@ func (x *examination) kid(id string) string {
 	return "none has its kid"
 }
 
-// claims looks at what a JWT says that a key in the set signed. refusal is the
-// verifier's, whatever the time; nil if it accepts the JWT.
-func (x *examination) claims(t decodedJWT, refusal *webhook.Refusal) {
-	reason := webhook.Reason("")
-	if refusal != nil {
-		reason = refusal.Reason
+// claims looks at what a JWT says that a key in the set signed. r is of the verifier,
+// whatever the time.
+func (x *examination) claims(t decodedJWT, r reverify.Result) {
+	reason, why := r.Reason(), ""
+	if r.Refusal != nil {
+		why = printable(r.Refusal.Detail)
 	}
 	if reason == webhook.JWTClaimsForm {
-		why := printable(refusal.Detail)
 		x.find(finding{Token, why, "have the sender make a token whose claims are as RFC 7519 has them"}, "claims", "%s", why)
 		return
 	}
-	if x.audience(t, reason); refusal != nil && errors.Is(refusal, webhook.ErrAudience) {
+	if x.audience(t, reason); errors.Is(r.Err, webhook.ErrAudience) {
 		return
 	}
 	if reason == webhook.JWTExpMissing {
-		x.find(finding{Token, printable(refusal.Detail), "have the sender make a token that expires, an hour later at most"}, "exp", "%s", printable(refusal.Detail))
+		x.find(finding{Token, why, "have the sender make a token that expires, an hour later at most"}, "exp", "%s", why)
 		return
 	}
 	x.times(t)
 	switch reason {
 	case webhook.EventDiffers, webhook.EventNotInBody:
-		why := printable(refusal.Detail)
 		f := x.otherBody()
 		if f.cause == "" {
 			f = finding{Event, why, "compare what the token says with the body: another body was sent with it, or it was changed"}

@@ -2,6 +2,7 @@ package explain
 
 import (
 	"bytes"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"regexp"
@@ -28,6 +29,8 @@ type literal struct {
 	text  []byte
 	at    int
 	names []string // of the members on the first level, as far as they were read
+	most  int      // levels
+	plain bool     // lists and objects are never bytes
 }
 
 // A syntaxError says where reading stopped.
@@ -83,8 +86,8 @@ func (l *literal) value(depth int) (any, error) {
 	switch {
 	case len(rest) == 0:
 		return nil, l.fail("it ends in the middle of a value")
-	case depth > maxLiteralDepth:
-		return nil, l.fail("more than %d levels", maxLiteralDepth)
+	case depth > l.most:
+		return nil, l.fail("more than %d levels", l.most)
 	case rest[0] == '{':
 		return l.object(depth + 1)
 	case shortBuffer.Match(rest):
@@ -141,13 +144,9 @@ func (l *literal) word(depth int) (any, error) {
 func (l *literal) shortBuffer() buffer {
 	found := shortBuffer.FindSubmatch(l.text[l.at:])
 	l.at += len(found[0])
-	var b buffer
-	for digits := range bytes.FieldsSeq(found[1]) {
-		n, _ := strconv.ParseUint(string(digits), 16, 8)
-		b.data = append(b.data, byte(n))
-	}
-	b.more, _ = strconv.Atoi(string(found[2]))
-	return b
+	data, _ := hex.DecodeString(strings.ReplaceAll(string(found[1]), " ", ""))
+	more, _ := strconv.Atoi(string(found[2]))
+	return buffer{data, more}
 }
 
 func (l *literal) object(depth int) (any, error) {
@@ -155,7 +154,7 @@ func (l *literal) object(depth int) (any, error) {
 	l.at++
 	for {
 		if l.space(); l.has("}") {
-			return asBuffer(members), nil
+			return l.orBuffer(members), nil
 		}
 		if l.match(leftOut) == nil {
 			name, err := l.name()
@@ -193,14 +192,15 @@ func (l *literal) name() (string, error) {
 	return string(name), nil
 }
 
-// list reads a list or a tuple. One of numbers alone that are bytes is a buffer.
+// list reads a list or a tuple. One of eight bytes or more, and of nothing else, is a
+// buffer.
 func (l *literal) list(depth int) (any, error) {
 	end := map[byte]string{'[': "]", '(': ")"}[l.text[l.at]]
 	list, more := []any{}, 0
 	l.at++
 	for {
 		if l.space(); l.has(end) {
-			if b, ok := bytesIn(list); ok {
+			if b, ok := bytesIn(list); ok && len(b) >= minBuffer && !l.plain {
 				return buffer{b, more}, nil
 			}
 			return list, nil
@@ -230,8 +230,10 @@ func (l *literal) nextNumber(list []any) bool {
 	return number && '0' <= l.text[l.at] && l.text[l.at] <= '9'
 }
 
-// bytesIn returns the bytes that a list of eight numbers or more is. A shorter one may
-// be anything.
+// minBuffer is from how many on numbers are bytes. Fewer may be anything.
+const minBuffer = 8
+
+// bytesIn returns the bytes that the numbers of a list are.
 func bytesIn(list []any) ([]byte, bool) {
 	all := make([]byte, len(list))
 	for i, item := range list {
@@ -242,24 +244,24 @@ func bytesIn(list []any) ([]byte, bool) {
 		}
 		all[i] = byte(n)
 	}
-	return all, len(all) >= 8
+	return all, true
 }
 
-// asBuffer returns the bytes of an object that is how JavaScript writes some as JSON: a
-// Buffer, {"type":"Buffer","data":[…]}, or a Uint8Array, {"0":123,"1":34,…}.
-func asBuffer(members []member) any {
+// orBuffer returns the members of an object, or the bytes if it is how JavaScript writes
+// some as JSON: a Buffer, {"type":"Buffer","data":[…]}, or a Uint8Array,
+// {"0":123,"1":34,…}.
+func (l *literal) orBuffer(members []member) any {
+	if l.plain {
+		return members
+	}
 	if kind, _ := lookup(members, "type").(string); kind == "Buffer" && len(members) == 2 {
 		switch data := lookup(members, "data").(type) {
 		case buffer:
 			return data
 		case []any:
-			all := make([]byte, len(data))
-			for i := range data {
-				number, _ := data[i].(json.Number)
-				n, _ := strconv.ParseUint(string(number), 10, 8)
-				all[i] = byte(n)
+			if b, ok := bytesIn(data); ok {
+				return buffer{data: b}
 			}
-			return buffer{data: all}
 		}
 	}
 	values := make([]any, len(members))
@@ -269,7 +271,7 @@ func asBuffer(members []member) any {
 		}
 		values[i] = m.value
 	}
-	if b, ok := bytesIn(values); ok {
+	if b, ok := bytesIn(values); ok && len(b) >= minBuffer {
 		return buffer{data: b}
 	}
 	return members

@@ -46,25 +46,21 @@ var encodings = []struct {
 	name string
 	open func(body []byte) ([]byte, error)
 }{
-	{"gzip", func(body []byte) ([]byte, error) {
-		r, err := gzip.NewReader(bytes.NewReader(body))
-		if err != nil {
-			return nil, err
-		}
-		return readMost(r)
-	}},
-	{"deflate", func(body []byte) ([]byte, error) {
-		r, err := zlib.NewReader(bytes.NewReader(body))
-		if err != nil {
-			return nil, err
-		}
-		return readMost(r)
-	}},
-	{"deflate, without the zlib format", func(body []byte) ([]byte, error) { return readMost(flate.NewReader(bytes.NewReader(body))) }},
+	{"gzip", with(gzip.NewReader)},
+	{"deflate", with(zlib.NewReader)},
+	{"deflate, without the zlib format", with(func(r io.Reader) (io.Reader, error) { return flate.NewReader(r), nil })},
 }
 
-// readMost bounds what a small body can be decompressed to.
-func readMost(r io.Reader) ([]byte, error) { return io.ReadAll(io.LimitReader(r, receiver.MaxBody)) }
+// with decompresses with a reader, and bounds what a small body can become.
+func with[R io.Reader](newReader func(io.Reader) (R, error)) func(body []byte) ([]byte, error) {
+	return func(body []byte) ([]byte, error) {
+		r, err := newReader(bytes.NewReader(body))
+		if err != nil {
+			return nil, err
+		}
+		return io.ReadAll(io.LimitReader(r, receiver.MaxBody))
+	}
+}
 
 // looksPacked returns what explains that the body is not the one that was signed, if its
 // form or its headers tell, and a zero finding if they do not.

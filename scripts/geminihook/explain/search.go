@@ -87,12 +87,9 @@ func (x *examination) search() (match, bool) {
 	}
 	x.tried = fmt.Sprintf("%d forms of the body, with %d readings of the key", len(bodies), len(signers))
 	for changes := range most + 1 {
-		for i := range bodies {
-			for j := range signers {
-				if n := count(i > 0, j > 0); n > changes {
-					continue
-				}
-				if m, ok := x.try(signers[j], bodies[i], changes-count(i > 0, j > 0)); ok {
+		for i, body := range bodies {
+			for j, s := range signers {
+				if m, ok := x.try(s, body, changes-count(i > 0, j > 0)); ok {
 					return m, true
 				}
 			}
@@ -110,7 +107,8 @@ func count(changes ...bool) (n int) {
 	return n
 }
 
-// try tries the ids and the timestamps that are exactly that many changes away.
+// try tries the ids and the timestamps that are exactly that many changes away: none if
+// changes is negative.
 func (x *examination) try(s signer, body rewriting, changes int) (match, bool) {
 	for i, id := range x.ids() {
 		for j, timestamp := range x.timestamps() {
@@ -148,16 +146,14 @@ func (x *examination) signers() []signer {
 	if x.dynamic() {
 		return []signer{{signed: x.signedV1a(signatures)}}
 	}
-	var all []signer
+	var all, others []signer
 	for _, s := range x.secrets() {
 		all = append(all, signer{s.finding, signedV1(s.key, signatures)})
-	}
-	for _, s := range x.secrets() {
 		if s.cause == "" { // other schemes only with the secret as it is
-			all = append(all, otherSchemes(s.key, signatures)...)
+			others = append(others, otherSchemes(s.key, signatures)...)
 		}
 	}
-	return all
+	return append(all, others...)
 }
 
 func signedV1(key []byte, signatures []signature) func(id, timestamp string, body []byte) (string, bool) {

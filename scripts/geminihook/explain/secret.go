@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -193,10 +194,5 @@ func (x *examination) secretForm() {
 
 // foundSecret reports whether a cause was found that is the secret's.
 func (x *examination) foundSecret() bool {
-	for _, c := range []Cause{SecretForm, SecretMark, SecretLine, SecretDecoded, SecretTwice, SecretRaw} {
-		if x.has(c) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc([]Cause{SecretForm, SecretMark, SecretLine, SecretDecoded, SecretTwice, SecretRaw}, x.has)
 }

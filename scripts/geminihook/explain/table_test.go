@@ -104,6 +104,7 @@ var captures = []struct {
 	{"HTTP archive", "v1", nil, `{"log":{"entries":[{"startedDateTime":"{now}","request":{"method":"POST","url":"https://a.example/","headers":[{"name":"webhook-id","value":"{id}"},{"name":"webhook-timestamp","value":"{ts}"},{"name":"webhook-signature","value":"{sig}"}],"postData":{"mimeType":"application/json","text":{json}}}}]}}`, ""},
 	{"Cloud Logging", "v1", nil, cloudLogging, ""},
 	{"Cloud Logging, a body that became a Struct", "v1", nil, cloudLoggingStruct, explain.BodyParsed},
+	{"Express, a list of bytes in a parsed body", "v1", func(d *sent) { d.body = []byte(`{"bytes":[1,2,3,4,5,6,7,255]}`); d.sign() }, dump(jsonMap, `"body":{body}`), explain.BodyParsed},
 	{"Cloud Logging, text payload", "v1", nil, `{"textPayload":"request: \r\n","timestamp":"{now}","labels":{"dump":"` + strings.ReplaceAll(rawHeaders, "\r\n", `\r\n`) + `\r\n{json}"}}`, ""},
 	{"webhook.site", "v1", nil, webhookSite, ""},
 	{"webhook.site, an old one", "v1", func(d *sent) {

@@ -33,29 +33,19 @@ func sent(from time.Duration) func(*delivery.Attempt) {
 	return func(a *delivery.Attempt) { a.Timestamp = webhooktest.Timestamp(time.Now().Add(from)) }
 }
 
+// timestamp sets the timestamp. {} stands for the right one.
 func timestamp(text string) func(*delivery.Attempt) {
-	return func(a *delivery.Attempt) { a.Timestamp = text }
+	return func(a *delivery.Attempt) { a.Timestamp = strings.ReplaceAll(text, "{}", a.Timestamp) }
 }
 
-func timestampPrefix(text string) func(*delivery.Attempt) {
-	return func(a *delivery.Attempt) { a.Timestamp = text + a.Timestamp }
-}
-
-func timestampSuffix(text string) func(*delivery.Attempt) {
-	return func(a *delivery.Attempt) { a.Timestamp += text }
-}
-
+// id sets the id. {} stands for the one that it would be.
 func id(text string) func(*delivery.Attempt) {
-	return func(a *delivery.Attempt) { a.ID = text }
+	return func(a *delivery.Attempt) { a.ID = strings.ReplaceAll(text, "{}", a.ID) }
 }
 
 // idOf makes the id n characters long.
 func idOf(n int) func(*delivery.Attempt) {
 	return func(a *delivery.Attempt) { a.ID += strings.Repeat("x", n-len(a.ID)) }
-}
-
-func idWith(text string) func(*delivery.Attempt) {
-	return func(a *delivery.Attempt) { a.ID += text + "x" }
 }
 
 func body(content []byte) func(*delivery.Attempt) {

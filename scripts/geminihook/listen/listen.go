@@ -5,7 +5,8 @@ package listen
 import (
 	"context"
 	"fmt"
-	"sync"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // Options say what to listen to.
@@ -34,14 +35,11 @@ func Run(ctx context.Context, o Options) error {
 	c := newConsole(o.JSON)
 	c.ready(p, sources)
 
-	reading, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	var readers sync.WaitGroup
+	readers, reading := errgroup.WithContext(ctx)
 	for _, s := range sources {
-		readers.Go(func() { stop(s.read(reading, p, c)) })
+		readers.Go(func() error { return s.read(reading, p, c) })
 	}
-	readers.Wait()
-	return ended(ctx, context.Cause(reading))
+	return ended(ctx, readers.Wait())
 }
 
 // ended is err, unless it was asked for.

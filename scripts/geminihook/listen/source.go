@@ -54,7 +54,8 @@ type source struct {
 // with it.
 func (p *place) sources(ctx context.Context, o *Options) ([]*source, error) {
 	if o.Subscription != "" {
-		return []*source{{name: p.full("subscriptions", o.Subscription), sub: p.full("subscriptions", o.Subscription), peek: o.Peek, held: make(map[string]string)}}, nil
+		sub := p.full("subscriptions", o.Subscription)
+		return []*source{{name: sub, sub: sub, peek: o.Peek, held: make(map[string]string)}}, nil
 	}
 	topics := o.Topics
 	if len(topics) == 0 {
@@ -101,7 +102,7 @@ func (p *place) allTopics(ctx context.Context) (names []string, err error) {
 // subscribe makes a subscription of ours.
 func (p *place) subscribe(ctx context.Context, topic, filter string) (*source, error) {
 	id := fmt.Sprintf("listen-%.200s-%s", path.Base(topic), strings.ToLower(rand.Text()))
-	s := &source{name: topic, sub: "projects/" + p.project + "/subscriptions/" + id, ours: true}
+	s := &source{name: topic, sub: p.full("subscriptions", id), ours: true}
 	_, err := p.subs.CreateSubscription(ctx, &pubsubpb.Subscription{
 		Name:                     s.sub,
 		Topic:                    topic,
@@ -172,7 +173,7 @@ func (s *source) show(all []*pubsubpb.ReceivedMessage, c *console) (ids []string
 }
 
 // finish leaves nothing behind: subscriptions of ours go, and what was only looked
-// at is handed back.
+// at is delivered anew. Else its deadline would pass first.
 func (p *place) finish(sources []*source) {
 	ctx, cancel := context.WithTimeout(context.Background(), finishTimeout)
 	defer cancel()
@@ -180,14 +181,8 @@ func (p *place) finish(sources []*source) {
 		if s.ours {
 			_ = p.subs.DeleteSubscription(ctx, &pubsubpb.DeleteSubscriptionRequest{Subscription: s.sub}) // or it expires
 		}
-		s.handBack(ctx, p)
-	}
-}
-
-// handBack has Pub/Sub deliver anew what was only looked at. Else its deadline
-// would pass first.
-func (s *source) handBack(ctx context.Context, p *place) {
-	for ids := range slices.Chunk(slices.Collect(maps.Values(s.held)), maxReturned) {
-		_ = p.subs.ModifyAckDeadline(ctx, &pubsubpb.ModifyAckDeadlineRequest{Subscription: s.sub, AckIds: ids})
+		for ids := range slices.Chunk(slices.Collect(maps.Values(s.held)), maxReturned) {
+			_ = p.subs.ModifyAckDeadline(ctx, &pubsubpb.ModifyAckDeadlineRequest{Subscription: s.sub, AckIds: ids})
+		}
 	}
 }

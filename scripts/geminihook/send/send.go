@@ -5,8 +5,9 @@ package send
 import (
 	"context"
 	"net/http"
-	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/geminihook/geminihook/scripts/geminihook/delivery"
 	"github.com/geminihook/geminihook/scripts/internal/terminal"
@@ -40,21 +41,17 @@ func Run(ctx context.Context, t *delivery.Target, o Options) error {
 	}
 	s := &sender{Options: o, client: delivery.NewClient(o.Concurrency), report: newReport(o.JSON, n)}
 
-	next := make(chan *delivery.Attempt)
-	var workers sync.WaitGroup
-	for range min(o.Concurrency, n) {
-		workers.Go(func() {
-			for a := range next {
-				s.deliver(ctx, a)
-			}
-		})
-	}
+	var deliveries errgroup.Group
+	deliveries.SetLimit(o.Concurrency)
 	for i := 0; i < n && ctx.Err() == nil; i++ {
 		scheme := t.Schemes[i/len(types)%len(t.Schemes)]
-		next <- t.Attempt(scheme, o.body(types[i%len(types)]))
+		a := t.Attempt(scheme, o.body(types[i%len(types)]))
+		deliveries.Go(func() error {
+			s.deliver(ctx, a)
+			return nil
+		})
 	}
-	close(next)
-	workers.Wait()
+	_ = deliveries.Wait() // no error: the report has the failures
 	if !s.report.summary() {
 		return terminal.ErrReported
 	}

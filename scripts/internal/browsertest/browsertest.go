@@ -4,6 +4,7 @@ package browsertest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"os"
@@ -28,9 +29,6 @@ const timeout = time.Minute
 // a page under test has no business elsewhere.
 const nowhere = "http://127.0.0.1:9"
 
-// binaries are the names under which Chromium is installed.
-var binaries = []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"}
-
 // A Page is the only page of a browser of its own, which ends with the test. Its
 // methods fail the test if the browser reports an error or does not answer within a
 // minute.
@@ -47,7 +45,6 @@ type Page struct {
 func New(t *testing.T) *Page {
 	t.Helper()
 	ctx, cancel := chromedp.NewContext(context.Background(), chromedp.WithAllocatorOptions(
-		chromedp.ExecPath(find(t)),
 		chromedp.NoSandbox, // Chromium has none for root
 		chromedp.DisableGPU,
 		chromedp.ProxyServer(nowhere),
@@ -55,7 +52,10 @@ func New(t *testing.T) *Page {
 		chromedp.Flag("disable-quic", true)))
 	t.Cleanup(cancel)
 	p := &Page{t: t, ctx: ctx}
-	if err := chromedp.Do(ctx); err != nil { // starts it
+	switch err := chromedp.Do(ctx); { // starts it
+	case errors.Is(err, exec.ErrNotFound) && os.Getenv("REQUIRE_BROWSER") != "1":
+		t.Skip("no Chromium (Debian: apt-get install chromium)")
+	case err != nil:
 		t.Fatalf("start the browser: %v", err)
 	}
 	go p.listen(chromedp.Console(ctx))
@@ -66,21 +66,6 @@ func New(t *testing.T) *Page {
 		}
 	}
 	return p
-}
-
-func find(t *testing.T) (path string) {
-	t.Helper()
-	for _, name := range binaries {
-		if path, err := exec.LookPath(name); err == nil {
-			return path
-		}
-	}
-	message := "no Chromium on PATH (Debian: apt-get install chromium)"
-	if os.Getenv("REQUIRE_BROWSER") == "1" {
-		t.Fatal(message)
-	}
-	t.Skip(message)
-	return ""
 }
 
 // listen keeps the messages that the console shows in red.

@@ -3,10 +3,12 @@ package reverify
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 
@@ -37,17 +39,19 @@ type Answer struct {
 // published. The URL token is checked if tokens is not nil.
 func (e *Endpoint) Receive(ctx context.Context, r *Request, tokens *Keys[webhook.URLToken]) Answer {
 	var answer Answer
-	logged := make(line)
-	to := receiver.Receiver{Verifier: &answering{e, &answer.Result}, Ledger: accepted{}, Log: slog.New(logged)}
+	var log bytes.Buffer
+	to := receiver.Receiver{Verifier: &answering{e, &answer.Result}, Ledger: accepted{}, Log: slog.New(slog.NewJSONHandler(&log, nil))}
 	var gate *recorder[webhook.URLToken]
 	if tokens != nil {
 		gate = &recorder[webhook.URLToken]{keys: tokens}
 		to.Gate = &webhook.URLTokenGate{Tokens: gate}
 	}
-	w := &discarded{header: make(http.Header)}
+	w := httptest.NewRecorder()
 	to.ServeHTTP(w, r.http(ctx))
-	answer.Status, answer.Step = w.status, webhook.Step(logged["step"])
-	if answer.Err == nil && logged["error"] != "" { // it ended before the verifier
+	var logged line
+	_ = json.Unmarshal(log.Bytes(), &logged) // it is JSON
+	answer.Status, answer.Step = w.Code, logged.Step
+	if answer.Err == nil && logged.Error != "" { // it ended before the verifier
 		answer.Refusal, answer.Err = logged.err()
 	}
 	if gate != nil {
@@ -96,37 +100,19 @@ func (accepted) Once(context.Context, *webhook.Delivery, func(context.Context) (
 	return webhook.Receipt{}, nil
 }
 
-// discarded is a response of which only the status is kept.
-type discarded struct {
-	header http.Header
-	status int
-}
-
-func (d *discarded) Header() http.Header         { return d.header }
-func (d *discarded) Write(p []byte) (int, error) { return len(p), nil }
-func (d *discarded) WriteHeader(status int)      { d.status = status }
-
-// A line is the receiver's log line, by the names of its attributes.
-type line map[string]string
-
-func (l line) Enabled(context.Context, slog.Level) bool { return true }
-func (l line) WithAttrs([]slog.Attr) slog.Handler       { return l }
-func (l line) WithGroup(string) slog.Handler            { return l }
-
-func (l line) Handle(_ context.Context, r slog.Record) error {
-	r.Attrs(func(a slog.Attr) bool {
-		l[a.Key] = a.Value.String()
-		return true
-	})
-	return nil
+// A line is the receiver's log line.
+type line struct {
+	Step   webhook.Step
+	Reason webhook.Reason
+	Error  string
 }
 
 // err returns the error that the line tells of. It is a refusal if the line has a reason.
-func (l line) err() (*webhook.Refusal, error) {
-	if l["reason"] == "" {
-		return nil, errors.New(l["error"])
+func (l *line) err() (*webhook.Refusal, error) {
+	if l.Reason == "" {
+		return nil, errors.New(l.Error)
 	}
-	refusal := webhook.Refuse(webhook.Reason(l["reason"]), "")
-	refusal.Detail = strings.TrimPrefix(strings.TrimPrefix(l["error"], refusal.Kind.Error()), ": ")
+	refusal := webhook.Refuse(l.Reason, "")
+	refusal.Detail = strings.TrimPrefix(strings.TrimPrefix(l.Error, refusal.Kind.Error()), ": ")
 	return refusal, refusal
 }

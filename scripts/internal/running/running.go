@@ -72,17 +72,13 @@ func Announce(dir string, s *Serve) error {
 	if err != nil {
 		return err
 	}
-	// The name appears when the file is whole. CreateTemp's mode is 0600.
-	f, err := os.CreateTemp(dir, "new-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), s.file(dir))
+	// The name appears when the file is whole.
+	part := filepath.Join(dir, "new-"+s.Instance)
+	if err = os.WriteFile(part, text, 0o600); err == nil {
+		err = os.Rename(part, s.file(dir))
 	}
 	if err != nil {
-		os.Remove(f.Name())
+		os.Remove(part)
 	}
 	return err
 }
@@ -158,12 +154,8 @@ func read(name string) (*Serve, error) {
 func (s *Serve) answers(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	root, err := url.Parse(s.StaticURL)
-	if err != nil {
-		return false
-	}
-	root.Path = "/"
-	req, err := http.NewRequestWithContext(ctx, http.MethodHead, root.String(), nil)
+	root, _ := url.JoinPath(s.StaticURL, "../") // what is no URL fails below
+	req, err := http.NewRequestWithContext(ctx, http.MethodHead, root, nil)
 	if err != nil {
 		return false
 	}
