@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	// A grace below five minutes is shorter than a slow delivery takes; above twelve hours
-	// a missed event comes too late to be of use.
+	// A grace below five minutes is shorter than a slow delivery of Google's takes; above
+	// twelve hours a missed event comes too late to be of use.
 	minGrace, maxGrace = 5 * time.Minute, 12 * time.Hour
 
 	defaultGrace    = time.Hour
@@ -46,7 +46,7 @@ func readOptions() (o options, err error) {
 	o.place = readPlace(&r, o.Common)
 	p := &o.pass
 	p.Mode = settings.Parse(&r, "RECONCILE", reconcile.ParseMode)
-	p.Grace = r.Duration("GRACE", defaultGrace, minGrace, maxGrace)
+	p.Grace = r.Duration("GRACE", defaultGrace, minGraceAt(o.apiURL), maxGrace)
 	p.LookBack = r.Duration("LOOK_BACK", defaultLookBack, p.Grace+lookBackMargin+1, o.Retention-1)
 	p.Reenable = r.Bool("REENABLE", false)
 	p.PublishUnknown = r.Bool("PUBLISH_UNKNOWN", false)
@@ -57,6 +57,15 @@ func readOptions() (o options, err error) {
 		p.DynamicURL = settings.Parse(&r, "DYNAMIC_URL", parseURL)
 	}
 	return o, r.Err()
+}
+
+// minGraceAt returns the least grace with the API at a URL. A stand-in on this machine
+// delivers at once.
+func minGraceAt(api *url.URL) time.Duration {
+	if api == nil || api.String() == gemini.DefaultURL {
+		return minGrace
+	}
+	return 0
 }
 
 // keyPrefix begins Google's API keys, which would pass for the id of a secret.
