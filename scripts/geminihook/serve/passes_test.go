@@ -173,7 +173,7 @@ func TestReconcileOnThePage(t *testing.T) {
 	name := v.startJob("batch", "succeeded", "none")
 	v.Click(`#reconcile`)
 	v.Wait(`at("pass").textContent.endsWith("complete, webhook disabled_due_to_failed_deliveries, 1 job, 1 missed, 1 handed over")`)
-	v.Wait(cell(1, 5) + ` === "none; handed over by the reconciler"`)
+	v.Wait(cell(1, 5) + ` === "none, then handed over"`)
 	v.Screenshot(v.shots, "reconciled")
 	events := []commandtest.Event{s.Next(), s.Next()} // in either order: one is of the log
 	if events[0].Event == "pass" {

@@ -61,7 +61,7 @@ func (j *Jobs) list(w http.ResponseWriter, _ *http.Request) {
 		if len(rows) < maxJobs {
 			row := rowOfJob(&job)
 			if action := j.Passes.action(job.Name); action != "" {
-				row.Sent += "; " + action + " by the reconciler"
+				row.Sent += ", then " + action
 			}
 			rows = append(rows, row)
 		}
