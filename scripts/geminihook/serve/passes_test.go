@@ -59,7 +59,8 @@ func reconciled(t *testing.T, s *commandtest.Serve) (passes []commandtest.Event)
 	if err != nil {
 		t.Fatal(err)
 	}
-	video, err := c.Models.GenerateVideos(t.Context(), "veo-3.1-generate-preview", "Waves.", nil, nil)
+	video, err := c.Models.GenerateVideosFromSource(t.Context(), "veo-3.1-generate-preview",
+		&genai.GenerateVideosSource{Prompt: "Waves."}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -139,11 +139,19 @@ func (j *Jobs) lose(w http.ResponseWriter, r *http.Request) {
 	if !read(w, r, &asked) {
 		return
 	}
-	if !j.API.Lose(asked.Name) {
-		say(w, errors.New("there is no such job"))
+	for _, job := range j.API.Jobs() {
+		if job.Name != asked.Name {
+			continue
+		}
+		if !job.Running {
+			say(w, errors.New("the job has ended: its event was delivered, or nothing was to be delivered"))
+			return
+		}
+		j.API.Lose(job.Name)
+		say(w, nil)
 		return
 	}
-	say(w, nil)
+	say(w, errors.New("there is no such job"))
 }
 
 // reconcile makes a pass.
