@@ -17,9 +17,9 @@ import (
 const disableAfter = 20
 
 // startGemini starts the stand-in for the Gemini API, with its public keys, and stores
-// its API key where the reconciler reads it. It has a
-// listener of its own besides serve's: over plain http the functions call loopback
-// addresses only, and --addr may be another one.
+// its API key where the reconciler reads it. It has a listener of its own besides
+// serve's: over plain http the functions call loopback addresses only, and --addr may be
+// another one.
 func (p *parts) startGemini(ctx context.Context, o *Options) error {
 	listener, err := net.Listen("tcp", anyPort)
 	if err != nil {

@@ -94,8 +94,8 @@ func (p *Passes) Logged(line []byte) (pass *Pass, again bool) {
 		p.last = pass
 		return pass, again
 	}
-	var missed struct{ Message, Job, Action string }
-	if json.Unmarshal(line, &missed) == nil && missed.Job != "" && missed.Action != "" {
+	var missed struct{ Job, Action string }
+	if bytes.Contains(line, []byte(`"action"`)) && json.Unmarshal(line, &missed) == nil && missed.Job != "" {
 		if p.actions == nil {
 			p.actions = make(map[string]string)
 		}
