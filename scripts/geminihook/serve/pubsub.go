@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"time"
 
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"google.golang.org/grpc"
@@ -41,12 +42,23 @@ func (p *pubSub) Publish(ctx context.Context, req *pubsubpb.PublishRequest) (*pu
 	return res, err
 }
 
-// Pull implements [pubsubpb.SubscriberServer].
+// maxWait is how long a Pull waits for a message.
+const maxWait = 2 * time.Second
+
+// Pull implements [pubsubpb.SubscriberServer]. If there is no message for a while, it
+// answers without one. If it did not answer, gRPC would count the pings of a client that
+// pulls every minute as abuse, and close the connection.
 func (p *pubSub) Pull(ctx context.Context, req *pubsubpb.PullRequest) (*pubsubpb.PullResponse, error) {
-	if req.Subscription == subscriptionName(jobsTopic) {
-		return p.jobs.Pull(ctx, req)
+	if req.Subscription != subscriptionName(jobsTopic) {
+		return p.PubSub.Pull(ctx, req)
 	}
-	return p.PubSub.Pull(ctx, req)
+	waiting, cancel := context.WithTimeout(ctx, maxWait)
+	defer cancel()
+	res, err := p.jobs.Pull(waiting, req)
+	if err != nil && waiting.Err() != nil && ctx.Err() == nil {
+		return new(pubsubpb.PullResponse), nil
+	}
+	return res, err
 }
 
 // Acknowledge implements [pubsubpb.SubscriberServer].
