@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/geminihook/geminihook/scripts/geminihook/serve"
 )
@@ -59,9 +60,15 @@ address that others reach.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&o.Addr, "addr", "127.0.0.1:8080", "listen on this `HOST:PORT`; port 0 is a free one")
 	flags.StringArrayVar(&secretFiles, "static-secret-file", nil, "a `FILE` with a signing secret of static webhooks, whsec_…; - is standard input; may be repeated (default: a new secret)")
 	flags.StringArrayVar(&tokenFiles, "url-token-file", nil, "a `FILE` with a token of the dynamic URL, 16 to 256 characters; - is standard input; may be repeated (default: a new token)")
+	serveFlags(flags, &o)
+	return cmd
+}
+
+// serveFlags defines the flags that are options of serve as they stand.
+func serveFlags(flags *pflag.FlagSet, o *serve.Options) {
+	flags.StringVar(&o.Addr, "addr", "127.0.0.1:8080", "listen on this `HOST:PORT`; port 0 is a free one")
 	flags.StringVar(&o.JWKSURL, "jwks-url", "", "take the public keys of dynamic webhooks from this `URL` (default: keys of serve's own, which send signs with)")
 	flags.StringArrayVar(&o.Audiences, "audience", nil, "an `AUDIENCE` accepted in tokens; may be repeated (default: the dynamic URL)")
 	flags.BoolVar(&o.Emulators, "emulators", false, "use the official Firestore and Pub/Sub emulators: those that FIRESTORE_EMULATOR_HOST and PUBSUB_EMULATOR_HOST name, else started")
@@ -70,5 +77,4 @@ address that others reach.`,
 	flags.DurationVar(&o.Grace, "grace", 30*time.Second, "an event counts as missed this `DURATION` after its job ended (deployed: 1h); at most 12h")
 	flags.BoolVar(&o.PrintEnv, "print-env", false, "print on standard error how to start each function by hand, for a debugger")
 	jsonFlag(flags, &o.JSON, "a ready event, then one for each message published and for each pass of the reconciler")
-	return cmd
 }
