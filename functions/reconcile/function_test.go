@@ -199,6 +199,20 @@ func TestBounds(t *testing.T) {
 	}
 }
 
+// A stand-in for the API delivers at once, so that no grace is too short.
+func TestGraceOfAStandIn(t *testing.T) {
+	setValid(t)
+	t.Setenv("GEMINI_API_URL", "http://127.0.0.1:1")
+	t.Setenv("GRACE", "0s")
+	if o, err := readOptions(); err != nil || o.pass.Grace != 0 {
+		t.Errorf("%v, %v", o.pass.Grace, err)
+	}
+	t.Setenv("GRACE", "-1s")
+	if _, err := readOptions(); err == nil || !strings.HasPrefix(err.Error(), "GRACE: ") {
+		t.Errorf("less than zero: %v", err)
+	}
+}
+
 // One log line contains all faults of the settings.
 func TestSettings(t *testing.T) {
 	p := functiontest.Embedded(t)

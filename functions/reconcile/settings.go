@@ -46,7 +46,7 @@ func readOptions() (o options, err error) {
 	o.place = readPlace(&r, o.Common)
 	p := &o.pass
 	p.Mode = settings.Parse(&r, "RECONCILE", reconcile.ParseMode)
-	p.Grace = r.Duration("GRACE", defaultGrace, minGrace, maxGrace)
+	p.Grace = r.Duration("GRACE", defaultGrace, minGraceAt(o.apiURL), maxGrace)
 	p.LookBack = r.Duration("LOOK_BACK", defaultLookBack, p.Grace+lookBackMargin+1, o.Retention-1)
 	p.Reenable = r.Bool("REENABLE", false)
 	p.PublishUnknown = r.Bool("PUBLISH_UNKNOWN", false)
@@ -57,6 +57,15 @@ func readOptions() (o options, err error) {
 		p.DynamicURL = settings.Parse(&r, "DYNAMIC_URL", parseURL)
 	}
 	return o, r.Err()
+}
+
+// minGraceAt returns the lower bound of GRACE. It is zero if the API is a stand-in on
+// this machine, which delivers at once.
+func minGraceAt(api *url.URL) time.Duration {
+	if api == nil || api.String() == gemini.DefaultURL {
+		return minGrace
+	}
+	return 0
 }
 
 // keyPrefix is the prefix of Google's API keys. Such a key is also a valid id of a

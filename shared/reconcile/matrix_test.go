@@ -80,35 +80,52 @@ func isAPI(call string) bool {
 
 // Each call of a pass meets each blow. After the next passes, each event is on its
 // topic, and the register is as it would be without the blow. An event is on its
-// topic twice only if the blow hit a publish or a mark, and then with the same id.
+// topic twice only if the blow hit a publish or a mark, and then with the same id. The
+// logged table has, for each call and blow, how many calls of the name met it, and
+// after how many of these there was a second copy.
 func TestMatrix(t *testing.T) {
-	cells := 0
+	cells, table := 0, "\n| call |"
+	for _, b := range blows {
+		table += " " + b.name + " |"
+	}
 	for _, call := range []string{"Webhooks", "Batches", "Interaction", "Operation", "Enable", "Commit", "RunQuery", "Pull", "Acknowledge", "Publish"} {
+		table += "\n| " + call + " |"
 		for _, b := range blows {
-			n := 0
+			n, copies := 0, 0
 			for hit := true; hit; {
 				n++
-				inWorld(t, func(w *world) { hit = strikeOnce(t, w, b, call, n) })
+				inWorld(t, func(w *world) {
+					var again bool
+					hit, again = strikeOnce(t, w, b, call, n)
+					if again {
+						copies++
+					}
+				})
 			}
 			if n == 1 {
 				t.Errorf("a pass makes no call %s", call)
 			}
 			cells += n - 1
+			table += fmt.Sprintf(" %d", n-1)
+			if copies > 0 {
+				table += fmt.Sprintf(" (%d)", copies)
+			}
+			table += " |"
 		}
 	}
-	t.Logf("%d calls of a pass × faults", cells)
+	t.Logf("%d calls of a pass × faults%s", cells, table)
 }
 
 // strikeOnce makes a pass in which the n-th call of this name meets a blow. It then
-// makes passes without blows, and checks the outcome. It returns false if the pass
-// has no such call.
-func strikeOnce(t *testing.T, w *world, b blow, call string, n int) bool {
+// makes passes without blows, and checks the outcome. It returns whether the pass has
+// such a call, and whether an event was published twice.
+func strikeOnce(t *testing.T, w *world, b blow, call string, n int) (hit, again bool) {
 	r := w.busyDay()
 	struck := w.strike(b, call, n)
 	first := w.pass(r)
 	w.setFault(nil)
 	if !struck() {
-		return false
+		return false, false
 	}
 	where := fmt.Sprintf("%s at call %d of %s", b.name, n, call)
 	if first.Took > DefaultTimeout+10*time.Second {
@@ -123,7 +140,10 @@ func strikeOnce(t *testing.T, w *world, b blow, call string, n int) bool {
 	for _, m := range w.messages() {
 		if ids[m.id]++; ids[m.id] == 1 {
 			events[m.eventType+" "+m.subject]++
-		} else if call != "Publish" && call != "Commit" || ids[m.id] > 2 {
+			continue
+		}
+		again = true
+		if call != "Publish" && call != "Commit" || ids[m.id] > 2 {
 			t.Errorf("%s: %s is on its topic %d times", where, m.subject, ids[m.id])
 		}
 	}
@@ -142,7 +162,7 @@ func strikeOnce(t *testing.T, w *world, b blow, call string, n int) bool {
 	if len(w.api.enabled) > 1 {
 		t.Errorf("%s: the webhook was enabled %d times in six hours", where, len(w.api.enabled))
 	}
-	return true
+	return true, again
 }
 
 var busyEvents = []string{

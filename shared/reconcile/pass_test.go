@@ -705,6 +705,33 @@ func TestSlowAPI(t *testing.T) {
 	})
 }
 
+// A pass whose time ran out is not complete, even if no step failed: here the mark of an
+// event, which has time of its own, ends after the pass's time.
+func TestTimeRunsOut(t *testing.T) {
+	inWorld(t, func(w *world) {
+		r := w.reconciler()
+		r.Timeout = 10 * time.Second // five of which it waits for names of jobs
+		w.api.add("a1", succeeded, 2*time.Hour)
+		w.setFault(func(_ context.Context, call string, do func() error) error {
+			switch published := len(w.messages()) > 0; {
+			case call == "Publish":
+				time.Sleep(4900 * time.Millisecond)
+			case call == "Commit" && published:
+				time.Sleep(300 * time.Millisecond)
+			}
+			return do()
+		})
+		w.log.take(t, "")
+		if s, _ := r.Run(w.t.Context()); s.Complete || s.HandedOver != 1 || s.Took <= r.Timeout {
+			t.Errorf("%+v", s)
+		}
+		failed := w.log.take(t, "step failed")
+		if len(failed) != 1 || failed[0]["step"] != "pass" || !strings.Contains(fmt.Sprint(failed[0]["error"]), "not finished") {
+			t.Errorf("logged %v", failed)
+		}
+	})
+}
+
 type slowAPI struct {
 	API
 	mu    sync.Mutex

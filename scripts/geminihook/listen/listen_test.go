@@ -115,8 +115,8 @@ func TestServe(t *testing.T) {
 	home.Env = []string{"PUBSUB_EMULATOR_HOST="} // an emulator that is named goes before serve
 	s := home.Serve(t)
 	l, subscriptions := startJSON(t, home)
-	if len(subscriptions) != 4 {
-		t.Errorf("%d subscriptions, want one for each of the 4 topics", len(subscriptions))
+	if len(subscriptions) != 6 {
+		t.Errorf("%d subscriptions, want one for each of the 4 topics of events and the 2 of jobs", len(subscriptions))
 	}
 	if got := home.Run(t, "", "send"); got.Status != 0 {
 		t.Fatalf("send: %v", got)

@@ -27,6 +27,7 @@ type console struct {
 	logPaint terminal.Paint // on err
 
 	deliveries *inspector.Deliveries // what the page shows
+	passes     *inspector.Passes
 
 	published atomic.Int64
 }
@@ -41,6 +42,7 @@ func newConsole(json bool) *console {
 		logPaint: terminal.PaintFor(os.Stderr),
 
 		deliveries: inspector.NewDeliveries(),
+		passes:     new(inspector.Passes),
 	}
 }
 
@@ -55,6 +57,9 @@ type (
 		Audience      string   `json:"audience"`
 		GeminiURL     string   `json:"gemini_url"` // base URL of the stand-in
 		GeminiAPIKey  string   `json:"gemini_api_key"`
+		Project       string   `json:"project"`
+		PubSub        string   `json:"pubsub"`     // for PUBSUB_EMULATOR_HOST
+		JobsTopic     string   `json:"jobs_topic"` // in full
 	}
 	published struct {
 		Event      string            `json:"event"`
@@ -62,22 +67,27 @@ type (
 		Attributes map[string]string `json:"attributes"`
 		Data       []byte            `json:"data"` // in base64
 	}
+	passed struct {
+		Event string `json:"event"`
+		*inspector.Pass
+	}
 )
 
 // event shows a JSON line.
 func (c *console) event(e any) { c.screen.put(c.out, messages.Line(e)) }
 
 // ready says that the functions serve, and all that it takes to use them.
-func (c *console) ready(s *running.Serve, p *parts) {
+func (c *console) ready(o *Options, s *running.Serve, p *parts) {
 	if c.json {
-		c.event(ready{"ready", s.StaticURL, s.DynamicURL, s.Secrets, p.jwksURL, s.Audience, s.GeminiURL, s.GeminiAPIKey})
+		c.event(ready{"ready", s.StaticURL, s.DynamicURL, s.Secrets, p.jwksURL, s.Audience, s.GeminiURL, s.GeminiAPIKey,
+			s.Project, s.PubSub, topicName(jobsTopic)})
 		return
 	}
 	var b strings.Builder
 	row := func(name, value string) {
 		fmt.Fprintf(&b, "  %-15s %s\n", name, value)
 	}
-	fmt.Fprintf(&b, "%s\n\n", c.paint.In(terminal.Bold, "geminihook serves both functions, as deployed, on this machine"))
+	fmt.Fprintf(&b, "%s\n\n", c.paint.In(terminal.Bold, "geminihook serves its functions, as deployed, on this machine"))
 	row("page", strings.TrimSuffix(s.StaticURL, staticPath)+"/")
 	row("static", s.StaticURL)
 	for _, secret := range s.Secrets {
@@ -86,11 +96,21 @@ func (c *console) ready(s *running.Serve, p *parts) {
 	row("dynamic", s.DynamicURL)
 	row("  public keys", p.jwksURL)
 	row("  JWT audience", s.Audience)
-	row("Gemini API", s.GeminiURL+", a stand-in: set GOOGLE_GEMINI_BASE_URL to it")
-	row("  API key", s.GeminiAPIKey+", for GEMINI_API_KEY")
+	row("reconcile", o.describePasses())
+	row("Gemini API", s.GeminiURL+", a stand-in")
+	row("  API key", s.GeminiAPIKey)
 	p.describeProducts(row)
-	fmt.Fprintf(&b, "\n%s\n\n", next())
+	fmt.Fprintf(&b, "\n%s\n\n", next(s))
 	c.screen.put(c.out, b.String())
+}
+
+// describePasses says when there are passes, and what they take for missed.
+func (o *Options) describePasses() string {
+	when := "a pass every " + o.ReconcileEvery.String() + ", and"
+	if o.ReconcileEvery == 0 {
+		when = "a pass"
+	}
+	return fmt.Sprintf("%s if the page asks for one; an event is missed %s after its job ended", when, o.Grace)
 }
 
 func (p *parts) describeProducts(row func(name, value string)) {
@@ -107,14 +127,19 @@ func (p *parts) describeProducts(row func(name, value string)) {
 }
 
 // next is the advice below all that ready shows.
-func next() string {
+func next(s *running.Serve) string {
 	return fmt.Sprintf(`Open the page to watch deliveries and to send samples. Or, in another terminal:
 
   %-40s one event of each type, to both endpoints
   %-40s everything that must be rejected, and why
 
+To use an SDK there:
+
+  export GOOGLE_GEMINI_BASE_URL=%s GEMINI_API_KEY=%s
+  export PUBSUB_EMULATOR_HOST=%s GOOGLE_CLOUD_PROJECT=%s
+
 Every message that reaches a topic is shown below. Ctrl-C ends it.`,
-		terminal.Command("send"), terminal.Command("hostile"))
+		terminal.Command("send"), terminal.Command("hostile"), s.GeminiURL, s.GeminiAPIKey, s.PubSub, s.Project)
 }
 
 // message shows a message that reached a topic.

@@ -69,7 +69,19 @@ func (p *parts) readTopics(ctx context.Context, topics []string, c *console) err
 		}
 		readers.Go(func() { r.run(stopping) })
 	}
-	return nil
+	return p.subscribeToJobs(ctx, conn)
+}
+
+// subscribeToJobs makes the subscription that the reconciler pulls. Its name is this
+// serve's own: another one may use the same emulator.
+func (p *parts) subscribeToJobs(ctx context.Context, conn *grpc.ClientConn) error {
+	jobs := &reader{
+		client: pubsubpb.NewSubscriberClient(conn), topic: topicName(jobsTopic),
+		subscription: ownSubscription(jobsTopic + "-pull"),
+	}
+	p.jobsSubscription = path.Base(jobs.subscription)
+	p.stops = append(p.stops, jobs.unsubscribe)
+	return jobs.subscribe(ctx)
 }
 
 // A reader shows what is published to a topic.
@@ -88,11 +100,20 @@ func newReader(ctx context.Context, conn *grpc.ClientConn, topic string, c *cons
 	r := &reader{
 		client:       pubsubpb.NewSubscriberClient(conn),
 		topic:        topic,
-		subscription: "projects/" + project + "/subscriptions/serve-" + path.Base(topic) + "-" + strings.ToLower(rand.Text()),
+		subscription: ownSubscription(path.Base(topic)),
 		console:      c,
 	}
-	_, err = r.client.CreateSubscription(ctx, &pubsubpb.Subscription{Name: r.subscription, Topic: topic})
-	return r, err
+	return r, r.subscribe(ctx)
+}
+
+// ownSubscription returns the full name of a subscription that no other serve has.
+func ownSubscription(to string) string {
+	return subscriptionName("serve-" + to + "-" + strings.ToLower(rand.Text()))
+}
+
+func (r *reader) subscribe(ctx context.Context) error {
+	_, err := r.client.CreateSubscription(ctx, &pubsubpb.Subscription{Name: r.subscription, Topic: r.topic})
+	return err
 }
 
 // run shows messages until stopping is closed and there are none left.

@@ -4,13 +4,16 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 
+	"github.com/geminihook/geminihook/scripts/internal/running"
 	"github.com/geminihook/geminihook/shared/webhook"
 )
 
 // functions returns the functions, not started yet. Each has the environment that
 // Terraform would give it.
-func (p *parts) functions(audience string, c *console) functions {
+func (p *parts) functions(o *Options, me *running.Serve, c *console) functions {
+	dynamicURL, _, _ := strings.Cut(me.DynamicURL, "?")
 	return functions{
 		newFunction("StaticWebhook", webhook.StaticEndpoint, c, p.environment(map[string]string{
 			"SIGNING_SECRET_NAME": signingSecret,
@@ -18,7 +21,17 @@ func (p *parts) functions(audience string, c *console) functions {
 		newFunction("DynamicWebhook", webhook.DynamicEndpoint, c, p.environment(map[string]string{
 			"URL_TOKEN_SECRET_NAME": urlTokenSecret,
 			"JWKS_URL":              p.jwksURL,
-			"JWT_AUDIENCES":         audience,
+			"JWT_AUDIENCES":         me.Audience,
+		})),
+		newFunction(reconcileName, webhook.ReconciledEndpoint, c, p.environment(map[string]string{
+			"API_KEY_SECRET_NAME":    apiKeySecret,
+			"GEMINI_API_URL":         p.geminiURL,
+			"STATIC_URL":             me.StaticURL,
+			"DYNAMIC_URL":            dynamicURL,
+			"GRACE":                  o.Grace.String(),
+			"RECONCILE":              "publish", // samples are about no job, and would hold those that are missed
+			"JOBS_SUBSCRIPTION":      p.jobsSubscription,
+			"JOBS_DEAD_LETTER_TOPIC": rejectedTopic,
 		})),
 	}
 }

@@ -23,7 +23,9 @@ func front(fs functions, instance string, page *inspector.Inspector, gemini http
 	mux.Handle("/v1beta/", gemini)
 	mux.Handle("/download/v1beta/", gemini)
 	for _, f := range fs {
-		mux.Handle("/"+f.name, page.Watch(f.endpoint, f.proxy(log.New(out, "", 0))))
+		if !f.private() {
+			mux.Handle("/"+f.name, page.Watch(f.endpoint, f.proxy(log.New(out, "", 0))))
+		}
 	}
 	shown := page.Handler()
 	mux.Handle("/inspector/", shown)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -12,10 +13,14 @@ import (
 
 	// The functions register themselves.
 	_ "github.com/geminihook/geminihook/functions/dynamic"
+	_ "github.com/geminihook/geminihook/functions/reconcile"
 	_ "github.com/geminihook/geminihook/functions/static"
 )
 
-// The paths of the functions, on serve's address.
+// reconcileName is the function that only serve calls, as only Cloud Scheduler may.
+const reconcileName = "Reconcile"
+
+// The paths of the other functions, on serve's address.
 const (
 	staticPath  = "/StaticWebhook"
 	dynamicPath = "/DynamicWebhook"
@@ -31,7 +36,7 @@ const (
 // A function is one of those that are deployed. It runs as it is deployed: in a
 // process of its own, with an environment of its own.
 type function struct {
-	name     string // FUNCTION_TARGET, and its path
+	name     string // FUNCTION_TARGET and, unless it is private, its path
 	endpoint string
 	env      []string
 	output   *output
@@ -42,8 +47,16 @@ func newFunction(name, endpoint string, c *console, env []string) *function {
 	return &function{name: name, endpoint: endpoint, env: env, output: &output{show: c.log}}
 }
 
+// private reports whether the function has no path on serve's address.
+func (f *function) private() bool { return f.name == reconcileName }
+
 // functions are all of them.
 type functions []*function
+
+// reconcile returns the private one.
+func (fs functions) reconcile() *function {
+	return fs[slices.IndexFunc(fs, (*function).private)]
+}
 
 // start starts the functions side by side and returns when all are built and answer.
 // If one does not, start ends all of them and fails.

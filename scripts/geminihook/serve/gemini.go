@@ -1,8 +1,10 @@
 package serve
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 
@@ -14,15 +16,19 @@ import (
 // number is not known.
 const disableAfter = 20
 
-// startGemini starts the stand-in for the Gemini API, with its public keys. It has a
-// listener of its own besides serve's: over plain http the functions call loopback
-// addresses only, and --addr may be another one.
-func (p *parts) startGemini(o *Options) error {
+// startGemini starts the stand-in for the Gemini API, with its public keys, and stores
+// its API key where the reconciler reads it. It has a listener of its own besides
+// serve's: over plain http the functions call loopback addresses only, and --addr may be
+// another one.
+func (p *parts) startGemini(ctx context.Context, o *Options) error {
 	listener, err := net.Listen("tcp", anyPort)
 	if err != nil {
 		return err
 	}
 	p.gemini = geminitest.New(rand.Text())
+	if _, err := p.secrets.AddSecret(ctx, project, apiKeySecret, p.gemini.Key); err != nil {
+		return fmt.Errorf("secret %s: %w", apiKeySecret, err)
+	}
 	p.gemini.DisableAfter = disableAfter
 	host, _, _ := net.SplitHostPort(o.Addr) // it was listened on
 	p.gemini.Deliveries = onlyHere(host)

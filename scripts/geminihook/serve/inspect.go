@@ -21,7 +21,7 @@ const collection = "deliveries"
 
 // inspect returns the page, which holds deliveries against the same keys as the
 // functions do, and reads the ledger that they write.
-func inspect(ctx context.Context, o *Options, p *parts, me *running.Serve, deliveries *inspector.Deliveries) (*inspector.Inspector, error) {
+func inspect(ctx context.Context, o *Options, p *parts, me *running.Serve, c *console) (*inspector.Inspector, error) {
 	os.Setenv("FIRESTORE_EMULATOR_HOST", p.firestore) // if the shell has set it, the client ignores its options
 	client, err := firestore.NewClient(ctx, project, dial.Options()...)
 	if err != nil {
@@ -35,14 +35,14 @@ func inspect(ctx context.Context, o *Options, p *parts, me *running.Serve, deliv
 	}
 	host, _, _ := net.SplitHostPort(o.Addr) // it was listened on
 	return &inspector.Inspector{
-		Deliveries: deliveries,
+		Deliveries: c.deliveries,
 		Checks:     checks,
 		Records:    &inspector.Records{Collection: client.Collection(collection)},
 		Sender: &inspector.Sender{
 			StaticURL: me.StaticURL, DynamicURL: me.DynamicURL,
 			Secret: o.Secrets[0], Audience: first(audiences), Keys: p.keys,
 		},
-		Jobs: &inspector.Jobs{API: p.gemini, Webhook: me.StaticURL, For: o.JobTime},
+		Jobs: &inspector.Jobs{API: p.gemini, Webhook: me.StaticURL, For: o.JobTime, Passes: c.passes},
 		Host: host,
 	}, nil
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/geminihook/geminihook/scripts/geminihook/serve/inspector"
 	"github.com/geminihook/geminihook/scripts/internal/messages"
 	"github.com/geminihook/geminihook/scripts/internal/terminal"
 )
@@ -27,9 +28,17 @@ type record struct {
 	Error     string    `json:"error"`
 }
 
-// log shows a line: as it is with --json, in columns otherwise.
+// log shows a line: as it is with --json, in columns otherwise. A pass is an event of
+// --json, too; to people, one that says the same as the one before is not shown.
 func (c *console) log(text []byte) {
 	c.deliveries.Logged(text)
+	pass, again := c.passes.Logged(text)
+	if pass != nil && c.json {
+		c.event(passed{"pass", pass})
+	}
+	if again && !c.json {
+		return
+	}
 	c.screen.put(c.err, c.logLine(text))
 }
 
@@ -43,8 +52,12 @@ func (c *console) logLine(text []byte) string {
 	case r.Message == "delivery":
 		return r.delivery(c.logPaint).String() + "\n"
 	}
-	severity := c.logPaint.In(r.colour(), messages.Pad(r.Severity, messages.WhatWidth))
-	return fmt.Sprintf("%s  %s  %s\n", messages.Clock(r.Time), severity, messages.Printable(others(text)))
+	what, rest := r.Severity, others(text)
+	if pass := inspector.ReadPass(text); pass != nil {
+		what, rest = "reconcile", pass.Words()
+	}
+	what = c.logPaint.In(r.colour(), messages.Pad(what, messages.WhatWidth))
+	return fmt.Sprintf("%s  %s  %s\n", messages.Clock(r.Time), what, messages.Printable(rest))
 }
 
 // delivery is the line of a delivery, in the columns of a message.

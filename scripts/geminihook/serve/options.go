@@ -15,6 +15,9 @@ import (
 // maxVersions is how many values of a secret the functions look at.
 const maxVersions = secret.MaxVersions
 
+// maxGrace is the longest grace that the reconciler takes.
+const maxGrace = 12 * time.Hour
+
 // Options say how to serve.
 type Options struct {
 	Addr      string   // host:port; port 0 is a free one
@@ -27,6 +30,12 @@ type Options struct {
 	PrintEnv  bool     // tell how to start each function by hand
 
 	JobTime time.Duration // how long a job of the stand-in for the Gemini API runs
+
+	// ReconcileEvery is the time from one pass of the reconciler to the next; zero means
+	// that only the page asks for passes. An event counts as missed if its job ended
+	// longer than Grace ago.
+	ReconcileEvery time.Duration
+	Grace          time.Duration
 }
 
 // complete generates what was left out and checks the rest. The errors hold no secret.
@@ -55,8 +64,13 @@ func (o *Options) complete() error {
 			return fmt.Errorf("--jwks-url: %w", err)
 		}
 	}
-	if o.JobTime < 0 {
+	switch {
+	case o.JobTime < 0:
 		return errors.New("--job-time: less than zero")
+	case o.ReconcileEvery < 0:
+		return errors.New("--reconcile-every: less than zero")
+	case o.Grace < 0 || o.Grace > maxGrace:
+		return fmt.Errorf("--grace: not from 0s to %v", maxGrace)
 	}
 	if o.Addr == "" {
 		return errors.New("--addr: no address")

@@ -24,6 +24,9 @@ const (
 	routes         = "batch=geminihook-batch,interaction=geminihook-interaction,video=geminihook-video,*=geminihook-other"
 	signingSecret  = "geminihook-signing-secret"
 	urlTokenSecret = "geminihook-url-token"
+	apiKeySecret   = "geminihook-api-key"
+	jobsTopic      = "geminihook-jobs"
+	rejectedTopic  = "geminihook-jobs-rejected"
 )
 
 // anyPort is where parts listen.
@@ -37,6 +40,8 @@ type parts struct {
 	secretManager string
 	jwksURL       string
 	geminiURL     string // base URL, on loopback
+
+	jobsSubscription string // id of the one that the reconciler pulls
 
 	official bool                // Firestore and Pub/Sub are the official emulators
 	gemini   *geminitest.API     // the stand-in for the Gemini API
@@ -59,7 +64,7 @@ func startParts(ctx context.Context, o *Options, c *console) (*parts, error) {
 		err = p.startSecretManager(ctx, o)
 	}
 	if err == nil {
-		err = p.startGemini(o)
+		err = p.startGemini(ctx, o)
 	}
 	if err != nil {
 		p.stop()
@@ -75,18 +80,24 @@ func (p *parts) stop() {
 	}
 }
 
-// topicNames returns the full names of all topics that there are routes to.
+// topicNames returns the full names of all topics: those that there are routes to, and
+// those for names of jobs.
 func topicNames() []string {
 	byType, err := publish.RoutesIn(project)(routes)
 	if err != nil {
 		panic(err) // they are a constant
 	}
-	return slices.Sorted(maps.Values(byType))
+	return append(slices.Sorted(maps.Values(byType)), topicName(jobsTopic), topicName(rejectedTopic))
 }
+
+func topicName(id string) string { return "projects/" + project + "/topics/" + id }
+
+func subscriptionName(id string) string { return "projects/" + project + "/subscriptions/" + id }
 
 func (p *parts) startEmbedded(_ context.Context, topics []string, c *console) (err error) {
 	if p.firestore, err = p.start(gcptest.NewFirestore()); err == nil {
-		p.pubsub, err = p.start(gcptest.NewPubSub(c.message, topics...))
+		p.jobsSubscription = jobsTopic
+		p.pubsub, err = p.start(newPubSub(c.message, topics))
 	}
 	return err
 }

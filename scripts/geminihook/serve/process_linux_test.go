@@ -36,7 +36,7 @@ func processes(t *testing.T, s *commandtest.Serve) map[string]*process {
 			found[p.variable("FUNCTION_TARGET")] = p
 		}
 	}
-	if len(found) != 2 || found["StaticWebhook"] == nil || found["DynamicWebhook"] == nil {
+	if len(found) != 3 || found["StaticWebhook"] == nil || found["DynamicWebhook"] == nil || found["Reconcile"] == nil {
 		t.Fatalf("serve's processes are %v, want one a function", found)
 	}
 	return found
@@ -117,6 +117,8 @@ func TestEnvironmentIsItsOwn(t *testing.T) {
 	want := map[string][]string{
 		"StaticWebhook":  append(common, "SIGNING_SECRET_NAME"),
 		"DynamicWebhook": append(slices.Clone(common), "JWKS_URL", "JWT_AUDIENCES", "URL_TOKEN_SECRET_NAME"),
+		"Reconcile": append(slices.Clone(common), "API_KEY_SECRET_NAME", "DYNAMIC_URL", "GEMINI_API_URL", "GRACE",
+			"JOBS_DEAD_LETTER_TOPIC", "JOBS_SUBSCRIPTION", "RECONCILE", "STATIC_URL"),
 	}
 	for name, p := range processes(t, home.Serve(t)) {
 		var got []string
@@ -160,26 +162,28 @@ func TestWarmsUp(t *testing.T) {
 	home.Env = p.Env
 	home.Serve(t, "--emulators", "--jwks-url", p.KeysURL)
 	var reads int
-	functiontest.Eventually(t, "both functions have read from Firestore, one has fetched the keys", func() bool {
+	functiontest.Eventually(t, "all functions have read from Firestore, the reconciler also from its register, and one has fetched the keys", func() bool {
 		for _, call := range p.Calls() {
 			if call == functiontest.Read {
 				reads++
 			}
 		}
-		return reads == 2 && p.Keys.Fetches() == 1
+		return reads == 4 && p.Keys.Fetches() == 1
 	})
 }
 
 // A function that the developer's shell names is warmed up by no command: serve's own
 // process is none, and its functions are led elsewhere.
 func TestShellWarmsNothingUp(t *testing.T) {
-	for _, name := range []string{"StaticWebhook", "DynamicWebhook"} {
+	for _, name := range []string{"StaticWebhook", "DynamicWebhook", "Reconcile"} {
 		t.Run(name, func(t *testing.T) {
 			p := functiontest.NewEmbedded(t)
 			p.AddSecret(t, "signing", webhooktest.NewSecret())
 			p.AddSecret(t, "token", "0123456789abcdef")
+			p.AddSecret(t, "key", "an-api-key")
 			home := commandtest.NewHome(t)
-			home.Env = append(p.Env, "FUNCTION_TARGET="+name, "SIGNING_SECRET_NAME=signing", "URL_TOKEN_SECRET_NAME=token")
+			home.Env = append(p.Env, "FUNCTION_TARGET="+name, "SIGNING_SECRET_NAME=signing", "URL_TOKEN_SECRET_NAME=token",
+				"API_KEY_SECRET_NAME=key", "STATIC_WEBHOOK=false")
 			s := home.Serve(t)
 			deliver(t, s, webhooktest.NewID(), webhooktest.NewEvent("batch.succeeded"))
 			s.Stop()

@@ -1,4 +1,4 @@
-// Package serve runs both functions, as they are deployed, on this machine: each in a
+// Package serve runs the functions, as they are deployed, on this machine: each in a
 // process of its own, which this one starts, watches and ends. What they use of Google
 // Cloud runs in this process, or on the official emulators.
 // Every message that reaches a topic is shown.
@@ -58,17 +58,19 @@ func serve(stop context.Context, o *Options, c *console) error {
 	defer parts.stop()
 
 	me := parts.describe(o, listener.Addr().(*net.TCPAddr))
-	functions := parts.functions(me.Audience, c)
+	functions := parts.functions(o, me, c)
 	if err := functions.start(stop); err != nil {
 		return err
 	}
 	defer functions.kill()
 	me.Ed25519, me.RSA = parts.privateKeys()
 	parts.registerWebhook(me)
-	page, err := inspect(stop, o, parts, me, c.deliveries)
+	passes := newPasses(stop, functions.reconcile())
+	page, err := inspect(stop, o, parts, me, c)
 	if err != nil {
 		return err
 	}
+	page.Jobs.Reconcile = passes.run
 	out := &output{show: c.log}
 	server := &http.Server{
 		Handler:           front(functions, me.Instance, page, parts.gemini, out),
@@ -80,7 +82,8 @@ func serve(stop context.Context, o *Options, c *console) error {
 	go func() { failed <- server.Serve(listener) }()
 
 	defer announce(me, c)()
-	c.ready(me, parts)
+	c.ready(o, me, parts)
+	go passes.every(o.ReconcileEvery)
 	if o.PrintEnv {
 		c.byHand(functions)
 	}

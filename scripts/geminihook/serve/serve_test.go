@@ -327,6 +327,9 @@ func TestFaultsAreOneLine(t *testing.T) {
 		{usual, []string{"--addr", taken.Addr().String()}, fault, "the port is in use"},
 		{usual, []string{"--addr", "127.0.0.1"}, fault, "missing port"},
 		{usual, []string{"--addr", ""}, fault, "--addr: no address"},
+		{usual, []string{"--grace", "13h"}, fault, "--grace: not from 0s to 12h"},
+		{usual, []string{"--grace", "-1s"}, fault, "--grace: not from"},
+		{usual, []string{"--reconcile-every", "-1s"}, fault, "--reconcile-every: less than zero"},
 		{usual, []string{"--nonsense"}, usage, "--nonsense"},
 		{usual, []string{"--json=perhaps"}, usage, "perhaps"},
 		{usual, []string{"--addr"}, usage, "needs an argument"},
@@ -368,7 +371,7 @@ func TestHelp(t *testing.T) {
 	if got.Status != 0 || got.Stderr != "" {
 		t.Errorf("status %d, standard error %q; want 0 and nothing", got.Status, got.Stderr)
 	}
-	for _, flag := range []string{"addr", "static-secret-file", "url-token-file", "jwks-url", "audience", "emulators", "json", "print-env"} {
+	for _, flag := range []string{"addr", "static-secret-file", "url-token-file", "jwks-url", "audience", "emulators", "json", "print-env", "job-time", "reconcile-every", "grace"} {
 		if !strings.Contains(got.Stdout, "\n      --"+flag) {
 			t.Errorf("--%s is not explained", flag)
 		}
@@ -509,7 +512,7 @@ func TestStartFunctionsEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cause := errors.New("enough")
 	cancel(cause)
-	if err := new(parts).functions("", newConsole(true)).start(ctx); !errors.Is(err, cause) {
+	if err := new(parts).functions(new(Options), new(running.Serve), newConsole(true)).start(ctx); !errors.Is(err, cause) {
 		t.Errorf("%v, want %v", err, cause)
 	}
 }
@@ -519,7 +522,7 @@ func TestStartFunctionsFails(t *testing.T) {
 	c := newConsole(true)
 	shown := new(bytes.Buffer)
 	c.out, c.err = shown, shown
-	err := new(parts).functions("", c).start(t.Context())
+	err := new(parts).functions(new(Options), new(running.Serve), c).start(t.Context())
 	c.screen.close()
 	if err == nil || !strings.Contains(err.Error(), "answers 503 to a GET") {
 		t.Errorf("%v, want that a function answers 503; shown:\n%s", err, shown)

@@ -20,6 +20,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/geminihook/geminihook/scripts/geminihook/serve/inspector"
 )
 
 const (
@@ -168,6 +170,11 @@ type Event struct {
 	Topic         string
 	Attributes    map[string]string
 	Data          []byte
+	Project       string
+	PubSub        string `json:"pubsub"`
+	JobsTopic     string `json:"jobs_topic"`
+
+	inspector.Pass // of an event "pass"
 }
 
 // Serve starts serve on a free port and waits until it is ready. It is ended with
@@ -181,10 +188,11 @@ func (h *Home) Serve(t *testing.T, args ...string) *Serve {
 	return s
 }
 
-// StartServe starts serve on a free port, and waits for nothing.
+// StartServe starts serve on a free port, and waits for nothing. The reconciler makes
+// passes only if args or the page ask for them.
 func (h *Home) StartServe(t *testing.T, args ...string) *Serve {
 	t.Helper()
-	s := &Serve{Home: h, t: t, cmd: h.Command(t, append([]string{"serve", "--addr", "127.0.0.1:0"}, args...)...)}
+	s := &Serve{Home: h, t: t, cmd: h.Command(t, append([]string{"serve", "--addr", "127.0.0.1:0", "--reconcile-every", "0"}, args...)...)}
 	s.cmd.Stderr = &s.stderr
 	stdout, err := s.cmd.StdoutPipe()
 	if err != nil {

@@ -64,6 +64,7 @@ func (in *Inspector) Handler() http.Handler {
 	mux.HandleFunc("POST /inspector/jobs", in.Jobs.start)
 	mux.HandleFunc("POST /inspector/jobs/lose", in.Jobs.lose)
 	mux.HandleFunc("POST /inspector/webhook", in.Jobs.turn)
+	mux.HandleFunc("POST /inspector/reconcile", in.Jobs.reconcile)
 	return in.guard(http.NewCrossOriginProtection().Handler(mux))
 }
 

@@ -2,6 +2,7 @@ package inspector
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,6 +22,10 @@ type Jobs struct {
 	API     *geminitest.API
 	Webhook string        // URL of the webhook that the page can disable
 	For     time.Duration // how long a job runs that the page starts
+	Passes  *Passes       // of the reconciler
+
+	// Reconcile makes a pass and waits for its end. It fails if the pass was not complete.
+	Reconcile func(ctx context.Context) error
 }
 
 // ends are how a job may end that the page starts, by kind and by what is asked for.
@@ -48,17 +53,21 @@ type jobRow struct {
 	CanLose bool   `json:"can_lose"` // its delivery is still to come
 }
 
-// list answers with the latest jobs, and the state of the webhook.
+// list answers with the latest jobs, the state of the webhook, and the latest pass.
 func (j *Jobs) list(w http.ResponseWriter, _ *http.Request) {
 	state, _ := j.API.State(j.Webhook)
 	rows := []jobRow{}
 	for _, job := range j.API.Jobs() {
 		if len(rows) < maxJobs {
-			rows = append(rows, rowOfJob(&job))
+			row := rowOfJob(&job)
+			if action := j.Passes.action(job.Name); action != "" {
+				row.Sent += ", then " + action
+			}
+			rows = append(rows, row)
 		}
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(map[string]any{"webhook": cmp.Or(state, "not registered"), "jobs": rows})
+	_ = json.NewEncoder(w).Encode(map[string]any{"webhook": cmp.Or(state, "not registered"), "pass": j.Passes.words(), "jobs": rows})
 }
 
 func rowOfJob(job *geminitest.State) jobRow {
@@ -130,11 +139,24 @@ func (j *Jobs) lose(w http.ResponseWriter, r *http.Request) {
 	if !read(w, r, &asked) {
 		return
 	}
-	if !j.API.Lose(asked.Name) {
-		say(w, errors.New("there is no such job"))
+	for _, job := range j.API.Jobs() {
+		if job.Name != asked.Name {
+			continue
+		}
+		if !job.Running {
+			say(w, errors.New("the job has ended: its event was delivered, or nothing was to be delivered"))
+			return
+		}
+		j.API.Lose(job.Name)
+		say(w, nil)
 		return
 	}
-	say(w, nil)
+	say(w, errors.New("there is no such job"))
+}
+
+// reconcile makes a pass.
+func (j *Jobs) reconcile(w http.ResponseWriter, r *http.Request) {
+	say(w, j.Reconcile(r.Context()))
 }
 
 // turn disables the webhook as too many failed deliveries do, or enables it.

@@ -228,7 +228,8 @@ async function showJobs() {
   const text = await answer.text();
   if (!answer.ok || text === shownJobs) return;
   shownJobs = text;
-  const { webhook, jobs } = JSON.parse(text);
+  const { webhook, pass, jobs } = JSON.parse(text);
+  at("pass").textContent = pass;
   at("webhook-state").textContent = webhook;
   at("webhook").hidden = webhook === "not registered";
   at("webhook").textContent = webhook === "enabled" ? "Disable the webhook" : "Enable the webhook";
@@ -242,6 +243,7 @@ at("jobs").addEventListener("click", async (e) => {
   if (!button) return;
   if (button.dataset.job) await post(button, "/inspector/jobs", { kind: button.dataset.job, end: at("end").value });
   if (button.dataset.lose) await post(button, "/inspector/jobs/lose", { name: button.dataset.lose });
+  if (button.id === "reconcile") await post(button, "/inspector/reconcile", {});
   if (button.dataset.enable) await post(button, "/inspector/webhook", { enabled: button.dataset.enable === "true" });
   watchJobs();
 });
