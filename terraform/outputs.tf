@@ -167,7 +167,7 @@ output "sources" {
 output "next_steps" {
   description = "What to do now, in the repository's root."
   value = join("", [for step in concat(
-    local.reconciles ? ["printf %s \"$GEMINI_API_KEY\" | gcloud secrets versions add ${one(google_secret_manager_secret.api_key[*].secret_id)} --data-file=- --project=${var.project_id}"] : [],
+    local.reconciles ? ["go run ./scripts/geminihook api-key        # stores $GEMINI_API_KEY for the reconciler"] : [],
     [
       "go run ./scripts/geminihook register       # registers ${local.urls.static}, stores its secret",
       "go run ./scripts/geminihook ping           # asks for an event, waits until it has arrived",

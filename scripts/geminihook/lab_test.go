@@ -34,6 +34,7 @@ const (
 	apiKey        = "AIza-a-key-that-must-not-be-printed"
 	signingSecret = "geminihook-signing-secret"
 	urlToken      = "geminihook-url-token"
+	keySecret     = "geminihook-api-key"
 )
 
 // A lab is a deployment on this machine: embedded parts, the Gemini API, what else of
@@ -74,6 +75,7 @@ func newLab(t *testing.T) *lab {
 		"dynamic_url":              "https://us-central1-test-project.cloudfunctions.net/geminihook-dynamic",
 		"signing_secret_name":      signingSecret,
 		"url_token_secret_name":    urlToken,
+		"api_key_secret_name":      keySecret,
 		"url_token_required":       true,
 		"routes":                   topicsOf(functiontest.Routes),
 		"subscriptions":            map[string]string{"geminihook-batch": "geminihook-batch-pull", "geminihook-other": "geminihook-other-pull"},
@@ -89,6 +91,7 @@ func newLab(t *testing.T) *lab {
 	quiet(t)
 	l.emptySecret(signingSecret)
 	l.emptySecret(urlToken)
+	l.emptySecret(keySecret)
 	l.installTerraform()
 	t.Cleanup(l.checkHidden)
 	return l
@@ -195,7 +198,7 @@ func (l *lab) noteHidden(tokenAsked bool, errs, out string) {
 			l.hidden[secret] = true
 		}
 	}
-	for _, id := range []string{signingSecret, urlToken} {
+	for _, id := range []string{signingSecret, urlToken, keySecret} {
 		for _, text := range l.enabled(id) {
 			l.hidden[text] = true
 		}

@@ -75,7 +75,7 @@ a flag. The Gemini API key comes from GEMINI_API_KEY, or out of Secret Manager w
 application default credentials (gcloud auth application-default login).`
 
 func managementCommands() []*managementCommand {
-	return []*managementCommand{register(), rotate(), dynamicURL(), list(), ping(), enable(), remove(), doctor()}
+	return []*managementCommand{register(), rotate(), dynamicURL(), list(), ping(), enable(), remove(), storeAPIKey(), doctor()}
 }
 
 func idFlag(cmd *cobra.Command, o *manage.Options) {
@@ -253,6 +253,26 @@ is void. The versions in Secret Manager stay; deliveries under way still verify.
 			cmd.Flags().BoolVar(&o.Yes, "yes", false, "really delete it")
 		},
 		run: (*manage.Invocation).Delete,
+	}
+}
+
+func storeAPIKey() *managementCommand {
+	return &managementCommand{
+		Command: cobra.Command{
+			Use:        "api-key",
+			SuggestFor: []string{"key", "apikey", "set-key"},
+			Short:      "Store the Gemini API key that the reconciler uses",
+			Long: `Stores the Gemini API key in GEMINI_API_KEY as a new version of the reconciler's secret
+in Secret Manager, and reads it back. The key is not printed. Before that, it calls the
+API once with the key, to list webhooks: a key that the API refuses is not stored.
+
+It may be run again: a key that is stored already is left alone. The reconciler uses the
+newest enabled version. Older versions stay enabled; the output names them.`,
+			Example: `  geminihook api-key
+  GEMINI_API_KEY=$(cat key.txt) geminihook api-key`,
+		},
+		outputs: []string{"project", "api_key_secret_name"},
+		run:     (*manage.Invocation).StoreAPIKey,
 	}
 }
 

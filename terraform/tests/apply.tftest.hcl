@@ -50,7 +50,7 @@ run "apply" {
     error_message = "The outputs are what scripts/geminihook reads."
   }
   assert {
-    condition     = startswith(output.next_steps, "printf %s \"$GEMINI_API_KEY\" | gcloud secrets versions add geminihook-api-key ") && strcontains(output.next_steps, "\ngo run ./scripts/geminihook register ") && !strcontains(output.next_steps, "token=")
+    condition     = startswith(output.next_steps, "go run ./scripts/geminihook api-key ") && strcontains(output.next_steps, "\ngo run ./scripts/geminihook register ") && !strcontains(output.next_steps, "token=")
     error_message = "The next steps are printed, no token with them."
   }
 }

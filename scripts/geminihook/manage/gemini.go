@@ -111,10 +111,10 @@ func (inv *Invocation) gemini(ctx context.Context) (*gemini, error) {
 
 func (inv *Invocation) apiKey(ctx context.Context) (string, error) {
 	if inv.APIKeySecret == "" {
-		if key := strings.TrimSpace(os.Getenv("GEMINI_API_KEY")); key != "" {
+		if key := strings.TrimSpace(os.Getenv(keyVariable)); key != "" {
 			return key, nil
 		}
-		return "", errors.New("no Gemini API key: set GEMINI_API_KEY, or say --api-key-secret-name SECRET")
+		return "", errors.New("no Gemini API key: set " + keyVariable + ", or say --api-key-secret-name SECRET")
 	}
 	s, err := inv.secretStore(ctx, inv.APIKeySecret)
 	if err != nil {

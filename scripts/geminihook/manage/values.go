@@ -31,6 +31,7 @@ var Outputs = map[string]Output{
 	"dynamic_url":              {"dynamic-url", "the dynamic function's `URL`, without a token", false},
 	"signing_secret_name":      {"signing-secret-name", "the `NAME` of the secret whose enabled versions sign the webhook's deliveries", false},
 	"url_token_secret_name":    {"url-token-secret-name", "the `NAME` of the secret whose enabled versions are the tokens in the dynamic URL", false},
+	"api_key_secret_name":      {"api-key-secret-name", "the `NAME` of the secret that the reconciler reads its Gemini API key from", false},
 	"url_token_required":       {"url-token-required", "whether the dynamic function requires a token, as `BOOL`: true or false", false},
 	"routes":                   {"route", "a route, as `TYPE=TOPIC`; may be repeated", true},
 	"subscriptions":            {"topic-subscription", "a topic's subscription, as `TOPIC=SUBSCRIPTION`; may be repeated", true},
