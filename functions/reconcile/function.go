@@ -11,9 +11,8 @@ import (
 	"github.com/geminihook/geminihook/shared/cloudlog"
 	"github.com/geminihook/geminihook/shared/gemini"
 	"github.com/geminihook/geminihook/shared/instance"
-	"github.com/geminihook/geminihook/shared/jobs"
-	"github.com/geminihook/geminihook/shared/reconcile"
 	"github.com/geminihook/geminihook/shared/secret"
+	"github.com/geminihook/geminihook/shared/settings"
 )
 
 // name is the entry point: the value of FUNCTION_TARGET if this function is deployed.
@@ -28,32 +27,19 @@ func init() {
 }
 
 func build(ctx context.Context) (f *instance.Function, err error) {
-	s, err := readOptions()
+	s, err := readOptions(new(settings.Reader))
 	if err != nil {
 		return nil, err
 	}
-	opened, err := s.Open(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer opened.CloseIf(&err)
 	keys, err := secret.Open(ctx, "api key", s.Project, s.keySecret, gemini.ParseKey, log)
 	if err != nil {
 		return nil, err
 	}
-	opened.Add(keys)
-	register, err := jobs.Open(ctx, s.place, log)
+	pass, opened, err := s.open(ctx, gemini.Open(s.apiURL, keys, nil), log)
 	if err != nil {
+		_ = keys.Close()
 		return nil, err
 	}
-	opened.Add(register)
-	pass := &reconcile.Reconciler{
-		Options:   s.pass,
-		API:       gemini.Open(s.apiURL, keys, nil),
-		Register:  register,
-		Ledger:    opened.Ledger,
-		Publisher: opened.Publisher,
-		Log:       log,
-	}
+	opened.Add(keys)
 	return &instance.Function{Handler: cloudlog.Trace(s.Project, pass), Warm: opened.Warm()}, nil
 }

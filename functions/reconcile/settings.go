@@ -28,35 +28,46 @@ const (
 	lookBackMargin = time.Hour
 )
 
-// options are this function's settings: the common ones and its own.
+// options are this function's settings: those of a pass, and where the API and its key
+// are.
 type options struct {
-	settings.Common
+	passOptions
 	keySecret string // full name of the secret that holds the API key
 	apiURL    *url.URL
-	place     jobs.Place
-	pass      reconcile.Options
 }
 
 // readOptions returns the settings, or all of their faults.
-func readOptions() (o options, err error) {
-	var r settings.Reader
+func readOptions(r *settings.Reader) (o options, err error) {
+	o.passOptions = readPass(r)
+	o.keySecret = settings.Parse(r, "API_KEY_SECRET_NAME", secretName(o.Project))
+	o.apiURL = settings.Parse(r, "GEMINI_API_URL", gemini.ParseURL)
+	return o, r.Err()
+}
+
+// passOptions are the settings of a pass: the common ones and its own.
+type passOptions struct {
+	settings.Common
+	place jobs.Place
+	pass  reconcile.Options
+}
+
+// readPass reads the settings of a pass. They are valid only if r.Err returns nil.
+func readPass(r *settings.Reader) (o passOptions) {
 	o.Common = r.Common()
-	o.keySecret = settings.Parse(&r, "API_KEY_SECRET_NAME", secretName(o.Project))
-	o.apiURL = settings.Parse(&r, "GEMINI_API_URL", gemini.ParseURL)
-	o.place = readPlace(&r, o.Common)
+	o.place = readPlace(r, o.Common)
 	p := &o.pass
-	p.Mode = settings.Parse(&r, "RECONCILE", reconcile.ParseMode)
+	p.Mode = settings.Parse(r, "RECONCILE", reconcile.ParseMode)
 	p.Grace = r.Duration("GRACE", defaultGrace, minGrace, maxGrace)
 	p.LookBack = r.Duration("LOOK_BACK", defaultLookBack, p.Grace+lookBackMargin+1, o.Retention-1)
 	p.Reenable = r.Bool("REENABLE", false)
 	p.PublishUnknown = r.Bool("PUBLISH_UNKNOWN", false)
 	if r.Bool("STATIC_WEBHOOK", true) {
-		p.StaticURL = settings.Parse(&r, "STATIC_URL", parseURL)
+		p.StaticURL = settings.Parse(r, "STATIC_URL", parseURL)
 	}
 	if r.String("DYNAMIC_URL", "") != "" {
-		p.DynamicURL = settings.Parse(&r, "DYNAMIC_URL", parseURL)
+		p.DynamicURL = settings.Parse(r, "DYNAMIC_URL", parseURL)
 	}
-	return o, r.Err()
+	return o
 }
 
 // keyPrefix begins Google's API keys, which would pass for the id of a secret.

@@ -75,7 +75,7 @@ a flag. The Gemini API key comes from GEMINI_API_KEY, or out of Secret Manager w
 application default credentials (gcloud auth application-default login).`
 
 func managementCommands() []*managementCommand {
-	return []*managementCommand{register(), rotate(), dynamicURL(), list(), ping(), enable(), remove(), storeAPIKey(), doctor()}
+	return []*managementCommand{register(), rotate(), dynamicURL(), list(), ping(), enable(), remove(), storeAPIKey(), reconcile(), doctor()}
 }
 
 func idFlag(cmd *cobra.Command, o *manage.Options) {
@@ -273,6 +273,43 @@ newest enabled version. Older versions stay enabled; the output names them.`,
 		},
 		outputs: []string{"project", "api_key_secret_name"},
 		run:     (*manage.Invocation).StoreAPIKey,
+	}
+}
+
+func reconcile() *managementCommand {
+	return &managementCommand{
+		Command: cobra.Command{
+			Use:        "reconcile",
+			SuggestFor: []string{"pass", "recover"},
+			Short:      "Look for jobs whose event never came, once, from here",
+			Long: `Makes one pass of the reconcile function on this machine: the same code with the same
+settings, with your credentials in place of the function's. It compares the jobs that
+ended with the records of deliveries, and publishes the events that are missing, unless
+the mode is report. A pass of the function at the same time does no harm: both use the
+same ids, so that an event is published once.
+
+--dry-run changes nothing: it publishes, stores, pulls and acknowledges nothing, and
+does not enable the webhook. It prints what a pass would do. Names of jobs that wait on
+the subscription are not read.
+
+It prints a line for each missed job, then a summary. With --json it writes the lines
+that the function logs. It exits with 1 if the pass is not complete. --dry-run needs
+roles/datastore.viewer; a pass needs roles/datastore.user, roles/pubsub.publisher on the
+topics, and roles/pubsub.subscriber on the subscription of jobs.`,
+			Example: `  geminihook reconcile --dry-run
+  geminihook reconcile
+  geminihook reconcile --mode publish --grace 2h`,
+		},
+		outputs: []string{
+			"project", "static_url", "dynamic_url", "routes", "firestore_database", "firestore_collection", "record_retention",
+			"reconcile", "grace", "look_back", "reenable", "static_webhook", "publish_unknown",
+			"jobs_subscription", "jobs_dead_letter_topic", "jobs_collection", "state_collection",
+		},
+		gemini: true,
+		flags: func(cmd *cobra.Command, o *manage.Options) {
+			cmd.Flags().BoolVar(&o.DryRun, "dry-run", false, "change nothing, and print what would be done")
+		},
+		run: (*manage.Invocation).Reconcile,
 	}
 }
 

@@ -35,12 +35,16 @@ func (o *Opened) Warm() (all []func(context.Context) error) {
 	return all
 }
 
-// CloseIf closes all parts, the last one first, if *err is not nil. Defer it with a
-// named error. The errors of Close are dropped: *err is the cause.
+// CloseIf closes all parts if *err is not nil. Defer it with a named error.
 func (o *Opened) CloseIf(err *error) {
-	if *err == nil {
-		return
+	if *err != nil {
+		o.Close()
 	}
+}
+
+// Close closes all parts, the last one first, and drops their errors: the parts are used
+// no more.
+func (o *Opened) Close() {
 	for len(o.parts) > 0 {
 		last := len(o.parts) - 1
 		_ = o.parts[last].Close()

@@ -7,6 +7,7 @@
 package settings
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -19,6 +20,10 @@ import (
 // process's environment. A variable that is empty counts as unset. It is not safe
 // for concurrent use.
 type Reader struct {
+	// Lookup returns a variable, empty if it is unset. Nil means the process's
+	// environment.
+	Lookup func(name string) string
+
 	faults []error
 }
 
@@ -44,10 +49,11 @@ func (f fault) Unwrap() error { return f.why }
 
 // String returns the variable, or fallback if it is unset.
 func (r *Reader) String(name, fallback string) string {
-	if text := strings.TrimSpace(os.Getenv(name)); text != "" {
-		return text
+	lookup := r.Lookup
+	if lookup == nil {
+		lookup = os.Getenv
 	}
-	return fallback
+	return cmp.Or(strings.TrimSpace(lookup(name)), fallback)
 }
 
 // Required returns the variable. That it is unset is a fault.

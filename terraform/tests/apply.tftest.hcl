@@ -44,6 +44,12 @@ run "apply" {
       output.jobs_dead_letter_topic == "geminihook-jobs-rejected" &&
       output.jobs_collection == "jobs" &&
       output.state_collection == "reconcile" &&
+      output.grace == "60m" &&
+      output.look_back == "48h" &&
+      output.record_retention == "72h" &&
+      !output.reenable &&
+      output.static_webhook &&
+      !output.publish_unknown &&
       contains(output.services, "pubsub.googleapis.com") &&
       contains(output.services, "cloudscheduler.googleapis.com")
     )

@@ -38,6 +38,17 @@ var Outputs = map[string]Output{
 	"dead_letter_subscription": {"dead-letter-subscription", "the `SUBSCRIPTION` that holds dead letters", false},
 	"firestore_database":       {"firestore-database", "the `DATABASE` that holds the records of deliveries", false},
 	"firestore_collection":     {"firestore-collection", "the `COLLECTION` in it", false},
+	"reconcile":                {"mode", "what a pass does with missed events, as `MODE`: report, auto or publish", false},
+	"grace":                    {"grace", "how long after a job's end its event counts as missed, as `DURATION`", false},
+	"look_back":                {"look-back", "for how long after its end a batch is looked at, as `DURATION`", false},
+	"record_retention":         {"record-retention", "how long records of deliveries are kept, as `DURATION`", false},
+	"reenable":                 {"reenable", "whether a pass enables the webhook if Gemini disabled it, as `BOOL`: true or false", false},
+	"static_webhook":           {"static-webhook", "whether there is to be a webhook at the static function's URL, as `BOOL`: true or false", false},
+	"publish_unknown":          {"publish-unknown", "whether a pass publishes events for statuses of which none is documented, as `BOOL`: true or false", false},
+	"jobs_subscription":        {"jobs-subscription", "the `SUBSCRIPTION` that holds the names of started jobs", false},
+	"jobs_dead_letter_topic":   {"jobs-dead-letter-topic", "the `TOPIC` for copies of messages that name no job", false},
+	"jobs_collection":          {"jobs-collection", "the `COLLECTION` of registered jobs", false},
+	"state_collection":         {"state-collection", "the `COLLECTION` of what passes remember", false},
 	"services":                 {"service", "a `SERVICE` that must be on, such as pubsub.googleapis.com; may be repeated", true},
 }
 
@@ -74,6 +85,8 @@ func (v Values) complete(ctx context.Context, needed []string, folder string) er
 		return nil
 	case err == nil && len(outputs) == 0:
 		err = fmt.Errorf("no outputs in %s", folder)
+	case err == nil && outputs["reconcile"] == "off":
+		err = errors.New("reconcile is off in this installation, so that it has no reconciler")
 	case err == nil:
 		err = fmt.Errorf("the outputs in %s are of another version", folder)
 	}
