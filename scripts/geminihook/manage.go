@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/geminihook/geminihook/scripts/geminihook/manage"
+	"github.com/geminihook/geminihook/scripts/geminihook/redrive"
 	"github.com/geminihook/geminihook/shared/refresh"
 )
 
@@ -75,7 +76,7 @@ a flag. The Gemini API key comes from GEMINI_API_KEY, or out of Secret Manager w
 application default credentials (gcloud auth application-default login).`
 
 func managementCommands() []*managementCommand {
-	return []*managementCommand{register(), rotate(), dynamicURL(), list(), ping(), enable(), remove(), storeAPIKey(), reconcile(), doctor()}
+	return []*managementCommand{register(), rotate(), dynamicURL(), list(), ping(), enable(), remove(), storeAPIKey(), reconcile(), moveDeadLetters(), doctor()}
 }
 
 func idFlag(cmd *cobra.Command, o *manage.Options) {
@@ -310,6 +311,48 @@ topics, and roles/pubsub.subscriber on the subscription of jobs.`,
 			cmd.Flags().BoolVar(&o.DryRun, "dry-run", false, "change nothing, and print what would be done")
 		},
 		run: (*manage.Invocation).Reconcile,
+	}
+}
+
+func moveDeadLetters() *managementCommand {
+	return &managementCommand{
+		Command: cobra.Command{
+			Use:        "redrive",
+			SuggestFor: []string{"dead-letters", "replay", "redeliver"},
+			Short:      "Move dead letters back to the topics that they came from",
+			Long: `Moves the messages of the dead-letter subscription back to the topics that they came
+from, as they were: the attributes that Pub/Sub added to them are removed. Fix the
+subscriber first: a message that it fails on again is a dead letter again.
+
+Each is published first, and then removed here; if the removal fails there are two
+copies, with the same ce-source and ce-id. All subscriptions of the topic get the
+message, also those whose subscriber has handled it: subscribers skip what they know by
+ce-source and ce-id.
+
+A message stays, and is reported, if it does not name the subscription that gave it up,
+or if that has another topic for dead letters, or its topic is gone. Messages that
+arrive after the start stay, so that none is moved twice in a run. Messages that stay
+are given out to others again at the end.
+
+It prints a line for each message, and exits with 1 if one stays that was there at the
+start. It needs roles/pubsub.subscriber on the subscription, roles/pubsub.viewer on the
+project, and roles/pubsub.publisher on the topics.`,
+			Example: `  geminihook redrive --dry-run
+  geminihook redrive --limit 10
+  geminihook redrive --limit 10000`,
+		},
+		outputs: []string{"project", "dead_letter_subscription"},
+		flags: func(cmd *cobra.Command, o *manage.Options) {
+			cmd.Flags().BoolVar(&o.DryRun, "dry-run", false, "change nothing, and print what would be done")
+			cmd.Flags().IntVar(&o.Limit, "limit", redrive.DefaultLimit, "move at most `N` messages")
+		},
+		check: func(flags *pflag.FlagSet) error {
+			if limit, err := flags.GetInt("limit"); err != nil || limit < 1 {
+				return usagef("--limit: at least 1")
+			}
+			return nil
+		},
+		run: (*manage.Invocation).Redrive,
 	}
 }
 

@@ -22,6 +22,7 @@ type Options struct {
 	Immediately  bool          // disable old versions now
 	Yes          bool          // really delete
 	Wait         time.Duration // for a ping
+	Limit        int           // of what is moved
 	DryRun       bool          // change nothing, and say what would be done
 	JSON         bool          // write JSON lines on standard output
 	Serve        bool          // of the serve on this machine, in place of a deployment

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"google.golang.org/api/googleapi"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
@@ -123,5 +125,5 @@ func (d *deployment) clock(ctx context.Context) (string, error) {
 
 func notFound(err error) bool {
 	var answer *googleapi.Error
-	return errors.As(err, &answer) && answer.Code == http.StatusNotFound
+	return errors.As(err, &answer) && answer.Code == http.StatusNotFound || status.Code(err) == codes.NotFound
 }

@@ -1,0 +1,142 @@
+package manage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"time"
+
+	pubsub "cloud.google.com/go/pubsub/v2/apiv1"
+	"google.golang.org/api/option"
+	"google.golang.org/grpc"
+
+	"github.com/geminihook/geminihook/scripts/geminihook/redrive"
+	"github.com/geminihook/geminihook/scripts/internal/messages"
+	"github.com/geminihook/geminihook/scripts/internal/terminal"
+	"github.com/geminihook/geminihook/shared/dial"
+)
+
+// maxPull bounds, in bytes, an answer of Pub/Sub that holds messages: a Pull brings several
+// of at most 10 MB.
+const maxPull = 64 << 20
+
+// Redrive moves dead letters back to the topics that they came from: Limit of them at
+// most, or with DryRun none. It returns terminal.ErrReported if one stays because its
+// topic cannot be told, or took it not.
+func (inv *Invocation) Redrive(ctx context.Context) error {
+	topics, subscriptions, err := pubSub(ctx)
+	if err != nil {
+		return err
+	}
+	defer topics.Close()
+	defer subscriptions.Close()
+	name := inv.Values["dead_letter_subscription"]
+	r := redrive.Redrive{
+		Subscriber:   subscriptions,
+		Publisher:    topics,
+		Project:      inv.Values["project"],
+		Subscription: "projects/" + inv.Values["project"] + "/subscriptions/" + name,
+		Limit:        inv.Limit,
+		DryRun:       inv.DryRun,
+		Began:        inv.Now(),
+		Report:       inv.reportLetter,
+	}
+	s, err := r.Run(ctx)
+	inv.reportRedrive(&s)
+	switch {
+	case errors.Is(err, context.Canceled):
+		return &failure{err, "letters that were not moved are on " + name + " as before", terminal.Command("redrive")}
+	case notFound(err):
+		return missing(name, err)
+	case err != nil:
+		return fmt.Errorf("Pub/Sub: %w", err)
+	case s.Stay > 0:
+		return terminal.ErrReported
+	}
+	return nil
+}
+
+// pubSub opens the clients of Pub/Sub, or of the emulator that PUBSUB_EMULATOR_HOST names.
+func pubSub(ctx context.Context) (*pubsub.TopicAdminClient, *pubsub.SubscriptionAdminClient, error) {
+	opts := append(dial.Options(), option.WithGRPCDialOption(grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxPull))))
+	topics, err := pubsub.NewTopicAdminClient(ctx, opts...)
+	if err != nil {
+		return nil, nil, fmt.Errorf("Pub/Sub: %w", err)
+	}
+	subscriptions, err := pubsub.NewSubscriptionAdminClient(ctx, opts...)
+	if err != nil {
+		topics.Close()
+		return nil, nil, fmt.Errorf("Pub/Sub: %w", err)
+	}
+	return topics, subscriptions, nil
+}
+
+// reportLetter writes a line about a dead letter.
+func (inv *Invocation) reportLetter(l redrive.Letter) {
+	a := l.Message.Attributes
+	word := inv.letterWord(&l)
+	reason := ""
+	if l.Err != nil {
+		reason = l.Err.Error()
+	}
+	if inv.JSON {
+		inv.line(struct {
+			Event     string    `json:"event"`
+			MessageID string    `json:"message_id"`
+			Type      string    `json:"ce_type"`
+			ID        string    `json:"ce_id"`
+			Since     time.Time `json:"since"` // when it became a dead letter
+			From      string    `json:"from"`  // a subscription, in full
+			To        string    `json:"to"`    // a topic, in full
+			Error     string    `json:"error"`
+		}{word, l.Message.MessageId, a["ce-type"], a["ce-id"], l.Message.PublishTime.AsTime(), l.From, l.To, reason})
+		return
+	}
+	text := fmt.Sprintf("%s  %s", messages.Pad(a["ce-type"], 27), messages.Pad(a["ce-id"], 40))
+	if l.From != "" {
+		text += "  from " + messages.Printable(path.Base(l.From))
+	}
+	if l.To != "" {
+		text += " to " + path.Base(l.To)
+	}
+	if reason != "" {
+		text += ": " + messages.Printable(reason)
+	}
+	inv.say(word, "%s", text)
+}
+
+func (inv *Invocation) letterWord(l *redrive.Letter) string {
+	switch {
+	case l.To != "" && inv.DryRun:
+		return "would move"
+	case l.To != "":
+		return "moved"
+	case l.Late:
+		return "late"
+	}
+	return "stays"
+}
+
+// reportRedrive says what a run did, in sum.
+func (inv *Invocation) reportRedrive(s *redrive.Summary) {
+	if inv.JSON {
+		inv.line(struct {
+			Event   string `json:"event"`
+			Moved   int    `json:"moved"`
+			Stay    int    `json:"stay"`
+			Late    int    `json:"late"`
+			Limited bool   `json:"limited"`
+			DryRun  bool   `json:"dry_run"`
+		}{"summary", s.Moved, s.Stay, s.Late, s.Limited, inv.DryRun})
+		return
+	}
+	moved := "moved"
+	if inv.DryRun {
+		moved = "to be moved"
+	}
+	inv.say("letters", "%d %s, %d stay, %d came after this began and stay", s.Moved, moved, s.Stay, s.Late)
+	if s.Limited {
+		inv.say("next", "there may be more: type it again, or give a larger --limit")
+	}
+}
