@@ -372,7 +372,7 @@ roles/secretmanager.secretAccessor on the two secrets.`,
 		},
 		outputs: []string{
 			"project", "static_url", "dynamic_url", "signing_secret_name", "url_token_secret_name", "url_token_required", "routes",
-			"subscriptions", "dead_letter_subscription", "firestore_database", "firestore_collection", "services",
+			"subscriptions", "dead_letter_subscription", "firestore_database", "firestore_collection", "services", "service_accounts",
 		},
 		gemini: true,
 		run:    (*manage.Invocation).Doctor,

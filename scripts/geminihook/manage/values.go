@@ -36,6 +36,7 @@ var Outputs = map[string]Output{
 	"routes":                   {"route", "a route, as `TYPE=TOPIC`; may be repeated", true},
 	"subscriptions":            {"topic-subscription", "a topic's subscription, as `TOPIC=SUBSCRIPTION`; may be repeated", true},
 	"dead_letter_subscription": {"dead-letter-subscription", "the `SUBSCRIPTION` that holds dead letters", false},
+	"service_accounts":         {"service-account", "a service account, as `NAME=EMAIL`, the name being static, dynamic or reconcile; may be repeated", true},
 	"firestore_database":       {"firestore-database", "the `DATABASE` that holds the records of deliveries", false},
 	"firestore_collection":     {"firestore-collection", "the `COLLECTION` in it", false},
 	"reconcile":                {"mode", "what a pass does with missed events, as `MODE`: report, auto or publish", false},
@@ -77,7 +78,9 @@ func (v Values) complete(ctx context.Context, needed []string, folder string) er
 	}
 	outputs, err := readOutputs(ctx, folder)
 	for _, name := range missing {
-		v[name] = outputs[name]
+		if value, ok := outputs[name]; ok {
+			v[name] = value
+		}
 	}
 	missing = v.missing(needed)
 	switch {
@@ -99,8 +102,13 @@ func (v Values) complete(ctx context.Context, needed []string, folder string) er
 	}
 }
 
+// missing returns those of the needed outputs that are not known. A list or a map may be
+// known to be empty.
 func (v Values) missing(needed []string) []string {
-	return slices.DeleteFunc(slices.Clone(needed), func(name string) bool { return v[name] != "" })
+	return slices.DeleteFunc(slices.Clone(needed), func(name string) bool {
+		value, ok := v[name]
+		return value != "" || ok && Outputs[name].Repeated
+	})
 }
 
 // readOutputs asks Terraform for the outputs of the configuration in a folder: none
