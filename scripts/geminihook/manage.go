@@ -366,15 +366,36 @@ func doctor() *managementCommand {
 next step. It changes nothing, and leaves a handful of rejected deliveries in the
 functions' logs. It exits with 1 if there is any ✗, also if something could not be
 looked at. For that it needs roles/viewer on the project, and
-roles/secretmanager.secretAccessor on the two secrets.`,
+roles/secretmanager.secretAccessor on the two secrets. How many dead letters there are
+comes from metrics, which are some minutes old.
+
+--job starts one small batch instead, WHICH IS BILLED: a request of a few tokens. Its
+webhook_config names the dynamic function. doctor waits for its event on the topic,
+through a subscription of its own, and prints what only a real key can tell: the form of
+data.id, the delay after the end, the content type, the scheme of the signature, where
+user_metadata is, and whether the list of batches shows webhook_config. Then it deletes
+the batch, which it cancels first if it still runs. That needs roles/pubsub.editor.`,
 			Example: `  geminihook doctor
-  geminihook doctor --api-key-secret-name gemini-api-key`,
+  geminihook doctor --api-key-secret-name gemini-api-key
+  geminihook doctor --job
+  geminihook doctor --job --wait 3h --model gemini-2.5-flash-lite`,
 		},
 		outputs: []string{
 			"project", "static_url", "dynamic_url", "signing_secret_name", "url_token_secret_name", "url_token_required", "routes",
 			"subscriptions", "dead_letter_subscription", "firestore_database", "firestore_collection", "services", "service_accounts",
 		},
 		gemini: true,
-		run:    (*manage.Invocation).Doctor,
+		flags: func(cmd *cobra.Command, o *manage.Options) {
+			cmd.Flags().BoolVar(&o.Job, "job", false, "start a small batch, which is billed, and print how its event is delivered")
+			cmd.Flags().DurationVar(&o.Wait, "wait", manage.JobWait, "with --job: wait for this `DURATION`")
+			cmd.Flags().StringVar(&o.Model, "model", manage.JobModel, "with --job: the batch's `MODEL`")
+		},
+		check: func(flags *pflag.FlagSet) error {
+			if !flags.Changed("job") && (flags.Changed("wait") || flags.Changed("model")) {
+				return usagef("--wait and --model are for --job")
+			}
+			return nil
+		},
+		run: (*manage.Invocation).Doctor,
 	}
 }

@@ -240,6 +240,9 @@ func (e *answerError) Error() string { return fmt.Sprintf("answered %d: %s", e.s
 // describe returns an error of the client without the body of the answer, which may
 // hold a secret: of a refusal only its message.
 func describe(err error) error {
+	if other := (genai.APIError{}); errors.As(err, &other) { // of batches
+		return &answerError{other.Code, other.Message}
+	}
 	var answer *apierrors.APIError
 	if !errors.As(err, &answer) {
 		return err
