@@ -130,7 +130,7 @@ func namedByFlags(err error) error {
 func (inv *Invocation) boundedAPI(ctx context.Context) (*geminiapi.Client, error) {
 	base, err := geminiapi.ParseURL(inv.GeminiURL)
 	if err != nil {
-		return nil, fmt.Errorf("Gemini API: %w", err)
+		return nil, fmt.Errorf("URL of the Gemini API: %w", err)
 	}
 	text, err := inv.apiKey(ctx)
 	if err != nil {

@@ -4,37 +4,32 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path"
 	"time"
 
-	pubsub "cloud.google.com/go/pubsub/v2/apiv1"
-	"google.golang.org/api/option"
-	"google.golang.org/grpc"
-
 	"github.com/geminihook/geminihook/scripts/geminihook/redrive"
 	"github.com/geminihook/geminihook/scripts/internal/messages"
+	"github.com/geminihook/geminihook/scripts/internal/pubsubclient"
 	"github.com/geminihook/geminihook/scripts/internal/terminal"
-	"github.com/geminihook/geminihook/shared/dial"
 )
-
-// maxPull bounds, in bytes, an answer of Pub/Sub that holds messages: a Pull brings several
-// of at most 10 MB.
-const maxPull = 64 << 20
 
 // Redrive moves dead letters back to the topics that they came from: Limit of them at
 // most, or with DryRun none. It returns terminal.ErrReported if one stays because its
 // topic cannot be told, or took it not.
 func (inv *Invocation) Redrive(ctx context.Context) error {
-	topics, subscriptions, err := pubSub(ctx)
+	clients, err := pubsubclient.Open(ctx)
 	if err != nil {
 		return err
 	}
-	defer topics.Close()
-	defer subscriptions.Close()
+	defer clients.Close()
+	if host := os.Getenv(pubsubEmulator); host != "" {
+		fmt.Fprintf(inv.Err, "on the emulator at %s, since %s is set\n", host, pubsubEmulator)
+	}
 	name := inv.Values["dead_letter_subscription"]
 	r := redrive.Redrive{
-		Subscriber:   subscriptions,
-		Publisher:    topics,
+		Subscriber:   clients.Subscriptions,
+		Publisher:    clients.Topics,
 		Project:      inv.Values["project"],
 		Subscription: "projects/" + inv.Values["project"] + "/subscriptions/" + name,
 		Limit:        inv.Limit,
@@ -55,21 +50,6 @@ func (inv *Invocation) Redrive(ctx context.Context) error {
 		return terminal.ErrReported
 	}
 	return nil
-}
-
-// pubSub opens the clients of Pub/Sub, or of the emulator that PUBSUB_EMULATOR_HOST names.
-func pubSub(ctx context.Context) (*pubsub.TopicAdminClient, *pubsub.SubscriptionAdminClient, error) {
-	opts := append(dial.Options(), option.WithGRPCDialOption(grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxPull))))
-	topics, err := pubsub.NewTopicAdminClient(ctx, opts...)
-	if err != nil {
-		return nil, nil, fmt.Errorf("Pub/Sub: %w", err)
-	}
-	subscriptions, err := pubsub.NewSubscriptionAdminClient(ctx, opts...)
-	if err != nil {
-		topics.Close()
-		return nil, nil, fmt.Errorf("Pub/Sub: %w", err)
-	}
-	return topics, subscriptions, nil
 }
 
 // reportLetter writes a line about a dead letter.
