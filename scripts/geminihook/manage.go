@@ -37,6 +37,9 @@ func (m *managementCommand) command(app *manage.App) *cobra.Command {
 	cmd.GroupID = groupDeployed
 	cmd.Args = noArgs
 	cmd.Long += deploymentHelp
+	if m.gemini {
+		cmd.Long += keyHelp
+	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if m.check != nil {
 			if err := m.check(cmd.Flags()); err != nil {
@@ -68,12 +71,16 @@ func (m *managementCommand) command(app *manage.App) *cobra.Command {
 	return cmd
 }
 
+// deploymentHelp is the end of the help of each command.
 const deploymentHelp = `
 
 What it needs to know of the deployment it reads from Terraform's outputs; each is also
-a flag. The Gemini API key comes from GEMINI_API_KEY, or out of Secret Manager with
---api-key-secret-name, never from the command line. Google Cloud is reached with the
-application default credentials (gcloud auth application-default login).`
+a flag. Google Cloud is reached with the application default credentials (gcloud auth
+application-default login).`
+
+// keyHelp follows it for those that call the Gemini API.
+const keyHelp = ` The Gemini API key comes from GEMINI_API_KEY, or out
+of Secret Manager with --api-key-secret-name, never from the command line.`
 
 func managementCommands() []*managementCommand {
 	return []*managementCommand{register(), rotate(), dynamicURL(), list(), ping(), enable(), remove(), storeAPIKey(), reconcile(), moveDeadLetters(), doctor()}

@@ -94,6 +94,8 @@ func (inv *Invocation) sayPass(s *reconcile.Summary) {
 		state = "none expected"
 	case state == "":
 		state = "not known"
+	case !s.WebhookOK:
+		state += ": nothing is delivered; " + terminal.Command("doctor") + " says why"
 	}
 	inv.say("webhook", "%s", state)
 	inv.say("jobs", "%d: %d delivered, %d pending, %d missed", s.Jobs, s.Delivered, s.Pending, s.Missed)

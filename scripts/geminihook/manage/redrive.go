@@ -2,7 +2,6 @@ package manage
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path"
@@ -40,8 +39,8 @@ func (inv *Invocation) Redrive(ctx context.Context) error {
 	s, err := r.Run(ctx)
 	inv.reportRedrive(&s)
 	switch {
-	case errors.Is(err, context.Canceled):
-		return &failure{err, "letters that were not moved are on " + name + " as before", terminal.Command("redrive")}
+	case ctx.Err() != nil:
+		return &failure{ctx.Err(), "letters that were not moved are on " + name + " as before", terminal.Command("redrive")}
 	case notFound(err):
 		return missing(name, err)
 	case err != nil:

@@ -155,6 +155,7 @@ func (r *Redrive) pull(ctx context.Context, most int) (fresh []*pubsubpb.Receive
 		case r.staying[id] != "":
 			r.staying[id] = m.AckId
 		default:
+			r.staying[id] = m.AckId // until it is published
 			fresh = append(fresh, m)
 		}
 	}
@@ -163,9 +164,6 @@ func (r *Redrive) pull(ctx context.Context, most int) (fresh []*pubsubpb.Receive
 
 // take moves the letters of a page that can be moved, and reports all.
 func (r *Redrive) take(ctx context.Context, page []*pubsubpb.ReceivedMessage, s *Summary) error {
-	for _, m := range page { // each stays, and is handed back, until it is published
-		r.staying[m.Message.MessageId] = m.AckId
-	}
 	letters := make([]Letter, len(page))
 	var err error
 	for i, m := range page {
