@@ -63,7 +63,7 @@ func TestDoctorJob(t *testing.T) {
 			l.api.Calls()
 			r := l.run("doctor", "--job")
 			l.want(r, 0, append(test.says, "cost        one request of a few tokens to gemini-3.5-flash-lite", "Google bills it",
-				"ended       BATCH_STATE_SUCCEEDED, ", " after the end: batch.succeeded, webhook-id ",
+				"ended       BATCH_STATE_SUCCEEDED at 20", " after the end: batch.succeeded, webhook-id ",
 				"content     application/json", "signature   v1a", `body        {"`, "deleted     batches/")...)
 			if calls := l.jobCalls(); !slices.Equal(calls, []string{geminitest.CreateBatch, geminitest.DeleteBatch}) {
 				t.Errorf("calls %v", calls)

@@ -381,7 +381,8 @@ webhook_config names the dynamic function. doctor waits for its event on the top
 through a subscription of its own, and prints what only a real key can tell: the form of
 data.id, the delay after the end, the content type, the scheme of the signature, where
 user_metadata is, and whether the list of batches shows webhook_config. Then it deletes
-the batch, which it cancels first if it still runs. That needs roles/pubsub.editor.`,
+the batch, which it cancels first if it still runs. Your subscribers get the event,
+too. All that needs roles/pubsub.editor.`,
 			Example: `  geminihook doctor
   geminihook doctor --api-key-secret-name gemini-api-key
   geminihook doctor --job

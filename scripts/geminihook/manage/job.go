@@ -78,6 +78,7 @@ func (inv *Invocation) testJob(ctx context.Context) (err error) {
 	}
 	defer w.close()
 	inv.say("cost", "one request of a few tokens to %s, in a batch; Google bills it to the API key's project", inv.Model)
+	inv.say("note", "the event reaches the subscribers of the topic, too")
 	if j.name, err = j.sdk.startBatch(ctx, inv.Model, to, map[string]any{metadataKey: j.marker}); err != nil {
 		return j.notStarted(err)
 	}
@@ -190,7 +191,7 @@ func (j *job) report() error {
 func (j *job) reportListed() {
 	b := j.listed
 	if j.ended() {
-		j.say("ended", "%s, %v after its creation", b.State, j.end().Sub(b.Created).Round(time.Second))
+		j.say("ended", "%s at %s, created at %s", b.State, j.end().Format(time.RFC3339), b.Created.Format(time.RFC3339))
 	}
 	shown := "does not show webhook_config"
 	if len(b.URIs) > 0 {
