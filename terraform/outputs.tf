@@ -115,44 +115,9 @@ output "service_accounts" {
   )
 }
 
-output "reconcile" {
-  description = "The mode of the reconciler: off, report, auto or publish. If off, the outputs about it are null."
-  value       = var.reconcile
-}
-
-output "reconcile_function" {
-  description = "Name of the function that reconciles, and of its Cloud Run service."
-  value       = one(module.reconcile[*].name)
-}
-
-output "api_key_secret_name" {
-  description = "The secret that holds the reconciler's Gemini API key."
-  value       = one(google_secret_manager_secret.api_key[*].secret_id)
-}
-
-output "jobs_topic" {
-  description = "The topic to which applications publish the names of interactions and videos that they start."
-  value       = one(google_pubsub_topic.jobs[*].name)
-}
-
-output "jobs_subscription" {
-  description = "The subscription from which the reconciler pulls those names."
-  value       = one(google_pubsub_subscription.jobs[*].name)
-}
-
-output "jobs_dead_letter_topic" {
-  description = "The topic for copies of messages that name no job, and their subscription."
-  value       = one(google_pubsub_topic.jobs_rejected[*].name)
-}
-
-output "jobs_collection" {
-  description = "The collection of registered jobs."
-  value       = local.reconciles ? local.jobs_collection : null
-}
-
-output "state_collection" {
-  description = "The collection of the reconciler's notes."
-  value       = local.reconciles ? local.state_collection : null
+output "record_retention" {
+  description = "How long the records of deliveries are kept."
+  value       = local.environment.RECORD_RETENTION
 }
 
 output "sources" {
@@ -167,7 +132,7 @@ output "sources" {
 output "next_steps" {
   description = "What to do now, in the repository's root."
   value = join("", [for step in concat(
-    local.reconciles ? ["printf %s \"$GEMINI_API_KEY\" | gcloud secrets versions add ${one(google_secret_manager_secret.api_key[*].secret_id)} --data-file=- --project=${var.project_id}"] : [],
+    local.reconciles ? ["go run ./scripts/geminihook api-key        # stores $GEMINI_API_KEY for the reconciler"] : [],
     [
       "go run ./scripts/geminihook register       # registers ${local.urls.static}, stores its secret",
       "go run ./scripts/geminihook ping           # asks for an event, waits until it has arrived",

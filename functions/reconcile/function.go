@@ -12,9 +12,8 @@ import (
 	"github.com/geminihook/geminihook/shared/cloudlog"
 	"github.com/geminihook/geminihook/shared/gemini"
 	"github.com/geminihook/geminihook/shared/instance"
-	"github.com/geminihook/geminihook/shared/jobs"
-	"github.com/geminihook/geminihook/shared/reconcile"
 	"github.com/geminihook/geminihook/shared/secret"
+	"github.com/geminihook/geminihook/shared/settings"
 )
 
 // name is the function's entry point. FUNCTION_TARGET has this value if it is
@@ -33,32 +32,19 @@ func init() {
 // build reads the settings and opens the parts of the function. If it fails, it
 // leaves no part open. It makes no call to Google Cloud or Gemini.
 func build(ctx context.Context) (f *instance.Function, err error) {
-	s, err := readOptions()
+	s, err := readOptions(new(settings.Reader))
 	if err != nil {
 		return nil, err
 	}
-	opened, err := s.Open(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer opened.CloseIf(&err)
 	keys, err := secret.Open(ctx, "api key", s.Project, s.keySecret, gemini.ParseKey, log)
 	if err != nil {
 		return nil, err
 	}
-	opened.Add(keys)
-	register, err := jobs.Open(ctx, s.place, log)
+	pass, opened, err := s.open(ctx, gemini.Open(s.apiURL, keys, nil), log)
 	if err != nil {
+		_ = keys.Close()
 		return nil, err
 	}
-	opened.Add(register)
-	pass := &reconcile.Reconciler{
-		Options:   s.pass,
-		API:       gemini.Open(s.apiURL, keys, nil),
-		Register:  register,
-		Ledger:    opened.Ledger,
-		Publisher: opened.Publisher,
-		Log:       log,
-	}
+	opened.Add(keys)
 	return &instance.Function{Handler: cloudlog.Trace(s.Project, pass), Warm: opened.Warm()}, nil
 }

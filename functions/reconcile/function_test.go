@@ -14,6 +14,7 @@ import (
 	"github.com/geminihook/geminihook/shared/cloudlog"
 	"github.com/geminihook/geminihook/shared/geminitest"
 	"github.com/geminihook/geminihook/shared/instance"
+	"github.com/geminihook/geminihook/shared/settings"
 )
 
 const (
@@ -136,7 +137,7 @@ func setValid(t *testing.T) {
 
 func TestDefaults(t *testing.T) {
 	setValid(t)
-	o, err := readOptions()
+	o, err := readOptions(new(settings.Reader))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +155,7 @@ func TestDefaults(t *testing.T) {
 	}
 	t.Setenv("STATIC_WEBHOOK", "false")
 	t.Setenv("STATIC_URL", "")
-	if o, err = readOptions(); err != nil || o.pass.StaticURL != nil {
+	if o, err = readOptions(new(settings.Reader)); err != nil || o.pass.StaticURL != nil {
 		t.Errorf("%+v, %v", o.pass, err)
 	}
 }
@@ -187,11 +188,11 @@ func TestBounds(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			setValid(t)
 			t.Setenv(test.name, test.good)
-			if _, err := readOptions(); err != nil {
+			if _, err := readOptions(new(settings.Reader)); err != nil {
 				t.Errorf("%s=%s: %v", test.name, test.good, err)
 			}
 			t.Setenv(test.name, test.bad)
-			_, err := readOptions()
+			_, err := readOptions(new(settings.Reader))
 			if err == nil || strings.Contains(err.Error(), "\n") || !strings.HasPrefix(err.Error(), test.name+": ") || strings.Contains(err.Error(), apiKey) {
 				t.Errorf("%s=%s: %v", test.name, test.bad, err)
 			}
@@ -204,11 +205,11 @@ func TestGraceOfAStandIn(t *testing.T) {
 	setValid(t)
 	t.Setenv("GEMINI_API_URL", "http://127.0.0.1:1")
 	t.Setenv("GRACE", "0s")
-	if o, err := readOptions(); err != nil || o.pass.Grace != 0 {
+	if o, err := readOptions(new(settings.Reader)); err != nil || o.pass.Grace != 0 {
 		t.Errorf("%v, %v", o.pass.Grace, err)
 	}
 	t.Setenv("GRACE", "-1s")
-	if _, err := readOptions(); err == nil || !strings.HasPrefix(err.Error(), "GRACE: ") {
+	if _, err := readOptions(new(settings.Reader)); err == nil || !strings.HasPrefix(err.Error(), "GRACE: ") {
 		t.Errorf("less than zero: %v", err)
 	}
 }

@@ -28,35 +28,45 @@ const (
 	lookBackMargin = time.Hour
 )
 
-// options are the common settings and the settings of this function.
+// options are the settings of this function.
 type options struct {
-	settings.Common
-	keySecret string            // API_KEY_SECRET_NAME as a full name
-	apiURL    *url.URL          // GEMINI_API_URL
-	place     jobs.Place        // the register of started jobs
-	pass      reconcile.Options // the settings of a pass
+	passOptions
+	keySecret string // API_KEY_SECRET_NAME as a full name
 }
 
 // readOptions reads the settings. Its error contains all faults.
-func readOptions() (o options, err error) {
-	var r settings.Reader
+func readOptions(r *settings.Reader) (o options, err error) {
+	o.passOptions = readPass(r)
+	o.keySecret = settings.Parse(r, "API_KEY_SECRET_NAME", secretName(o.Project))
+	return o, r.Err()
+}
+
+// passOptions are the settings of a pass: the common ones and its own.
+type passOptions struct {
+	settings.Common
+	apiURL *url.URL          // GEMINI_API_URL
+	place  jobs.Place        // the register of started jobs
+	pass   reconcile.Options // the settings of package reconcile
+}
+
+// readPass reads the settings of a pass. They are valid only if r.Err returns nil.
+func readPass(r *settings.Reader) (o passOptions) {
 	o.Common = r.Common()
-	o.keySecret = settings.Parse(&r, "API_KEY_SECRET_NAME", secretName(o.Project))
-	o.apiURL = settings.Parse(&r, "GEMINI_API_URL", gemini.ParseURL)
-	o.place = readPlace(&r, o.Common)
+	o.apiURL = settings.Parse(r, "GEMINI_API_URL", gemini.ParseURL)
+	o.place = readPlace(r, o.Common)
 	p := &o.pass
-	p.Mode = settings.Parse(&r, "RECONCILE", reconcile.ParseMode)
+	p.Mode = settings.Parse(r, "RECONCILE", reconcile.ParseMode)
 	p.Grace = r.Duration("GRACE", defaultGrace, minGraceAt(o.apiURL), maxGrace)
 	p.LookBack = r.Duration("LOOK_BACK", defaultLookBack, p.Grace+lookBackMargin+1, o.Retention-1)
 	p.Reenable = r.Bool("REENABLE", false)
 	p.PublishUnknown = r.Bool("PUBLISH_UNKNOWN", false)
 	if r.Bool("STATIC_WEBHOOK", true) {
-		p.StaticURL = settings.Parse(&r, "STATIC_URL", parseURL)
+		p.StaticURL = settings.Parse(r, "STATIC_URL", parseURL)
 	}
 	if r.String("DYNAMIC_URL", "") != "" {
-		p.DynamicURL = settings.Parse(&r, "DYNAMIC_URL", parseURL)
+		p.DynamicURL = settings.Parse(r, "DYNAMIC_URL", parseURL)
 	}
-	return o, r.Err()
+	return o
 }
 
 // minGraceAt returns the lower bound of GRACE. It is zero if the API is a stand-in on

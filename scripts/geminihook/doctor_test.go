@@ -118,8 +118,19 @@ func TestDoctor(t *testing.T) {
 			l.google.set(root+"/subscriptions/geminihook-batch-pull", 200, `{"topic":"projects/test-project/topics/geminihook-batch"}`)
 		}, []string{"subscriptions      geminihook-batch-pull has nowhere for dead letters to go"}},
 		{"dead letters", func(l *lab) {
-			l.google.set(deadLetterPath(l), 200, `{"timeSeries":[{"points":[{"value":{"int64Value":"3"}}]}]}`)
-		}, []string{"dead letters       3 on geminihook-dead-letter → terraform/runbooks/dead-letters.md"}},
+			l.google.set(metricPath(l, "num_undelivered_messages"), 200, `{"timeSeries":[{"points":[{"value":{"int64Value":"3"}}]}]}`)
+		}, []string{"dead letters       3 on geminihook-dead-letter → go run ./scripts/geminihook redrive --dry-run; terraform/runbooks/dead-letters.md"}},
+		{"old dead letters", func(l *lab) {
+			l.google.set(metricPath(l, "num_undelivered_messages"), 200, `{"timeSeries":[{"points":[{"value":{"int64Value":"3"}}]}]}`)
+			l.google.set(metricPath(l, "oldest_unacked_message_age"), 200,
+				`{"timeSeries":[{"points":[{"interval":{"endTime":"2026-11-24T12:00:00Z"},"value":{"int64Value":"7200"}}]}]}`)
+		}, []string{"dead letters       3 on geminihook-dead-letter, since " + time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC).Local().Format("2006-01-02 15:04 MST")}},
+		{"a topic of another project gone", func(l *lab) { l.outputs["routes"] = map[string]string{"*": otherTopic} },
+			[]string{"topics             there is no " + otherTopic + ", a topic of another project → make it there"}},
+		{"a topic of another project hidden", func(l *lab) {
+			l.outputs["routes"] = map[string]string{"*": otherTopic}
+			l.google.set("/v1/"+otherTopic, 403, forbidden)
+		}, []string{"topics             " + otherTopic + ", a topic of another project: answered 403: Permission denied on the resource. → to look at it, you need"}},
 		{"the clock slow", func(l *lab) { l.pass(-time.Minute) }, []string{"clock              slow by "}},
 		{"the clock off by little", func(l *lab) { l.pass(500 * time.Millisecond) }, nil},
 	}
@@ -153,4 +164,36 @@ func TestDoctorWithoutToken(t *testing.T) {
 	l.outputs["url_token_required"] = false
 	l.outputs["dynamic_url"] = l.outputs["static_url"]
 	l.want(l.run("doctor"), 0, "URL token          none demanded", "dynamic function   400 to an empty POST, 401")
+}
+
+const otherTopic = "projects/other-project/topics/events"
+
+// Of a topic of another project doctor says whether its policy lets the functions publish.
+// An installation may have no subscription.
+func TestDoctorOnAnotherProjectsTopic(t *testing.T) {
+	for want, policy := range map[string]answer{
+		"topics             1 there; " + otherTopic + " is another project's, and lets the functions publish\n": {200,
+			`{"bindings":[{"role":"roles/pubsub.publisher","members":["serviceAccount:static@test-project"]},
+			{"role":"roles/pubsub.admin","members":["serviceAccount:dynamic@test-project"]}]}`},
+		"its own policy does not let dynamic@test-project publish: unless that project's does, grant roles/pubsub.publisher\n": {200,
+			`{"bindings":[{"role":"roles/pubsub.publisher","members":["serviceAccount:static@test-project"]},
+			{"role":"roles/pubsub.viewer","members":["serviceAccount:dynamic@test-project"]}]}`},
+		"its grants cannot be seen: answered 403: no\n": {403, `{"error":{"code":403,"message":"no"}}`},
+	} {
+		l := healthy(t)
+		l.outputs["routes"], l.outputs["subscriptions"] = map[string]string{"*": otherTopic}, map[string]string{}
+		l.google.set("/v1/"+otherTopic, 200, `{}`)
+		l.google.set("/v1/"+otherTopic+":getIamPolicy", policy.status, policy.body)
+		l.want(l.run("doctor"), 0, want, "subscriptions      none made by Terraform")
+	}
+}
+
+// A URL that the platform keeps callers out of shows which way of deploying is needed. The
+// URL of this test is on this machine; the platform's own are in TestDeployMode.
+func TestDoctorOnClosedFunction(t *testing.T) {
+	l := healthy(t)
+	l.outputs["static_url"] = l.answers(http.StatusForbidden)
+	r := l.run("doctor")
+	l.want(r, 1, "static function    it answers 403 to an empty POST, not 400 → the function must be open to all callers: terraform apply. ",
+		"deploy from images, see docs/deploy.md")
 }

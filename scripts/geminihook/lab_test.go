@@ -34,6 +34,7 @@ const (
 	apiKey        = "AIza-a-key-that-must-not-be-printed"
 	signingSecret = "geminihook-signing-secret"
 	urlToken      = "geminihook-url-token"
+	keySecret     = "geminihook-api-key"
 )
 
 // A lab is a deployment on this machine: embedded parts, the Gemini API, what else of
@@ -74,12 +75,25 @@ func newLab(t *testing.T) *lab {
 		"dynamic_url":              "https://us-central1-test-project.cloudfunctions.net/geminihook-dynamic",
 		"signing_secret_name":      signingSecret,
 		"url_token_secret_name":    urlToken,
+		"api_key_secret_name":      keySecret,
 		"url_token_required":       true,
 		"routes":                   topicsOf(functiontest.Routes),
 		"subscriptions":            map[string]string{"geminihook-batch": "geminihook-batch-pull", "geminihook-other": "geminihook-other-pull"},
 		"dead_letter_subscription": "geminihook-dead-letter",
 		"firestore_database":       "geminihook",
 		"firestore_collection":     "deliveries",
+		"reconcile":                "auto",
+		"grace":                    "60m",
+		"look_back":                "48h",
+		"record_retention":         "72h",
+		"reenable":                 false,
+		"static_webhook":           true,
+		"publish_unknown":          false,
+		"jobs_subscription":        functiontest.JobsTopic,
+		"jobs_dead_letter_topic":   functiontest.RejectedTopic,
+		"jobs_collection":          "jobs",
+		"state_collection":         "reconcile",
+		"service_accounts":         map[string]string{"static": "static@test-project", "dynamic": "dynamic@test-project", "build": "build@test-project"},
 		"services":                 []string{"pubsub.googleapis.com", "run.googleapis.com"},
 		"sources":                  map[string]any{"static": map[string]string{"go.mod": "go.mod"}},
 	}
@@ -89,6 +103,7 @@ func newLab(t *testing.T) *lab {
 	quiet(t)
 	l.emptySecret(signingSecret)
 	l.emptySecret(urlToken)
+	l.emptySecret(keySecret)
 	l.installTerraform()
 	t.Cleanup(l.checkHidden)
 	return l
@@ -195,7 +210,7 @@ func (l *lab) noteHidden(tokenAsked bool, errs, out string) {
 			l.hidden[secret] = true
 		}
 	}
-	for _, id := range []string{signingSecret, urlToken} {
+	for _, id := range []string{signingSecret, urlToken, keySecret} {
 		for _, text := range l.enabled(id) {
 			l.hidden[text] = true
 		}
@@ -284,13 +299,17 @@ func newGoogle(t *testing.T, l *lab) *google {
 			`{"topic":"projects/%s/topics/%s","deadLetterPolicy":{"deadLetterTopic":"projects/%s/topics/x"}}`, l.ID, topic, l.ID))
 	}
 	g.set(root+ttlPath, 200, `{"ttlConfig":{"state":"ACTIVE"}}`)
-	g.set(deadLetterPath(l), 200, `{"timeSeries":[{"points":[{"value":{"int64Value":"0"}},{"value":{"int64Value":"7"}}]}]}`)
+	g.set(metricPath(l, "num_undelivered_messages"), 200, `{"timeSeries":[{"points":[{"value":{"int64Value":"0"}},{"value":{"int64Value":"7"}}]}]}`)
 	return g
 }
 
-const ttlPath = "/databases/geminihook/collectionGroups/deliveries/fields/expire_at"
+// metricPath is where the values of a metric of the subscription for dead letters are: the
+// path of all metrics, and this one's name.
+func metricPath(l *lab, metric string) string {
+	return "/v3/projects/" + l.ID + "/timeSeries#" + metric
+}
 
-func deadLetterPath(l *lab) string { return "/v3/projects/" + l.ID + "/timeSeries" }
+const ttlPath = "/databases/geminihook/collectionGroups/deliveries/fields/expire_at"
 
 func (g *google) set(path string, status int, body string) {
 	g.mu.Lock()
@@ -299,8 +318,13 @@ func (g *google) set(path string, status int, body string) {
 }
 
 func (g *google) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	at, filter := r.URL.Path, r.URL.Query().Get("filter")
+	if metric, ok := strings.CutPrefix(filter, `metric.type="pubsub.googleapis.com/subscription/`); ok {
+		metric, _, _ = strings.Cut(metric, `"`)
+		at += "#" + metric
+	}
 	g.mu.Lock()
-	found, ok := g.answers[r.URL.Path]
+	found, ok := g.answers[at]
 	g.mu.Unlock()
 	if !ok {
 		found = answer{404, `{"error":{"code":404,"message":"Resource not found."}}`}
@@ -308,7 +332,6 @@ func (g *google) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			found = g.entries(r)
 		}
 	}
-	filter := r.URL.Query().Get("filter")
 	if path.Base(r.URL.Path) == "timeSeries" && !strings.Contains(filter, `resource.labels.subscription_id="geminihook-dead-letter"`) {
 		found = answer{400, `{"error":{"code":400,"message":"Another filter."}}`}
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/geminihook/geminihook/scripts/geminihook/manage"
+	"github.com/geminihook/geminihook/scripts/geminihook/redrive"
 	"github.com/geminihook/geminihook/shared/refresh"
 )
 
@@ -36,6 +37,9 @@ func (m *managementCommand) command(app *manage.App) *cobra.Command {
 	cmd.GroupID = groupDeployed
 	cmd.Args = noArgs
 	cmd.Long += deploymentHelp
+	if m.gemini {
+		cmd.Long += keyHelp
+	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if m.check != nil {
 			if err := m.check(cmd.Flags()); err != nil {
@@ -67,15 +71,19 @@ func (m *managementCommand) command(app *manage.App) *cobra.Command {
 	return cmd
 }
 
+// deploymentHelp is the end of the help of each command.
 const deploymentHelp = `
 
 What it needs to know of the deployment it reads from Terraform's outputs; each is also
-a flag. The Gemini API key comes from GEMINI_API_KEY, or out of Secret Manager with
---api-key-secret-name, never from the command line. Google Cloud is reached with the
-application default credentials (gcloud auth application-default login).`
+a flag. Google Cloud is reached with the application default credentials (gcloud auth
+application-default login).`
+
+// keyHelp follows it for those that call the Gemini API.
+const keyHelp = ` The Gemini API key comes from GEMINI_API_KEY, or out
+of Secret Manager with --api-key-secret-name, never from the command line.`
 
 func managementCommands() []*managementCommand {
-	return []*managementCommand{register(), rotate(), dynamicURL(), list(), ping(), enable(), remove(), doctor()}
+	return []*managementCommand{register(), rotate(), dynamicURL(), list(), ping(), enable(), remove(), storeAPIKey(), reconcile(), moveDeadLetters(), doctor()}
 }
 
 func idFlag(cmd *cobra.Command, o *manage.Options) {
@@ -256,6 +264,105 @@ is void. The versions in Secret Manager stay; deliveries under way still verify.
 	}
 }
 
+func storeAPIKey() *managementCommand {
+	return &managementCommand{
+		Command: cobra.Command{
+			Use:        "api-key",
+			SuggestFor: []string{"key", "apikey", "set-key"},
+			Short:      "Store the Gemini API key that the reconciler uses",
+			Long: `Stores the Gemini API key in GEMINI_API_KEY as a new version of the reconciler's secret
+in Secret Manager, and reads it back. The key is not printed. Before that, it calls the
+API once with the key, to list webhooks: a key that the API refuses is not stored.
+
+It may be run again: a key that is stored already is left alone. The reconciler uses the
+newest enabled version. Older versions stay enabled; the output names them.`,
+			Example: `  geminihook api-key
+  GEMINI_API_KEY=$(cat key.txt) geminihook api-key`,
+		},
+		outputs: []string{"project", "api_key_secret_name"},
+		run:     (*manage.Invocation).StoreAPIKey,
+	}
+}
+
+func reconcile() *managementCommand {
+	return &managementCommand{
+		Command: cobra.Command{
+			Use:        "reconcile",
+			SuggestFor: []string{"pass", "recover"},
+			Short:      "Look for jobs whose event never came, once, from here",
+			Long: `Makes one pass of the reconcile function on this machine: the same code with the same
+settings, with your credentials in place of the function's. It compares the jobs that
+ended with the records of deliveries, and publishes the events that are missing, unless
+the mode is report. A pass of the function at the same time does no harm: both use the
+same ids, so that an event is published once.
+
+--dry-run changes nothing: it publishes, stores, pulls and acknowledges nothing, and
+does not enable the webhook. It prints what a pass would do. Names of jobs that wait on
+the subscription are not read.
+
+It prints a line for each missed job, then a summary. With --json it writes the lines
+that the function logs. It exits with 1 if the pass is not complete. --dry-run needs
+roles/datastore.viewer; a pass needs roles/datastore.user, roles/pubsub.publisher on the
+topics, and roles/pubsub.subscriber on the subscription of jobs.`,
+			Example: `  geminihook reconcile --dry-run
+  geminihook reconcile
+  geminihook reconcile --mode publish --grace 2h`,
+		},
+		outputs: []string{
+			"project", "static_url", "dynamic_url", "routes", "firestore_database", "firestore_collection", "record_retention",
+			"reconcile", "grace", "look_back", "reenable", "static_webhook", "publish_unknown",
+			"jobs_subscription", "jobs_dead_letter_topic", "jobs_collection", "state_collection",
+		},
+		gemini: true,
+		flags: func(cmd *cobra.Command, o *manage.Options) {
+			cmd.Flags().BoolVar(&o.DryRun, "dry-run", false, "change nothing, and print what would be done")
+		},
+		run: (*manage.Invocation).Reconcile,
+	}
+}
+
+func moveDeadLetters() *managementCommand {
+	return &managementCommand{
+		Command: cobra.Command{
+			Use:        "redrive",
+			SuggestFor: []string{"dead-letters", "replay", "redeliver"},
+			Short:      "Move dead letters back to the topics that they came from",
+			Long: `Moves the messages of the dead-letter subscription back to the topics that they came
+from, as they were: the attributes that Pub/Sub added to them are removed. Fix the
+subscriber first: a message that it fails on again is a dead letter again.
+
+Each is published first, and then removed here; if the removal fails there are two
+copies, with the same ce-source and ce-id. All subscriptions of the topic get the
+message, also those whose subscriber has handled it: subscribers skip what they know by
+ce-source and ce-id.
+
+A message stays, and is reported, if it does not name the subscription that gave it up,
+or if that has another topic for dead letters, or its topic is gone. Messages that
+arrive after the start stay, so that none is moved twice in a run. Messages that stay
+are given out to others again at the end.
+
+It prints a line for each message, and exits with 1 if one stays that was there at the
+start. It needs roles/pubsub.subscriber on the subscription, roles/pubsub.viewer on the
+project, and roles/pubsub.publisher on the topics.`,
+			Example: `  geminihook redrive --dry-run
+  geminihook redrive --limit 10
+  geminihook redrive --limit 10000`,
+		},
+		outputs: []string{"project", "dead_letter_subscription"},
+		flags: func(cmd *cobra.Command, o *manage.Options) {
+			cmd.Flags().BoolVar(&o.DryRun, "dry-run", false, "change nothing, and print what would be done")
+			cmd.Flags().IntVar(&o.Limit, "limit", redrive.DefaultLimit, "move at most `N` messages")
+		},
+		check: func(flags *pflag.FlagSet) error {
+			if limit, err := flags.GetInt("limit"); err != nil || limit < 1 {
+				return usagef("--limit: at least 1")
+			}
+			return nil
+		},
+		run: (*manage.Invocation).Redrive,
+	}
+}
+
 func doctor() *managementCommand {
 	return &managementCommand{
 		Command: cobra.Command{
@@ -266,15 +373,37 @@ func doctor() *managementCommand {
 next step. It changes nothing, and leaves a handful of rejected deliveries in the
 functions' logs. It exits with 1 if there is any ✗, also if something could not be
 looked at. For that it needs roles/viewer on the project, and
-roles/secretmanager.secretAccessor on the two secrets.`,
+roles/secretmanager.secretAccessor on the two secrets. How many dead letters there are
+comes from metrics, which are some minutes old.
+
+--job starts one small batch instead, WHICH IS BILLED: a request of a few tokens. Its
+webhook_config names the dynamic function. doctor waits for its event on the topic,
+through a subscription of its own, and prints what only a real key can tell: the form of
+data.id, the delay after the end, the content type, the scheme of the signature, where
+user_metadata is, and whether the list of batches shows webhook_config. Then it deletes
+the batch, which it cancels first if it still runs. Your subscribers get the event,
+too. All that needs roles/pubsub.editor.`,
 			Example: `  geminihook doctor
-  geminihook doctor --api-key-secret-name gemini-api-key`,
+  geminihook doctor --api-key-secret-name gemini-api-key
+  geminihook doctor --job
+  geminihook doctor --job --wait 3h --model gemini-2.5-flash-lite`,
 		},
 		outputs: []string{
 			"project", "static_url", "dynamic_url", "signing_secret_name", "url_token_secret_name", "url_token_required", "routes",
-			"subscriptions", "dead_letter_subscription", "firestore_database", "firestore_collection", "services",
+			"subscriptions", "dead_letter_subscription", "firestore_database", "firestore_collection", "services", "service_accounts",
 		},
 		gemini: true,
-		run:    (*manage.Invocation).Doctor,
+		flags: func(cmd *cobra.Command, o *manage.Options) {
+			cmd.Flags().BoolVar(&o.Job, "job", false, "start a small batch, which is billed, and print how its event is delivered")
+			cmd.Flags().DurationVar(&o.Wait, "wait", manage.JobWait, "with --job: wait for this `DURATION`")
+			cmd.Flags().StringVar(&o.Model, "model", manage.JobModel, "with --job: the batch's `MODEL`")
+		},
+		check: func(flags *pflag.FlagSet) error {
+			if !flags.Changed("job") && (flags.Changed("wait") || flags.Changed("model")) {
+				return usagef("--wait and --model are for --job")
+			}
+			return nil
+		},
+		run: (*manage.Invocation).Doctor,
 	}
 }

@@ -38,9 +38,14 @@ func (o *Opened) Warm() (all []func(context.Context) error) {
 // CloseIf closes all parts in reverse order if *err is not nil. Defer it with a named
 // error result. It drops the errors of Close, because *err is the cause.
 func (o *Opened) CloseIf(err *error) {
-	if *err == nil {
-		return
+	if *err != nil {
+		o.Close()
 	}
+}
+
+// Close closes all parts, the last one first, and drops their errors: the parts are used
+// no more.
+func (o *Opened) Close() {
 	for len(o.parts) > 0 {
 		last := len(o.parts) - 1
 		_ = o.parts[last].Close()

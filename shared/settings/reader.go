@@ -8,6 +8,7 @@
 package settings
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -20,6 +21,10 @@ import (
 // invalid one. Its zero value is ready to use. It trims white space around a value,
 // and treats an empty variable as unset. It is not safe for concurrent use.
 type Reader struct {
+	// Lookup returns a variable, empty if it is unset. Nil means the process's
+	// environment.
+	Lookup func(name string) string
+
 	faults []error
 }
 
@@ -48,10 +53,11 @@ func (f fault) Unwrap() error { return f.why }
 
 // String returns the variable's value, or fallback if it is unset.
 func (r *Reader) String(name, fallback string) string {
-	if text := strings.TrimSpace(os.Getenv(name)); text != "" {
-		return text
+	lookup := r.Lookup
+	if lookup == nil {
+		lookup = os.Getenv
 	}
-	return fallback
+	return cmp.Or(strings.TrimSpace(lookup(name)), fallback)
 }
 
 // Required returns the variable's value. It records a fault if the variable is unset.

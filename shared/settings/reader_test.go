@@ -40,6 +40,16 @@ func TestString(t *testing.T) {
 	wantFault(t, &r, false)
 }
 
+// With a Lookup, no setting comes from the process's environment.
+func TestLookup(t *testing.T) {
+	t.Setenv(name, "of the environment")
+	r := Reader{Lookup: func(asked string) string { return map[string]string{name + "_2": " x "}[asked] }}
+	if got := r.String(name, "fallback") + r.String(name+"_2", ""); got != "fallbackx" {
+		t.Errorf("read %q", got)
+	}
+	wantFault(t, &r, false)
+}
+
 func TestRequired(t *testing.T) {
 	for value, want := range map[string]string{"x": "x", " x ": "x", "": "", "  ": ""} {
 		t.Setenv(name, value)

@@ -44,13 +44,19 @@ run "apply" {
       output.jobs_dead_letter_topic == "geminihook-jobs-rejected" &&
       output.jobs_collection == "jobs" &&
       output.state_collection == "reconcile" &&
+      output.grace == "60m" &&
+      output.look_back == "48h" &&
+      output.record_retention == "72h" &&
+      !output.reenable &&
+      output.static_webhook &&
+      !output.publish_unknown &&
       contains(output.services, "pubsub.googleapis.com") &&
       contains(output.services, "cloudscheduler.googleapis.com")
     )
     error_message = "The outputs are what scripts/geminihook reads."
   }
   assert {
-    condition     = startswith(output.next_steps, "printf %s \"$GEMINI_API_KEY\" | gcloud secrets versions add geminihook-api-key ") && strcontains(output.next_steps, "\ngo run ./scripts/geminihook register ") && !strcontains(output.next_steps, "token=")
+    condition     = startswith(output.next_steps, "go run ./scripts/geminihook api-key ") && strcontains(output.next_steps, "\ngo run ./scripts/geminihook register ") && !strcontains(output.next_steps, "token=")
     error_message = "The next steps are printed, no token with them."
   }
 }

@@ -33,6 +33,7 @@ run "reconcile_off" {
     condition = output.reconcile == "off" && alltrue([for value in [
       output.reconcile_function, output.api_key_secret_name, output.jobs_topic, output.jobs_subscription,
       output.jobs_dead_letter_topic, output.jobs_collection, output.state_collection,
+      output.grace, output.look_back, output.reenable, output.static_webhook, output.publish_unknown,
     ] : value == null])
     error_message = "The outputs say that there is no reconciler."
   }

@@ -239,7 +239,7 @@ func TestTopic(t *testing.T) {
 		one, subscriptions := startJSON(l.t, l.home, "--project", l.project, "--topic", "geminihook-batch")
 		filtered, _ := startJSON(l.t, l.home, "--project", l.project, "--topic", l.topic(), "--filter", `attributes.ce-type = "batch.failed"`)
 		s, err := l.subs.GetSubscription(l.t.Context(), &pubsubpb.GetSubscriptionRequest{Subscription: subscriptions[0]})
-		if err != nil || s.ExpirationPolicy.GetTtl().AsDuration() != unusedFor {
+		if err != nil || s.ExpirationPolicy.GetTtl().AsDuration() != 24*time.Hour {
 			l.t.Errorf("%v, %v; want a subscription that expires", s, err)
 		}
 		l.publish("1", "batch.succeeded")

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"strings"
 
@@ -13,13 +12,9 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/geminihook/geminihook/scripts/internal/pubsubclient"
 	"github.com/geminihook/geminihook/scripts/internal/running"
-	"github.com/geminihook/geminihook/shared/dial"
 )
-
-// maxMessages bounds, in bytes, what one Pull may bring: maxPulled messages of
-// Pub/Sub's limit would be more, and come in several.
-const maxMessages = 64 << 20
 
 // emulatedProject is the project on an emulator unless another is given: that of
 // serve --emulators.
@@ -29,8 +24,7 @@ const emulatedProject = "geminihook-local"
 type place struct {
 	name    string // for people
 	project string
-	topics  *pubsub.TopicAdminClient
-	subs    *pubsub.SubscriptionAdminClient
+	clients pubsubclient.Clients
 	local   bool // all its topics are listened to unless some are named
 }
 
@@ -40,19 +34,16 @@ func (o *Options) open(ctx context.Context) (*place, error) {
 	if err != nil {
 		return nil, err
 	}
-	opts := append(dial.Options(), option.WithGRPCDialOption(grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessages))))
+	var opts []option.ClientOption
 	if addr != "" {
 		opts = append(opts, option.WithEndpoint(addr), option.WithoutAuthentication(),
 			option.WithGRPCDialOption(grpc.WithTransportCredentials(insecure.NewCredentials())))
 	}
-	if p.topics, err = pubsub.NewTopicAdminClient(ctx, opts...); err != nil {
-		return nil, fmt.Errorf("Pub/Sub: %w", err)
-	}
-	if p.subs, err = pubsub.NewSubscriptionAdminClient(ctx, opts...); err != nil {
-		return nil, fmt.Errorf("Pub/Sub: %w", err)
+	if p.clients, err = pubsubclient.Open(ctx, opts...); err != nil {
+		return nil, err
 	}
 	if p.local { // one that has gone does not come back
-		p.subs.CallOptions, p.topics.CallOptions = new(pubsub.SubscriptionAdminCallOptions), new(pubsub.TopicAdminCallOptions)
+		p.clients.Subscriptions.CallOptions, p.clients.Topics.CallOptions = new(pubsub.SubscriptionAdminCallOptions), new(pubsub.TopicAdminCallOptions)
 	}
 	return p, nil
 }
@@ -76,7 +67,4 @@ func (o *Options) find(ctx context.Context) (p *place, addr string, err error) {
 	return &place{name: "the serve at " + root, project: s.Project, local: true}, s.PubSub, nil
 }
 
-func (p *place) close() {
-	p.topics.Close()
-	p.subs.Close()
-}
+func (p *place) close() { p.clients.Close() }

@@ -2,7 +2,6 @@ package listen
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"maps"
@@ -15,7 +14,6 @@ import (
 	"google.golang.org/api/iterator"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/types/known/durationpb"
 )
 
 const (
@@ -25,13 +23,6 @@ const (
 	// that a Pub/Sub that does not wait for messages is not asked without end.
 	pullTimeout = 50 * time.Second
 	pullPause   = 50 * time.Millisecond
-
-	// unusedFor is after how long without use Pub/Sub deletes a subscription of ours
-	// by itself: a day is the least that it takes.
-	unusedFor = 24 * time.Hour
-
-	// keptFor is the least for which it keeps messages that were not pulled.
-	keptFor = 10 * time.Minute
 
 	// finishTimeout bounds what there is to do at the end.
 	finishTimeout = 5 * time.Second
@@ -84,7 +75,7 @@ func (p *place) full(kind, name string) string {
 }
 
 func (p *place) allTopics(ctx context.Context) (names []string, err error) {
-	topics := p.topics.ListTopics(ctx, &pubsubpb.ListTopicsRequest{Project: "projects/" + p.project})
+	topics := p.clients.Topics.ListTopics(ctx, &pubsubpb.ListTopicsRequest{Project: "projects/" + p.project})
 	for {
 		topic, err := topics.Next()
 		switch {
@@ -101,16 +92,8 @@ func (p *place) allTopics(ctx context.Context) (names []string, err error) {
 
 // subscribe makes a subscription of ours.
 func (p *place) subscribe(ctx context.Context, topic, filter string) (*source, error) {
-	id := fmt.Sprintf("listen-%.200s-%s", path.Base(topic), strings.ToLower(rand.Text()))
-	s := &source{name: topic, sub: p.full("subscriptions", id), ours: true}
-	_, err := p.subs.CreateSubscription(ctx, &pubsubpb.Subscription{
-		Name:                     s.sub,
-		Topic:                    topic,
-		Filter:                   filter,
-		MessageRetentionDuration: durationpb.New(keptFor),
-		ExpirationPolicy:         &pubsubpb.ExpirationPolicy{Ttl: durationpb.New(unusedFor)},
-	})
-	return s, err
+	name, err := p.clients.Subscribe(ctx, "listen", p.project, topic, filter)
+	return &source{name: topic, sub: name, ours: true}, err
 }
 
 // read shows what arrives until ctx is done or Pub/Sub refuses.
@@ -136,7 +119,7 @@ func (s *source) read(ctx context.Context, p *place, c *console) error {
 func (s *source) pull(ctx context.Context, p *place, c *console) (shown int, err error) {
 	limited, cancel := context.WithTimeout(ctx, pullTimeout)
 	defer cancel()
-	got, err := p.subs.Pull(limited, &pubsubpb.PullRequest{Subscription: s.sub, MaxMessages: maxPulled})
+	got, err := p.clients.Subscriptions.Pull(limited, &pubsubpb.PullRequest{Subscription: s.sub, MaxMessages: maxPulled})
 	if status.Code(err) == codes.DeadlineExceeded || errors.Is(err, context.DeadlineExceeded) {
 		return 0, nil
 	}
@@ -150,7 +133,7 @@ func (s *source) pull(ctx context.Context, p *place, c *console) (shown int, err
 	// What is shown is acknowledged, the end having come or not.
 	acking, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
 	defer cancel()
-	return len(ids), p.subs.Acknowledge(acking, &pubsubpb.AcknowledgeRequest{Subscription: s.sub, AckIds: ids})
+	return len(ids), p.clients.Subscriptions.Acknowledge(acking, &pubsubpb.AcknowledgeRequest{Subscription: s.sub, AckIds: ids})
 }
 
 // show shows messages in the order in which they were published, those that were
@@ -179,10 +162,16 @@ func (p *place) finish(sources []*source) {
 	defer cancel()
 	for _, s := range sources {
 		if s.ours {
-			_ = p.subs.DeleteSubscription(ctx, &pubsubpb.DeleteSubscriptionRequest{Subscription: s.sub}) // or it expires
+			_ = p.clients.Subscriptions.DeleteSubscription(ctx, &pubsubpb.DeleteSubscriptionRequest{Subscription: s.sub}) // or it expires
 		}
-		for ids := range slices.Chunk(slices.Collect(maps.Values(s.held)), maxReturned) {
-			_ = p.subs.ModifyAckDeadline(ctx, &pubsubpb.ModifyAckDeadlineRequest{Subscription: s.sub, AckIds: ids})
-		}
+		s.handBack(ctx, p)
+	}
+}
+
+// handBack has Pub/Sub deliver anew what was only looked at. Else its deadline
+// would pass first.
+func (s *source) handBack(ctx context.Context, p *place) {
+	for ids := range slices.Chunk(slices.Collect(maps.Values(s.held)), maxReturned) {
+		_ = p.clients.Subscriptions.ModifyAckDeadline(ctx, &pubsubpb.ModifyAckDeadlineRequest{Subscription: s.sub, AckIds: ids})
 	}
 }

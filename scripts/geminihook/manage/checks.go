@@ -3,19 +3,14 @@ package manage
 import (
 	"context"
 	"fmt"
-	"maps"
 	"path"
 	"slices"
 	"strings"
-	"time"
 
 	"google.golang.org/api/firestore/v1"
-	"google.golang.org/api/monitoring/v3"
-	"google.golang.org/api/pubsub/v1"
 	"google.golang.org/api/serviceusage/v1"
 
 	"github.com/geminihook/geminihook/scripts/internal/terminal"
-	"github.com/geminihook/geminihook/shared/publish"
 	"github.com/geminihook/geminihook/shared/webhook"
 )
 
@@ -174,80 +169,4 @@ func (d *deployment) ttl(ctx context.Context) (string, error) {
 		return "", errTodo("terraform apply", "the policy is %s", res.TtlConfig.State)
 	}
 	return "active", nil
-}
-
-func (d *deployment) topics(ctx context.Context) (string, error) {
-	client, err := pubsub.NewService(ctx, d.Google...)
-	if err != nil {
-		return "", err
-	}
-	routes, err := publish.RoutesIn(d.Values["project"])(d.Values["routes"])
-	if err != nil {
-		return "", err
-	}
-	names := slices.Compact(slices.Sorted(maps.Values(routes)))
-	for _, name := range names {
-		if _, err := client.Projects.Topics.Get(name).Context(ctx).Do(); err != nil {
-			return "", missing(name, err)
-		}
-	}
-	return fmt.Sprintf("%d there", len(names)), nil
-}
-
-func (d *deployment) subscriptions(ctx context.Context) (string, error) {
-	client, err := pubsub.NewService(ctx, d.Google...)
-	if err != nil {
-		return "", err
-	}
-	project := "projects/" + d.Values["project"]
-	pairs := d.Values.list("subscriptions")
-	for _, pair := range pairs {
-		topic, name, _ := strings.Cut(pair, "=")
-		res, err := client.Projects.Subscriptions.Get(project + "/subscriptions/" + name).Context(ctx).Do()
-		switch {
-		case err != nil:
-			return "", missing(name, err)
-		case res.Topic != project+"/topics/"+topic:
-			return "", errTodo("terraform apply", "%s is on %s, not on %s", name, res.Topic, topic)
-		case res.DeadLetterPolicy == nil:
-			return "", errTodo("terraform apply", "%s has nowhere for dead letters to go", name)
-		}
-	}
-	return fmt.Sprintf("%d there, dead-lettered", len(pairs)), nil
-}
-
-// deadLetters counts them without taking any: a pull would hide them from others for
-// a while.
-func (d *deployment) deadLetters(ctx context.Context) (string, error) {
-	client, err := monitoring.NewService(ctx, d.Google...)
-	if err != nil {
-		return "", err
-	}
-	subscription := d.Values["dead_letter_subscription"]
-	res, err := client.Projects.TimeSeries.List("projects/" + d.Values["project"]).
-		Filter(fmt.Sprintf(`metric.type="pubsub.googleapis.com/subscription/num_undelivered_messages" AND resource.labels.subscription_id=%q`, subscription)).
-		IntervalStartTime(d.Now().Add(-10 * time.Minute).UTC().Format(time.RFC3339)).
-		IntervalEndTime(d.Now().UTC().Format(time.RFC3339)).
-		Context(ctx).Do()
-	if err != nil {
-		return "", err
-	}
-	n := int64(0)
-	for _, series := range res.TimeSeries {
-		if len(series.Points) > 0 { // the newest first
-			n += value(series.Points[0].Value.Int64Value)
-		}
-	}
-	if n > 0 {
-		return "", errTodo("terraform/runbooks/dead-letters.md", "%d on %s", n, subscription)
-	}
-	return "none", nil
-}
-
-// missing returns err, or what to do about it if it says that there is no such thing.
-func missing(name string, err error) error {
-	if notFound(err) {
-		return errTodo("terraform apply", "there is no %s", name)
-	}
-	return err
 }

@@ -31,8 +31,12 @@ func errTodo(next, format string, args ...any) error {
 }
 
 // Doctor checks everything between the Gemini API and the topics, and changes nothing.
-// It returns terminal.ErrReported if a check failed.
+// It returns terminal.ErrReported if a check failed. With Job it starts a job instead, and
+// says how its event was delivered.
 func (inv *Invocation) Doctor(ctx context.Context) error {
+	if inv.Job {
+		return inv.testJob(ctx)
+	}
 	checks := inv.checks(ctx)
 	outcomes := make([]chan outcome, len(checks))
 	for i, c := range checks {

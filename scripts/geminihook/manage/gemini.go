@@ -111,10 +111,10 @@ func (inv *Invocation) gemini(ctx context.Context) (*gemini, error) {
 
 func (inv *Invocation) apiKey(ctx context.Context) (string, error) {
 	if inv.APIKeySecret == "" {
-		if key := strings.TrimSpace(os.Getenv("GEMINI_API_KEY")); key != "" {
+		if key := strings.TrimSpace(os.Getenv(keyVariable)); key != "" {
 			return key, nil
 		}
-		return "", errors.New("no Gemini API key: set GEMINI_API_KEY, or say --api-key-secret-name SECRET")
+		return "", errors.New("no Gemini API key: set " + keyVariable + ", or say --api-key-secret-name SECRET")
 	}
 	s, err := inv.secretStore(ctx, inv.APIKeySecret)
 	if err != nil {
@@ -240,6 +240,9 @@ func (e *answerError) Error() string { return fmt.Sprintf("answered %d: %s", e.s
 // describe returns an error of the client without the body of the answer, which may
 // hold a secret: of a refusal only its message.
 func describe(err error) error {
+	if other := (genai.APIError{}); errors.As(err, &other) { // of batches
+		return &answerError{other.Code, other.Message}
+	}
 	var answer *apierrors.APIError
 	if !errors.As(err, &answer) {
 		return err

@@ -21,7 +21,11 @@ type Options struct {
 	Finish       bool          // disable old versions, if their time is over; not with Rotate or Immediately
 	Immediately  bool          // disable old versions now
 	Yes          bool          // really delete
-	Wait         time.Duration // for a ping
+	Wait         time.Duration // for a ping, or the event of a job
+	Job          bool          // start a job, in place of the checks
+	Model        string        // of the job
+	Limit        int           // of what is moved
+	DryRun       bool          // change nothing, and say what would be done
 	JSON         bool          // write JSON lines on standard output
 	Serve        bool          // of the serve on this machine, in place of a deployment
 }

@@ -30,7 +30,7 @@ func (inv *Invocation) useServe(ctx context.Context) error {
 	app := *inv.App
 	app.GeminiURL = s.GeminiURL
 	inv.App = &app
-	for name, value := range map[string]string{"GEMINI_API_KEY": s.GeminiAPIKey, secret.EmulatorHost: s.SecretManager} {
+	for name, value := range map[string]string{keyVariable: s.GeminiAPIKey, secret.EmulatorHost: s.SecretManager} {
 		if err := os.Setenv(name, value); err != nil {
 			return err
 		}

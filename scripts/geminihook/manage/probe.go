@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
 	"google.golang.org/api/googleapi"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
@@ -66,24 +69,42 @@ func probeAll(ctx context.Context, url string, unknown webhooktest.Signer, probe
 		case err != nil:
 			return "", errTodo("terraform apply, if it is not deployed", "it cannot be reached: %v", err)
 		case resp.StatusCode != p.want:
-			return "", errTodo(advice(resp.StatusCode), "it answers %d to %s, not %d", resp.StatusCode, p.what, p.want)
+			return "", errTodo(advice(resp.StatusCode, p.url), "it answers %d to %s, not %d", resp.StatusCode, p.what, p.want)
 		}
 		findings = append(findings, fmt.Sprintf("%d to %s", p.want, p.what))
 	}
 	return strings.Join(findings, ", "), nil
 }
 
-// advice is what an answer that should have been another points at.
-func advice(status int) string {
+// advice is what an answer that should have been another points at. No function answers
+// 403: that is the platform's, which keeps callers out.
+func advice(status int, to string) string {
 	switch status {
 	case http.StatusForbidden:
-		return "the function must be open to all callers: terraform apply"
+		return "the function must be open to all callers: terraform apply. " + deployMode(to)
 	case http.StatusNotFound:
 		return "nothing is deployed at this URL: terraform apply"
 	case http.StatusServiceUnavailable:
 		return "terraform/runbooks/unavailable.md"
 	}
 	return "something else answers at this URL"
+}
+
+// deployMode says what else to do if the platform keeps callers out of a URL, because the
+// organization forbids to let them in: a function is open by a grant to allUsers, and a
+// service that is made from an image by having no invoker check.
+func deployMode(to string) string {
+	host := ""
+	if u, err := url.Parse(to); err == nil {
+		host = u.Hostname()
+	}
+	switch {
+	case strings.HasSuffix(host, ".cloudfunctions.net"):
+		return "If that is refused at the grant to allUsers, your organization forbids it: deploy from images, see docs/deploy.md"
+	case strings.HasSuffix(host, ".run.app"):
+		return "If that is refused at invoker_iam_disabled, the policy run.managed.requireInvokerIam forbids it: see docs/deploy.md"
+	}
+	return "If that is refused at a grant to allUsers, deploy from images, see docs/deploy.md; or a Cloud Armor policy at this address refuses"
 }
 
 // ask sends a request without a body, and follows no redirect. Its errors are without
@@ -123,5 +144,5 @@ func (d *deployment) clock(ctx context.Context) (string, error) {
 
 func notFound(err error) bool {
 	var answer *googleapi.Error
-	return errors.As(err, &answer) && answer.Code == http.StatusNotFound
+	return errors.As(err, &answer) && answer.Code == http.StatusNotFound || status.Code(err) == codes.NotFound
 }

@@ -50,7 +50,7 @@ type secretStore struct {
 // secretStore returns the store of a secret, by its name. It does not call Secret Manager
 // yet.
 func (inv *Invocation) secretStore(ctx context.Context, name string) (*secretStore, error) {
-	if err := inv.refuseEmulator(); err != nil {
+	if err := inv.refuseEmulator(secret.EmulatorHost); err != nil {
 		return nil, err
 	}
 	name, err := secret.Name(inv.Values["project"], name)
@@ -64,19 +64,33 @@ func (inv *Invocation) secretStore(ctx context.Context, name string) (*secretSto
 	return &secretStore{client, name, inv.Pause}, nil
 }
 
-// refuseEmulator fails if a variable, left over from a test, leads to an emulator of
-// Secret Manager while the Gemini API is the real one. Its one-time secret would be
-// stored in the emulator, and be gone with it.
-func (inv *Invocation) refuseEmulator() error {
-	host := os.Getenv(secret.EmulatorHost)
-	if host == "" || local(inv.GeminiURL) {
-		return nil
+// The variables that lead Google's clients to emulators.
+const (
+	firestoreEmulator = "FIRESTORE_EMULATOR_HOST"
+	pubsubEmulator    = "PUBSUB_EMULATOR_HOST"
+)
+
+// products are the Google Cloud products whose emulators the variables name.
+var products = map[string]string{
+	secret.EmulatorHost: "Secret Manager", firestoreEmulator: "Firestore", pubsubEmulator: "Pub/Sub",
+}
+
+// refuseEmulator fails if one of the variables, left over from a test, leads to an emulator
+// while the Gemini API is the real one. A one-time secret would be stored in the emulator,
+// and be gone with it; a pass would compare real jobs with an empty ledger.
+func (inv *Invocation) refuseEmulator(variables ...string) error {
+	for _, variable := range variables {
+		host := os.Getenv(variable)
+		if host == "" || local(inv.GeminiURL) {
+			continue
+		}
+		return &failure{
+			err:   fmt.Errorf("%s is set (%s): %s would be an emulator, and the Gemini API the real one", variable, host, products[variable]),
+			state: "nothing was changed",
+			next:  "unset " + variable + ", and type the command again",
+		}
 	}
-	return &failure{
-		err:   fmt.Errorf("%s is set (%s): Secret Manager would be an emulator, and the Gemini API the real one", secret.EmulatorHost, host),
-		state: "nothing was changed",
-		next:  "unset " + secret.EmulatorHost + ", and type the command again",
-	}
+	return nil
 }
 
 // local reports whether a URL leads to this machine.

@@ -31,12 +31,25 @@ var Outputs = map[string]Output{
 	"dynamic_url":              {"dynamic-url", "the dynamic function's `URL`, without a token", false},
 	"signing_secret_name":      {"signing-secret-name", "the `NAME` of the secret whose enabled versions sign the webhook's deliveries", false},
 	"url_token_secret_name":    {"url-token-secret-name", "the `NAME` of the secret whose enabled versions are the tokens in the dynamic URL", false},
+	"api_key_secret_name":      {"api-key-secret-name", "the `NAME` of the secret that the reconciler reads its Gemini API key from", false},
 	"url_token_required":       {"url-token-required", "whether the dynamic function requires a token, as `BOOL`: true or false", false},
 	"routes":                   {"route", "a route, as `TYPE=TOPIC`; may be repeated", true},
 	"subscriptions":            {"topic-subscription", "a topic's subscription, as `TOPIC=SUBSCRIPTION`; may be repeated", true},
 	"dead_letter_subscription": {"dead-letter-subscription", "the `SUBSCRIPTION` that holds dead letters", false},
+	"service_accounts":         {"service-account", "a service account, as `NAME=EMAIL`, the name being static, dynamic or reconcile; may be repeated", true},
 	"firestore_database":       {"firestore-database", "the `DATABASE` that holds the records of deliveries", false},
 	"firestore_collection":     {"firestore-collection", "the `COLLECTION` in it", false},
+	"reconcile":                {"mode", "what a pass does with missed events, as `MODE`: report, auto or publish", false},
+	"grace":                    {"grace", "how long after a job's end its event counts as missed, as `DURATION`", false},
+	"look_back":                {"look-back", "for how long after its end a batch is looked at, as `DURATION`", false},
+	"record_retention":         {"record-retention", "how long records of deliveries are kept, as `DURATION`", false},
+	"reenable":                 {"reenable", "whether a pass enables the webhook if Gemini disabled it, as `BOOL`: true or false", false},
+	"static_webhook":           {"static-webhook", "whether there is to be a webhook at the static function's URL, as `BOOL`: true or false", false},
+	"publish_unknown":          {"publish-unknown", "whether a pass publishes events for statuses of which none is documented, as `BOOL`: true or false", false},
+	"jobs_subscription":        {"jobs-subscription", "the `SUBSCRIPTION` that holds the names of started jobs", false},
+	"jobs_dead_letter_topic":   {"jobs-dead-letter-topic", "the `TOPIC` for copies of messages that name no job", false},
+	"jobs_collection":          {"jobs-collection", "the `COLLECTION` of registered jobs", false},
+	"state_collection":         {"state-collection", "the `COLLECTION` of what passes remember", false},
 	"services":                 {"service", "a `SERVICE` that must be on, such as pubsub.googleapis.com; may be repeated", true},
 }
 
@@ -65,7 +78,9 @@ func (v Values) complete(ctx context.Context, needed []string, folder string) er
 	}
 	outputs, err := readOutputs(ctx, folder)
 	for _, name := range missing {
-		v[name] = outputs[name]
+		if value, ok := outputs[name]; ok {
+			v[name] = value
+		}
 	}
 	missing = v.missing(needed)
 	switch {
@@ -73,6 +88,8 @@ func (v Values) complete(ctx context.Context, needed []string, folder string) er
 		return nil
 	case err == nil && len(outputs) == 0:
 		err = fmt.Errorf("no outputs in %s", folder)
+	case err == nil && outputs["reconcile"] == "off":
+		err = errors.New("reconcile is off in this installation, so that it has no reconciler")
 	case err == nil:
 		err = fmt.Errorf("the outputs in %s are of another version", folder)
 	}
@@ -85,8 +102,13 @@ func (v Values) complete(ctx context.Context, needed []string, folder string) er
 	}
 }
 
+// missing returns those of the needed outputs that are not known. A list or a map may be
+// known to be empty.
 func (v Values) missing(needed []string) []string {
-	return slices.DeleteFunc(slices.Clone(needed), func(name string) bool { return v[name] != "" })
+	return slices.DeleteFunc(slices.Clone(needed), func(name string) bool {
+		value, ok := v[name]
+		return value != "" || ok && Outputs[name].Repeated
+	})
 }
 
 // readOutputs asks Terraform for the outputs of the configuration in a folder: none

@@ -1,0 +1,44 @@
+package manage
+
+import (
+	"context"
+	"fmt"
+
+	"google.golang.org/genai"
+)
+
+const (
+	jobDisplayName = "geminihook-doctor"
+	jobPrompt      = "Answer with one word: yes."
+	jobMaxTokens   = 16 // of the answer
+)
+
+// startBatch starts a batch of one small request whose event goes to a URL, and returns
+// its name. It is not repeated: each attempt may start a batch.
+func (g *gemini) startBatch(ctx context.Context, model, to string, metadata map[string]any) (name string, err error) {
+	batch, err := g.client.Batches.Create(ctx, model, &genai.BatchJobSource{InlinedRequests: []*genai.InlinedRequest{{
+		Contents: genai.Text(jobPrompt),
+		Config:   &genai.GenerateContentConfig{MaxOutputTokens: jobMaxTokens},
+	}}}, &genai.CreateBatchJobConfig{
+		DisplayName:   jobDisplayName,
+		WebhookConfig: &genai.WebhookConfig{Uris: []string{to}, UserMetadata: metadata},
+	})
+	if err != nil {
+		return "", fmt.Errorf("start a batch: %w", describe(err))
+	}
+	return batch.Name, nil
+}
+
+func (g *gemini) cancelBatch(ctx context.Context, name string) error {
+	if err := g.client.Batches.Cancel(ctx, name, nil); err != nil {
+		return fmt.Errorf("cancel %s: %w", name, describe(err))
+	}
+	return nil
+}
+
+func (g *gemini) deleteBatch(ctx context.Context, name string) error {
+	if _, err := g.client.Batches.Delete(ctx, name, nil); err != nil {
+		return fmt.Errorf("delete %s: %w", name, describe(err))
+	}
+	return nil
+}

@@ -1,0 +1,104 @@
+package manage
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/geminihook/geminihook/scripts/internal/pubsubclient"
+	"github.com/geminihook/geminihook/shared/publish"
+)
+
+const (
+	// watchTimeout bounds what there is to do at the end.
+	watchTimeout = 10 * time.Second
+
+	maxWatched = 100 // messages of one Pull
+)
+
+// A watch sees the messages that reach some topics, through subscriptions of its own: no
+// other subscriber misses one.
+type watch struct {
+	clients pubsubclient.Clients
+	names   []string // of its subscriptions
+}
+
+// watch returns a watch of the topics that events of some types are routed to. It sees
+// what is published from now on. Close it at the end.
+func (inv *Invocation) watch(ctx context.Context, types []string) (*watch, error) {
+	routes, err := publish.RoutesIn(inv.Values["project"])(inv.Values["routes"])
+	if err != nil {
+		return nil, err
+	}
+	clients, err := pubsubclient.Open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	w := &watch{clients: clients}
+	var names []string
+	for _, t := range types {
+		names = append(names, routes.Topic(t))
+	}
+	slices.Sort(names)
+	for _, topic := range slices.Compact(names) {
+		name, err := clients.Subscribe(ctx, "doctor", inv.Values["project"], topic, "")
+		w.names = append(w.names, name)
+		if err != nil {
+			w.close()
+			return nil, &failure{fmt.Errorf("topic %s: %w", topic, err), "nothing was started", "roles/pubsub.editor on the project allows it"}
+		}
+	}
+	return w, nil
+}
+
+// find returns a message that matches, or nil if none came within the time. The messages
+// that do not match are dropped.
+func (w *watch) find(ctx context.Context, within time.Duration, match func(*pubsubpb.PubsubMessage) bool) (*pubsubpb.PubsubMessage, error) {
+	for _, name := range w.names {
+		all, err := w.pull(ctx, name, within/time.Duration(len(w.names)))
+		if err != nil {
+			return nil, fmt.Errorf("Pub/Sub: %w", err)
+		}
+		if i := slices.IndexFunc(all, match); i >= 0 {
+			return all[i], nil
+		}
+	}
+	return nil, nil
+}
+
+func (w *watch) pull(ctx context.Context, name string, within time.Duration) (all []*pubsubpb.PubsubMessage, err error) {
+	limited, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	got, err := w.clients.Subscriptions.Pull(limited, &pubsubpb.PullRequest{Subscription: name, MaxMessages: maxWatched})
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil, ctx.Err()
+	case err != nil && (limited.Err() != nil || status.Code(err) == codes.DeadlineExceeded):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	var ids []string
+	for _, m := range got.ReceivedMessages {
+		all, ids = append(all, m.Message), append(ids, m.AckId)
+	}
+	if len(ids) > 0 {
+		err = w.clients.Subscriptions.Acknowledge(ctx, &pubsubpb.AcknowledgeRequest{Subscription: name, AckIds: ids})
+	}
+	return all, err
+}
+
+// close deletes the subscriptions, or leaves it to Pub/Sub, and closes the connections.
+func (w *watch) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), watchTimeout)
+	defer cancel()
+	for _, name := range w.names {
+		_ = w.clients.Subscriptions.DeleteSubscription(ctx, &pubsubpb.DeleteSubscriptionRequest{Subscription: name})
+	}
+	w.clients.Close()
+}

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	pubsub "cloud.google.com/go/pubsub/v2/apiv1"
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+
+	"github.com/geminihook/geminihook/functions/functiontest"
+	"github.com/geminihook/geminihook/shared/dial"
+)
+
+// addDeadLetters makes the topic and the subscription for dead letters, and a subscription
+// that gave up two; a third letter does not tell where it is from.
+func (l *lab) addDeadLetters() {
+	l.t.Helper()
+	topics, err := pubsub.NewTopicAdminClient(l.t.Context(), dial.Options()...)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	defer topics.Close()
+	subscriptions, err := pubsub.NewSubscriptionAdminClient(l.t.Context(), dial.Options()...)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	defer subscriptions.Close()
+	root := "projects/" + l.ID
+	dead := root + "/topics/geminihook-dead-letter"
+	if _, err := topics.CreateTopic(l.t.Context(), &pubsubpb.Topic{Name: dead}); err != nil {
+		l.t.Fatal(err)
+	}
+	for _, s := range []*pubsubpb.Subscription{
+		{Name: root + "/subscriptions/geminihook-dead-letter", Topic: dead},
+		{Name: root + "/subscriptions/geminihook-batch-pull", Topic: root + "/topics/" + functiontest.BatchTopic,
+			DeadLetterPolicy: &pubsubpb.DeadLetterPolicy{DeadLetterTopic: dead, MaxDeliveryAttempts: 5}},
+	} {
+		if _, err := subscriptions.CreateSubscription(l.t.Context(), s); err != nil {
+			l.t.Fatal(err)
+		}
+	}
+	letter := func(id, from string) *pubsubpb.PubsubMessage {
+		return &pubsubpb.PubsubMessage{Data: []byte(`{}`), Attributes: map[string]string{
+			"ce-id": id, "ce-type": "batch.failed", "CloudPubSubDeadLetterSourceSubscription": from,
+		}}
+	}
+	_, err = topics.Publish(l.t.Context(), &pubsubpb.PublishRequest{Topic: dead, Messages: []*pubsubpb.PubsubMessage{
+		letter("msg_1", "geminihook-batch-pull"), letter("msg_2", "geminihook-batch-pull"), letter("msg_\x1b[3", "\x1b]0;")}})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.Messages(l.t)
+}
+
+func TestRedrive(t *testing.T) {
+	l := newLab(t)
+	l.addDeadLetters()
+	l.pass(1e9) // all that has been published lies in the past
+	r := l.run("redrive", "--dry-run")
+	l.want(r, 1, "would move  batch.failed", "msg_1", "from geminihook-batch-pull to geminihook-batch", "stays       batch.failed",
+		"letters     2 to be moved, 1 stay, 0 came after")
+	if strings.Contains(r.out, "\x1b") {
+		t.Errorf("a letter moves the cursor: %q", r.out)
+	}
+	l.want(l.run("redrive", "--limit", "0"), 2, "--limit: at least 1")
+	one := l.run("redrive", "--limit", "1") // 1 if it came upon the letter that stays
+	l.want(one, one.status, "letters     1 moved", "next        there may be more")
+
+	r = l.run("redrive", "--json")
+	l.want(r, 1)
+	moved := map[string]any{}
+	for text := range strings.Lines(r.out) {
+		line := map[string]any{}
+		if err := json.Unmarshal([]byte(text), &line); err != nil {
+			t.Fatalf("%v: %s", err, text)
+		}
+		moved[line["event"].(string)] = line["to"]
+		if line["event"] == "summary" && (line["moved"] != 1.0 || line["stay"] != 1.0 || line["limited"] != false) {
+			t.Errorf("%v", line)
+		}
+	}
+	if moved["moved"] != "projects/test-project/topics/geminihook-batch" || moved["stays"] != "" {
+		t.Errorf("%v", moved)
+	}
+	if m := l.Messages(t); len(m) != 2 || m[0].Topic != functiontest.BatchTopic {
+		t.Errorf("%d messages reached topics", len(m))
+	}
+	l.want(l.run("redrive", "--dead-letter-subscription", "another"), 1, "there is no another", "terraform apply")
+}
