@@ -127,12 +127,19 @@ func checkMessages(messages []*pubsubpb.PubsubMessage) error {
 	return nil
 }
 
+// reservedKey reports whether a key begins with "goog", which Pub/Sub keeps for itself.
+// Its own clients write a message's place in a trace under keys with the prefix
+// "googclient_" (cloud.google.com/go/pubsub/v2, injectPropagation).
+func reservedKey(key string) bool {
+	return strings.HasPrefix(key, "goog") && !strings.HasPrefix(key, "googclient_")
+}
+
 func checkAttributes(attributes map[string]string) error {
 	if n := len(attributes); n > maxAttributes {
 		return invalid("%d attributes, more than %d", n, maxAttributes)
 	}
 	for k, v := range attributes {
-		if k == "" || strings.HasPrefix(k, "goog") || len(k) > maxAttributeKey || len(v) > maxAttributeValue {
+		if k == "" || reservedKey(k) || len(k) > maxAttributeKey || len(v) > maxAttributeValue {
 			return invalid("attribute %.40q: a key of %d bytes, a value of %d bytes", k, len(k), len(v))
 		}
 	}

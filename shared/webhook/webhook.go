@@ -50,8 +50,11 @@ type Delivery struct {
 	// ContentEncoding is as received too: empty unless the sender names an encoding.
 	// Body is not decoded.
 	ContentEncoding string
-	Body            []byte // exactly the bytes received
-	Event           Event  // the one that Body describes; zero if it describes none
+	// Traceparent is the request's place in a trace, as received. It is empty if the
+	// header is absent, repeated, or not well-formed. The signature does not cover it.
+	Traceparent string
+	Body        []byte // exactly the bytes received
+	Event       Event  // the one that Body describes; zero if it describes none
 }
 
 // A Receipt is Pub/Sub's acknowledgement that a message is stored.
