@@ -1,5 +1,6 @@
-# One deployed function: its service account, unless that was made elsewhere, and either the function, built from
-# source, or a Cloud Run service of the same name, from an image (image.tf).
+# One deployed function: its service account, unless that was made elsewhere, and either
+# the function, built from source, or a Cloud Run service of the same name, from an image
+# (image.tf).
 
 locals {
   email = var.account == null ? var.email : google_service_account.this[0].email
