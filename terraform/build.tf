@@ -2,7 +2,14 @@
 # of it.
 
 locals {
-  builds = var.images == null
+  builds      = var.images == null
+  build_email = try(var.service_accounts["build"], one(google_service_account.build[*].email))
+
+  # The project of an account made elsewhere is the first label behind the @.
+  build_account = try(
+    "projects/${regex("@([a-z0-9-]+)", var.service_accounts["build"])[0]}/serviceAccounts/${var.service_accounts["build"]}",
+    one(google_service_account.build[*].id),
+  )
 }
 
 resource "google_storage_bucket" "source" {
@@ -53,19 +60,11 @@ resource "google_artifact_registry_repository" "images" {
 }
 
 resource "google_service_account" "build" {
-  count = local.builds ? 1 : 0
+  count = local.builds && !contains(keys(var.service_accounts), "build") ? 1 : 0
 
   project      = local.project
   account_id   = "${var.name}-build"
   display_name = "Builds the functions of ${var.name}"
-}
-
-resource "google_project_iam_member" "build_logs" {
-  count = local.builds ? 1 : 0
-
-  project = local.project
-  role    = "roles/logging.logWriter"
-  member  = google_service_account.build[0].member
 }
 
 resource "google_artifact_registry_repository_iam_member" "build" {
@@ -75,7 +74,7 @@ resource "google_artifact_registry_repository_iam_member" "build" {
   location   = google_artifact_registry_repository.images[0].location
   repository = google_artifact_registry_repository.images[0].repository_id
   role       = "roles/artifactregistry.writer"
-  member     = google_service_account.build[0].member
+  member     = "serviceAccount:${local.build_email}"
 }
 
 resource "google_storage_bucket_iam_member" "build" {
@@ -83,20 +82,5 @@ resource "google_storage_bucket_iam_member" "build" {
 
   bucket = google_storage_bucket.source[0].name
   role   = "roles/storage.objectViewer"
-  member = google_service_account.build[0].member
-}
-
-# The platform copies the source into a bucket of its own, which does not exist
-# before the first deployment: hence a grant on the project, held to that bucket.
-resource "google_project_iam_member" "build_source" {
-  count = local.builds ? 1 : 0
-
-  project = local.project
-  role    = "roles/storage.objectViewer"
-  member  = google_service_account.build[0].member
-
-  condition {
-    title      = "platform-source-bucket"
-    expression = "resource.name.startsWith(\"projects/_/buckets/gcf-v2-sources-${local.project_number}-${var.region}\")"
-  }
+  member = "serviceAccount:${local.build_email}"
 }

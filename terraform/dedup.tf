@@ -88,18 +88,3 @@ resource "google_firestore_field" "expire_at" {
   ttl_config {}
   index_config {}
 }
-
-# Firestore has no grants on a database: the grant is on the project, and the
-# condition holds it to this database.
-resource "google_project_iam_member" "dedup" {
-  for_each = local.members
-
-  project = local.project
-  role    = "roles/datastore.user"
-  member  = each.value
-
-  condition {
-    title      = "database-${var.name}"
-    expression = "resource.name == \"projects/${var.project_id}/databases/${google_firestore_database.this.name}\""
-  }
-}

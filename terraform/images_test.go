@@ -9,29 +9,6 @@ import (
 	"testing"
 )
 
-// Everybody may call the two receivers, and nothing else: by a grant to allUsers, or,
-// with images, because the invoker check is disabled; never both.
-func TestPublicInExactlyOneWay(t *testing.T) {
-	for run, images := range map[string]bool{"defaults": false, "reconcile_off": false, "images": true, "images_without_reconcile": true} {
-		p := planned(t, run)
-		granted, unchecked := []string{}, []string{}
-		for _, r := range p.Resources {
-			if r.text("member") == "allUsers" {
-				granted = append(granted, r.text("name"))
-			}
-			if r.Change.After["invoker_iam_disabled"] == true {
-				unchecked = append(unchecked, r.text("name"))
-			}
-		}
-		public, private := granted, unchecked
-		if images {
-			public, private = unchecked, granted
-		}
-		same(t, run+": public", public, []string{"geminihook-static", "geminihook-dynamic"})
-		same(t, run+": public in another way as well", private, nil)
-	}
-}
-
 // A service of an image is what the functions API would have made of its archive.
 func TestImagesAreDeployedAsFunctionsAre(t *testing.T) {
 	source, images := planned(t, "defaults"), planned(t, "images")
@@ -77,7 +54,7 @@ func TestImagesAreDeployedAsFunctionsAre(t *testing.T) {
 
 // With images nothing is built, and all else is the same.
 func TestImagesReplaceTheBuildOnly(t *testing.T) {
-	builds := regexp.MustCompile(`\.build|google_storage_|google_artifact_|archive_file|` +
+	builds := regexp.MustCompile(`\.build|\["build/|google_storage_|google_artifact_|archive_file|` +
 		`google_project_service\.this\["(?:artifactregistry|cloudbuild|cloudfunctions|storage)\.|` +
 		`google_cloudfunctions2_function|google_cloud_run_v2_service`)
 	addresses := func(run string) (all []string) {

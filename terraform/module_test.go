@@ -10,56 +10,46 @@ import (
 // Without a provider block, what a resource does not name is the provider's default:
 // that of the root which calls the module, or none.
 func TestResourcesNameTheirProjectAndRegion(t *testing.T) {
-	for _, r := range planned(t, "defaults").Resources {
-		for attribute, want := range map[string]string{"project": "a-project", "region": "us-central1"} {
-			if got, ok := r.Change.After[attribute]; ok && got != want && r.Mode == "managed" {
-				t.Errorf("%s: %s is %v", r.Address, attribute, got)
+	eachShape(t, func(t *testing.T, s shape, p plan) {
+		for _, r := range p.Resources {
+			region := "us-central1"
+			if strings.Contains(r.Address, "hooks-eu") {
+				region = "europe-west1"
+			}
+			for attribute, want := range map[string]string{"project": "a-project", "region": region} {
+				if got, ok := r.Change.After[attribute]; ok && got != want && r.Mode == "managed" && r.Type != "google_compute_global_forwarding_rule" {
+					t.Errorf("%s: %s is %v", r.Address, attribute, got)
+				}
 			}
 		}
-	}
+	})
 }
 
 func TestProvidersAreTheCallers(t *testing.T) {
-	for _, file := range []string{"versions.tf", "function/versions.tf"} {
+	for _, file := range []string{"versions.tf", "function/versions.tf", "edge/versions.tf"} {
 		if regexp.MustCompile(`(?m)^provider `).MatchString(read(t, file)) {
 			t.Errorf("%s: with a provider block a module cannot be called with for_each", file)
 		}
 	}
 }
 
-// Two installations share a project, and no name in it.
-func TestTwoInstallationsShareNoName(t *testing.T) {
-	named, of := make(map[string]string), make(map[string]int)
-	for _, r := range planned(t, "two_installations").Resources {
-		if r.Mode != "managed" || r.Type == "google_project_service" || strings.Contains(r.Type, "_iam_") || strings.HasPrefix(r.Type, "terraform_") {
-			continue
+// identity returns what tells a resource of a project from others of its type.
+func identity(t *testing.T, r resource) string {
+	t.Helper()
+	identity := map[string]any{"type": r.Type}
+	for _, attribute := range []string{
+		"project", "name", "account_id", "secret_id", "repository_id", "display_name", "dashboard_json",
+		"database", "collection", "field", "bucket", "table_id",
+	} {
+		if value := r.Change.After[attribute]; value != nil {
+			identity[attribute] = value
 		}
-		installation := regexp.MustCompile(`^module\.geminihook\["([a-z-]+)"\]`).FindStringSubmatch(r.Address)
-		if installation == nil {
-			t.Fatalf("%s is not in the module", r.Address)
-		}
-		of[installation[1]]++
-		identity := map[string]any{"type": r.Type}
-		for _, attribute := range []string{
-			"project", "name", "account_id", "secret_id", "repository_id", "display_name", "dashboard_json",
-			"database", "collection", "field", "bucket",
-		} {
-			if value := r.Change.After[attribute]; value != nil {
-				identity[attribute] = value
-			}
-		}
-		key, err := json.Marshal(identity)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if other := named[string(key)]; other != "" {
-			t.Errorf("%s and %s are one thing: %.200s", other, r.Address, key)
-		}
-		named[string(key)] = r.Address
 	}
-	if len(of) != 2 || of["hooks"] != of["hooks-eu"] || of["hooks"] < 60 {
-		t.Errorf("resources: %v", of)
+	text, err := json.Marshal(identity)
+	if err != nil {
+		t.Fatal(err)
 	}
+	return string(text)
 }
 
 // The example's subscriptions are on the module's topics.

@@ -108,16 +108,23 @@ output "pubsub_agent" {
 output "service_accounts" {
   description = "The emails of the service accounts, by what they do: static, dynamic, reconcile, build, timer."
   value = merge(
-    { static = module.static.email, dynamic = module.dynamic.email, },
-    { for account in google_service_account.build : "build" => account.email },
-    { for key in local.reconcilers : key => module.reconcile[0].email },
-    { for account in google_service_account.timer : "timer" => account.email },
+    { static = module.static.email, dynamic = module.dynamic.email },
+    local.builds ? { build = local.build_email } : {},
+    local.reconciles ? { reconcile = module.reconcile[0].email, timer = local.timer_email } : {},
   )
 }
 
 output "record_retention" {
   description = "How long the records of deliveries are kept."
   value       = local.environment.RECORD_RETENTION
+}
+
+output "project_grants" {
+  description = "The grants on the project that an administrator makes if manage_project_iam is false, as commands. Null: Terraform makes them."
+  value = var.manage_project_iam ? null : join("", [for grant in local.project_grants : join(" ", [
+    "gcloud projects add-iam-policy-binding ${var.project_id} --member=${grant.member} --role=${grant.role}",
+    "--condition=${grant.title == "" ? "None" : "'expression=${grant.expression},title=${grant.title}'"}\n",
+  ])])
 }
 
 output "sources" {

@@ -32,7 +32,7 @@ locals {
     archives         = "${path.root}/.terraform/archives/${var.project_id}"
     bucket           = one(google_storage_bucket.source[*].name)
     image_repository = one(google_artifact_registry_repository.images[*].id)
-    build_account    = one(google_service_account.build[*].id)
+    build_account    = local.build_account
     worker_pool      = var.build_worker_pool
     kms_key          = var.kms_key
     ingress          = var.urls == null ? "ALLOW_ALL" : "ALLOW_INTERNAL_AND_GCLB"
@@ -57,12 +57,10 @@ locals {
   # that keeps its messages, and the grant to publish. The grants need the functions'
   # accounts, not the functions: there is no cycle.
   ready = concat(
-    google_project_iam_member.build_logs[*].id,
-    google_project_iam_member.build_source[*].id,
+    values(google_project_iam_member.this)[*].id,
     google_artifact_registry_repository_iam_member.build[*].id,
     google_storage_bucket_iam_member.build[*].id,
     [google_firestore_field.expire_at.id],
-    values(google_project_iam_member.dedup)[*].id,
     values(google_secret_manager_secret_iam_member.signing_secret)[*].id,
     values(google_secret_manager_secret_iam_member.url_token)[*].id,
     values(google_pubsub_topic_iam_member.route)[*].id,
@@ -76,7 +74,8 @@ module "static" {
   source = "./function"
 
   name        = local.names.static
-  account     = local.names.static
+  account     = contains(keys(var.service_accounts), "static") ? null : local.names.static
+  email       = lookup(var.service_accounts, "static", null)
   public      = true
   description = "Receives the webhooks registered for the project"
   folder      = "functions/static"
@@ -94,7 +93,8 @@ module "dynamic" {
   source = "./function"
 
   name        = local.names.dynamic
-  account     = local.names.dynamic
+  account     = contains(keys(var.service_accounts), "dynamic") ? null : local.names.dynamic
+  email       = lookup(var.service_accounts, "dynamic", null)
   public      = true
   description = "Receives the webhooks named in single requests"
   folder      = "functions/dynamic"

@@ -4,6 +4,8 @@ locals {
   reconciles  = var.reconcile != "off"
   reconcilers = local.reconciles ? ["reconcile"] : [] # for loops that add one key
 
+  timer_email = try(var.service_accounts["timer"], one(google_service_account.timer[*].email))
+
   # A pass ends by itself before the platform ends it, and the platform ends it before
   # Cloud Scheduler gives the attempt up: otherwise passes would overlap.
   pass_timeout_seconds          = 150
@@ -15,12 +17,13 @@ module "reconcile" {
   count  = local.reconciles ? 1 : 0
 
   name        = "${var.name}-reconcile"
-  account     = "${var.name}-recon" # an account's id has at most 30 characters
+  account     = contains(keys(var.service_accounts), "reconcile") ? null : "${var.name}-recon" # at most 30 characters
+  email       = lookup(var.service_accounts, "reconcile", null)
   description = "Hands over the events of jobs whose delivery never came"
   folder      = "functions/reconcile"
   entry_point = "Reconcile"
   image       = local.images.reconcile
-  invoker     = google_service_account.timer[0].member
+  invoker     = "serviceAccount:${local.timer_email}"
 
   settings = merge(local.function, {
     ingress         = "ALLOW_INTERNAL_ONLY" # which Cloud Scheduler of the same project is
@@ -58,7 +61,7 @@ module "reconcile" {
 }
 
 resource "google_service_account" "timer" {
-  count = local.reconciles ? 1 : 0
+  count = local.reconciles && !contains(keys(var.service_accounts), "timer") ? 1 : 0
 
   project      = local.project
   account_id   = "${var.name}-timer"
@@ -85,7 +88,7 @@ resource "google_cloud_scheduler_job" "reconcile" {
     uri         = module.reconcile[0].uri
 
     oidc_token {
-      service_account_email = google_service_account.timer[0].email
+      service_account_email = local.timer_email
       audience              = module.reconcile[0].uri
     }
   }

@@ -175,6 +175,8 @@ func commands(t *testing.T) []string {
 func knownCommand(t *testing.T, where, line string) {
 	t.Helper()
 	words := strings.Fields(line)
+	flags := append(found(t, "../scripts/geminihook/*.go", `Var\([^,]+, "([\w-]+)"`),
+		found(t, "../scripts/geminihook/manage/values.go", `: +\{"([\w-]+)", "`)...)
 	if !slices.Contains(commands(t), words[0]) {
 		t.Errorf("%s: geminihook has no command %s", where, words[0])
 	}
@@ -182,7 +184,7 @@ func knownCommand(t *testing.T, where, line string) {
 		if !strings.HasPrefix(flag, "--") && strings.HasPrefix(words[i], "--") {
 			continue // the value of the flag before it
 		}
-		if !slices.Contains(found(t, "../scripts/geminihook/*.go", `Var\([^,]+, "([\w-]+)"`), strings.TrimPrefix(flag, "--")) {
+		if !slices.Contains(flags, strings.TrimPrefix(flag, "--")) {
 			t.Errorf("%s: geminihook %s has no flag %s", where, words[0], flag)
 		}
 	}
@@ -191,12 +193,15 @@ func knownCommand(t *testing.T, where, line string) {
 	}
 }
 
-func TestReadmeNamesCommandsThatDoWhatItSays(t *testing.T) {
-	commands := regexp.MustCompile(`go run \./scripts/geminihook ([a-z-]+(?: --[a-z-]+)*)`).FindAllStringSubmatch(read(t, "../README.md"), -1)
-	if len(commands) < 5 {
-		t.Errorf("%d commands", len(commands))
-	}
-	for _, command := range commands {
-		knownCommand(t, "README.md", command[1])
+func TestPagesNameCommandsThatDoWhatTheySay(t *testing.T) {
+	for page, least := range map[string]int{"../README.md": 5, "../docs/deploy.md": 5} {
+		commands := regexp.MustCompile("go run \\./scripts/geminihook ([a-z-]+)((?: --[a-z-]+(?: [^-`\\s][^`\\s]*)?)*)").FindAllStringSubmatch(read(t, page), -1)
+		if len(commands) < least {
+			t.Errorf("%s: %d commands", page, len(commands))
+		}
+		for _, command := range commands {
+			flags := regexp.MustCompile(` --[a-z-]+`).FindAllString(command[2], -1)
+			knownCommand(t, page, command[1]+strings.Join(flags, ""))
+		}
 	}
 }

@@ -20,12 +20,13 @@ func settingsRead(t *testing.T, function string) []string {
 	return append(found(t, "../shared/settings/*.go", pattern), found(t, "../functions/"+function+"/*.go", pattern)...)
 }
 
-// settingsDocumented returns the first column of the README's tables of settings, by
-// the function that reads them; those of all functions by "".
+const settingsPage = "../docs/settings.md"
+
+// settingsDocumented returns the first column of the page's tables of environment
+// variables, by the function that reads them; those of all functions by "".
 func settingsDocumented(t *testing.T) map[string][]string {
 	t.Helper()
-	_, section, _ := strings.Cut(read(t, "../README.md"), "\n## Settings\n")
-	section, _, _ = strings.Cut(section, "\n## ")
+	_, section, _ := strings.Cut(read(t, settingsPage), "\n## Environment of the functions\n")
 	function, all := "", make(map[string][]string)
 	for line := range strings.Lines(section) {
 		switch entry := regexp.MustCompile("^\\| `([A-Z_]+)` \\|").FindStringSubmatch(line); {
@@ -42,11 +43,37 @@ func settingsDocumented(t *testing.T) map[string][]string {
 	return all
 }
 
-// Every setting that a function reads is in the README, and no other.
+// Every setting that a function reads is on the page, and no other.
 func TestSettingsAreDocumented(t *testing.T) {
 	documented := settingsDocumented(t)
 	for _, function := range functions {
-		same(t, function+": settings in the README", slices.Concat(documented[""], documented[function]), settingsRead(t, function))
+		same(t, function+": settings on the page", slices.Concat(documented[""], documented[function]), settingsRead(t, function))
+	}
+}
+
+// Every variable of Terraform has its line on the page, in the order of variables.tf and
+// with its default, and there is no other line.
+func TestVariablesAreDocumented(t *testing.T) {
+	for heading, file := range map[string]string{
+		"Terraform variables": "variables.tf", "Variables of terraform/edge": "edge/variables.tf",
+	} {
+		_, section, _ := strings.Cut(read(t, settingsPage), "\n## "+heading+"\n")
+		section, _, _ = strings.Cut(section, "\n## ")
+		var got, want []string
+		for _, line := range regexp.MustCompile("(?m)^\\| `(\\w+)` \\| `?(.*?)`? \\| \\S").FindAllStringSubmatch(section, -1) {
+			got = append(got, line[1]+" = "+line[2])
+		}
+		for _, variable := range regexp.MustCompile(`(?ms)^variable "(\w+)" \{$(.*?)^\}$`).FindAllStringSubmatch(read(t, file), -1) {
+			value := "required"
+			if found := regexp.MustCompile(`(?m)^  default +=[ ](.*)$`).FindStringSubmatch(variable[2]); found != nil {
+				value = strings.Trim(found[1], `"`)
+			}
+			want = append(want, variable[1]+" = "+value)
+		}
+		if !slices.Equal(got, want) {
+			same(t, file+": variables on the page", got, want)
+			t.Errorf("%s: the page has another order: %v", file, got)
+		}
 	}
 }
 

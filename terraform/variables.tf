@@ -82,13 +82,17 @@ variable "images" {
     error_message = "Images with their digest, NAME@sha256:…: a tag that is moved would change nothing."
   }
   validation {
+    condition     = !anytrue([for image in values(coalesce(var.images, {})) : startswith(coalesce(image, "-"), "${var.region}-docker.pkg.dev/${var.project_id}/${var.name}/")])
+    error_message = "The repository with the installation's name is Terraform's own, and is destroyed with the functions: keep images in another."
+  }
+  validation {
     condition     = var.images == null || (var.project_number != null && try(var.images.static != null && var.images.dynamic != null && (var.reconcile == "off" || var.images.reconcile != null), false))
     error_message = "images needs project_number, and an image for each function: static, dynamic, and reconcile unless reconcile = \"off\"."
   }
 }
 
 variable "urls" {
-  description = "URLs of the two functions at an address of your own, such as the output urls of the module terraform/edge. Requests then reach the functions through a load balancer only. Null: Google's URLs."
+  description = "URLs of the two functions at an address of your own: the output urls of the module terraform/edge. Requests then reach the functions through a load balancer only. Null: Google's URLs."
   type = object({
     static  = string
     dynamic = string
@@ -482,6 +486,33 @@ variable "build_worker_pool" {
     condition     = var.build_worker_pool == null || can(regex("^projects/[^/]+/locations/[^/]+/workerPools/[^/]+$", var.build_worker_pool))
     error_message = "A pool's full name: projects/P/locations/REGION/workerPools/W."
   }
+}
+
+variable "service_accounts" {
+  description = "Service accounts made elsewhere, by what they do, as emails: static, dynamic and reconcile run the functions, build builds them, timer calls the reconciler. An account that is not named here is created."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+
+  validation {
+    condition     = length(setsubtract(keys(var.service_accounts), ["static", "dynamic", "reconcile", "build", "timer"])) == 0
+    error_message = "Accounts are named static, dynamic, reconcile, build and timer."
+  }
+  validation {
+    condition     = alltrue([for email in values(var.service_accounts) : can(regex("^[a-z][a-z0-9-]*@[a-z][a-z0-9-]*\\.iam\\.gserviceaccount\\.com$", email))])
+    error_message = "Emails such as NAME@PROJECT.iam.gserviceaccount.com, without \"serviceAccount:\"."
+  }
+  validation {
+    condition     = length(distinct(values(var.service_accounts))) == length(var.service_accounts)
+    error_message = "An account for each: a shared one would have the grants of all that share it."
+  }
+}
+
+variable "manage_project_iam" {
+  description = "Whether Terraform makes the grants on the project as a whole. If false, the output project_grants prints them for an administrator to make. Grants on single resources are made in either case."
+  type        = bool
+  default     = true
+  nullable    = false
 }
 
 variable "deletion_protection" {

@@ -1,10 +1,9 @@
 package terraform
 
 import (
-	"encoding/json"
 	"path/filepath"
-	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -40,45 +39,54 @@ func TestEverythingIsDescribed(t *testing.T) {
 	}
 }
 
+// unvalidated are the folders whose variables are passed on by the root, which validates
+// them.
+var unvalidated = regexp.MustCompile(`^function/`)
+
+// A variable that only has two values needs no further check.
+func TestVariablesAreValidated(t *testing.T) {
+	for name, body := range declared(t, "variable") {
+		if !unvalidated.MatchString(name) && !strings.Contains(body, "\n  validation {") && !regexp.MustCompile(`\n  type +=[ ]bool\n`).MatchString(body) {
+			t.Errorf("variable %s is not validated", name)
+		}
+	}
+}
+
+func TestVariablesAreUsed(t *testing.T) {
+	for name := range declared(t, "variable") {
+		file, name, _ := strings.Cut(name, ": ")
+		files, _ := filepath.Glob(filepath.Join(filepath.Dir(file), "*.tf"))
+		if !slices.ContainsFunc(files, func(other string) bool {
+			return other != file && regexp.MustCompile(`\bvar\.`+name+`\b`).MatchString(read(t, other))
+		}) {
+			t.Errorf("variable %s of %s is not used", name, file)
+		}
+	}
+}
+
+// A file is read in one sitting. Only the list of variables is longer.
+func TestFilesAreShort(t *testing.T) {
+	var files []string
+	for _, pattern := range []string{"*.tf", "*/*.tf", "tests/*/*.tf", "../examples/terraform/*.tf"} {
+		found, _ := filepath.Glob(pattern)
+		files = append(files, found...)
+	}
+	if len(files) < 20 {
+		t.Errorf("%d files", len(files))
+	}
+	for _, file := range files {
+		if n := strings.Count(read(t, file), "\n"); n > 200 && file != "variables.tf" {
+			t.Errorf("%s has %d lines, of at most 200", file, n)
+		}
+	}
+}
+
 // Null either is the default, or means something that the description says.
 func TestNullMeansTheDefault(t *testing.T) {
 	for name, body := range declared(t, "variable") {
 		nullable := !regexp.MustCompile(`\n  nullable +=[ ]false\n`).MatchString(body)
 		if meant := strings.Contains(body, "Null: "); nullable != meant {
 			t.Errorf("variable %s: nullable %t, but described as if %t", name, nullable, meant)
-		}
-	}
-}
-
-// Every resource that can have labels has ours. A plan shows all attributes of a
-// resource, those without a value included.
-func TestLabels(t *testing.T) {
-	for run, want := range map[string]map[string]any{
-		"defaults":     {"app": "geminihook"},
-		"other_values": {"app": "hooks", "team": "video"},
-	} {
-		labelled := make(map[string]bool)
-		for _, r := range planned(t, run).Resources {
-			for _, attribute := range []string{"labels", "user_labels"} {
-				got, ok := r.Change.After[attribute]
-				if r.Mode != "managed" || !ok {
-					continue
-				}
-				labelled[r.Type] = true
-				if !reflect.DeepEqual(got, any(want)) {
-					text, _ := json.Marshal(got)
-					t.Errorf("%s, %s: labels %s, want %v", run, r.Address, text, want)
-				}
-			}
-		}
-		for _, kind := range []string{
-			"google_artifact_registry_repository", "google_cloudfunctions2_function", "google_monitoring_alert_policy",
-			"google_monitoring_uptime_check_config", "google_pubsub_subscription", "google_pubsub_topic",
-			"google_secret_manager_secret", "google_storage_bucket",
-		} {
-			if !labelled[kind] {
-				t.Errorf("%s: no %s has labels", run, kind)
-			}
 		}
 	}
 }

@@ -21,6 +21,10 @@ terraform {
   }
 }
 
+locals {
+  labels = { app = "geminihook" } # as the module labels its own
+}
+
 module "geminihook" {
   # From elsewhere: "git::https://github.com/geminihook/geminihook//terraform?ref=COMMIT"
   source = "../../terraform"
@@ -65,6 +69,7 @@ resource "google_pubsub_subscription" "push" {
   name                 = "geminihook-video-push"
   topic                = module.geminihook.topic_ids[module.geminihook.routes["video"]]
   ack_deadline_seconds = 60
+  labels               = local.labels
 
   push_config {
     push_endpoint = var.push_endpoint
@@ -104,6 +109,7 @@ resource "google_bigquery_table" "events" {
   dataset_id          = var.bigquery_dataset
   table_id            = "events"
   deletion_protection = true
+  labels              = local.labels
 
   time_partitioning {
     type  = "DAY"
@@ -131,6 +137,7 @@ resource "google_pubsub_subscription" "events" {
   project = var.project_id
   name    = "${each.key}-bigquery"
   topic   = each.value
+  labels  = local.labels
 
   bigquery_config {
     table          = "${var.project_id}.${google_bigquery_table.events.dataset_id}.${google_bigquery_table.events.table_id}"

@@ -114,6 +114,41 @@ func TestDelivery(t *testing.T) {
 	})
 }
 
+// A delivery's place in a trace goes on with it, in attributes of its own. The signature
+// does not cover it, so an ill-formed one is dropped and changes nothing else.
+func TestTraceparentGoesOn(t *testing.T) {
+	functiontest.OnBoth(t, func(t *testing.T, p *functiontest.Project) {
+		endpoint, sender := start(t, p)
+		const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+		for sent, want := range map[string]string{
+			traceparent: traceparent, "": "", "00-x": "", strings.ToUpper(traceparent): "", "01" + traceparent[2:]: "",
+		} {
+			const body = `{"type":"batch.succeeded"}`
+			header := sender.sign(t, webhooktest.NewID(), time.Now(), body)
+			header.Set("Traceparent", sent)
+			header.Set("Tracestate", "vendor=value")
+			if answer := endpoint.Post(t, "", header, body); answer.Status != http.StatusNoContent {
+				t.Fatalf("traceparent %q: answered %d", sent, answer.Status)
+			}
+			messages := p.Messages(t)
+			if len(messages) != 1 {
+				t.Fatalf("traceparent %q: %d messages, want 1", sent, len(messages))
+			}
+			attributes := messages[0].Attributes
+			for _, name := range []string{"ce-traceparent", "googclient_traceparent"} {
+				if got, ok := attributes[name]; got != want || ok != (want != "") {
+					t.Errorf("traceparent %q: %s is %q, want %q", sent, name, got, want)
+				}
+			}
+			for name := range attributes {
+				if strings.HasSuffix(name, "tracestate") {
+					t.Errorf("traceparent %q: %s is passed on", sent, name)
+				}
+			}
+		}
+	})
+}
+
 // The calls of a delivery, with the secret in memory.
 func TestCalls(t *testing.T) {
 	functiontest.OnBoth(t, func(t *testing.T, p *functiontest.Project) {

@@ -133,6 +133,13 @@ func checkMessages(messages []*pubsubpb.PubsubMessage) error {
 	return nil
 }
 
+// reservedKey reports whether a key begins with "goog", which Pub/Sub keeps for itself.
+// Its own clients write a message's place in a trace under keys with the prefix
+// "googclient_" (cloud.google.com/go/pubsub/v2, injectPropagation).
+func reservedKey(key string) bool {
+	return strings.HasPrefix(key, "goog") && !strings.HasPrefix(key, "googclient_")
+}
+
 // checkAttributes returns InvalidArgument if the attributes of a message exceed
 // Pub/Sub's limits.
 func checkAttributes(attributes map[string]string) error {
@@ -140,7 +147,7 @@ func checkAttributes(attributes map[string]string) error {
 		return invalid("%d attributes, more than %d", n, maxAttributes)
 	}
 	for k, v := range attributes {
-		if k == "" || strings.HasPrefix(k, "goog") || len(k) > maxAttributeKey || len(v) > maxAttributeValue {
+		if k == "" || reservedKey(k) || len(k) > maxAttributeKey || len(v) > maxAttributeValue {
 			return invalid("attribute %.40q has an invalid key (%d bytes) or value (%d bytes)", k, len(k), len(v))
 		}
 	}

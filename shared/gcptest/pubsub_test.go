@@ -115,6 +115,7 @@ func TestPublishRefused(t *testing.T) {
 		"longer key":         {testTopic, one(&pubsubpb.PubsubMessage{Attributes: map[string]string{strings.Repeat("k", 257): ""}}), codes.InvalidArgument, 0},
 		"no key":             {testTopic, one(&pubsubpb.PubsubMessage{Attributes: map[string]string{"": "v"}}), codes.InvalidArgument, 0},
 		"a key of Google's":  {testTopic, one(&pubsubpb.PubsubMessage{Attributes: map[string]string{"googx": "v"}}), codes.InvalidArgument, 0},
+		"a client's key":     {testTopic, one(&pubsubpb.PubsubMessage{Attributes: map[string]string{"googclient_x": "v"}}), codes.OK, 1},
 		"long value":         {testTopic, one(&pubsubpb.PubsubMessage{Attributes: map[string]string{"k": strings.Repeat("v", 1024)}}), codes.OK, 1},
 		"longer value":       {testTopic, one(&pubsubpb.PubsubMessage{Attributes: map[string]string{"k": strings.Repeat("v", 1025)}}), codes.InvalidArgument, 0},
 	} {

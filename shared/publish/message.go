@@ -14,9 +14,10 @@ const sourcePrefix = "//generativelanguage.googleapis.com/webhooks/"
 const maxAttribute = 1024
 
 // attributes are those of the CloudEvents binding for Pub/Sub, version 1.0, in
-// binary mode, with two extensions: ce-scheme and ce-receivedtime. Consumers
-// deduplicate by ce-source and ce-id. What the delivery does not have, or Pub/Sub
-// would refuse, is left out: nothing is ever refused for its content.
+// binary mode, with the extensions ce-scheme, ce-receivedtime and ce-traceparent, which
+// is that of distributed tracing. Consumers deduplicate by ce-source and ce-id. What the
+// delivery does not have, or Pub/Sub would refuse, is left out: nothing is ever refused
+// for its content.
 func attributes(d *webhook.Delivery) map[string]string {
 	all := map[string]string{
 		"ce-specversion":  "1.0",
@@ -32,6 +33,10 @@ func attributes(d *webhook.Delivery) map[string]string {
 	}
 	if !d.Event.Time.IsZero() {
 		all["ce-time"] = d.Event.Time.UTC().Format(time.RFC3339Nano)
+	}
+	if d.Traceparent != "" {
+		all["ce-traceparent"] = d.Traceparent
+		all["googclient_traceparent"] = d.Traceparent // where Google's Pub/Sub clients write and read it
 	}
 	for name, value := range all {
 		if value == "" || len(value) > maxAttribute || !utf8.ValidString(value) {

@@ -156,6 +156,7 @@ func TestAttributes(t *testing.T) {
 		"ce-receivedtime": "2026-01-22T11:14:15.123456789Z",
 		"content-type":    "application/json",
 	}
+	const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 	at := func(n int) string { return strings.Repeat("x", n) }
 	for name, test := range map[string]struct {
 		change func(*webhook.Delivery)
@@ -179,7 +180,10 @@ func TestAttributes(t *testing.T) {
 		"longest encoding":  {func(d *webhook.Delivery) { d.ContentEncoding = at(1024) }, map[string]string{"content-encoding": at(1024)}, batchTopic},
 		"encoding too long": {func(d *webhook.Delivery) { d.ContentEncoding = at(1025) }, nil, batchTopic},
 		"encoding no UTF-8": {func(d *webhook.Delivery) { d.ContentEncoding = "\xff" }, nil, batchTopic},
-		"byte order mark":   {func(d *webhook.Delivery) { d.Body = []byte("\ufeff" + event) }, nil, batchTopic},
+		"in a trace": {func(d *webhook.Delivery) { d.Traceparent = traceparent }, map[string]string{
+			"ce-traceparent": traceparent, "googclient_traceparent": traceparent,
+		}, batchTopic},
+		"byte order mark": {func(d *webhook.Delivery) { d.Body = []byte("\ufeff" + event) }, nil, batchTopic},
 		"a name in another case": {func(d *webhook.Delivery) {
 			d.Body = []byte(`{"type":"batch.failed","Type":"video.generated","data":{"id":"1","ID":"2"}}`)
 		}, map[string]string{"ce-type": "batch.failed", "ce-subject": "1", "ce-time": ""}, batchTopic},

@@ -192,6 +192,7 @@ func (h *headers) delivery(endpoint string, scheme Scheme, header http.Header, b
 		Received:        now,
 		ContentType:     header.Get("Content-Type"),
 		ContentEncoding: contentEncoding(header),
+		Traceparent:     traceparent(header),
 		Body:            body,
 		Event:           ParseEvent(body),
 	}, nil

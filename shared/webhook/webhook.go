@@ -53,8 +53,11 @@ type Delivery struct {
 	// ContentEncoding is the content-encoding header as received; empty if absent.
 	// Body is not decoded.
 	ContentEncoding string
-	Body            []byte // exactly the bytes received
-	Event           Event  // the event in Body; zero if Body describes no event
+	// Traceparent is the request's place in a trace, as received. It is empty if the
+	// header is absent, repeated, or not well-formed. The signature does not cover it.
+	Traceparent string
+	Body        []byte // exactly the bytes received
+	Event       Event  // the event in Body; zero if Body describes no event
 }
 
 // A Receipt is Pub/Sub's acknowledgement that a message is stored.

@@ -172,6 +172,8 @@ func wantEachForged(t *testing.T, s side, spoil map[string]func(h http.Header, b
 	}
 }
 
+const someTraceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
 func TestVerifyReturnsTheDelivery(t *testing.T) {
 	for _, s := range sides(t) {
 		t.Run(string(s.scheme), func(t *testing.T) {
@@ -179,6 +181,7 @@ func TestVerifyReturnsTheDelivery(t *testing.T) {
 				timestamp := webhooktest.Timestamp(time.Now().Add(-time.Minute))
 				h := webhooktest.Header(someID, time.Now().Add(-time.Minute), s.sign(someID, timestamp, someBody))
 				h.Set("Content-Type", "application/json; charset=utf-8")
+				h.Set("Traceparent", someTraceparent)
 				got, err := s.verifier.Verify(t.Context(), h, someBody)
 				if err != nil {
 					t.Fatal(err)
@@ -189,6 +192,7 @@ func TestVerifyReturnsTheDelivery(t *testing.T) {
 					ID:          someID,
 					Received:    time.Now(),
 					ContentType: "application/json; charset=utf-8",
+					Traceparent: someTraceparent,
 					Body:        someBody,
 					Event:       webhook.ParseEvent(someBody),
 				}

@@ -1,18 +1,18 @@
 # An address of one's own in front of the functions: a global load balancer with a
-# managed certificate. It is applied after the core, whose variable urls then names
-# the URLs of this address. No rate limit: the sender's addresses are not published, and
-# 429s may count against the webhook.
+# managed certificate. The core's variable urls names the URLs of this address. No rate
+# limit: the sender's addresses are not published, and 429s may count against the webhook.
 
 locals {
   # The static function's requests may be logged. The dynamic function's URL holds its
   # token, and a load balancer logs the URL.
   logged = { static = true, dynamic = false }
+  labels = merge({ app = var.name }, var.labels)
 }
 
 resource "google_compute_global_address" "this" {
   project = var.project_id
   name    = "${var.name}-edge"
-  labels  = var.labels
+  labels  = local.labels
 }
 
 resource "google_compute_region_network_endpoint_group" "function" {
@@ -101,5 +101,5 @@ resource "google_compute_global_forwarding_rule" "this" {
   ip_address            = google_compute_global_address.this.id
   port_range            = "443"
   target                = google_compute_target_https_proxy.this.id
-  labels                = var.labels
+  labels                = local.labels
 }

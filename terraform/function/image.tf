@@ -24,7 +24,7 @@ resource "google_cloud_run_v2_service" "this" {
 
   template {
     encryption_key                   = var.settings.kms_key
-    service_account                  = google_service_account.this.email
+    service_account                  = local.email
     timeout                          = "${var.settings.timeout_seconds}s"
     max_instance_request_concurrency = var.settings.concurrency
 

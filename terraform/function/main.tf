@@ -1,7 +1,10 @@
-# One deployed function: its service account, and either the function, built from
-# source, or a Cloud Run service of the same name, from an image (image.tf).
+# One deployed function: its service account, unless that was made elsewhere, and either
+# the function, built from source, or a Cloud Run service of the same name, from an image
+# (image.tf).
 
 locals {
+  email = var.account == null ? var.email : google_service_account.this[0].email
+
   # The buildpack wants the function's package at the archive's root and go.mod
   # beside it, and fails on a test file there. A list of what goes in, rather than
   # of what stays out: a file that nobody thought of is missed by the build, which
@@ -43,6 +46,8 @@ resource "google_storage_bucket_object" "source" {
 }
 
 resource "google_service_account" "this" {
+  count = var.account == null ? 0 : 1
+
   project      = var.settings.project
   account_id   = var.account
   display_name = "Runs the function ${var.name}"
@@ -74,7 +79,7 @@ resource "google_cloudfunctions2_function" "this" {
   }
 
   service_config {
-    service_account_email            = google_service_account.this.email
+    service_account_email            = local.email
     environment_variables            = var.environment
     ingress_settings                 = var.settings.ingress
     all_traffic_on_latest_revision   = true

@@ -10,12 +10,12 @@ output "uri" {
 
 output "member" {
   description = "The function's service account, as grants name it."
-  value       = google_service_account.this.member
+  value       = "serviceAccount:${local.email}"
 }
 
 output "email" {
   description = "The function's service account."
-  value       = google_service_account.this.email
+  value       = local.email
 }
 
 output "sources" {

@@ -5,9 +5,15 @@ variable "name" {
 }
 
 variable "account" {
-  description = "Id of the function's service account: at most 30 characters."
+  description = "Id of the function's service account, which is created: at most 30 characters. Null: email names one."
   type        = string
-  nullable    = false
+  default     = null
+}
+
+variable "email" {
+  description = "Email of a service account made elsewhere. Null: the account is created."
+  type        = string
+  default     = null
 }
 
 variable "public" {

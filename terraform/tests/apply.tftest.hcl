@@ -105,6 +105,20 @@ run "turns_reconcile_off" {
   }
 }
 
+# Here values of the same apply are not known while it plans.
+
+run "takes_accounts_of_the_same_apply" {
+  command = plan
+
+  module {
+    source = "./tests/two"
+  }
+
+  variables {
+    accounts = true
+  }
+}
+
 # An installation keeps its identity, protected or not.
 
 run "refuses_to_rename" {

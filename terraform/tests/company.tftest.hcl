@@ -29,6 +29,85 @@ run "company" {
   }
 }
 
+run "their_accounts" {
+  command = plan
+
+  variables {
+    service_accounts = {
+      static    = "hooks-static@accounts.iam.gserviceaccount.com"
+      dynamic   = "hooks-dynamic@accounts.iam.gserviceaccount.com"
+      reconcile = "hooks-reconcile@accounts.iam.gserviceaccount.com"
+      build     = "hooks-build@accounts.iam.gserviceaccount.com"
+      timer     = "hooks-timer@accounts.iam.gserviceaccount.com"
+    }
+  }
+}
+
+run "their_accounts_and_grants" {
+  command = plan
+
+  variables {
+    service_accounts = {
+      static    = "hooks-static@accounts.iam.gserviceaccount.com"
+      dynamic   = "hooks-dynamic@accounts.iam.gserviceaccount.com"
+      reconcile = "hooks-reconcile@accounts.iam.gserviceaccount.com"
+      build     = "hooks-build@accounts.iam.gserviceaccount.com"
+      timer     = "hooks-timer@accounts.iam.gserviceaccount.com"
+    }
+    manage_project_iam = false
+  }
+}
+
+run "their_grants_without_build_and_reconciler" {
+  command = plan
+
+  variables {
+    service_accounts   = { static = "hooks-static@accounts.iam.gserviceaccount.com", dynamic = "hooks-dynamic@accounts.iam.gserviceaccount.com" }
+    project_number     = 123456789012
+    manage_project_iam = false
+    reconcile          = "off"
+    images = {
+      static  = "us-central1-docker.pkg.dev/a-project/hooks/static@sha256:0000000000000000000000000000000000000000000000000000000000000001"
+      dynamic = "us-central1-docker.pkg.dev/a-project/hooks/dynamic@sha256:0000000000000000000000000000000000000000000000000000000000000002"
+    }
+  }
+
+  assert {
+    condition     = length(regexall("\n", output.project_grants)) == 2 && length(regexall("roles/datastore.user", output.project_grants)) == 2
+    error_message = "Two functions, and nothing that builds."
+  }
+}
+
+run "refuses_accounts_it_does_not_know" {
+  command = plan
+
+  variables {
+    service_accounts = { builder = "hooks-build@accounts.iam.gserviceaccount.com" }
+  }
+
+  expect_failures = [var.service_accounts]
+}
+
+run "refuses_members_for_emails" {
+  command = plan
+
+  variables {
+    service_accounts = { build = "serviceAccount:hooks-build@accounts.iam.gserviceaccount.com" }
+  }
+
+  expect_failures = [var.service_accounts]
+}
+
+run "refuses_an_account_for_two" {
+  command = plan
+
+  variables {
+    service_accounts = { static = "hooks@accounts.iam.gserviceaccount.com", dynamic = "hooks@accounts.iam.gserviceaccount.com" }
+  }
+
+  expect_failures = [var.service_accounts]
+}
+
 run "refuses_a_key_that_is_elsewhere" {
   command = plan
 

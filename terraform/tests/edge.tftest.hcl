@@ -25,6 +25,7 @@ run "edge" {
     functions       = { static = "geminihook-static", dynamic = "geminihook-dynamic" }
     domain          = "hooks.example.com"
     security_policy = "projects/a-project/global/securityPolicies/ours"
+    labels          = { team = "video" }
   }
 
   assert {
@@ -51,6 +52,26 @@ run "edge" {
     condition     = output.urls == { static = "https://hooks.example.com/static", dynamic = "https://hooks.example.com/dynamic" }
     error_message = "The core is told these URLs."
   }
+}
+
+run "refuses_what_is_no_edge" {
+  command = plan
+
+  module {
+    source = "./edge"
+  }
+
+  variables {
+    project_id      = "example.com:a-project"
+    region          = "europe"
+    name            = "abc"
+    labels          = { Team = "video" }
+    functions       = { static = "https://geminihook-static.run.app", dynamic = "geminihook-dynamic" }
+    domain          = "https://hooks.example.com"
+    security_policy = "ours"
+  }
+
+  expect_failures = [var.project_id, var.region, var.name, var.labels, var.functions, var.domain, var.security_policy]
 }
 
 run "behind_the_edge" {

@@ -10,27 +10,27 @@ mock_provider "archive" {
 }
 
 override_resource {
-  target          = module.static.google_service_account.this
+  target          = module.static.google_service_account.this[0]
   override_during = plan
-  values          = { email = "static", member = "serviceAccount:static" }
+  values          = { email = "static" }
 }
 
 override_resource {
-  target          = module.dynamic.google_service_account.this
+  target          = module.dynamic.google_service_account.this[0]
   override_during = plan
-  values          = { email = "dynamic", member = "serviceAccount:dynamic" }
+  values          = { email = "dynamic" }
 }
 
 override_resource {
-  target          = module.reconcile[0].google_service_account.this
+  target          = module.reconcile[0].google_service_account.this[0]
   override_during = plan
-  values          = { email = "reconcile", member = "serviceAccount:reconcile" }
+  values          = { email = "reconcile" }
 }
 
 override_resource {
   target          = google_service_account.timer[0]
   override_during = plan
-  values          = { email = "timer", member = "serviceAccount:timer" }
+  values          = { email = "timer" }
 }
 
 variables {
@@ -104,6 +104,16 @@ run "refuses_images_without_digest" {
       dynamic   = "us-central1-docker.pkg.dev/a-project/hooks/dynamic@sha256:0000000000000000000000000000000000000000000000000000000000000002"
       reconcile = "us-central1-docker.pkg.dev/a-project/hooks/reconcile@sha256:0000000000000000000000000000000000000000000000000000000000000003"
     }
+  }
+
+  expect_failures = [var.images]
+}
+
+run "refuses_images_in_the_repository_that_goes" {
+  command = plan
+
+  variables {
+    name = "hooks"
   }
 
   expect_failures = [var.images]

@@ -20,31 +20,31 @@ mock_provider "archive" {
 override_resource {
   target          = google_service_account.build[0]
   override_during = plan
-  values          = { id = "projects/a-project/serviceAccounts/build", member = "serviceAccount:build" }
+  values          = { id = "projects/a-project/serviceAccounts/build", email = "build" }
 }
 
 override_resource {
-  target          = module.static.google_service_account.this
+  target          = module.static.google_service_account.this[0]
   override_during = plan
-  values          = { email = "static", member = "serviceAccount:static" }
+  values          = { email = "static" }
 }
 
 override_resource {
-  target          = module.dynamic.google_service_account.this
+  target          = module.dynamic.google_service_account.this[0]
   override_during = plan
-  values          = { email = "dynamic", member = "serviceAccount:dynamic" }
+  values          = { email = "dynamic" }
 }
 
 override_resource {
-  target          = module.reconcile[0].google_service_account.this
+  target          = module.reconcile[0].google_service_account.this[0]
   override_during = plan
-  values          = { email = "reconcile", member = "serviceAccount:reconcile" }
+  values          = { email = "reconcile" }
 }
 
 override_resource {
   target          = google_service_account.timer[0]
   override_during = plan
-  values          = { email = "timer", member = "serviceAccount:timer" }
+  values          = { email = "timer" }
 }
 
 override_resource {
@@ -140,11 +140,11 @@ run "defaults" {
     error_message = "The other fields have neither index nor TTL."
   }
   assert {
-    condition     = { for key, grant in google_project_iam_member.dedup : key => grant.member } == { static = "serviceAccount:static", dynamic = "serviceAccount:dynamic", reconcile = "serviceAccount:reconcile" }
+    condition     = { for key, grant in google_project_iam_member.this : key => grant.member if startswith(key, "dedup/") } == { "dedup/static" = "serviceAccount:static", "dedup/dynamic" = "serviceAccount:dynamic", "dedup/reconcile" = "serviceAccount:reconcile" }
     error_message = "All functions use the database."
   }
   assert {
-    condition     = alltrue([for grant in google_project_iam_member.dedup : grant.condition[0].expression == "resource.name == \"projects/a-project/databases/geminihook\""])
+    condition     = alltrue([for key, grant in google_project_iam_member.this : grant.condition[0].expression == "resource.name == \"projects/a-project/databases/geminihook\"" if startswith(key, "dedup/")])
     error_message = "That, and no other."
   }
 
