@@ -81,7 +81,6 @@ func (s *side) webhooks(reconciled bool) (func(started), error) {
 	if err != nil {
 		return nil, err
 	}
-	register.Patience = min(register.Patience, s.pace.Passes/4)
 	s.running.Go(func() { s.reconcile(ledger, publisher, register) })
 	return func(j started) {
 		sub.know(j)
@@ -143,13 +142,8 @@ func (s *subscriber) pull() {
 // handle fetches the result that an event announces, once. It trusts the event's file
 // name.
 func (s *subscriber) handle(m *pubsubpb.PubsubMessage) {
-	name := m.Attributes["ce-subject"]
-	s.mu.Lock()
-	j, ok := s.known[name]
-	begun := s.begun[name]
-	s.begun[name] = true
-	s.mu.Unlock()
-	if !ok || begun {
+	j, ok := s.begin(m.Attributes["ce-subject"])
+	if !ok {
 		return
 	}
 	var event struct {
@@ -166,6 +160,21 @@ func (s *subscriber) handle(m *pubsubpb.PubsubMessage) {
 		file = event.Data.URI
 	}
 	s.take(j, file)
+}
+
+// begin returns the job of a name, and false if its result is being fetched already. In
+// real time an event may overtake the news that its job has started: begin waits for it.
+func (s *subscriber) begin(name string) (j started, ok bool) {
+	for {
+		s.mu.Lock()
+		j, known := s.known[name]
+		again := s.begun[name]
+		s.begun[name] = known
+		s.mu.Unlock()
+		if known || !s.sleep(10*time.Millisecond) {
+			return j, known && !again
+		}
+	}
 }
 
 // reconcile makes passes until the run ends.

@@ -35,9 +35,8 @@ there the user's side is a process of its own, whose CPU time is measured. Table
 printed in Markdown.
 
 Examples:
-  go run ./scripts/dev/worth -jobs 50        two minutes, to see that it works
-  go run ./scripts/dev/worth -write docs     docs/worth.json and docs/worth.svg: a quarter
-                                             of an hour
+  go run ./scripts/dev/worth -jobs 50       two minutes, to see that it works
+  go run ./scripts/dev/worth -write docs    the figures in docs: half an hour at most
 
 Flags:
 `

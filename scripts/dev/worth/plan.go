@@ -33,9 +33,9 @@ type job struct {
 // A lifetime draws how long a job of a kind runs.
 type lifetime func(r *rand.Rand, kind string) time.Duration
 
-// realistic draws from what is known in public. Batches: 91 seconds to the limit of
-// 48 hours, half of them less than 100 minutes. Deep Research: "most within 20" minutes,
-// "maximum 60". Video: 11 seconds to 6 minutes.
+// realistic draws from what is known in public. Batches: about 2 minutes to the limit of
+// 48 hours; here half of them take less than 76 minutes. Deep Research: "maximum 60
+// minutes, most within 20". Video: 11 seconds to 6 minutes.
 func realistic(r *rand.Rand, kind string) time.Duration {
 	switch kind {
 	case geminitest.KindBatch:

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"crypto/ed25519"
 	"encoding/json"
@@ -96,9 +95,13 @@ func really(ctx context.Context, w way, plan []job, at pace) (f Figures, err err
 // beSide is the user's side of a run in real time. It reads its setup, and then the jobs
 // that start, and writes the URL of its webhooks, and then what it measured.
 func beSide(in io.Reader, out io.Writer) error {
-	hear, tell := json.NewDecoder(bufio.NewReader(in)), json.NewEncoder(out)
+	hear, tell := json.NewDecoder(in), json.NewEncoder(out)
 	var with setup
 	if err := hear.Decode(&with); err != nil {
+		return err
+	}
+	w, err := wayOf(with.Way)
+	if err != nil {
 		return err
 	}
 	conn, err := grpc.NewClient(with.Cloud, grpc.WithTransportCredentials(insecure.NewCredentials()))
@@ -115,10 +118,6 @@ func beSide(in io.Reader, out io.Writer) error {
 		meter: newMeter(&http.Transport{MaxIdleConnsPerHost: 100}), pace: with.Pace, api: mustParse(with.API), cloud: conn,
 		signing: with.Signing, public: with.Public, hooks: hooks, hooksURL: mustParse(server.URL + "/"), ctx: ctx,
 	}
-	w, err := wayOf(with.Way)
-	if err != nil {
-		return err
-	}
 	begin, err := w.open(s)
 	if err != nil {
 		return err
@@ -126,24 +125,33 @@ func beSide(in io.Reader, out io.Writer) error {
 	if err := tell.Encode(s.hooksURL.String()); err != nil {
 		return err
 	}
-	jobs := make(map[string]int)
-	all := 0
+	jobs, err := s.follow(hear, begin)
+	if err != nil {
+		return err
+	}
+	end()
+	s.running.Wait()
+	return tell.Encode(s.figures(w.name, jobs))
+}
+
+// follow begins each job that it is told of, and waits for the results of all. It returns
+// how many there were of each kind.
+func (s *side) follow(hear *json.Decoder, begin func(started)) (jobs map[string]int, err error) {
+	jobs, all := make(map[string]int), 0
 	for ; ; all++ {
 		var j started
 		if err := hear.Decode(&j); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
-			return err
+			return nil, err
 		}
 		jobs[j.Kind]++
 		begin(j)
 	}
 	for limit := time.Now().Add(realPatience); s.count() < all && time.Now().Before(limit); {
-		time.Sleep(10 * time.Millisecond)
+		s.sleep(10 * time.Millisecond)
 	}
-	end()
-	s.running.Wait()
-	return tell.Encode(s.figures(w.name, jobs))
+	return jobs, nil
 }
 
 // wayOf returns the way of a name.

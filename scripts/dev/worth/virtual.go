@@ -25,53 +25,62 @@ type Conditions struct {
 }
 
 // virtually runs the jobs of a plan one way, on virtual time. A call takes no time.
-func virtually(t *testing.T, w way, plan []job, at pace, c Conditions) (f Figures) {
+func virtually(t *testing.T, w way, plan []job, at pace, under Conditions) (f Figures) {
 	t.Helper()
 	t.Setenv("FIRESTORE_EMULATOR_HOST", "") // the clients would dial them, and no bubble goes on while a socket waits
 	t.Setenv("PUBSUB_EMULATOR_HOST", "")
 	synctest.Test(t, func(t *testing.T) {
-		api := geminitest.New(apiKey)
-		if c.Limit > 0 {
-			api.Trouble = limiter(c.Limit)
-		}
-		ctx, end := context.WithCancel(context.Background())
-		cloud := newCloud()
-		conn, stop, err := cloud.inMemory()
-		if err != nil {
+		if err := inBubble(w, plan, at, under, &f); err != nil {
 			t.Fatal(err)
 		}
-		defer stop()
-		s := &side{
-			meter: newMeter(geminitest.InMemory(api)), pace: at, cloud: conn, ctx: ctx,
-			api: mustParse("https://generativelanguage.googleapis.com"), hooksURL: mustParse("https://hooks.example/"),
-			signing: webhooktest.NewSecret(), public: api.Keys.Ed25519(0).Public().(ed25519.PublicKey), hooks: http.NewServeMux(),
-		}
-		if w.hooked {
-			api.AddWithSecret(s.hooksURL.JoinPath(staticPath).String(), s.signing)
-		}
-		api.Deliveries = geminitest.InMemory(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			cloud.requests.Add(1)
-			s.hooks.ServeHTTP(w, r)
-		}))
-		begin, err := w.open(s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		last := play(api, plan, w, c.Latency, s.hooksURL, begin)
-		for s.count() < len(plan) && time.Since(last) < patience {
-			time.Sleep(time.Minute)
-		}
-		end()
-		s.running.Wait()
-		api.Close()
-		f = s.figures(w.name, countKinds(plan))
-		f.Under, f.Cloud = c, cloud.billed()
 	})
 	return f
 }
 
-// play starts each job when its time has come, and returns when the last one ends.
-// The delivery of an event is first attempted after the latency.
+func inBubble(w way, plan []job, at pace, under Conditions, f *Figures) error {
+	api := geminitest.New(apiKey)
+	defer api.Close()
+	if under.Limit > 0 {
+		api.Trouble = limiter(under.Limit)
+	}
+	cloud := newCloud()
+	conn, stop, err := cloud.inMemory()
+	if err != nil {
+		return err
+	}
+	defer stop()
+	ctx, end := context.WithCancel(context.Background())
+	defer end()
+	s := &side{
+		meter: newMeter(geminitest.InMemory(api)), pace: at, api: mustParse("https://generativelanguage.googleapis.com"), cloud: conn,
+		signing: webhooktest.NewSecret(), public: api.Keys.Ed25519(0).Public().(ed25519.PublicKey),
+		hooks: http.NewServeMux(), hooksURL: mustParse("https://hooks.example/"), ctx: ctx,
+	}
+	if w.hooked {
+		api.AddWithSecret(s.hooksURL.JoinPath(staticPath).String(), s.signing)
+	}
+	api.Deliveries = geminitest.InMemory(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		cloud.requests.Add(1)
+		s.hooks.ServeHTTP(w, r)
+	}))
+	begin, err := w.open(s)
+	if err != nil {
+		return err
+	}
+	last := play(api, plan, w, under.Latency, s.hooksURL, begin)
+	for s.count() < len(plan) && time.Since(last) < patience {
+		time.Sleep(time.Minute)
+	}
+	end()
+	s.running.Wait()
+	*f = s.figures(w.name, countKinds(plan))
+	f.Under, f.Cloud = under, cloud.billed()
+	return nil
+}
+
+// play starts each job when its time has come, and returns the time at which the last
+// one ends.
+// The first attempt at a delivery follows after the latency.
 func play(api *geminitest.API, plan []job, w way, latency time.Duration, hooks *url.URL, begin func(started)) (last time.Time) {
 	from := time.Now()
 	for _, j := range plan {
