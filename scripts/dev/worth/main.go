@@ -49,7 +49,7 @@ const usualLatency = time.Second
 
 // The ranges over which the figures are repeated.
 var (
-	limits    = []int{15, 60, 150, 600} // calls a minute
+	limits    = []int{15, 60, 150} // calls a minute
 	latencies = []time.Duration{0, 10 * time.Second, time.Minute, 5 * time.Minute}
 )
 

@@ -174,8 +174,10 @@ func short(s float64) string {
 		return fmt.Sprintf("%.1f s", s)
 	case s < 120:
 		return fmt.Sprintf("%.0f s", s)
+	case s < 3*3600:
+		return fmt.Sprintf("%.0f min", s/60)
 	}
-	return fmt.Sprintf("%.0f min", s/60)
+	return fmt.Sprintf("%.1f h", s/3600)
 }
 
 // number returns a number with three digits or more.
