@@ -49,8 +49,7 @@ func (o one[K]) Find(_ context.Context, match func(K) bool) (bool, error) { retu
 type subscriber struct {
 	*side
 	mu    sync.Mutex
-	known map[string]started
-	begun map[string]bool // jobs whose result is being fetched, by name
+	known map[string]started // by name
 }
 
 // webhooks opens both receivers, a subscriber that fetches each result, and the
@@ -72,7 +71,7 @@ func (s *side) webhooks(reconciled bool) (func(started), error) {
 	if err := s.receive(ledger, publisher); err != nil {
 		return nil, err
 	}
-	sub := &subscriber{side: s, known: make(map[string]started), begun: make(map[string]bool)}
+	sub := &subscriber{side: s, known: make(map[string]started)}
 	s.running.Go(sub.pull)
 	if !reconciled {
 		return sub.know, nil
@@ -139,10 +138,9 @@ func (s *subscriber) pull() {
 	}
 }
 
-// handle fetches the result that an event announces, once. It trusts the event's file
-// name.
+// handle fetches the result that an event announces. It trusts the event's file name.
 func (s *subscriber) handle(m *pubsubpb.PubsubMessage) {
-	j, ok := s.begin(m.Attributes["ce-subject"])
+	j, ok := s.job(m.Attributes["ce-subject"])
 	if !ok {
 		return
 	}
@@ -162,17 +160,15 @@ func (s *subscriber) handle(m *pubsubpb.PubsubMessage) {
 	s.take(j, file)
 }
 
-// begin returns the job of a name, and false if its result is being fetched already. In
-// real time an event may overtake the news that its job has started: begin waits for it.
-func (s *subscriber) begin(name string) (j started, ok bool) {
+// job returns the job of a name, and false if the run has ended. In real time an event may
+// overtake the news that its job has started: job waits for it.
+func (s *subscriber) job(name string) (j started, known bool) {
 	for {
 		s.mu.Lock()
-		j, known := s.known[name]
-		again := s.begun[name]
-		s.begun[name] = known
+		j, known = s.known[name]
 		s.mu.Unlock()
 		if known || !s.sleep(10*time.Millisecond) {
-			return j, known && !again
+			return j, known
 		}
 	}
 }
