@@ -3,13 +3,11 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -103,9 +101,7 @@ func parse(args []string) (c command, err error) {
 
 // run measures, prints, and writes.
 func (c command) run(t *testing.T) error {
-	ctx, release := signal.NotifyContext(context.Background(), os.Interrupt)
-	context.AfterFunc(ctx, release) // a second signal ends the process
-	r, err := c.measure(ctx, t)
+	r, err := c.measure(t)
 	if err != nil {
 		return err
 	}
@@ -120,7 +116,7 @@ func (c command) run(t *testing.T) error {
 
 // measure runs the jobs on virtual time, under usual conditions and over the ranges, and
 // then other jobs in real time.
-func (c command) measure(ctx context.Context, t *testing.T) (*Report, error) {
+func (c command) measure(t *testing.T) (*Report, error) {
 	within := time.Duration(c.jobs) * 7 * 24 * time.Hour / perWeek
 	plan := draw(c.seed, c.jobs, within, realistic)
 	r := &Report{Seed: c.seed, Jobs: c.jobs}
@@ -144,9 +140,9 @@ func (c command) measure(ctx context.Context, t *testing.T) (*Report, error) {
 	plan = draw(c.seed, 100, 10*time.Second, seconds)
 	for _, w := range []way{get, doubling, list, webhooks} {
 		p := Pair{Virtual: run(w, plan, quick, Conditions{})}
-		idle, err := really(ctx, w, nil, quick)
+		idle, err := really(t.Context(), w, nil, quick)
 		if err == nil {
-			p.Real, err = really(ctx, w, plan, quick)
+			p.Real, err = really(t.Context(), w, plan, quick)
 		}
 		if err != nil {
 			return nil, err

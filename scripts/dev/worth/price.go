@@ -40,8 +40,7 @@ func (p price) dollars() float64 {
 	return value / units[per]
 }
 
-// What is billed, where the measurement does not tell. The instance is that of the
-// functions.
+// Quantities that are billed and not measured. The instance is that of the functions.
 const (
 	hours         = 730.0 // of a month
 	vCPUs, memory = 1, .5 // of an instance; GiB
