@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"net"
+	"sync/atomic"
+
+	"cloud.google.com/go/firestore/apiv1/firestorepb"
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/test/bufconn"
+
+	"github.com/geminihook/geminihook/shared/gcptest"
+)
+
+// Billed is what the cloud charges for.
+type Billed struct {
+	Requests int64 // to the receivers
+	Events   int64 // messages on the topic of events
+	Names    int64 // messages on the topic of started jobs
+	Writes   int64 // documents written
+	Deletes  int64 // documents deleted
+	Reads    int64 // documents read
+}
+
+// A cloud is Firestore and Pub/Sub in this process, and counts what is billed.
+type cloud struct {
+	firestore *gcptest.Firestore
+	pubsub    *gcptest.Queues
+
+	requests, events, names, writes, deletes, reads atomic.Int64
+}
+
+func newCloud() *cloud {
+	return &cloud{
+		firestore: gcptest.NewFirestore(),
+		pubsub:    gcptest.NewQueues(nil, map[string]string{eventsSubscription: eventsTopic, place.Subscription: jobsTopic}),
+	}
+}
+
+// Register implements [gcptest.Service].
+func (c *cloud) Register(s grpc.ServiceRegistrar) {
+	c.firestore.Register(s)
+	c.pubsub.Register(s)
+}
+
+func (c *cloud) billed() Billed {
+	return Billed{c.requests.Load(), c.events.Load(), c.names.Load(), c.writes.Load(), c.deletes.Load(), c.reads.Load()}
+}
+
+// inMemory serves the cloud over a connection in memory, which a bubble of
+// testing/synctest needs. stop ends both.
+func (c *cloud) inMemory() (conn *grpc.ClientConn, stop func(), err error) {
+	server := grpc.NewServer(c.counting()...)
+	c.Register(server)
+	listener := bufconn.Listen(1 << 16)
+	go server.Serve(listener)
+	conn, err = grpc.NewClient("passthrough:///memory", grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }))
+	if err != nil {
+		server.Stop()
+		return nil, nil, err
+	}
+	return conn, func() { conn.Close(); server.Stop() }, nil
+}
+
+// counting returns what makes a server count.
+func (c *cloud) counting() []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.UnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+			c.count(req)
+			return handle(ctx, req)
+		}),
+		grpc.StreamInterceptor(func(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
+			return handle(srv, &counting{stream, c})
+		}),
+	}
+}
+
+func (c *cloud) count(req any) {
+	switch req := req.(type) {
+	case *firestorepb.CommitRequest:
+		for _, w := range req.Writes {
+			if w.GetDelete() != "" {
+				c.deletes.Add(1)
+			} else {
+				c.writes.Add(1)
+			}
+		}
+	case *pubsubpb.PublishRequest:
+		n := int64(len(req.Messages))
+		if req.Topic == eventsTopic {
+			c.events.Add(n)
+		} else {
+			c.names.Add(n)
+		}
+	}
+}
+
+// counting counts the documents that a stream returns.
+type counting struct {
+	grpc.ServerStream
+	cloud *cloud
+}
+
+// SendMsg implements [grpc.ServerStream].
+func (s *counting) SendMsg(m any) error {
+	switch m := m.(type) {
+	case *firestorepb.BatchGetDocumentsResponse:
+		s.cloud.reads.Add(1) // a document that is not there is billed, too
+	case *firestorepb.RunQueryResponse:
+		if m.Document != nil {
+			s.cloud.reads.Add(1)
+		}
+	}
+	return s.ServerStream.SendMsg(m)
+}
