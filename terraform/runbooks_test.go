@@ -188,12 +188,19 @@ func knownCommand(t *testing.T, where, line string) {
 	}
 }
 
-func TestReadmeNamesCommandsThatDoWhatItSays(t *testing.T) {
-	commands := regexp.MustCompile(`go run \./scripts/geminihook ([a-z-]+(?: --[a-z-]+)*)`).FindAllStringSubmatch(read(t, "../README.md"), -1)
-	if len(commands) < 5 {
-		t.Errorf("%d commands", len(commands))
+func TestPagesNameCommandsThatExist(t *testing.T) {
+	pages, err := filepath.Glob("../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, command := range commands {
-		knownCommand(t, "README.md", command[1])
+	named := 0
+	for _, page := range append(pages, "../README.md") {
+		for _, command := range regexp.MustCompile(`(?:go run \./scripts/|`+"`"+`)geminihook ([a-z-]+(?: --[a-z-]+)*)`).FindAllStringSubmatch(read(t, page), -1) {
+			named++
+			knownCommand(t, page, command[1])
+		}
+	}
+	if named < 20 {
+		t.Errorf("%d commands", named)
 	}
 }

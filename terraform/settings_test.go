@@ -20,11 +20,11 @@ func settingsRead(t *testing.T, function string) []string {
 	return append(found(t, "../shared/settings/*.go", pattern), found(t, "../functions/"+function+"/*.go", pattern)...)
 }
 
-// settingsDocumented returns the first column of the README's tables of settings, by
+// settingsDocumented returns the first column of the tables of settings in docs/settings.md, by
 // the function that reads them; those of all functions by "".
 func settingsDocumented(t *testing.T) map[string][]string {
 	t.Helper()
-	_, section, _ := strings.Cut(read(t, "../README.md"), "\n## Settings\n")
+	_, section, _ := strings.Cut(read(t, "../docs/settings.md"), "\n## The functions\n")
 	section, _, _ = strings.Cut(section, "\n## ")
 	function, all := "", make(map[string][]string)
 	for line := range strings.Lines(section) {
@@ -42,11 +42,11 @@ func settingsDocumented(t *testing.T) map[string][]string {
 	return all
 }
 
-// Every setting that a function reads is in the README, and no other.
+// Every setting that a function reads is documented, and no other.
 func TestSettingsAreDocumented(t *testing.T) {
 	documented := settingsDocumented(t)
 	for _, function := range functions {
-		same(t, function+": settings in the README", slices.Concat(documented[""], documented[function]), settingsRead(t, function))
+		same(t, function+": settings in docs/settings.md", slices.Concat(documented[""], documented[function]), settingsRead(t, function))
 	}
 }
 
