@@ -88,18 +88,18 @@ func TestFromAJobToItsEvent(t *testing.T) {
 	}
 }
 
-// What README.md shows works as it stands: each sample starts a batch whose event arrives.
-func TestReadmeSamples(t *testing.T) {
+// What docs/sdk.md shows works as it stands: each sample starts a batch whose event arrives.
+func TestSamples(t *testing.T) {
 	s := commandtest.NewHome(t).Serve(t, "--job-time", "100ms")
-	readme, err := os.ReadFile("../../../README.md")
+	page, err := os.ReadFile("../../../docs/sdk.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	sample := func(language string) string {
-		_, text, _ := strings.Cut(string(readme), "\n```"+language+"\n")
+		_, text, _ := strings.Cut(string(page), "\n```"+language+"\n")
 		text, _, ok := strings.Cut(text, "\n```\n")
 		if !ok {
-			t.Fatalf("README.md has no sample in %s", language)
+			t.Fatalf("docs/sdk.md has no sample in %s", language)
 		}
 		return text
 	}
