@@ -224,6 +224,27 @@ func (f *Firestore) Commit(_ context.Context, req *firestorepb.CommitRequest) (*
 	return f.apply(req.Writes)
 }
 
+// BatchWrite implements [firestorepb.FirestoreServer]: each write is made or refused by itself, in the order of the request.
+// Two writes to one document, or one that is refused for its form, refuse the whole request. Labels are ignored.
+func (f *Firestore) BatchWrite(_ context.Context, req *firestorepb.BatchWriteRequest) (*firestorepb.BatchWriteResponse, error) {
+	if err := checkBatch(req); err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	res := &firestorepb.BatchWriteResponse{}
+	for i := range req.Writes {
+		made, err := f.apply(req.Writes[i : i+1])
+		result := &firestorepb.WriteResult{}
+		if err == nil {
+			result = made.WriteResults[0]
+		}
+		res.WriteResults = append(res.WriteResults, result)
+		res.Status = append(res.Status, status.Convert(err).Proto())
+	}
+	return res, nil
+}
+
 // finish closes a transaction that is about to be committed. Aborted if what it read is no longer so.
 func (f *Firestore) finish(database string, id []byte) error {
 	tx, err := f.transaction(database, id)

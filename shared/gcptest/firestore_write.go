@@ -31,6 +31,25 @@ func checkCommit(req *firestorepb.CommitRequest) error {
 	return nil
 }
 
+// checkBatch refuses a batch for what can be told from the request alone.
+func checkBatch(req *firestorepb.BatchWriteRequest) error {
+	if err := checkDatabase(req.Database); err != nil {
+		return err
+	}
+	seen := map[string]bool{}
+	for _, w := range req.Writes {
+		if err := checkWrite(req.Database, w); err != nil {
+			return err
+		}
+		if name := written(w); seen[name] {
+			return invalid("two writes to one document in one batch")
+		} else {
+			seen[name] = true
+		}
+	}
+	return nil
+}
+
 func checkWrite(database string, w *firestorepb.Write) error {
 	if t := w.CurrentDocument.GetUpdateTime(); t.GetNanos()%1000 != 0 {
 		return invalid("an update time has no more than microseconds")
