@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"cloud.google.com/go/firestore"
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"google.golang.org/grpc/peer"
 
@@ -214,6 +215,21 @@ func (p *Project) Connections() (n int) {
 func (p *Project) Messages(t *testing.T) []Message {
 	t.Helper()
 	return p.topics.messages(t)
+}
+
+// Records returns how many deliveries have a record.
+func (p *Project) Records(t *testing.T) int {
+	t.Helper()
+	client, err := firestore.NewClient(t.Context(), p.ID, plain(p.Firestore)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	records, err := client.Collection("deliveries").Documents(t.Context()).GetAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(records)
 }
 
 // AddSecret makes a secret, unless there is one, and gives it another version.
