@@ -37,6 +37,7 @@ func Options() []option.ClientOption {
 	return []option.ClientOption{
 		option.WithGRPCDialOption(Keepalive()),
 		option.WithLogger(slog.New(slog.DiscardHandler)),
+		option.WithTelemetryDisabled(),
 	}
 }
 
