@@ -25,6 +25,7 @@ import (
 // The methods that a function calls.
 const (
 	Commit        = "/google.firestore.v1.Firestore/Commit"
+	BatchWrite    = "/google.firestore.v1.Firestore/BatchWrite" // if deliveries share a call
 	Read          = "/google.firestore.v1.Firestore/BatchGetDocuments"
 	Begin         = "/google.firestore.v1.Firestore/BeginTransaction"
 	Publish       = "/google.pubsub.v1.Publisher/Publish"
