@@ -79,7 +79,11 @@ func (c *Caller[Item, Result]) Do(ctx context.Context, item Item) (result Result
 	select {
 	case <-s.done:
 	case <-ctx.Done():
-		return result, ctx.Err()
+		select {
+		case <-s.done: // both, such as after a freeze: the outcome is known
+		default:
+			return result, ctx.Err()
+		}
 	}
 	if s.err != nil {
 		return result, s.err

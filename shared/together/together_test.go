@@ -225,6 +225,34 @@ func TestNoTime(t *testing.T) {
 	})
 }
 
+// A caller whose context has ended gets its result if there is one.
+func TestResultAtTheDeadline(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	const tries, preempted = 40, 4 // the caller may run before there is a result, rarely
+	lost := 0
+	for range tries {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			s := newServer(always(ms))
+			call := s.Call
+			s.Call = func(ctx context.Context, items []int) ([]int, error) {
+				results, err := call(ctx, items)
+				if items[0] == 2 {
+					cancel()
+				}
+				return results, err
+			}
+			s.sends(t.Context(), 0, 1)
+			if a := <-s.sends(ctx, ms/2, 2); a.err != nil {
+				lost++
+			}
+		})
+	}
+	if lost > preempted {
+		t.Errorf("%d of %d results were lost", lost, tries)
+	}
+}
+
 // An error is that of all items, and a panic is an error unless the caller is alone. The
 // next call is not harmed.
 func TestFailures(t *testing.T) {
