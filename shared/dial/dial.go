@@ -29,7 +29,9 @@ const (
 //
 //   - [Keepalive];
 //   - a logger that discards. By default the clients log every request and response,
-//     secrets and event bodies included, if GOOGLE_SDK_GO_LOGGING_LEVEL is "debug".
+//     secrets and event bodies included, if GOOGLE_SDK_GO_LOGGING_LEVEL is "debug";
+//   - no telemetry. By default OpenTelemetry observes every call, which costs CPU, and
+//     for nothing: the functions do not have its SDK.
 //
 // A client that is given a connection (option.WithGRPCConn) ignores the first, as
 // Firestore's client does if FIRESTORE_EMULATOR_HOST is set.

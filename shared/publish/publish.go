@@ -56,7 +56,7 @@ func (p *Publisher) Warm(context.Context) error {
 // It fails with ErrNotPublished if Pub/Sub refused it outright, or if ctx was over
 // before the call: nothing was sent then. After any other error it may be on the
 // topic all the same, or get there yet. Beside an error the receipt has the topic, and
-// the attempts if any was made.
+// the attempts as far as they are known.
 func (p *Publisher) Publish(ctx context.Context, d *webhook.Delivery) (webhook.Receipt, error) {
 	topic := p.routes.Topic(d.Event.Type)
 	if err := ctx.Err(); err != nil {
