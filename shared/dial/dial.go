@@ -33,8 +33,8 @@ const (
 //   - no telemetry. By default OpenTelemetry observes every call, which costs CPU, and
 //     for nothing: the functions do not have its SDK.
 //
-// A client that is given a connection (option.WithGRPCConn) ignores the first, as
-// Firestore's client does if FIRESTORE_EMULATOR_HOST is set.
+// A client that is given a connection (option.WithGRPCConn) ignores all but the logger,
+// as Firestore's client does if FIRESTORE_EMULATOR_HOST is set.
 func Options() []option.ClientOption {
 	return []option.ClientOption{
 		option.WithGRPCDialOption(Keepalive()),
