@@ -154,6 +154,7 @@ func (c *Caller[Item, Result]) run(s *call[Item, Result]) {
 	}
 	defer cancel()
 	defer c.returned(s)
+	defer runtime.Gosched() // its callers may join the next call
 	defer close(s.done)
 	defer func() {
 		if p := recover(); p != nil {

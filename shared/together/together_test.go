@@ -150,6 +150,34 @@ func TestCrowd(t *testing.T) {
 	})
 }
 
+// Callers that make another call as soon as theirs has returned join the next one.
+func TestJoinAgain(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	const tries = 20 // as above
+	var last []int
+	for range tries {
+		synctest.Test(t, func(t *testing.T) {
+			s := newServer(always(ms))
+			var all sync.WaitGroup
+			for item, at := range map[int]time.Duration{1: 0, 2: ms / 2, 3: ms / 2, 4: 3 * ms / 2} {
+				all.Go(func() {
+					time.Sleep(at)
+					s.Do(t.Context(), item)
+					if item == 2 || item == 3 {
+						s.Do(t.Context(), item+3)
+					}
+				})
+			}
+			all.Wait()
+			last = s.calls[2]
+		})
+		if len(last) == 3 {
+			return
+		}
+	}
+	t.Errorf("the third call is always %v, want items 4, 5 and 6", last)
+}
+
 // A call that stalls holds up the next for Patience, and no other.
 func TestStall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
