@@ -188,6 +188,12 @@ func TestSharedDuplicate(t *testing.T) {
 		if _, err := c.ledger.Once(t.Context(), c.deliveries[2], c.publishers[2].publish); err != nil {
 			t.Fatal(err)
 		}
+		c.fault = func(_ context.Context, b *batch) error {
+			if name := c.ledger.records.Doc(DocumentID(c.deliveries[2])).Path; b.request == nil && b.writes[0].GetUpdate().Name == name {
+				t.Error("the duplicate's claim was made again")
+			}
+			return b.apply()
+		}
 		c.deliver(t)
 		for i := range c.deliveries {
 			if i != 2 {
