@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -73,13 +72,9 @@ func TestDrain(t *testing.T) {
 	process, endpoint := functiontest.Deploy(t, "StaticWebhook")
 
 	const n = 40
-	var underWay atomic.Int32
-	all, terminated := make(chan struct{}), make(chan struct{})
+	terminated := make(chan struct{})
 	p.Interfere(func(_ context.Context, method string, forward func() error) error {
 		if method == functiontest.Publish {
-			if underWay.Add(1) == n {
-				close(all)
-			}
 			<-terminated
 		}
 		return forward()
@@ -94,7 +89,7 @@ func TestDrain(t *testing.T) {
 			}
 		})
 	}
-	<-all
+	functiontest.Eventually(t, "all claimed", func() bool { return p.Records(t) == n })
 	process.Signal(syscall.SIGTERM)
 	close(terminated)
 	senders.Wait()

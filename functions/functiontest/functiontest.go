@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"cloud.google.com/go/firestore"
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"google.golang.org/grpc/peer"
 
@@ -25,6 +26,7 @@ import (
 // for the keys.
 const (
 	Commit        = "/google.firestore.v1.Firestore/Commit"
+	BatchWrite    = "/google.firestore.v1.Firestore/BatchWrite" // if deliveries share a call
 	Read          = "/google.firestore.v1.Firestore/BatchGetDocuments"
 	Begin         = "/google.firestore.v1.Firestore/BeginTransaction"
 	Publish       = "/google.pubsub.v1.Publisher/Publish"
@@ -221,6 +223,21 @@ func (p *Project) Connections() (n int) {
 func (p *Project) Messages(t *testing.T) []Message {
 	t.Helper()
 	return p.topics.messages(t)
+}
+
+// Records returns the number of deliveries that have a record.
+func (p *Project) Records(t *testing.T) int {
+	t.Helper()
+	client, err := firestore.NewClient(t.Context(), p.ID, plain(p.Firestore)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	records, err := client.Collection("deliveries").Documents(t.Context()).GetAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(records)
 }
 
 // AddSecret adds a version to a secret, which it creates if necessary. It returns the

@@ -62,8 +62,9 @@ type Ledger struct {
 	Retention  time.Duration
 	EndTimeout time.Duration
 
-	client  *firestore.Client
+	client  *firestore.Client // reads, takes over and releases
 	records *firestore.CollectionRef
+	writes  *writer // creates and marks
 }
 
 // Open returns the ledger in a collection of a database: "(default)" or a named
@@ -73,23 +74,29 @@ func Open(ctx context.Context, project, database, collection string, opts ...opt
 	if err != nil {
 		return nil, fmt.Errorf("firestore client: %w", err)
 	}
+	writes, err := openWriter(ctx, "projects/"+project+"/databases/"+database, opts...)
+	if err != nil {
+		client.Close()
+		return nil, fmt.Errorf("firestore client: %w", err)
+	}
 	records := client.Collection(collection)
 	if records == nil {
-		client.Close()
+		_ = errors.Join(writes.close(), client.Close())
 		return nil, fmt.Errorf("firestore collection %q: not a name", collection)
 	}
 	return &Ledger{
 		Lease: DefaultLease, Retention: DefaultRetention, EndTimeout: DefaultEndTimeout,
-		client: client, records: records,
+		client: client, records: records, writes: writes,
 	}, nil
 }
 
 // Close lets go of the connections.
-func (l *Ledger) Close() error { return l.client.Close() }
+func (l *Ledger) Close() error { return errors.Join(l.writes.close(), l.client.Close()) }
 
-// Warm opens the connection, by reading a record that is never there, so that the
-// first delivery does not wait for it.
+// Warm opens the connections, one of them by reading a record that is never there, so
+// that the first delivery does not wait for them.
 func (l *Ledger) Warm(ctx context.Context) error {
+	l.writes.connect()
 	_, err := l.records.Doc("warm-up").Get(ctx)
 	if err != nil && status.Code(err) != codes.NotFound {
 		return fmt.Errorf("firestore: %w", err)
@@ -110,7 +117,7 @@ func (l *Ledger) Warm(ctx context.Context) error {
 // ctx bounds the claim and do. The mark or the release has EndTimeout of its own.
 func (l *Ledger) Once(ctx context.Context, d *webhook.Delivery, do func(context.Context) (webhook.Receipt, error)) (webhook.Receipt, error) {
 	return l.once(ctx, &claim{
-		document: stored{l.client, l.records.Doc(DocumentID(d))},
+		document: stored{l.client, l.writes, l.records.Doc(DocumentID(d))},
 		record:   newRecord(d, rand.Text(), time.Now(), l.Retention),
 	}, do)
 }

@@ -30,9 +30,10 @@ import (
 
 // The methods of Firestore that a ledger calls.
 const (
-	commit = "/google.firestore.v1.Firestore/Commit"
-	get    = "/google.firestore.v1.Firestore/BatchGetDocuments"
-	begin  = "/google.firestore.v1.Firestore/BeginTransaction"
+	commit     = "/google.firestore.v1.Firestore/Commit"
+	batchWrite = "/google.firestore.v1.Firestore/BatchWrite"
+	get        = "/google.firestore.v1.Firestore/BatchGetDocuments"
+	begin      = "/google.firestore.v1.Firestore/BeginTransaction"
 )
 
 // onBoth runs a test on the embedded Firestore and on the official emulator.
@@ -85,7 +86,7 @@ func (s *store) ledger() *Ledger {
 // one.
 func (s *store) record(l *Ledger, d *webhook.Delivery) (Record, bool) {
 	s.t.Helper()
-	seen, err := stored{l.client, l.records.Doc(DocumentID(d))}.read(s.t.Context())
+	seen, err := stored{l.client, l.writes, l.records.Doc(DocumentID(d))}.read(s.t.Context())
 	if errors.Is(err, errChanged) {
 		return Record{}, false
 	}
@@ -560,7 +561,7 @@ func TestAnswers(t *testing.T) {
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), timeout)
 			l := s.ledger()
-			err := step.do(ctx, stored{l.client, l.records.Doc(rand.Text())})
+			err := step.do(ctx, stored{l.client, l.writes, l.records.Doc(rand.Text())})
 			cancel()
 			if want == fault && (err == nil || errors.Is(err, errExists) || errors.Is(err, errChanged)) ||
 				want != fault && !errors.Is(err, want) {
@@ -889,14 +890,14 @@ func TestDefaultLease(t *testing.T) {
 }
 
 // bubbleLedger returns a ledger whose Firestore lives in the same bubble.
-func bubbleLedger(t *testing.T) *Ledger {
+func bubbleLedger(t *testing.T, opts ...grpc.DialOption) *Ledger {
 	listener := bufconn.Listen(1 << 16)
 	server := grpc.NewServer()
 	gcptest.NewFirestore().Register(server)
 	go server.Serve(listener)
-	conn, err := grpc.NewClient("passthrough:///bubble",
+	conn, err := grpc.NewClient("passthrough:///bubble", append(opts,
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }),
-		grpc.WithTransportCredentials(insecure.NewCredentials()))
+		grpc.WithTransportCredentials(insecure.NewCredentials()))...)
 	if err != nil {
 		t.Fatal(err)
 	}

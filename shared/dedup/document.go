@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"cloud.google.com/go/firestore"
+	"cloud.google.com/go/firestore/apiv1/firestorepb"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
@@ -47,18 +48,23 @@ var (
 	errChanged = errors.New("the record changed under us")
 )
 
-// stored is a document in Firestore.
+// stored is a document in Firestore. Those that are created or set at the same time are
+// written together.
 type stored struct {
 	client *firestore.Client
+	writes *writer
 	ref    *firestore.DocumentRef
 }
 
 // create is one write. One instance wins; no lock is waited for.
 func (s stored) create(ctx context.Context, r *Record) (time.Time, error) {
-	result, err := s.ref.Create(ctx, r)
+	updated, err := s.writes.do(ctx, &firestorepb.Write{
+		Operation:       s.update(r),
+		CurrentDocument: &firestorepb.Precondition{ConditionType: &firestorepb.Precondition_Exists{Exists: false}},
+	})
 	switch status.Code(err) {
 	case codes.OK:
-		return result.UpdateTime, nil
+		return updated, nil
 	case codes.AlreadyExists:
 		return time.Time{}, errExists
 	case codes.Aborted:
@@ -118,8 +124,13 @@ func bounded(ctx context.Context, transaction func() error) error {
 }
 
 func (s stored) set(ctx context.Context, r *Record) error {
-	_, err := s.ref.Set(ctx, r)
+	_, err := s.writes.do(ctx, &firestorepb.Write{Operation: s.update(r)})
 	return err
+}
+
+// update is the operation that writes the whole record.
+func (s stored) update(r *Record) *firestorepb.Write_Update {
+	return &firestorepb.Write_Update{Update: newDocument(s.ref.Path, r)}
 }
 
 func (s stored) remove(ctx context.Context, seen time.Time) (err error) {

@@ -19,6 +19,11 @@ import (
 // side by side, each stopping anywhere for any time, or for good, and the sender
 // sends again whenever it likes.
 //
+// Calls that deliveries share add no fate to the model, which has one delivery. For each
+// of those in it, a shared call goes through, gets lost, is held up, or goes through
+// twice if its write is made again alone. That each gets its own outcome is the subject
+// of TestSharedFault and the tests beside it.
+//
 // An attempt's future depends on nothing but what it has learnt so far. So its state
 // is the list of that, and to find out what it does next the code is run again from
 // its beginning, with the list for answers, up to the first question that is new.

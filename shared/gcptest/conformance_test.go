@@ -16,6 +16,7 @@ import (
 	"cloud.google.com/go/firestore"
 	"cloud.google.com/go/firestore/apiv1/firestorepb"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"github.com/geminihook/geminihook/shared/gcptest"
@@ -313,6 +314,54 @@ func TestCommitIsAllOrNothing(t *testing.T) {
 		wantCode(t, err, codes.NotFound)
 		wantCode(t, second(s.missing.Get(s.ctx)), codes.NotFound)
 		wantCode(t, second(s.there.Get(s.ctx)), codes.OK)
+	})
+}
+
+// BatchWrite applies or rejects each write by itself, and returns the document's new
+// update time. It rejects the whole request if one write is invalid.
+func TestBatchWrite(t *testing.T) {
+	onBoth(t, func(t *testing.T, b *backend) {
+		s := newScene(t, b)
+		ctx := metadata.AppendToOutgoingContext(s.ctx, "authorization", "Bearer owner") // the official emulator asks for it
+		batch := func(writes ...*firestorepb.Write) (*firestorepb.BatchWriteResponse, error) {
+			return b.raw.BatchWrite(ctx, &firestorepb.BatchWriteRequest{Database: b.database(), Writes: writes})
+		}
+		x, another := fields{"x": integer(2)}, s.missing.Path+"2"
+		res, err := batch(update(s.missing.Path, x, exists(false)), update(s.there.Path, x, exists(false)),
+			update(another, x), remove(s.missing.Path+"3", exists(true)), remove(s.missing.Path+"4"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := []codes.Code{codes.OK, codes.AlreadyExists, codes.OK, codes.NotFound, codes.OK}
+		for i, st := range res.Status {
+			if got := status.FromProto(st).Code(); got != want[i] {
+				t.Errorf("write %d: %v, want %v", i, got, want[i])
+			}
+		}
+		for i, path := range map[int]string{0: s.missing.Path, 2: another} {
+			made := res.WriteResults[i].UpdateTime
+			if second(batch(remove(path, updatedAt(made)))) != nil {
+				t.Errorf("write %d: %v", i, err)
+			}
+			if doc, err := b.client.Doc(strings.TrimPrefix(path, b.database()+"/documents/")).Get(s.ctx); status.Code(err) != codes.NotFound {
+				t.Errorf("write %d: %v is there after a delete guarded by %v", i, doc, made)
+			}
+		}
+		if got, err := batch(); err != nil || len(got.Status) != 0 {
+			t.Errorf("no writes: %v, %v", got, err)
+		}
+		for name, writes := range map[string][]*firestorepb.Write{
+			"one document twice":   {update(another, x), update(another, x)},
+			"one with a bad name":  {update(another, x), update("nonsense", x)},
+			"one with a bad field": {update(another, x), update(s.missing.Path, fields{"__x__": integer(1)})},
+		} {
+			if err := second(batch(writes...)); status.Code(err) != codes.InvalidArgument {
+				t.Errorf("%s: %v", name, err)
+			}
+			if err := second(b.client.Doc(strings.TrimPrefix(another, b.database()+"/documents/")).Get(s.ctx)); status.Code(err) != codes.NotFound {
+				t.Errorf("%s: the other was made: %v", name, err)
+			}
+		}
 	})
 }
 

@@ -238,6 +238,28 @@ func (f *Firestore) Commit(_ context.Context, req *firestorepb.CommitRequest) (*
 	return f.apply(req.Writes)
 }
 
+// BatchWrite implements [firestorepb.FirestoreServer]. It applies or rejects each write by
+// itself, in the order of the request. It rejects the whole request with InvalidArgument
+// if a write is invalid or if two writes are to one document. Labels are ignored.
+func (f *Firestore) BatchWrite(_ context.Context, req *firestorepb.BatchWriteRequest) (*firestorepb.BatchWriteResponse, error) {
+	if err := checkBatch(req); err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	res := &firestorepb.BatchWriteResponse{}
+	for i := range req.Writes {
+		made, err := f.apply(req.Writes[i : i+1])
+		result := &firestorepb.WriteResult{}
+		if err == nil {
+			result = made.WriteResults[0]
+		}
+		res.WriteResults = append(res.WriteResults, result)
+		res.Status = append(res.Status, status.Convert(err).Proto())
+	}
+	return res, nil
+}
+
 // finish ends a transaction before its commit. It fails with Aborted if a document
 // that the transaction read has changed.
 func (f *Firestore) finish(database string, id []byte) error {

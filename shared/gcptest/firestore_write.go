@@ -32,6 +32,25 @@ func checkCommit(req *firestorepb.CommitRequest) error {
 	return nil
 }
 
+// checkBatch returns an error if a batch is invalid by itself, whatever is stored.
+func checkBatch(req *firestorepb.BatchWriteRequest) error {
+	if err := checkDatabase(req.Database); err != nil {
+		return err
+	}
+	seen := map[string]bool{}
+	for _, w := range req.Writes {
+		if err := checkWrite(req.Database, w); err != nil {
+			return err
+		}
+		if name := written(w); seen[name] {
+			return invalid("two writes to one document in one batch")
+		} else {
+			seen[name] = true
+		}
+	}
+	return nil
+}
+
 // checkWrite returns an error if a write is invalid or not implemented.
 func checkWrite(database string, w *firestorepb.Write) error {
 	if t := w.CurrentDocument.GetUpdateTime(); t.GetNanos()%1000 != 0 {

@@ -22,19 +22,24 @@ import (
 type Publisher struct {
 	client *pubsub.TopicAdminClient
 	routes Routes
+	topics map[string]*topic // by full name
 }
 
 // Open returns a publisher. Nothing is connected yet.
 //
-// It uses the client under the batching one of package pubsub: a request carries
-// one event, for which a batch's timer would be a delay, and its work outlives no
-// request.
+// It uses the client under the batching one of package pubsub, whose timer would delay
+// each event, and whose work outlives the request. Events that arrive at the same time
+// share a call all the same (package together).
 func Open(ctx context.Context, routes Routes, opts ...option.ClientOption) (*Publisher, error) {
 	client, err := pubsub.NewTopicAdminClient(ctx, append(dial.Options(), opts...)...)
 	if err != nil {
 		return nil, fmt.Errorf("pub/sub client: %w", err)
 	}
-	return &Publisher{client: client, routes: routes}, nil
+	p := &Publisher{client: client, routes: routes, topics: make(map[string]*topic)}
+	for _, name := range routes {
+		p.topics[name] = newTopic(name, client)
+	}
+	return p, nil
 }
 
 // Close lets go of the connections.
@@ -51,29 +56,20 @@ func (p *Publisher) Warm(context.Context) error {
 // It fails with ErrNotPublished if Pub/Sub refused it outright, or if ctx was over
 // before the call: nothing was sent then. After any other error it may be on the
 // topic all the same, or get there yet. Beside an error the receipt has the topic, and
-// the attempts if any was made.
+// the attempts as far as they are known.
 func (p *Publisher) Publish(ctx context.Context, d *webhook.Delivery) (webhook.Receipt, error) {
 	topic := p.routes.Topic(d.Event.Type)
 	if err := ctx.Err(); err != nil {
 		return webhook.Receipt{Topic: topic}, fmt.Errorf("%w to %s: no time was left for it: %w", webhook.ErrNotPublished, topic, err)
 	}
-	var attempts attempts
-	response, err := p.client.Publish(ctx, &pubsubpb.PublishRequest{
-		Topic:    topic,
-		Messages: []*pubsubpb.PubsubMessage{{Data: d.Body, Attributes: attributes(d)}},
-	}, attempts.count())
-	receipt := webhook.Receipt{Topic: topic, Attempts: int(attempts)}
+	o := p.topics[topic].publish(ctx, &pubsubpb.PubsubMessage{Data: d.Body, Attributes: attributes(d)})
+	receipt := webhook.Receipt{Topic: topic, MessageID: o.id, Attempts: int(o.attempts)}
 	switch {
-	case err != nil && attempts == 1 && refused(err):
-		return receipt, fmt.Errorf("%w to %s: %w", webhook.ErrNotPublished, topic, err)
-	case err != nil:
-		return receipt, fmt.Errorf("publish to %s: %w", topic, err)
+	case o.refused():
+		return receipt, fmt.Errorf("%w to %s: %w", webhook.ErrNotPublished, topic, o.err)
+	case o.err != nil:
+		return receipt, fmt.Errorf("publish to %s: %w", topic, o.err)
 	}
-	receipt.Attempts++
-	if len(response.GetMessageIds()) != 1 {
-		return receipt, fmt.Errorf("publish to %s: %d message ids for one message", topic, len(response.GetMessageIds()))
-	}
-	receipt.MessageID = response.MessageIds[0]
 	return receipt, nil
 }
 

@@ -88,13 +88,19 @@ func checkCalls(t *testing.T, metric func(benchmark, unit string) float64) {
 	want := map[string]float64{"new/at=1/receiver=textbook": 5, "duplicate/at=1/receiver=textbook": 3}
 	for _, at := range concurrencies {
 		want[fmt.Sprintf("new/at=%d/receiver=floor", at)] = 3
-		want[fmt.Sprintf("new/at=%d/receiver=this", at)] = 3
-		want[fmt.Sprintf("duplicate/at=%d/receiver=this", at)] = 2
 	}
+	want["new/at=1/receiver=this"], want["duplicate/at=1/receiver=this"] = 3, 2
 	for name, calls := range want {
 		got, failed := metric("Calls/delivery="+name, "calls/op"), metric("Calls/delivery="+name, "failed-calls/op")
 		if got < calls || got > calls+2*failed {
 			t.Errorf("%s: %v RPCs, %v of them failed; want %v", name, got, failed, calls)
+		}
+	}
+	// Deliveries at the same time share calls.
+	most := concurrencies[len(concurrencies)-1]
+	for delivery, alone := range map[string]float64{"new": 3, "duplicate": 2} {
+		if got := metric(fmt.Sprintf("Calls/delivery=%s/at=%d/receiver=this", delivery, most), "calls/op"); got <= 0 || got >= alone {
+			t.Errorf("%s, %d at once: %v RPCs, want fewer than %v", delivery, most, got, alone)
 		}
 	}
 }

@@ -3,6 +3,7 @@
 // can have:
 //
 //	go test ./scripts/dev/proof -run Matrix -v    every fault at every step
+//	go test ./scripts/dev/proof -run Shared -v    the faults of a call that deliveries share
 //	go test ./scripts/dev/proof -run Soak -v      many deliveries, while instances are killed and connections cut
 //	go test ./scripts/dev/proof -run 'Overload|Large|Forgeries|HalfSent' -v -timed  more than can be accepted
 //
