@@ -9,14 +9,15 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook"
 )
 
-// claim is a delivery's record, held by us once updated is set.
+// claim is a delivery's record. This delivery owns the record when updated is set.
 type claim struct {
 	document
 	record  Record
-	updated time.Time // the record's update time when it became ours
+	updated time.Time // update time of the write that acquired the record
 }
 
-// acquire makes the record ours, or says why it is not.
+// acquire creates or takes over the record. It fails with ErrDuplicate, ErrMismatch, a
+// *BusyError, or an error of Firestore.
 func (c *claim) acquire(ctx context.Context, lease time.Duration) (err error) {
 	for range maxRounds {
 		c.record.Attempts = 1
@@ -27,11 +28,11 @@ func (c *claim) acquire(ctx context.Context, lease time.Duration) (err error) {
 			return err
 		}
 	}
-	return fmt.Errorf("claim: %w, %d times", errChanged, maxRounds)
+	return fmt.Errorf("claim: %w %d times", errChanged, maxRounds)
 }
 
-// acquireExisting decides about a record that was there before our create, or that our
-// create made without our learning of it.
+// acquireExisting reads a record that existed before our create, or that our create wrote
+// although its reply was lost, and acquires it if decide allows that.
 func (c *claim) acquireExisting(ctx context.Context, lease time.Duration) error {
 	seen, err := c.read(ctx)
 	if err != nil {
@@ -53,7 +54,7 @@ func (c *claim) acquireExisting(ctx context.Context, lease time.Duration) error 
 	}
 }
 
-// takeOver makes an existing record ours: its lease, or the record itself, has expired.
+// takeOver overwrites a record because its lease, or the record itself, has expired.
 func (c *claim) takeOver(ctx context.Context, seen *snapshot) (err error) {
 	if !seen.expired() {
 		c.record.Attempts += seen.Attempts
@@ -62,9 +63,8 @@ func (c *claim) takeOver(ctx context.Context, seen *snapshot) (err error) {
 	return err
 }
 
-// release deletes the record because of cause, which it returns, unless another owner
-// has acquired it since. If the release fails, the lease expires later and has the same
-// effect.
+// release deletes the record unless another owner has acquired it, and returns cause. If
+// the release fails, the lease expires later, with the same effect.
 func (c *claim) release(ctx context.Context, cause error) error {
 	if err := c.remove(ctx, c.updated); err != nil {
 		return fmt.Errorf("%w; release: %w", cause, err)
@@ -72,9 +72,9 @@ func (c *claim) release(ctx context.Context, cause error) error {
 	return cause
 }
 
-// mark records the delivery as done. The write is unconditional: whoever marks has
-// the acknowledgement in hand, so done is true whoever writes it, and a guard would
-// only turn a lost reply into a second copy. It is tried until ctx ends, and then
+// mark records the delivery as done. The write has no precondition: the caller has Pub/Sub's
+// acknowledgement, so done is true even if another owner has the record. A precondition
+// would turn a lost reply into a second copy. mark tries again until ctx ends, and then
 // fails with ErrUnmarked.
 func (c *claim) mark(ctx context.Context, receipt webhook.Receipt, l *Ledger) error {
 	done := c.record

@@ -1,14 +1,18 @@
-// Package dedup keeps a record of each delivery in Firestore, so that it is published once.
+// Package dedup keeps a record of each delivery in Firestore, so that the delivery is
+// published once.
 //
-// The contract: a delivery whose Once returned nil is on its topic. It is there
-// more than once only if a publish or a mark failed or its outcome could not be
-// known, or if an owner stalled past its lease.
+// The contract: a delivery for which Once returned nil is on its topic. It is there more
+// than once only if a publish or a mark failed, if the outcome of one of them is unknown,
+// or if an owner stalled for longer than its lease.
 //
-// A delivery's record has two states: claimed, by a Create in which only one instance
-// succeeds, then done, by the owner that published it. A claim is a lease: if its owner
-// dies, the first retry after the lease has expired takes the record over.
-// No step reads inside a transaction, because two readers of one document that
-// then write it block each other until a time-out.
+// A record has two states. It is claimed when an instance creates it; only one of several
+// concurrent creates succeeds. It is done when the owner of the claim has published the
+// delivery. A claim is a lease: if the owner dies, the first retry after the lease has
+// expired takes the record over.
+//
+// No step reads inside a transaction. Firestore locks a document that a transaction reads.
+// Two transactions that read one document and then write it would block each other until
+// a timeout.
 package dedup
 
 import (
@@ -28,36 +32,38 @@ import (
 )
 
 const (
-	// DefaultLease is how long an owner may be silent. It is longer than the ten
-	// seconds that the platform gives a request between SIGTERM and SIGKILL, so that
-	// the owner of an expired lease has died or stalled.
+	// DefaultLease is the time after which another delivery may take over a claim. It is
+	// longer than the ten seconds that the platform gives a request between SIGTERM and
+	// SIGKILL. So if a lease has expired, its owner has died or stalled.
 	DefaultLease = 30 * time.Second
 
-	// DefaultRetention is how long a record is kept. It must outlast the sender's
-	// retries, 24 hours, plus the tolerance; three days leave room for a sender that
-	// is held up.
+	// DefaultRetention is the time until a record expires. It must be longer than the 24
+	// hours of the sender's retries (protocol.md) plus the timestamp tolerance. Three
+	// days leave room for a sender that is delayed.
 	DefaultRetention = 72 * time.Hour
 
-	// DefaultEndTimeout bounds the mark or the release, which run on time of their
-	// own: they are what makes the work before them count.
+	// DefaultEndTimeout is the timeout of the mark or the release. It does not depend on
+	// the deadline of the claim and the publish: if these used up their time, the record
+	// must still be marked or released.
 	DefaultEndTimeout = 2 * time.Second
 
-	// markAttempts is for how many attempts to mark there is time when each gets
-	// lost on the way.
+	// markAttempts is the number of attempts to mark for which EndTimeout has time if
+	// each of them is lost on the network.
 	markAttempts = 2
 
-	// markPause lies between two attempts.
+	// markPause is the pause between two attempts to mark.
 	markPause = 50 * time.Millisecond
 
-	// maxRounds bounds how often a claim is looked at again because the record
-	// changed in between. Each round needs another instance to have moved.
+	// maxRounds is the maximum number of times that a claim starts again because the
+	// record changed in between. Each round means that another instance has written.
 	maxRounds = 4
 )
 
-// A Ledger is the set of records. Its fields are not to be changed in use. It is
-// safe for concurrent use.
+// A Ledger is the set of records in one Firestore collection. It is safe for concurrent
+// use, but its fields must not change after the first call of Once.
 type Ledger struct {
-	// As in the constants, which Open fills in.
+	// Lease, Retention and EndTimeout are explained at the constants, which Open sets.
+	// None of them may be zero.
 	Lease      time.Duration
 	Retention  time.Duration
 	EndTimeout time.Duration
@@ -67,8 +73,9 @@ type Ledger struct {
 	writes  *writer // creates and marks
 }
 
-// Open returns the ledger in a collection of a database: "(default)" or a named
-// one. Nothing is connected yet.
+// Open returns the ledger in a collection of a database, "(default)" or a named one. It
+// does not connect. It fails if a client cannot be configured or if the collection is not
+// a valid name.
 func Open(ctx context.Context, project, database, collection string, opts ...option.ClientOption) (*Ledger, error) {
 	client, err := firestore.NewClientWithDatabase(ctx, project, database, append(dial.Options(), opts...)...)
 	if err != nil {
@@ -82,7 +89,7 @@ func Open(ctx context.Context, project, database, collection string, opts ...opt
 	records := client.Collection(collection)
 	if records == nil {
 		_ = errors.Join(writes.close(), client.Close())
-		return nil, fmt.Errorf("firestore collection %q: not a name", collection)
+		return nil, fmt.Errorf("firestore collection %q: invalid name", collection)
 	}
 	return &Ledger{
 		Lease: DefaultLease, Retention: DefaultRetention, EndTimeout: DefaultEndTimeout,
@@ -90,11 +97,11 @@ func Open(ctx context.Context, project, database, collection string, opts ...opt
 	}, nil
 }
 
-// Close lets go of the connections.
+// Close closes the connections. Calls of Once that have not returned fail.
 func (l *Ledger) Close() error { return errors.Join(l.writes.close(), l.client.Close()) }
 
-// Warm opens the connections, one of them by reading a record that is never there, so
-// that the first delivery does not wait for them.
+// Warm opens the connections, so that the first delivery does not wait for them. It reads
+// a record that never exists, and fails if Firestore does not answer that read.
 func (l *Ledger) Warm(ctx context.Context) error {
 	l.writes.connect()
 	_, err := l.records.Doc("warm-up").Get(ctx)
@@ -104,17 +111,20 @@ func (l *Ledger) Warm(ctx context.Context) error {
 	return nil
 }
 
-// Once acquires the delivery's record, calls do, and marks the record done. It does not
-// call do, and returns ErrDuplicate or ErrMismatch, if the delivery is done already, or a
-// *BusyError if another instance holds the record.
+// Once acquires the delivery's record, calls do, and marks the record as done. If the
+// delivery was published before, it returns ErrDuplicate or, if the body was another one,
+// ErrMismatch. If another delivery holds the record, it returns a *BusyError. In these
+// cases it does not call do.
 //
-// An error of do is returned as it is, beside its receipt. If it is ErrNotPublished, the
-// record is released, so that the sender's next attempt starts afresh; otherwise the
-// delivery may have been published, and the record stays claimed until its lease expires.
-// ErrUnmarked means that do succeeded and only the mark failed. Any other error is
-// Firestore's, and do was not called.
+// If do fails, Once returns its receipt and its error. If the error is ErrNotPublished,
+// Once releases the record, so that the sender's next attempt starts at once. After any
+// other error of do the outcome is unknown, and the record stays claimed until its lease
+// expires.
 //
-// ctx bounds the claim and do. The mark or the release has EndTimeout of its own.
+// ErrUnmarked means that do succeeded and the mark failed. Any other error is Firestore's,
+// and do was not called.
+//
+// ctx bounds the claim and do. The mark or the release has EndTimeout.
 func (l *Ledger) Once(ctx context.Context, d *webhook.Delivery, do func(context.Context) (webhook.Receipt, error)) (webhook.Receipt, error) {
 	return l.once(ctx, &claim{
 		document: stored{l.client, l.writes, l.records.Doc(DocumentID(d))},
@@ -122,7 +132,7 @@ func (l *Ledger) Once(ctx context.Context, d *webhook.Delivery, do func(context.
 	}, do)
 }
 
-// once is Once, on any document.
+// once is Once for any implementation of document. The model test has its own.
 func (l *Ledger) once(ctx context.Context, c *claim, do func(context.Context) (webhook.Receipt, error)) (webhook.Receipt, error) {
 	if err := c.acquire(ctx, l.Lease); err != nil {
 		return webhook.Receipt{}, err

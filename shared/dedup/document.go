@@ -12,51 +12,51 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// A document is where one delivery's record is kept. Each method is one step on it,
-// which happens or does not; an error that is none of ours leaves open which.
+// A document holds the record of one delivery. Each method is one step, which takes effect
+// or does not. After an error other than errExists and errChanged, the outcome is unknown.
 //
-// If Firestore answers ABORTED, the step met another writer and did not happen: those
-// of a claim look again, the others are repeated.
+// If Firestore answers ABORTED, the step conflicted with another writer and had no effect.
+// The steps of a claim then return errChanged, and remove tries again.
 type document interface {
-	// create makes the record and returns its update time. It returns errExists if
-	// there is one: another owner's, or our own whose reply got lost; and errChanged if
-	// it met another writer.
+	// create writes the record if there is none, and returns its update time. It returns
+	// errExists if there is one: that of another owner, or our own if its reply was lost.
+	// It returns errChanged if it conflicted with another writer.
 	create(ctx context.Context, r *Record) (updated time.Time, err error)
 
-	// read returns the record as it is, or errChanged if there is none any more or it
-	// met a writer.
+	// read returns the record. It returns errChanged if the record no longer exists, or
+	// if the read conflicted with a writer.
 	read(ctx context.Context) (*snapshot, error)
 
-	// replace writes the record over the one that was updated at seen, and returns its
-	// update time. It returns errChanged where somebody else was first, or our reply
-	// got lost.
+	// replace overwrites the record if its update time is still seen, and returns the new
+	// update time. It returns errChanged if another owner was faster, or if the reply to
+	// our own write was lost.
 	replace(ctx context.Context, r *Record, seen time.Time) (updated time.Time, err error)
 
-	// set writes the record over whatever there is.
+	// set overwrites the record without a condition.
 	set(ctx context.Context, r *Record) error
 
-	// remove deletes the record that was updated at seen, and no other.
+	// remove deletes the record if its update time is still seen.
 	remove(ctx context.Context, seen time.Time) error
 }
 
 var (
-	// errExists means that there is a record.
-	errExists = errors.New("there is a record")
+	// errExists means that the document has a record.
+	errExists = errors.New("the record exists")
 
-	// errChanged means that the record is not as it was seen, or that it cannot be
-	// known whether our own write to it went through: look again.
-	errChanged = errors.New("the record changed under us")
+	// errChanged means that the record changed since it was read, or that the outcome of
+	// our own write is unknown. The claim starts again.
+	errChanged = errors.New("the record changed")
 )
 
-// stored is a document in Firestore. Those that are created or set at the same time are
-// written together.
+// stored is a document in Firestore. Creates and sets of different documents at the same
+// time share a call.
 type stored struct {
 	client *firestore.Client
 	writes *writer
 	ref    *firestore.DocumentRef
 }
 
-// create is one write. One instance wins; no lock is waited for.
+// create is one write with a precondition. It waits for no lock.
 func (s stored) create(ctx context.Context, r *Record) (time.Time, error) {
 	updated, err := s.writes.do(ctx, &firestorepb.Write{
 		Operation:       s.update(r),
@@ -90,9 +90,10 @@ func (s stored) read(ctx context.Context) (*snapshot, error) {
 	return &seen, nil
 }
 
-// replace is a transaction that holds nothing but the write, guarded by the update
-// time that was seen: it waits for no lock. The client makes one attempt: it would
-// repeat an aborted one for longer than a delivery has, without a look at the record.
+// replace is a transaction that contains only the write, with the update time seen as its
+// precondition. It waits for no lock. The client makes one attempt: by default it would
+// retry an aborted transaction for longer than a delivery may take, without reading the
+// record again.
 func (s stored) replace(ctx context.Context, r *Record, seen time.Time) (time.Time, error) {
 	var response firestore.CommitResponse
 	err := bounded(ctx, func() error {
@@ -109,9 +110,9 @@ func (s stored) replace(ctx context.Context, r *Record, seen time.Time) (time.Ti
 	return time.Time{}, fmt.Errorf("take over: %w", err)
 }
 
-// bounded waits for a transaction until ctx ends. The client waits five seconds
-// longer, for a rollback that nobody needs: Firestore forgets the transaction by
-// itself.
+// bounded waits for a transaction until ctx ends. The client would wait five seconds
+// longer for a rollback. The rollback is not necessary: Firestore drops an unfinished
+// transaction by itself.
 func bounded(ctx context.Context, transaction func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- transaction() }()
@@ -128,7 +129,7 @@ func (s stored) set(ctx context.Context, r *Record) error {
 	return err
 }
 
-// update is the operation that writes the whole record.
+// update returns the operation that writes all fields of the record.
 func (s stored) update(r *Record) *firestorepb.Write_Update {
 	return &firestorepb.Write_Update{Update: newDocument(s.ref.Path, r)}
 }

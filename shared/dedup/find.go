@@ -9,19 +9,19 @@ import (
 )
 
 const (
-	// MaxIDs is how many ids Done accepts: Firestore's limit on the values of an "in".
+	// MaxIDs is the maximum number of ids for Done: Firestore's limit for an "in" filter.
 	MaxIDs = 30
 
-	// maxFound bounds how many records Done reads. A job has one, or two if it was sent
-	// to two webhooks, and one for each time that it required an action.
+	// maxFound is the maximum number of records that Done reads. A job has one record for
+	// each webhook that it was delivered to, and one more each time it required an action.
 	maxFound = 3000
 )
 
-// Done returns the records that are done of deliveries whose events name one of at most
-// 30 jobs by its id. It reads each such record, and one if there is none.
+// Done returns the records in state done whose JobID is one of at most [MaxIDs] ids. It
+// reads all records of these jobs; Firestore bills one read if there is none.
 //
-// It fails if there are more than 3,000, since one that it did not read could be the one
-// that matters.
+// It fails if there are more than 3,000 records, because a record that it did not read
+// could be the one that the caller looks for.
 func (l *Ledger) Done(ctx context.Context, jobIDs []string) ([]Record, error) {
 	docs := l.records.Where("job_id", "in", jobIDs).Limit(maxFound + 1).Documents(ctx)
 	defer docs.Stop()
@@ -46,10 +46,10 @@ func (l *Ledger) Done(ctx context.Context, jobIDs []string) ([]Record, error) {
 	}
 }
 
-// Any reports whether there is a record, done or not, of an endpoint and a type among
-// these; of both together there are at most 30 pairs. It reads one record.
-//
-// In production it needs the single-field indexes of endpoint and type.
+// Any reports whether a record, in any state, has one of these endpoints and one of these
+// types. It reads one record. There may be at most 30 pairs of an endpoint and a type,
+// which is Firestore's limit. In production it needs the single-field indexes of endpoint
+// and type.
 func (l *Ledger) Any(ctx context.Context, endpoints, types []string) (bool, error) {
 	docs, err := l.records.Where("endpoint", "in", endpoints).Where("type", "in", types).Limit(1).Documents(ctx).GetAll()
 	if err != nil {

@@ -6,14 +6,14 @@ import (
 	"unicode/utf8"
 )
 
-// defaultDatabase is the id of the database that a project has without a choice.
+// defaultDatabase is the id of a project's default database.
 const defaultDatabase = "(default)"
 
 const (
-	// Firestore's rule for the id of a database.
+	// Firestore's limits for the length of a database's id.
 	minDatabase, maxDatabase = 4, 63
 
-	maxCollection = 1500 // bytes, Firestore's rule for the id of a collection
+	maxCollection = 1500 // bytes; Firestore's limit for a collection's id
 
 	hexDigits = "0123456789abcdef"
 	letters   = "abcdefghijklmnopqrstuvwxyz"
@@ -27,8 +27,8 @@ var (
 		` and neither ".", ".." nor __NAME__`)
 )
 
-// ParseDatabase returns the id of a database: the default one's if text is empty.
-// It fails if Firestore allows no such id.
+// ParseDatabase returns the id of a database: "(default)" if text is empty. It fails if
+// the id is not valid in Firestore.
 func ParseDatabase(text string) (string, error) {
 	switch {
 	case text == "" || text == defaultDatabase:
@@ -41,7 +41,7 @@ func ParseDatabase(text string) (string, error) {
 	return text, nil
 }
 
-// uuid reports whether text has the form of a UUID, which Firestore keeps for itself.
+// uuid reports whether text has the form of a UUID. Firestore reserves such ids.
 func uuid(text string) bool {
 	parts := strings.Split(text, "-")
 	if len(parts) != 5 {
@@ -55,8 +55,8 @@ func uuid(text string) bool {
 	return true
 }
 
-// ParseCollection returns the id of a collection: "deliveries" if text is empty. It
-// fails if Firestore allows no such id, a path of several included.
+// ParseCollection returns the id of a collection: "deliveries" if text is empty. It fails
+// if the id is not valid in Firestore, or if text is a path of several ids.
 func ParseCollection(text string) (string, error) {
 	switch {
 	case text == "":

@@ -18,30 +18,30 @@ const (
 	StateDone    = "done"    // the message is on its topic
 )
 
-// A Record is what the ledger stores of a delivery, in the document that [DocumentID]
-// names. Instances of two releases run side by side during an upgrade: fields are only
-// ever added, and each is written whether it is empty or not.
+// A Record is the state of a delivery, stored in the document that [DocumentID] names.
+// During an upgrade instances of two releases use the same records. Therefore fields are
+// only added, never removed, and all fields are written, also empty ones.
 type Record struct {
-	// Endpoint and WebhookID are the delivery's, Type and JobID its event's; both of the
-	// latter are empty if the body describes no event. Endpoint, Type and JobID are
-	// indexed, for Any and Done.
+	// Endpoint and WebhookID identify the delivery. Type and JobID are those of its event,
+	// and are empty if the body describes no event. Endpoint, Type and JobID are indexed,
+	// for Any and Done.
 	Endpoint  string `firestore:"endpoint"`
 	WebhookID string `firestore:"webhook_id"`
 	Type      string `firestore:"type"`
 	JobID     string `firestore:"job_id"`
 
-	BodySHA256 string `firestore:"body_sha256"` // of the bytes received, in hex
+	BodySHA256 string `firestore:"body_sha256"` // SHA-256 of the received bytes, in hex
 	State      string `firestore:"state"`       // StateClaimed or StateDone
-	Owner      string `firestore:"owner"`       // random, one a claim
-	Attempts   int    `firestore:"attempts"`    // claims so far, from 1
+	Owner      string `firestore:"owner"`       // random, new for each claim
+	Attempts   int    `firestore:"attempts"`    // number of claims, from 1
 
-	// Topic, by its full name, and MessageID are those of the message; empty until the
-	// record is done.
+	// Topic is the full name of the topic, and MessageID the id of the Pub/Sub message.
+	// Both are empty until the record is done.
 	Topic     string `firestore:"topic"`
 	MessageID string `firestore:"message_id"`
 
 	// Times of the owner's clock. DoneAt is zero until the record is done. After ExpireAt
-	// the record counts for nothing, and the TTL policy deletes it at some time.
+	// the record is ignored, and the TTL policy deletes it later.
 	ClaimedAt time.Time `firestore:"claimed_at"`
 	DoneAt    time.Time `firestore:"done_at"`
 	ExpireAt  time.Time `firestore:"expire_at"`
@@ -62,10 +62,10 @@ func newRecord(d *webhook.Delivery, owner string, now time.Time, retention time.
 	}
 }
 
-// DocumentID names a delivery's record, in 64 hex digits, by the delivery's endpoint and
-// id; and by its body if its scheme is JWT. An id is the sender's promise for one
-// endpoint, but a JWT binds no id: without the body, a holder of one JWT could use up
-// the id of a delivery to come.
+// DocumentID returns the id of a delivery's document: 64 hex digits, a hash of the
+// delivery's endpoint and webhook-id. If the scheme is JWT, the body is part of the hash.
+// A JWT does not cover the id. Without the body in the hash, the holder of one JWT could
+// use the id of a later delivery, which would then be rejected as a duplicate.
 func DocumentID(d *webhook.Delivery) string {
 	h := sha256.New()
 	fmt.Fprintf(h, "%s\n%s", d.Endpoint, d.ID)
@@ -80,9 +80,8 @@ func bodySHA256(d *webhook.Delivery) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// updates are what a takeover writes: all that a claim says. It never says done,
-// since only a record that is not done is taken over, or an expired one, of which
-// nothing may remain.
+// updates returns all fields of the record, as an update. A takeover writes all of them,
+// so that no field of the previous owner or of an expired record remains.
 func (r *Record) updates() []firestore.Update {
 	return []firestore.Update{
 		{Path: "endpoint", Value: r.Endpoint},
@@ -101,8 +100,8 @@ func (r *Record) updates() []firestore.Update {
 	}
 }
 
-// snapshot is a record as it was read. Both times are the server's: ages taken
-// from them do not depend on the clock of any instance.
+// snapshot is a record with the times of its last update and of the read. Both are times
+// of Firestore's clock, so an age does not depend on the clock of an instance.
 type snapshot struct {
 	Record
 	updated time.Time
@@ -112,19 +111,19 @@ type snapshot struct {
 func (s *snapshot) age() time.Duration { return s.read.Sub(s.updated) }
 func (s *snapshot) expired() bool      { return s.read.After(s.ExpireAt) }
 
-// A verdict says what a record means to a delivery that came later.
+// A verdict is the meaning of an existing record for a delivery.
 type verdict int
 
 const (
 	available verdict = iota // the record or its lease has expired: take it over
-	ours                     // our own write, whose reply got lost
+	ours                     // written by this delivery; the reply was lost
 	duplicate                // published before
 	mismatch                 // published before, with another body
-	busy                     // held, and the lease has not expired
+	busy                     // claimed, and the lease has not expired
 )
 
-// decide is the whole of the contract's judgement. It is pure, so that every
-// interleaving can be tried on it.
+// decide is the contract's decision table. It is pure, so that the model test can try
+// every interleaving.
 func decide(seen *snapshot, mine *Record, lease time.Duration) verdict {
 	switch {
 	case seen.expired():

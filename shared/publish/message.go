@@ -7,17 +7,17 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook"
 )
 
-// sourcePrefix names the sender in ce-source, before the endpoint.
+// sourcePrefix is the part of ce-source before the endpoint. It names the sender.
 const sourcePrefix = "//generativelanguage.googleapis.com/webhooks/"
 
-// maxAttribute is Pub/Sub's limit, in bytes, on the value of an attribute.
+// maxAttribute is Pub/Sub's limit for the value of an attribute, in bytes.
 const maxAttribute = 1024
 
-// attributes are those of the CloudEvents binding for Pub/Sub, version 1.0, in
-// binary mode, with the extensions ce-scheme, ce-receivedtime and ce-traceparent, which
-// is that of distributed tracing. Consumers deduplicate by ce-source and ce-id. What the
-// delivery does not have, or Pub/Sub would refuse, is left out: nothing is ever refused
-// for its content.
+// attributes returns the attributes of a delivery's message: those of the CloudEvents
+// binding for Pub/Sub, version 1.0, in binary mode, with the extensions ce-scheme,
+// ce-receivedtime and ce-traceparent (distributed tracing). Consumers deduplicate by
+// ce-source and ce-id. An attribute is left out if the delivery lacks its value, or if
+// Pub/Sub would reject the value: no delivery fails because of its content.
 func attributes(d *webhook.Delivery) map[string]string {
 	all := map[string]string{
 		"ce-specversion":  "1.0",
@@ -28,7 +28,7 @@ func attributes(d *webhook.Delivery) map[string]string {
 		"ce-scheme":       string(d.Scheme),
 		"ce-receivedtime": d.Received.UTC().Format(time.RFC3339Nano),
 		"content-type":    d.ContentType,
-		// Without it a consumer could not read a body that came encoded.
+		// Without it, a consumer could not decode an encoded body.
 		"content-encoding": d.ContentEncoding,
 	}
 	if !d.Event.Time.IsZero() {
@@ -36,7 +36,7 @@ func attributes(d *webhook.Delivery) map[string]string {
 	}
 	if d.Traceparent != "" {
 		all["ce-traceparent"] = d.Traceparent
-		all["googclient_traceparent"] = d.Traceparent // where Google's Pub/Sub clients write and read it
+		all["googclient_traceparent"] = d.Traceparent // the name that Google's Pub/Sub clients use
 	}
 	for name, value := range all {
 		if value == "" || len(value) > maxAttribute || !utf8.ValidString(value) {
@@ -46,7 +46,8 @@ func attributes(d *webhook.Delivery) map[string]string {
 	return all
 }
 
-// source tells consumers what the id is worth: a token binds none.
+// source returns ce-source. It ends in "/jwt" if the scheme is JWT, because a token does
+// not cover the id.
 func source(d *webhook.Delivery) string {
 	if d.Scheme == webhook.JWT {
 		return sourcePrefix + d.Endpoint + "/jwt"

@@ -1,5 +1,5 @@
-// Package publish hands a delivery downstream: one Pub/Sub message a delivery, with
-// the body as it came and the rest in CloudEvents attributes.
+// Package publish publishes each delivery as one Pub/Sub message. The message's data is
+// the body as received; its attributes are those of a CloudEvent.
 package publish
 
 import (
@@ -25,11 +25,12 @@ type Publisher struct {
 	topics map[string]*topic // by full name
 }
 
-// Open returns a publisher. Nothing is connected yet.
+// Open returns a publisher for the topics of routes. It does not connect. It fails if the
+// client cannot be configured.
 //
-// It uses the client under the batching one of package pubsub, whose timer would delay
-// each event, and whose work outlives the request. Events that arrive at the same time
-// share a call all the same (package together).
+// It uses the generated client. The client of package pubsub collects messages until a
+// timer fires, which would delay each event, and publishes after the request has ended.
+// Messages that arrive at the same time share a call all the same (see package together).
 func Open(ctx context.Context, routes Routes, opts ...option.ClientOption) (*Publisher, error) {
 	client, err := pubsub.NewTopicAdminClient(ctx, append(dial.Options(), opts...)...)
 	if err != nil {
@@ -42,25 +43,27 @@ func Open(ctx context.Context, routes Routes, opts ...option.ClientOption) (*Pub
 	return p, nil
 }
 
-// Close lets go of the connections.
+// Close closes the connection. Calls of Publish that have not returned fail.
 func (p *Publisher) Close() error { return p.client.Close() }
 
-// Warm begins to connect, so that the first delivery does not wait for it.
+// Warm starts to connect, so that the first delivery does not wait for that. It does not
+// wait and does not fail.
 func (p *Publisher) Warm(context.Context) error {
 	//lint:ignore SA1019 deprecated because of pools: this client has one connection
 	p.client.Connection().Connect()
 	return nil
 }
 
-// Publish puts the delivery on its topic and returns once Pub/Sub has stored it.
-// It fails with ErrNotPublished if Pub/Sub refused it outright, or if ctx was over
-// before the call: nothing was sent then. After any other error it may be on the
-// topic all the same, or get there yet. Beside an error the receipt has the topic, and
-// the attempts as far as they are known.
+// Publish publishes the delivery to its topic and returns when Pub/Sub has stored it.
+//
+// It fails with ErrNotPublished if Pub/Sub rejected the first attempt, or if ctx had ended
+// before the call. The message is certainly not on the topic then. After any other error
+// the outcome is unknown: the message may be on the topic, or arrive there later. If
+// Publish fails, the receipt has the topic, and the number of attempts if it is known.
 func (p *Publisher) Publish(ctx context.Context, d *webhook.Delivery) (webhook.Receipt, error) {
 	topic := p.routes.Topic(d.Event.Type)
 	if err := ctx.Err(); err != nil {
-		return webhook.Receipt{Topic: topic}, fmt.Errorf("%w to %s: no time was left for it: %w", webhook.ErrNotPublished, topic, err)
+		return webhook.Receipt{Topic: topic}, fmt.Errorf("%w to %s: no time was left: %w", webhook.ErrNotPublished, topic, err)
 	}
 	o := p.topics[topic].publish(ctx, &pubsubpb.PubsubMessage{Data: d.Body, Attributes: attributes(d)})
 	receipt := webhook.Receipt{Topic: topic, MessageID: o.id, Attempts: int(o.attempts)}
@@ -73,8 +76,8 @@ func (p *Publisher) Publish(ctx context.Context, d *webhook.Delivery) (webhook.R
 	return receipt, nil
 }
 
-// refused reports whether err says that the server looked at the request and did
-// nothing.
+// refused reports whether err means that the server rejected the request without an
+// effect.
 func refused(err error) bool {
 	switch status.Code(err) {
 	case codes.InvalidArgument, codes.NotFound, codes.PermissionDenied, codes.FailedPrecondition:
@@ -83,12 +86,13 @@ func refused(err error) bool {
 	return false
 }
 
-// attempts counts the attempts of one call that failed. A refusal counts only as
-// the answer to the first: behind a later one an applied attempt may hide, whose
-// reply got lost.
+// attempts is the number of attempts of one call. A rejection proves that the message is
+// not on the topic only if it is the reply to the first attempt: an earlier attempt may
+// have been applied although its reply was lost.
 type attempts int
 
-// count lets the client retry as it would by itself, and counts.
+// count returns a call option with the client's usual retries that counts the failed
+// attempts.
 func (a *attempts) count() gax.CallOption {
 	return gax.WithRetry(func() gax.Retryer {
 		return &counter{a, gax.OnCodes(retryable, gax.Backoff{
@@ -109,8 +113,8 @@ func (c *counter) Retry(err error) (time.Duration, bool) {
 	return c.Retryer.Retry(err)
 }
 
-// retryable are the codes that Google's client retries a Publish on, less those
-// that can only come from our own context.
+// retryable is the list of codes after which Google's client retries a Publish, without
+// those that only our own context can cause.
 var retryable = []codes.Code{
 	codes.Aborted, codes.Internal, codes.ResourceExhausted, codes.Unknown, codes.Unavailable,
 }

@@ -7,27 +7,28 @@ import (
 	"strings"
 )
 
-// fallback is the route of every type that has no other.
+// fallback is the key of the route for all types without a route of their own.
 const fallback = "*"
 
-// Routes say on which topic a delivery goes: full topic names, by an event's type,
-// by the part of it before a dot, or by "*" for all others.
+// Routes maps event types to full topic names. A key is a type, its part before a dot, or
+// "*" for all other types.
 type Routes map[string]string
 
 var (
 	routeKey = regexp.MustCompile(`^(\*|[a-z0-9_]+(\.[a-z0-9_]+)*)$`)
 
-	// Pub/Sub's rule for a topic id: 3 to 255 characters, a letter first, and not
-	// "goog" at the start. The length is not the expression's business: {2,254}
-	// takes longer to compile than all else that this project does at start.
+	// Pub/Sub's rule for the id of a topic: 3 to 255 characters, the first a letter, not
+	// beginning with "goog". The length is checked separately: an expression with {2,254}
+	// takes longer to compile than everything else that a function does at start.
 	topicID = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9._~%+-]+$`)
 )
 
 const minTopicID, maxTopicID = 3, 255
 
-// RoutesIn returns a parser of "batch=geminihook-batch,video.generated=clips,
-// *=geminihook-other". A topic is a short id, in project, or a full name,
-// projects/P/topics/T. The parser reports everything that is wrong at once.
+// RoutesIn returns a parser for text such as
+// "batch=geminihook-batch,video.generated=clips,*=geminihook-other". A topic is the id of a
+// topic in project, or a full name, projects/P/topics/T. The parser's error contains all
+// faults.
 func RoutesIn(project string) func(text string) (Routes, error) {
 	return func(text string) (Routes, error) { return parseRoutes(text, project) }
 }
@@ -39,7 +40,7 @@ func parseRoutes(text, project string) (Routes, error) {
 		key, topic, ok := strings.Cut(strings.TrimSpace(entry), "=")
 		switch {
 		case !ok || !routeKey.MatchString(key):
-			faults = append(faults, fmt.Errorf("%q is not TYPE=TOPIC", entry))
+			faults = append(faults, fmt.Errorf("%q is not of the form TYPE=TOPIC", entry))
 			continue
 		case routes[key] != "":
 			faults = append(faults, fmt.Errorf("%q has two topics", key))
@@ -52,7 +53,7 @@ func parseRoutes(text, project string) (Routes, error) {
 		routes[key] = name
 	}
 	if _, ok := routes[fallback]; !ok {
-		faults = append(faults, fmt.Errorf("no topic for %q, all other types", fallback))
+		faults = append(faults, fmt.Errorf("no topic for %q (all other types)", fallback))
 	}
 	return routes, errors.Join(faults...)
 }
@@ -68,8 +69,8 @@ func topicName(topic, project string) (string, error) {
 	return "projects/" + project + "/topics/" + id, nil
 }
 
-// Topic returns the full name of the topic for a type of event: the longest of the
-// routes that are the type or its beginning up to a dot.
+// Topic returns the full name of the topic for an event type. The longest key that equals
+// the type, or its beginning up to a dot, wins.
 func (r Routes) Topic(eventType string) string {
 	for key := eventType; key != ""; {
 		if topic, ok := r[key]; ok {

@@ -12,28 +12,28 @@ import (
 	"github.com/geminihook/geminihook/shared/together"
 )
 
-// The bounds of one call, for more than one message. Pub/Sub's are 1,000 messages and 10
-// MB; within these a call takes no longer than that of one large message, and no more
-// memory.
+// The bounds of a call that several messages share. They are far below Pub/Sub's limits
+// (1,000 messages and 10 MB), so that a shared call takes no more time and memory than
+// the call of one large message.
 const (
 	maxMessages = 100
 	maxData     = 1 << 20 // bytes of data
 )
 
-// A topic publishes messages: those that arrive at the same time in one call, which
-// Pub/Sub accepts or refuses as a whole. It is safe for concurrent use.
+// A topic publishes messages to one topic. Messages that arrive at the same time share one
+// call, which Pub/Sub accepts or rejects as a whole. It is safe for concurrent use.
 type topic struct {
 	name   string
 	client *pubsub.TopicAdminClient
 	calls  together.Caller[*pubsubpb.PubsubMessage, outcome]
 }
 
-// An outcome is what became of one message.
+// An outcome is the result for one message.
 type outcome struct {
-	id       string // of the message
+	id       string // the message's id
 	attempts attempts
 	err      error
-	again    bool // refused because of itself or of another: try it by itself
+	again    bool // rejected because of this or another message: try it alone
 }
 
 // refused reports whether the message is certainly not on the topic.
@@ -45,9 +45,9 @@ func newTopic(name string, client *pubsub.TopicAdminClient) *topic {
 	return t
 }
 
-// publish publishes a message. If others are published at the same time, it makes one
-// call with theirs. If Pub/Sub finds fault with one of the messages, each is published by
-// itself, so that the fault is its own message's.
+// publish publishes a message. It shares a call with other messages that arrive at the
+// same time. If Pub/Sub rejects the call because a message is invalid, each message is
+// published alone, so that only the invalid one fails.
 func (t *topic) publish(ctx context.Context, m *pubsubpb.PubsubMessage) outcome {
 	o, err := t.calls.Do(ctx, m)
 	switch {
@@ -75,7 +75,7 @@ func (t *topic) call(ctx context.Context, messages []*pubsubpb.PubsubMessage) ([
 	return all, nil
 }
 
-// send makes one call.
+// send publishes messages in one call and returns an outcome for each of them.
 func (t *topic) send(ctx context.Context, messages []*pubsubpb.PubsubMessage) []outcome {
 	var attempts attempts
 	response, err := t.client.Publish(ctx, &pubsubpb.PublishRequest{Topic: t.name, Messages: messages}, attempts.count())

@@ -1,4 +1,5 @@
-// Package together lets callers that arrive at the same time share one call.
+// Package together lets callers that arrive at the same time share one call, for example
+// one write request to a database. A caller that arrives alone does not wait.
 package together
 
 import (
@@ -10,36 +11,36 @@ import (
 	"time"
 )
 
-// Patience is how long an item waits at most until its call goes out. It bounds the
-// harm of a call that stalls: the calls after it are late by that much. A call to a
-// server nearby takes about as long.
+// Patience is the maximum time that an item waits until its call is sent. Without it, a
+// call that stalls would delay all that arrive after it. A call to a nearby server takes
+// about as long.
 const Patience = 2 * time.Millisecond
 
-// A Caller makes calls of one kind, each for one item or more. An item that arrives
-// while no call is under way goes out at once, so a lone caller waits for nothing. Items
-// that arrive while a call is under way go out together as soon as it has returned, or
-// after [Patience].
+// A Caller makes calls of one kind, each for one or more items. If no call is under way,
+// an item is sent at once. Items that arrive while a call is under way are sent together
+// when it returns, or after [Patience].
 //
-// Its fields are not to be changed in use. It is safe for concurrent use. It holds no
-// item for longer than the call takes, and has no goroutine while no call is under way.
+// It is safe for concurrent use, but its fields must not change after the first call of
+// Do. It keeps no item after its call has returned, and has no goroutine while no call is
+// under way.
 type Caller[Item, Result any] struct {
-	// Call makes a call and returns a result for each item, in the items' order. An
-	// error is that of all its items. An item's own failure belongs in its result.
+	// Call makes a call and returns a result for each item, in the order of the items. An
+	// error applies to all items; the failure of one item belongs in its result.
 	//
-	// The context ends at the latest deadline of the items' callers, and has no end if one
-	// of them has no deadline. A lone caller's is its own; that of a shared call has no
-	// values.
+	// The context of a call with one item is its caller's. The context of a shared call
+	// has no values, and ends at the latest deadline of the callers. It has no deadline if
+	// one of them has none.
 	Call func(ctx context.Context, items []Item) ([]Result, error)
 
-	// Fits reports whether item may be in one call with items, of which there is at
-	// least one. An item that may not goes out at once, in a call of its own.
+	// Fits reports whether item may share a call with items, of which there is at least
+	// one. If it may not, it is sent at once, in a call of its own.
 	Fits func(items []Item, item Item) bool
 
 	mu   sync.Mutex
-	last *call[Item, Result] // the one that went out last, until it returns
-	next *call[Item, Result] // the one that has not gone out yet
+	last *call[Item, Result] // the call that was sent last, until it returns
+	next *call[Item, Result] // the call that has not been sent yet
 
-	shared bool // the last one is or was shared
+	shared bool // the call that was sent last has several items
 }
 
 // A call is one call of a Caller.
@@ -47,19 +48,18 @@ type call[Item, Result any] struct {
 	items   []Item
 	latest  time.Time   // deadline of the callers
 	endless bool        // a caller has no deadline
-	timer   *time.Timer // has it go out; nil if its first caller does
+	timer   *time.Timer // sends the call after Patience; nil if its first caller sends it
 
 	done    chan struct{} // closed when the fields below are set
 	results []Result
 	err     error
 }
 
-// Do calls Call for an item, alone or together with others, and returns the item's
-// result.
+// Do calls Call with the item, alone or with other items, and returns the item's result.
 //
-// It returns the error of ctx if that ends first. Then the outcome is unknown: a shared
-// call goes on for the others, with the item in it. If Call panics, a lone caller gets
-// the panic, and the callers of a shared call get an error.
+// If ctx ends first, Do returns its error. The outcome is unknown then: a shared call goes
+// on, with the item in it. If Call panics with one item, Do panics. If it panics with
+// several, each Do returns an error with the panic's value and stack.
 func (c *Caller[Item, Result]) Do(ctx context.Context, item Item) (result Result, err error) {
 	s, i, crowd := c.join(ctx, item)
 	if s == nil {
@@ -67,8 +67,8 @@ func (c *Caller[Item, Result]) Do(ctx context.Context, item Item) (result Result
 	}
 	if s.timer == nil && i == 0 {
 		if crowd {
-			// Others of the crowd are ready to run if a call of theirs has just returned:
-			// they join now. Otherwise one would go ahead, and the others wait for it.
+			// If a shared call has just returned, its other callers are ready to run.
+			// They join this call now. Otherwise it would be sent with one item.
 			runtime.Gosched()
 		}
 		if c.goOut(s) == 1 {
@@ -80,7 +80,7 @@ func (c *Caller[Item, Result]) Do(ctx context.Context, item Item) (result Result
 	case <-s.done:
 	case <-ctx.Done():
 		select {
-		case <-s.done: // both, such as after a freeze: the outcome is known
+		case <-s.done: // both, for example after a freeze: the outcome is known
 		default:
 			return result, ctx.Err()
 		}
@@ -91,8 +91,8 @@ func (c *Caller[Item, Result]) Do(ctx context.Context, item Item) (result Result
 	return s.results[i], nil
 }
 
-// join adds an item to the next call. It returns that call and the item's index, and
-// whether the call before it was shared. It returns no call if the item does not fit in.
+// join adds an item to the next call. It returns that call, the item's index in it, and
+// whether the call before it was shared. It returns nil if the item does not fit.
 func (c *Caller[Item, Result]) join(ctx context.Context, item Item) (s *call[Item, Result], i int, crowd bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -115,8 +115,8 @@ func (c *Caller[Item, Result]) join(ctx context.Context, item Item) (s *call[Ite
 	return s, len(s.items) - 1, c.shared
 }
 
-// goOut has a call go out, unless it has gone out, and returns how many items it has.
-// One that has only its first caller is left to that.
+// goOut sends a call unless it was sent before, and returns the number of its items. If
+// the call has one item and no timer, its caller sends it.
 func (c *Caller[Item, Result]) goOut(s *call[Item, Result]) (items int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -133,7 +133,7 @@ func (c *Caller[Item, Result]) goOut(s *call[Item, Result]) (items int) {
 	return len(s.items)
 }
 
-// returned has the next call go out, if s is the one that it waits for.
+// returned sends the next call if it waits for s.
 func (c *Caller[Item, Result]) returned(s *call[Item, Result]) {
 	c.mu.Lock()
 	var next *call[Item, Result]
@@ -146,7 +146,7 @@ func (c *Caller[Item, Result]) returned(s *call[Item, Result]) {
 	}
 }
 
-// run makes a call that its callers wait for.
+// run makes a shared call, for whose end its callers wait.
 func (c *Caller[Item, Result]) run(s *call[Item, Result]) {
 	ctx, cancel := context.Background(), context.CancelFunc(func() {})
 	if !s.endless {
@@ -164,7 +164,7 @@ func (c *Caller[Item, Result]) run(s *call[Item, Result]) {
 	s.results, s.err = c.call(ctx, s.items)
 }
 
-// alone makes a call for one item in its caller's place.
+// alone makes a call with one item, in the goroutine of its caller.
 func (c *Caller[Item, Result]) alone(ctx context.Context, item Item) (result Result, err error) {
 	results, err := c.call(ctx, []Item{item})
 	if err != nil {
@@ -173,11 +173,11 @@ func (c *Caller[Item, Result]) alone(ctx context.Context, item Item) (result Res
 	return results[0], nil
 }
 
-// call is Call, which must return a result for each item.
+// call calls Call, and returns an error if the number of results is wrong.
 func (c *Caller[Item, Result]) call(ctx context.Context, items []Item) ([]Result, error) {
 	results, err := c.Call(ctx, items)
 	if err == nil && len(results) != len(items) {
-		err = fmt.Errorf("%d results of %d items", len(results), len(items))
+		err = fmt.Errorf("%d results for %d items", len(results), len(items))
 	}
 	return results, err
 }

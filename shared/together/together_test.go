@@ -291,7 +291,7 @@ func TestFailures(t *testing.T) {
 	}{
 		"error":        {func() ([]int, error) { return nil, failure }, "failure"},
 		"panic":        {func() ([]int, error) { panic("broken") }, "panic: broken"},
-		"wrong number": {func() ([]int, error) { return []int{1}, nil }, "1 results of 2 items"},
+		"wrong number": {func() ([]int, error) { return []int{1}, nil }, "1 results for 2 items"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
