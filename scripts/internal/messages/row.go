@@ -21,7 +21,8 @@ const (
 	maxShown = 600
 )
 
-// A Row is a message or a delivery in columns. An empty About, ID or Where is shown as a dash.
+// A Row is a message or a delivery in columns. An empty About, ID or Where is shown as
+// a dash.
 type Row struct {
 	Time   time.Time
 	What   string // topic, endpoint or kind of line: padded to WhatWidth, may be coloured
