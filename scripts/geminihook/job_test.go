@@ -126,7 +126,7 @@ func TestDoctorJobFaults(t *testing.T) {
 		})
 	}
 	l := newLab(t)
-	l.want(l.run("doctor", "--wait", "1m"), 2, "--wait and --model are for --job")
+	l.want(l.run("doctor", "--wait", "1m"), 2, "--wait and --model need --job")
 }
 
 // countSubscriptions counts the subscriptions that are made, and deleted, from now on.

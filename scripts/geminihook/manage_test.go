@@ -45,7 +45,7 @@ func TestValuesAreOutputs(t *testing.T) {
 func TestHelp(t *testing.T) {
 	l := newLab(t)
 	for _, ask := range []string{"--help", "-h", "help"} {
-		l.want(l.run(ask), 0, "Usage:\n  geminihook", "With a deployment:", "completion")
+		l.want(l.run(ask), 0, "Usage:\n  geminihook", "For a deployment:", "completion")
 	}
 	l.want(l.run("--version"), 0, "geminihook version ")
 	for _, cmd := range newRoot(&manage.App{}).Commands() {

@@ -63,7 +63,7 @@ func TestRedrive(t *testing.T) {
 	if strings.Contains(r.out, "\x1b") {
 		t.Errorf("a letter moves the cursor: %q", r.out)
 	}
-	l.want(l.run("redrive", "--limit", "0"), 2, "--limit: at least 1")
+	l.want(l.run("redrive", "--limit", "0"), 2, "--limit: want 1 or more")
 	one := l.run("redrive", "--limit", "1") // 1 if it came upon the letter that stays
 	l.want(one, one.status, "letters     1 moved", "next        there may be more")
 

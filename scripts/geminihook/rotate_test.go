@@ -46,7 +46,7 @@ func TestRotateImmediately(t *testing.T) {
 		t.Errorf("%d versions, or others than the API's", len(stored))
 	}
 	l.want(l.run("rotate", "--finish"), 0, "only the current")
-	l.want(l.run("rotate", "--finish", "--immediately"), 2, "do not go together")
+	l.want(l.run("rotate", "--finish", "--immediately"), 2, "exclude each other")
 }
 
 // Whatever goes wrong at a rotation, one more sets it right, and no secret that still
@@ -139,7 +139,7 @@ func TestDynamicURL(t *testing.T) {
 		t.Error("the new token is not the one printed, or the old one is gone")
 	}
 	l.want(l.run("dynamic-url", "--finish"), 1, "jobs under way may carry the old token", "nothing was changed", "dynamic-url --immediately")
-	l.want(l.run("dynamic-url", "--finish", "--rotate"), 2, "--finish is for later")
+	l.want(l.run("dynamic-url", "--finish", "--rotate"), 2, "--finish and --rotate exclude each other")
 	l.pass(73 * time.Hour)
 	if show("--finish") != second || !slices.Equal(l.enabled(urlToken), []string{second}) {
 		t.Error("the old token is not disabled")
