@@ -49,7 +49,7 @@ this machine. There it reads all topics unless you name some with --topic.`,
 	flags.StringArrayVar(&o.Topics, "topic", nil, "print messages of this topic, an `ID` or a full name; may be repeated")
 	flags.StringVar(&o.Subscription, "subscription", "", "read this subscription, an `ID` or a full name, and acknowledge each message that is printed")
 	flags.StringVar(&o.Project, "project", "", "the `ID` of the project, on Google Cloud or on the emulator")
-	flags.StringVar(&o.Filter, "filter", "", "with --topic: print only messages that match this Pub/Sub `FILTER`; the official emulator ignores filters")
+	flags.StringVar(&o.Filter, "filter", "", "print only messages that match this Pub/Sub `FILTER`; not with --subscription; the official emulator ignores filters")
 	flags.BoolVar(&o.Peek, "peek", false, "with --subscription: do not acknowledge messages")
 	jsonFlag(flags, &o.JSON, "a ready event, then one for each message")
 	return cmd

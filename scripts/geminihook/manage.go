@@ -80,8 +80,8 @@ each of them. For Google Cloud it uses application default credentials (gcloud a
 application-default login).`
 
 // keyHelp is appended to the help of commands that call the Gemini API.
-const keyHelp = ` It takes the Gemini API key from the
-environment variable GEMINI_API_KEY, or with --api-key-secret-name from Secret Manager.`
+const keyHelp = ` It takes the Gemini API key from the environment variable
+GEMINI_API_KEY, or with --api-key-secret-name from Secret Manager.`
 
 // managementCommands returns the commands in the order of the help.
 func managementCommands() []*managementCommand {

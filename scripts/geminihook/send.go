@@ -30,8 +30,8 @@ one. The exit status is 1 if a delivery was not accepted.
 
 For any other receiver, give --url, and a signing secret (v1) or a private key whose
 public key the receiver accepts (v1a, jwt). Put the secret into a file (--secret-file)
-or the environment variable ` + delivery.SecretVariable + `: command-line arguments are
-visible to other users of the machine.`,
+or the environment variable ` + delivery.SecretVariable + `: command-line arguments are visible to
+other users of the machine.`,
 		Example: `  geminihook send
   geminihook send --type video.generated --scheme jwt
   geminihook send --count 10000 --concurrency 50

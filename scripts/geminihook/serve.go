@@ -41,7 +41,7 @@ The root of its address is a page that shows each delivery as it arrives, with i
 checks, its record and its message, and the jobs of the stand-in. It has buttons that
 send samples and start jobs. Only this machine can open it, unless --addr is an address
 that other machines can reach.`,
-		Example: `  geminihook serve                             then, in another terminal: geminihook send
+		Example: `  geminihook serve                             then geminihook send, in another shell
   geminihook serve --addr 127.0.0.1:0          on a free port
   geminihook serve --static-secret-file new.txt --static-secret-file old.txt
                                                both are accepted, as during a rotation
