@@ -157,10 +157,10 @@ func dynamicURL() *managementCommand {
 		Command: cobra.Command{
 			Use:   "dynamic-url",
 			Short: "Print the URL for webhook_config.uris, including the URL token",
-			Long: `Prints the dynamic function's URL with its URL token, for webhook_config.uris in the call
-that starts a job. If there is no token yet, it creates one. The URL is a secret: anyone
-who knows it can make Google deliver genuine events about their own jobs to it. Standard
-output contains only the URL.
+			Long: `Prints the dynamic function's URL with its URL token, for webhook_config.uris in the
+call that starts a job. If there is no token yet, it creates one. The URL is a secret:
+anyone who knows it can make Google deliver genuine events about their own jobs to it.
+Standard output contains only the URL.
 
 --rotate creates a new token. The old one is still accepted, because jobs were started
 with it: a batch can take 48 hours, and Gemini retries its event for another 24. After
@@ -211,9 +211,9 @@ func ping() *managementCommand {
 		Command: cobra.Command{
 			Use:   "ping",
 			Short: "Make Gemini send a test event, and wait until it has arrived",
-			Long: `Makes the API send a test event (a ping), and waits until the static function's log shows
-an accepted delivery. The API's own answer proves nothing: it is a success even if the
-function cannot be reached. To read the log, you need roles/logging.viewer.`,
+			Long: `Makes the API send a test event (a ping), and waits until the static function's log
+shows an accepted delivery. The API's own answer is no proof: it reports success even if
+the function cannot be reached. To read the log, you need roles/logging.viewer.`,
 			Example: `  geminihook ping
   geminihook ping --wait 5m`,
 		},
@@ -232,8 +232,8 @@ func enable() *managementCommand {
 		Command: cobra.Command{
 			Use:   "enable",
 			Short: "Enable a webhook that the API disabled",
-			Long: `Enables the webhook. The API disables a webhook by itself if too many deliveries fail, so
-fix the cause first: geminihook doctor finds it. Events of jobs that ended while the
+			Long: `Enables the webhook. The API disables a webhook by itself if too many deliveries fail,
+so fix the cause first: geminihook doctor finds it. Events of jobs that ended while the
 webhook was disabled are not delivered later; the reconciler finds them as missed.`,
 			Example: `  geminihook enable
   geminihook enable --id 95fy7kv40bvx7t0rm7p12jdciinp7f4bfhzz`,

@@ -24,7 +24,7 @@ func (inv *Invocation) useServe(ctx context.Context) error {
 		return err
 	}
 	if len(found) == 0 {
-		return &failure{errors.New("--serve: no serve is running on this machine"), "", terminal.Command("serve")}
+		return &failure{errors.New("--serve: no serve runs on this machine"), "", terminal.Command("serve")}
 	}
 	s := found[0]
 	app := *inv.App
