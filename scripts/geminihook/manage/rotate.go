@@ -148,9 +148,9 @@ func split(w *geminiWebhook, stored []version) (current, old []version) {
 }
 
 // overlapEnd returns the time at which the webhook stops signing with old secrets: 24
-// hours after the current one was stored, or the latest expiry that the API shows. The
-// API created the secret before it was stored, so the overlap cannot end later. Both
-// times come from Google, so that no state is kept on this machine.
+// hours after the current one was stored, or the latest expiry that the API shows,
+// whichever is later. The API created the secret before it was stored, so the overlap
+// cannot end later. Both times come from Google, so this machine keeps no state.
 func overlapEnd(w *geminiWebhook, current []version) time.Time {
 	over := current[0].created.Add(overlap)
 	for _, k := range w.keys {

@@ -42,7 +42,7 @@ var Outputs = map[string]Output{
 	"firestore_collection":     {"firestore-collection", "the `COLLECTION` of the records of deliveries", false},
 	"reconcile":                {"mode", "the `MODE` for missed events: report, auto or publish", false},
 	"grace":                    {"grace", "an event is missed if it was not delivered within this `DURATION` after its job ended", false},
-	"look_back":                {"look-back", "check batches that ended within this `DURATION`", false},
+	"look_back":                {"look-back", "check batches that ended within the last `DURATION`", false},
 	"record_retention":         {"record-retention", "records of deliveries are kept for this `DURATION`", false},
 	"reenable":                 {"reenable", "`BOOL`, true or false: enable the webhook if Gemini disabled it", false},
 	"static_webhook":           {"static-webhook", "`BOOL`, true or false: a webhook for the static function's URL should exist", false},

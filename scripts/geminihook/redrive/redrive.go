@@ -72,7 +72,7 @@ type Redrive struct {
 
 	// Began is the start of the run by this machine's clock. Letters that reach the
 	// subscription later stay: if a subscriber still fails, it fails on moved letters
-	// again, and the run would not end.
+	// again, and the run would move them again and again.
 	Began time.Time
 
 	// Patience bounds each Pull. Zero means DefaultPatience.
@@ -94,7 +94,7 @@ type Letter struct {
 	From    string // the full name of the subscription that it comes from; empty if its attributes do not name one
 	To      string // the full name of the topic that it is published to; empty if it stays
 	Late    bool   // it stays because it became a dead letter after Began
-	Err     error  // the other reason for which it stays; if To is set, why it was published but not removed here
+	Err     error  // why it stays, unless Late; if To is set: why it was published but not removed from the subscription
 }
 
 // A Summary counts the letters of a run.

@@ -177,7 +177,7 @@ func call[P any](command cdp.Command[P, cdp.Empty], params P) chromedp.Action[ch
 }
 
 // Screenshot writes the visible part of the page to the folder dir, as name.png. It
-// creates the folder. If dir is empty, it does nothing.
+// creates the folder. If dir is empty, it takes no screenshot.
 func (p *Page) Screenshot(dir, name string) {
 	p.t.Helper()
 	if dir == "" {

@@ -77,7 +77,7 @@ func (r *Request) http(ctx context.Context) *http.Request {
 	return req.WithContext(ctx)
 }
 
-// broken is the end of a body whose connection was closed too early.
+// broken is the end of a body after which the connection was closed too early.
 type broken struct{}
 
 func (broken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }

@@ -107,7 +107,7 @@ func (r *recorder[K]) ended(err error) Result {
 	return r.Result
 }
 
-// Fixed is a keyring whose keys do not change.
+// Fixed is a keyring with a fixed set of keys.
 type Fixed[K any] []K
 
 // Find implements [webhook.Keyring].

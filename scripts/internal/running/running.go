@@ -105,8 +105,8 @@ func Local(ctx context.Context) (found []*Serve, err error) {
 	return found, nil
 }
 
-// Newest returns the newest serve. If none is running, the error names the command that
-// starts one, and instead, the flag to give otherwise.
+// Newest returns the newest serve. If no serve is running, the error names the command
+// that starts one, and instead, the flag to give otherwise.
 func Newest(ctx context.Context, instead string) (*Serve, error) {
 	found, err := Local(ctx)
 	if err == nil && len(found) == 0 {

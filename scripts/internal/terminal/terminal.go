@@ -13,8 +13,8 @@ import (
 	"golang.org/x/term"
 )
 
-// ErrReported is returned by a command whose output has already reported the failure.
-// The exit status is then 1, and no error is printed.
+// A command returns ErrReported if it has already reported its failure. The exit status
+// is then 1, and no error is printed.
 var ErrReported = errors.New("failed, as reported")
 
 // Is reports whether f is a terminal that can move its cursor. A terminal with
