@@ -145,7 +145,7 @@ func TestValues(t *testing.T) {
 	delete(l.outputs, "static_url")
 	l.want(l.run("list"), 1, "the Terraform outputs in terraform are of another version", "or give --static-url\n")
 	clear(l.outputs)
-	l.want(l.run("list"), 1, "Terraform has no outputs in terraform", "terraform -chdir=terraform apply, or give --project, --static-url\n")
+	l.want(l.run("list"), 1, "no Terraform outputs in terraform", "terraform -chdir=terraform apply, or give --project, --static-url\n")
 
 	dir, _, _ := strings.Cut(os.Getenv("PATH"), string(os.PathListSeparator))
 	script := []byte("#!/bin/sh\necho 'not JSON'\n")

@@ -89,7 +89,7 @@ func (v Values) complete(ctx context.Context, needed []string, folder string) er
 	case len(missing) == 0:
 		return nil
 	case err == nil && len(outputs) == 0:
-		err = fmt.Errorf("Terraform has no outputs in %s", folder)
+		err = fmt.Errorf("no Terraform outputs in %s", folder)
 	case err == nil && outputs["reconcile"] == "off":
 		err = errors.New("this deployment has no reconciler: its setting reconcile is off")
 	case err == nil:
