@@ -15,8 +15,8 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
-// healthy returns a lab in which everything is as it should be, with stand-ins for
-// the functions that answer as those do to what is not genuine.
+// healthy returns a lab in which all checks pass. Stand-ins answer for the functions as
+// those answer to requests that are not genuine.
 func healthy(t *testing.T) *lab {
 	l := newLab(t)
 	function := l.function(func(w http.ResponseWriter, r *http.Request) {
@@ -33,36 +33,36 @@ func healthy(t *testing.T) *lab {
 	return l
 }
 
-// function serves what stands in for one, and returns its URL.
+// function starts a stand-in for a function, and returns its URL.
 func (l *lab) function(serve http.HandlerFunc) string {
 	server := httptest.NewServer(serve)
 	l.t.Cleanup(server.Close)
 	return server.URL
 }
 
-// answers serves what answers everything with a status.
+// answers starts a stand-in that answers every request with one status.
 func (l *lab) answers(code int) string {
 	return l.function(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) })
 }
 
-// Whatever is wrong, that line says so, what to do, and only that line, or those that
-// depend on it.
+// For each fault, exactly the checks that depend on it fail, with the cause and the
+// next step.
 func TestDoctor(t *testing.T) {
 	const root = "/v1/projects/test-project"
 	const forbidden = `{"error":{"code":403,"message":"Permission denied on the resource."}}`
 	tests := []struct {
 		name   string
 		mutate func(*lab)
-		bad    []string // beginnings of lines
+		bad    []string // beginnings of the failed lines
 	}{
-		{"nothing", func(*lab) {}, nil},
-		{"a service off", func(l *lab) {
+		{"no fault", func(*lab) {}, nil},
+		{"a service disabled", func(l *lab) {
 			l.google.set(root+"/services:batchGet", 200, `{"services":[{"name":"projects/1/services/run.googleapis.com","state":"ENABLED"},{"name":"projects/1/services/pubsub.googleapis.com","state":"DISABLED"}]}`)
-		}, []string{"services           off: pubsub.googleapis.com → terraform apply"}},
-		{"services not shown", func(l *lab) { l.google.set(root+"/services:batchGet", 403, forbidden) },
-			[]string{"services           answered 403: Permission denied on the resource. → to look at it, you need roles/serviceusage.serviceUsageViewer"}},
+		}, []string{"services           disabled: pubsub.googleapis.com → terraform apply"}},
+		{"services hidden", func(l *lab) { l.google.set(root+"/services:batchGet", 403, forbidden) },
+			[]string{"services           answered 403: Permission denied on the resource. → to check this, you need roles/serviceusage.serviceUsageViewer"}},
 		{"no webhook", func(l *lab) { l.run("delete", "--yes") }, []string{
-			"webhook            no webhook is registered for this URL", "signing secret     version 1 enabled; whether", "rotation           the webhook is not known → fix that first"}},
+			"webhook            no webhook is registered for this URL", "signing secret     version 1 is enabled, but the webhook's secret is unknown", "rotation           unknown without the webhook → fix the webhook first"}},
 		{"webhook disabled", func(l *lab) { l.api.Disable(l.api.IDs()[0]) },
 			[]string{"webhook            "}},
 		{"no key", func(l *lab) { l.t.Setenv("GEMINI_API_KEY", "") }, []string{
@@ -70,12 +70,12 @@ func TestDoctor(t *testing.T) {
 		{"a rotation that was lost", func(l *lab) { l.run("delete", "--yes"); l.api.Add(l.url("static_url")) }, []string{
 			"signing secret     no enabled version is the current secret of webhook", "rotation           the current secret is not stored"}},
 		{"a rotation not finished", func(l *lab) { l.AddSecret(l.t, signingSecret, webhooktest.NewSecret()); l.pass(25 * time.Hour) }, []string{
-			"rotation           version 2 still enabled, and no longer needed → go run ./scripts/geminihook rotate --finish", "clock              fast by 25h0m"}},
+			"rotation           version 2 is still enabled, but no longer needed → go run ./scripts/geminihook rotate --finish", "clock              fast by 25h0m"}},
 		{"no signing secret", func(l *lab) { l.outputs["signing_secret_name"] = "empty"; l.emptySecret("empty") }, []string{
-			"signing secret     no enabled version: everything is answered 503 → go run ./scripts/geminihook register", "rotation           the current secret is not stored"}},
-		{"a signing secret that is none", func(l *lab) { l.AddSecret(l.t, signingSecret, "change me!") },
+			"signing secret     no enabled version: all deliveries are answered 503 → go run ./scripts/geminihook register", "rotation           the current secret is not stored"}},
+		{"a malformed signing secret", func(l *lab) { l.AddSecret(l.t, signingSecret, "change me!") },
 			[]string{"signing secret     version 2 is not a signing secret"}},
-		{"secrets not shown", func(l *lab) {
+		{"secrets hidden", func(l *lab) {
 			l.Interfere(func(_ context.Context, method string, forward func() error) error {
 				if method == functiontest.AccessVersion {
 					return status.Error(codes.PermissionDenied, "no")
@@ -84,39 +84,39 @@ func TestDoctor(t *testing.T) {
 			})
 		}, []string{"signing secret     ", "rotation           ", "URL token          ", "dynamic function   "}},
 		{"no token", func(l *lab) { l.outputs["url_token_secret_name"] = "empty"; l.emptySecret("empty") }, []string{
-			"URL token          no enabled version: everything is answered 503 → go run ./scripts/geminihook dynamic-url", "dynamic function   there is no token"}},
+			"URL token          no enabled version: all deliveries are answered 503 → go run ./scripts/geminihook dynamic-url", "dynamic function   cannot be called without a URL token"}},
 		{"tokens not finished", func(l *lab) { l.run("dynamic-url", "--rotate"); l.pass(73 * time.Hour) }, []string{
-			"URL token          version 1 still enabled, and no longer needed → go run ./scripts/geminihook dynamic-url --finish", "clock              fast"}},
+			"URL token          version 1 is still enabled, but no longer needed → go run ./scripts/geminihook dynamic-url --finish", "clock              fast"}},
 		{"a function not open", func(l *lab) {
 			l.outputs["dynamic_url"] = l.answers(http.StatusForbidden)
-		}, []string{"dynamic function   it answers 403 to an empty POST without the token, not 401 → the function must be open to all callers"}},
+		}, []string{"dynamic function   answers 403 to an empty POST without the token, not 401 → the function must be open to all callers"}},
 		{"a function that accepts anything", func(l *lab) { l.outputs["dynamic_url"] = l.answers(http.StatusNoContent) },
-			[]string{"dynamic function   it answers 204"}},
-		{"a function not there", func(l *lab) { l.outputs["dynamic_url"] = "http://127.0.0.1:1/nobody" },
-			[]string{"dynamic function   it cannot be reached: "}},
+			[]string{"dynamic function   answers 204"}},
+		{"a function not there", func(l *lab) { l.outputs["dynamic_url"] = "http://127.0.0.1:1/missing" },
+			[]string{"dynamic function   cannot be reached: "}},
 		{"a function that hangs up", func(l *lab) {
 			l.outputs["dynamic_url"] = l.function(func(w http.ResponseWriter, r *http.Request) {
-				if r.URL.RawQuery != "" { // its error must not tell the token
+				if r.URL.RawQuery != "" { // the error must not disclose the token
 					panic(http.ErrAbortHandler)
 				}
 				w.WriteHeader(http.StatusUnauthorized)
 			})
-		}, []string{"dynamic function   it cannot be reached: EOF"}},
-		{"no TTL", func(l *lab) { l.google.set(root+ttlPath, 200, `{}`) }, []string{"ledger's TTL       no policy on expire_at"}},
-		{"TTL to come", func(l *lab) { l.google.set(root+ttlPath, 200, `{"ttlConfig":{"state":"CREATING"}}`) }, []string{"ledger's TTL       the policy is being made"}},
-		{"TTL broken", func(l *lab) { l.google.set(root+ttlPath, 200, `{"ttlConfig":{"state":"NEEDS_REPAIR"}}`) }, []string{"ledger's TTL       the policy is NEEDS_REPAIR"}},
+		}, []string{"dynamic function   cannot be reached: EOF"}},
+		{"no TTL", func(l *lab) { l.google.set(root+ttlPath, 200, `{}`) }, []string{"ledger's TTL       no TTL policy on expire_at"}},
+		{"TTL being created", func(l *lab) { l.google.set(root+ttlPath, 200, `{"ttlConfig":{"state":"CREATING"}}`) }, []string{"ledger's TTL       the TTL policy is being created"}},
+		{"TTL broken", func(l *lab) { l.google.set(root+ttlPath, 200, `{"ttlConfig":{"state":"NEEDS_REPAIR"}}`) }, []string{"ledger's TTL       the TTL policy is NEEDS_REPAIR"}},
 		{"a topic gone", func(l *lab) { l.google.set(root+"/topics/geminihook-video", 404, `{"error":{"code":404}}`) },
-			[]string{"topics             there is no projects/test-project/topics/geminihook-video → terraform apply"}},
+			[]string{"topics             projects/test-project/topics/geminihook-video does not exist → terraform apply"}},
 		{"no route for the rest", func(l *lab) { l.outputs["routes"] = map[string]string{"batch": "geminihook-batch"} },
 			[]string{`topics             no topic for "*"`}},
 		{"a subscription gone", func(l *lab) { l.google.set(root+"/subscriptions/geminihook-batch-pull", 404, `{"error":{"code":404}}`) },
-			[]string{"subscriptions      there is no geminihook-batch-pull"}},
+			[]string{"subscriptions      geminihook-batch-pull does not exist"}},
 		{"a subscription detached", func(l *lab) {
 			l.google.set(root+"/subscriptions/geminihook-batch-pull", 200, `{"topic":"_deleted-topic_"}`)
-		}, []string{"subscriptions      geminihook-batch-pull is on _deleted-topic_, not on geminihook-batch"}},
+		}, []string{"subscriptions      geminihook-batch-pull is attached to _deleted-topic_, not to geminihook-batch"}},
 		{"a subscription without dead letters", func(l *lab) {
 			l.google.set(root+"/subscriptions/geminihook-batch-pull", 200, `{"topic":"projects/test-project/topics/geminihook-batch"}`)
-		}, []string{"subscriptions      geminihook-batch-pull has nowhere for dead letters to go"}},
+		}, []string{"subscriptions      geminihook-batch-pull has no dead-letter topic"}},
 		{"dead letters", func(l *lab) {
 			l.google.set(metricPath(l, "num_undelivered_messages"), 200, `{"timeSeries":[{"points":[{"value":{"int64Value":"3"}}]}]}`)
 		}, []string{"dead letters       3 on geminihook-dead-letter → go run ./scripts/geminihook redrive --dry-run; terraform/runbooks/dead-letters.md"}},
@@ -126,13 +126,13 @@ func TestDoctor(t *testing.T) {
 				`{"timeSeries":[{"points":[{"interval":{"endTime":"2026-11-24T12:00:00Z"},"value":{"int64Value":"7200"}}]}]}`)
 		}, []string{"dead letters       3 on geminihook-dead-letter, since " + time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC).Local().Format("2006-01-02 15:04 MST")}},
 		{"a topic of another project gone", func(l *lab) { l.outputs["routes"] = map[string]string{"*": otherTopic} },
-			[]string{"topics             there is no " + otherTopic + ", a topic of another project → make it there"}},
+			[]string{"topics             " + otherTopic + ", a topic of another project, does not exist → create it"}},
 		{"a topic of another project hidden", func(l *lab) {
 			l.outputs["routes"] = map[string]string{"*": otherTopic}
 			l.google.set("/v1/"+otherTopic, 403, forbidden)
-		}, []string{"topics             " + otherTopic + ", a topic of another project: answered 403: Permission denied on the resource. → to look at it, you need"}},
+		}, []string{"topics             " + otherTopic + ", a topic of another project: answered 403: Permission denied on the resource. → to check this, you need"}},
 		{"the clock slow", func(l *lab) { l.pass(-time.Minute) }, []string{"clock              slow by "}},
-		{"the clock off by little", func(l *lab) { l.pass(500 * time.Millisecond) }, nil},
+		{"the clock slightly off", func(l *lab) { l.pass(500 * time.Millisecond) }, nil},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -151,49 +151,49 @@ func TestDoctor(t *testing.T) {
 			}
 			for i, text := range bad {
 				if !strings.HasPrefix(text, test.bad[i]) || len(strings.TrimSpace(text)) < 25 {
-					t.Errorf("says %q, want %q", text, test.bad[i])
+					t.Errorf("line %q, want %q", text, test.bad[i])
 				}
 			}
 		})
 	}
 }
 
-// Where the URL needs no token, doctor asks for none.
+// If the deployment requires no URL token, doctor does not check for one.
 func TestDoctorWithoutToken(t *testing.T) {
 	l := healthy(t)
 	l.outputs["url_token_required"] = false
 	l.outputs["dynamic_url"] = l.outputs["static_url"]
-	l.want(l.run("doctor"), 0, "URL token          none demanded", "dynamic function   400 to an empty POST, 401")
+	l.want(l.run("doctor"), 0, "URL token          not required", "dynamic function   400 to an empty POST, 401")
 }
 
 const otherTopic = "projects/other-project/topics/events"
 
-// Of a topic of another project doctor says whether its policy lets the functions publish.
-// An installation may have no subscription.
+// For a topic of another project, doctor reports whether its policy lets the functions
+// publish. A deployment without subscriptions passes.
 func TestDoctorOnAnotherProjectsTopic(t *testing.T) {
 	for want, policy := range map[string]answer{
-		"topics             1 there; " + otherTopic + " is another project's, and lets the functions publish\n": {200,
+		"topics             1 found; " + otherTopic + " is another project's, and the functions may publish to it\n": {200,
 			`{"bindings":[{"role":"roles/pubsub.publisher","members":["serviceAccount:static@test-project"]},
 			{"role":"roles/pubsub.admin","members":["serviceAccount:dynamic@test-project"]}]}`},
-		"its own policy does not let dynamic@test-project publish: unless that project's does, grant roles/pubsub.publisher\n": {200,
+		"its own policy does not allow dynamic@test-project to publish: unless that project's policy does, grant roles/pubsub.publisher\n": {200,
 			`{"bindings":[{"role":"roles/pubsub.publisher","members":["serviceAccount:static@test-project"]},
 			{"role":"roles/pubsub.viewer","members":["serviceAccount:dynamic@test-project"]}]}`},
-		"its grants cannot be seen: answered 403: no\n": {403, `{"error":{"code":403,"message":"no"}}`},
+		"its grants cannot be read: answered 403: no\n": {403, `{"error":{"code":403,"message":"no"}}`},
 	} {
 		l := healthy(t)
 		l.outputs["routes"], l.outputs["subscriptions"] = map[string]string{"*": otherTopic}, map[string]string{}
 		l.google.set("/v1/"+otherTopic, 200, `{}`)
 		l.google.set("/v1/"+otherTopic+":getIamPolicy", policy.status, policy.body)
-		l.want(l.run("doctor"), 0, want, "subscriptions      none made by Terraform")
+		l.want(l.run("doctor"), 0, want, "subscriptions      Terraform created none")
 	}
 }
 
-// A URL that the platform keeps callers out of shows which way of deploying is needed. The
-// URL of this test is on this machine; the platform's own are in TestDeployMode.
+// If the platform rejects callers, doctor names the deployment mode that is needed. The
+// URL in this test is on this machine; TestDeployMode covers Google's.
 func TestDoctorOnClosedFunction(t *testing.T) {
 	l := healthy(t)
 	l.outputs["static_url"] = l.answers(http.StatusForbidden)
 	r := l.run("doctor")
-	l.want(r, 1, "static function    it answers 403 to an empty POST, not 400 → the function must be open to all callers: terraform apply. ",
+	l.want(r, 1, "static function    answers 403 to an empty POST, not 400 → the function must be open to all callers: terraform apply. ",
 		"deploy from images, see docs/deploy.md")
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/geminihook/geminihook/shared/jwks"
 )
 
-// A verifier is the flags that say what a receiver verifies by.
+// A verifier holds the flags that name the keys a receiver verifies with.
 type verifier struct {
 	secretFile string
 	jwksURL    string
@@ -23,6 +23,7 @@ type verifier struct {
 	audiences  []string
 }
 
+// newExplain returns the explain command.
 func newExplain() *cobra.Command {
 	var (
 		by     verifier
@@ -32,25 +33,27 @@ func newExplain() *cobra.Command {
 		GroupID:    groupLocal,
 		Use:        "explain FILE",
 		SuggestFor: []string{"why", "verify"},
-		Short:      "Say why a captured request is rejected",
-		Long: `Reads a captured request from FILE (- is standard input) and says step by step whether
-the functions would accept it now, and if not, why. It needs what the receiver verifies
-by: a secret for a static endpoint, a key set for a dynamic one. It sends nothing. It
-exits with 1 if the request would be rejected, a genuine one that has grown old
-included.
+		Short:      "Explain why a captured request is rejected",
+		Long: `Reads a captured request from FILE (- is standard input), runs the functions' checks on
+it, and shows the result of each check. It does not send the request anywhere.
 
-A capture is raw HTTP (headers, an empty line, the body), the output of curl -v, or what
-a program printed of a request: JSON, Python's repr or JavaScript's console.log, with
+Give the receiver's keys: the signing secret of a static endpoint, or the key set of a
+dynamic one. The exit status is 1 if the functions would reject the request now, also
+for a genuine request whose timestamp is more than 5 minutes old by now.
+
+FILE can be raw HTTP (headers, an empty line, the body), the output of curl -v, or a
+request as a program printed it: JSON, Python's repr or JavaScript's console.log, with
 "headers" and "body" or "rawBody" somewhere in it, or headers followed by the body. Log
-entries, ngrok's and webhook.site's exports are such. Best is the body byte for byte, in
-base64 or as a Buffer: a body that was parsed is no longer what was signed.`,
+entries and the exports of ngrok and webhook.site are of this kind. The body should be
+the exact bytes, in base64 or as a Buffer. If a program parsed the body and printed it
+again, its bytes differ from the signed ones.`,
 		Example: `  GEMINIHOOK_SECRET=whsec_… geminihook explain request.txt
   geminihook explain request.txt --secret-file secret.txt
   geminihook explain --jwks-file jwks.json --audience https://… - < request.txt
   geminihook explain request.txt --jwks-url https://…/jwks.json`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
-				return usagef("explain needs one FILE, which holds the request")
+				return usagef("explain needs one FILE, the captured request")
 			}
 			return nil
 		},
@@ -59,11 +62,11 @@ base64 or as a Buffer: a body that was parsed is no longer what was signed.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&by.secretFile, "secret-file", "", "verify v1 by the secret, whsec_…, in this `FILE`; - is standard input (default: "+delivery.SecretVariable+")")
-	flags.StringVar(&by.jwksURL, "jwks-url", "", "verify v1a and jwt by the key set at this `URL`, https or loopback")
-	flags.StringVar(&by.jwksFile, "jwks-file", "", "verify v1a and jwt by the key set in this `FILE`; - is standard input")
-	flags.StringArrayVar(&by.audiences, "audience", nil, "an `AUDIENCE` that the receiver accepts in tokens; may be repeated")
-	flags.BoolVar(&asJSON, "json", false, "write the result as JSON: cause, step, verdict, advice and the checks")
+	flags.StringVar(&by.secretFile, "secret-file", "", "verify v1 with the signing secret (whsec_…) in this `FILE`; - is standard input (default: the variable "+delivery.SecretVariable+")")
+	flags.StringVar(&by.jwksURL, "jwks-url", "", "verify v1a and jwt with the key set (JWKS) at this `URL`, which must be https or on this machine")
+	flags.StringVar(&by.jwksFile, "jwks-file", "", "verify v1a and jwt with the key set (JWKS) in this `FILE`; - is standard input")
+	flags.StringArrayVar(&by.audiences, "audience", nil, "an `AUDIENCE` that the receiver accepts in JWTs; may be repeated")
+	flags.BoolVar(&asJSON, "json", false, "write the result as one JSON object: cause, step, verdict, advice and the checks")
 	return cmd
 }
 
@@ -95,8 +98,8 @@ func (v *verifier) explain(ctx context.Context, file string, asJSON bool) error 
 	return err
 }
 
-// receiver returns the endpoint that the request was for: a dynamic one if there is a
-// key set.
+// receiver returns the endpoint to verify as: a dynamic one if a key set is given, else
+// a static one.
 func (v *verifier) receiver(ctx context.Context, in *input) (to explain.Receiver, err error) {
 	to.Audiences = v.audiences
 	given := 0
@@ -107,7 +110,7 @@ func (v *verifier) receiver(ctx context.Context, in *input) (to explain.Receiver
 	}
 	switch {
 	case given > 1:
-		return to, usagef("a static endpoint has a secret, a dynamic one a key set: give one of --secret-file, --jwks-url, --jwks-file")
+		return to, usagef("give one of --secret-file (static endpoint), --jwks-url or --jwks-file (dynamic endpoint), not several")
 	case v.jwksURL != "":
 		if to.Keys, err = explain.KeySet(ctx, v.jwksURL); err != nil {
 			return to, fmt.Errorf("--jwks-url: %w", err)
@@ -123,7 +126,7 @@ func (v *verifier) receiver(ctx context.Context, in *input) (to explain.Receiver
 		}
 		return to, nil
 	}
-	if v.secretFile != "" { // as it is, since what stands around it may be the cause
+	if v.secretFile != "" { // not trimmed: white space in the secret may be the cause
 		text, err := in.read("--secret-file", v.secretFile)
 		if err == nil && len(bytes.TrimSpace(text)) == 0 {
 			err = fmt.Errorf("--secret-file: %s is empty", v.secretFile)
@@ -133,7 +136,7 @@ func (v *verifier) receiver(ctx context.Context, in *input) (to explain.Receiver
 	}
 	secret := os.Getenv(delivery.SecretVariable)
 	if to.Secrets = []string{secret}; secret == "" {
-		err = usagef("explain needs what the receiver verifies by: --secret-file or %s, or --jwks-url or --jwks-file", delivery.SecretVariable)
+		err = usagef("explain needs the receiver's keys: give --secret-file or set %s (static endpoint), or give --jwks-url or --jwks-file (dynamic endpoint)", delivery.SecretVariable)
 	}
 	return to, err
 }

@@ -14,13 +14,15 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook"
 )
 
-// A usageError says that a command was typed wrongly.
+// A usageError is an error in the command line: exit status 2.
 type usageError struct{ error }
 
+// usagef returns a usageError.
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
-// flagError returns the error of a flag. The flag package of Go takes one dash, which
-// many are used to.
+// flagError returns the usage error for a flag that cannot be parsed. Go's own flag
+// package accepts flags with one dash, so the error for such a flag explains the second
+// dash.
 func flagError(_ *cobra.Command, err error) error {
 	if text := err.Error(); strings.HasPrefix(text, "unknown shorthand flag") && !strings.HasSuffix(text, "in -") {
 		return usagef("%w: flags begin with two dashes", err)
@@ -28,7 +30,8 @@ func flagError(_ *cobra.Command, err error) error {
 	return usageError{err}
 }
 
-// noArgs fails if there is an argument: everything is a flag.
+// noArgs returns an error if there is an argument. All inputs of these commands are
+// flags.
 func noArgs(_ *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return usagef("unexpected argument %q", args[0])
@@ -36,34 +39,37 @@ func noArgs(_ *cobra.Command, args []string) error {
 	return nil
 }
 
-// exclusive fails if both flags are given.
+// exclusive returns an error if both flags are given.
 func exclusive(flags *pflag.FlagSet, a, b string) error {
 	if flags.Changed(a) && flags.Changed(b) {
-		return usagef("--%s and --%s do not go together", a, b)
+		return usagef("--%s and --%s exclude each other", a, b)
 	}
 	return nil
 }
 
+// jsonFlag defines --json. lines describes the lines for the help.
 func jsonFlag(flags *pflag.FlagSet, to *bool, lines string) {
 	flags.BoolVar(to, "json", false, "write JSON lines: "+lines)
 }
 
-// fixed completes a flag or an argument with one of a few words.
+// fixed returns a completion that offers words only.
 func fixed(words ...string) cobra.CompletionFunc {
 	return cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)
 }
 
-// complete registers the words of a flag for the shell's completion.
+// complete registers the words that a shell offers for a flag.
 func complete(cmd *cobra.Command, flag string, words []string) {
 	if err := cmd.RegisterFlagCompletionFunc(flag, fixed(words...)); err != nil {
-		panic(err) // there is no such flag
+		panic(err) // the flag is not defined
 	}
 }
 
-// An input reads the files that flags name. The name - is standard input, once.
-type input struct{ stdin string }
+// An input reads the files that flags name. "-" is standard input, which one flag can
+// use.
+type input struct{ stdin string } // stdin is the flag that has read standard input
 
-// read returns the content of the file that a flag names, nil if it names none.
+// read returns the content of the file that a flag names. It returns nil if file is
+// empty, and not nil otherwise, even if the content is.
 func (in *input) read(flag, file string) ([]byte, error) {
 	var content []byte
 	var err error
@@ -84,9 +90,9 @@ func (in *input) read(flag, file string) ([]byte, error) {
 	return append([]byte{}, content...), nil // never nil
 }
 
-// text returns the content of a file without the space around it, empty if the flag
-// names none. It fails if there is only space: a secret that is missing must not stand
-// for the default.
+// text returns the content of a file without surrounding white space, or "" if file is
+// empty. It fails if the content is blank: an empty secret file must not select the
+// default.
 func (in *input) text(flag, file string) (string, error) {
 	content, err := in.read(flag, file)
 	text := strings.TrimSpace(string(content))
@@ -108,7 +114,7 @@ func (in *input) texts(flag string, files []string) (all []string, err error) {
 	return all, nil
 }
 
-// A signer is the flags that say where to deliver to, and what to sign with.
+// A signer holds the flags that select a receiver and the keys to sign with.
 type signer struct {
 	url        string
 	secretFile string
@@ -117,13 +123,14 @@ type signer struct {
 	scheme     string
 }
 
+// add defines the flags.
 func (s *signer) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&s.url, "url", "", "the receiver's `URL`, for v1a and jwt with its token (default: the running serve)")
-	flags.StringVar(&s.secretFile, "secret-file", "", "sign v1 with the secret, whsec_…, in this `FILE`; - is standard input (default: serve's, elsewhere "+delivery.SecretVariable+")")
-	flags.StringVar(&s.keyFile, "key-file", "", "sign v1a or jwt with the private key in this `FILE`: Ed25519, for jwt also RSA or P-256, in PKCS #8 PEM; - is standard input")
-	flags.StringVar(&s.audience, "audience", "", "the `AUDIENCE` of tokens (default: that of serve, else the URL)")
-	flags.StringVar(&s.scheme, "scheme", "", "sign in this `SCHEME` only: v1 (static), v1a or jwt (dynamic)")
+	flags.StringVar(&s.url, "url", "", "the receiver's `URL`; for v1a and jwt, include the URL token (default: the running serve)")
+	flags.StringVar(&s.secretFile, "secret-file", "", "sign v1 with the signing secret (whsec_…) in this `FILE`; - is standard input (default: the running serve's; with another --url, the variable "+delivery.SecretVariable+")")
+	flags.StringVar(&s.keyFile, "key-file", "", "sign v1a or jwt with the private key in this `FILE`, in PKCS #8 PEM: Ed25519, or for jwt also RSA or P-256; - is standard input (default: the running serve's)")
+	flags.StringVar(&s.audience, "audience", "", "the `AUDIENCE` (aud) of JWTs (default: the running serve's, otherwise the URL)")
+	flags.StringVar(&s.scheme, "scheme", "", "sign with this `SCHEME` only: v1 (static), v1a or jwt (dynamic)")
 	var names []string
 	for _, scheme := range delivery.Schemes {
 		names = append(names, string(scheme))
@@ -131,11 +138,11 @@ func (s *signer) add(cmd *cobra.Command) {
 	complete(cmd, "scheme", names)
 }
 
-// options returns what the flags say.
+// options returns the options that the flags select.
 func (s *signer) options(in *input) (o delivery.Options, err error) {
 	o = delivery.Options{URL: s.url, Audience: s.audience, Scheme: webhook.Scheme(s.scheme), DefaultSecret: os.Getenv(delivery.SecretVariable)}
 	if s.scheme != "" && !slices.Contains(delivery.Schemes, o.Scheme) {
-		return o, usagef("--scheme %s: none of v1, v1a, jwt", s.scheme)
+		return o, usagef("--scheme %s: want v1, v1a or jwt", s.scheme)
 	}
 	if s.url != "" {
 		if _, err := delivery.ParseURL(s.url); err != nil {

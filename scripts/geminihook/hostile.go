@@ -7,6 +7,7 @@ import (
 	"github.com/geminihook/geminihook/scripts/geminihook/hostile"
 )
 
+// newHostile returns the hostile command.
 func newHostile() *cobra.Command {
 	var (
 		from signer
@@ -16,18 +17,18 @@ func newHostile() *cobra.Command {
 		GroupID:    groupLocal,
 		Use:        "hostile",
 		SuggestFor: []string{"attack", "test"},
-		Short:      "Send a receiver all that it must reject, repeat or endure, and judge its answers",
-		Long: `Sends a receiver genuine deliveries with one thing changed in each, such as another
-body, an old timestamp or a forged token, and judges every answer by its status. Without
---url the receiver is the serve that runs on this machine.
+		Short:      "Test a receiver with forged, stale, repeated and oversized deliveries",
+		Long: `Sends deliveries that differ from a genuine one in one detail, such as another body, an
+old timestamp or a forged JWT, and checks the status of each answer. Without --url, the
+receiver is the serve that runs on this machine.
 
-It works with any Standard Webhooks receiver: give its --url, and its secret or a
-private key whose public half it knows. Genuine deliveries are among those sent, so
-point it at a receiver for tests. Then the cases run that hold for all receivers, any
-2xx counts as accepted and any 4xx as rejected. --exact asks for geminihook's own
-statuses, limits and headers too; it is the default with serve.
+With --url, it tests any Standard Webhooks receiver: give the receiver's signing secret,
+or a private key whose public key the receiver accepts. Some deliveries are genuine and
+the receiver will process them, so use a test deployment. In this mode only the cases
+that apply to all receivers run, any 2xx counts as accepted, and any 4xx as rejected.
 
-It exits with 1 if an answer was not as it should be.`,
+With --exact, the default for serve, it also expects geminihook's own statuses, limits
+and headers. The exit status is 1 if any answer was unexpected.`,
 		Example: `  geminihook hostile
   geminihook hostile --scheme jwt
   geminihook hostile --url http://127.0.0.1:3000/webhook --secret-file secret.txt
@@ -50,7 +51,7 @@ It exits with 1 if an answer was not as it should be.`,
 		},
 	}
 	from.add(cmd)
-	cmd.Flags().BoolVar(&o.Exact, "exact", false, "ask for geminihook's own statuses, limits and headers (default: with serve)")
+	cmd.Flags().BoolVar(&o.Exact, "exact", false, "expect geminihook's own statuses, limits and headers (default: only for the running serve)")
 	jsonFlag(cmd.Flags(), &o.JSON, "one for each case")
 	return cmd
 }

@@ -15,8 +15,7 @@ import (
 	"github.com/geminihook/geminihook/shared/geminitest"
 )
 
-// withDynamic returns a lab with the dynamic function as it is deployed, its URL token,
-// and an API that signs with the keys that the function knows.
+// withDynamic returns a lab with a running dynamic function.
 func withDynamic(t *testing.T) *lab {
 	t.Helper()
 	l := newLab(t)
@@ -28,22 +27,22 @@ func withDynamic(t *testing.T) *lab {
 	return l
 }
 
-// jobCalls returns the calls of the API beside those of the list, each once, sorted.
+// jobCalls returns the API calls except those for the list, sorted, each once.
 func (l *lab) jobCalls() []string {
 	calls := slices.DeleteFunc(l.api.Calls(), func(call string) bool { return call == geminitest.ListBatches })
 	slices.Sort(calls)
 	return slices.Compact(calls)
 }
 
-// One batch tells the form of data.id, the delay, the content type, the signature, and
-// whether the list shows webhook_config; nothing remains of it.
+// doctor --job reports the form of data.id, the delay, the content type, the signature
+// scheme, and whether the list shows webhook_config. It leaves no batch.
 func TestDoctorJob(t *testing.T) {
 	tests := []struct {
 		name   string
 		mutate func(*lab)
 		says   []string
 	}{
-		{"as documented", func(*lab) {}, []string{"the whole name", "user_metadata is at the top of the event", "list        does not show webhook_config"}},
+		{"as documented", func(*lab) {}, []string{"the full name", "user_metadata is at the top of the event", "list        does not show webhook_config"}},
 		{"other choices", func(l *lab) {
 			l.api.EventID, l.api.EchoWebhookConfig = path.Base, true
 		}, []string{"the last part of the name", "list        shows webhook_config, with user_metadata"}},
@@ -53,7 +52,7 @@ func TestDoctorJob(t *testing.T) {
 				event["data"].(map[string]any)["user_metadata"] = event["user_metadata"]
 				delete(event, "user_metadata")
 			}
-		}, []string{`data.id     "job-1", which is neither batches/`, "user_metadata is in the event's data"}},
+		}, []string{`data.id     "job-1", neither batches/`, "user_metadata is in the event's data"}},
 	}
 	l := withDynamic(t)
 	for _, test := range tests {
@@ -69,7 +68,7 @@ func TestDoctorJob(t *testing.T) {
 				t.Errorf("calls %v", calls)
 			}
 			if left := l.api.Jobs(); len(left) != 0 {
-				t.Errorf("%d jobs remain", len(left))
+				t.Errorf("%d jobs remain, want 0", len(left))
 			}
 			if token := l.enabled(urlToken)[0]; strings.Contains(r.out+r.err, token) {
 				t.Error("the URL token was printed")
@@ -78,8 +77,8 @@ func TestDoctorJob(t *testing.T) {
 	}
 }
 
-// Whatever does not happen, the wait ends, the batch is canceled and deleted, and the
-// subscription is gone.
+// After each fault, doctor --job ends, cancels and deletes the batch, and deletes its
+// subscription.
 func TestDoctorJobFaults(t *testing.T) {
 	hour := func(string) geminitest.Job { return geminitest.Job{For: time.Hour} }
 	tests := []struct {
@@ -91,7 +90,7 @@ func TestDoctorJobFaults(t *testing.T) {
 		calls  []string
 	}{
 		{"no event", func(l *lab) { l.api.Run = func(string) geminitest.Job { return geminitest.Job{Delivery: lost} } }, nil, 1,
-			[]string{"ended, and no event of it was on its topic within 20s", "geminihook doctor; if all is ✓, go run ./scripts/geminihook doctor --job --wait 40s", "deleted"},
+			[]string{"ended, but its event did not reach the topic within 20s", "geminihook doctor; if all is ✓, go run ./scripts/geminihook doctor --job --wait 40s", "deleted"},
 			[]string{geminitest.CreateBatch, geminitest.DeleteBatch}},
 		{"no end", func(l *lab) { l.api.Run = hour }, nil, 1, []string{"did not end within 20s", "deleted"},
 			[]string{geminitest.CancelBatch, geminitest.CreateBatch, geminitest.DeleteBatch}},
@@ -103,7 +102,7 @@ func TestDoctorJobFaults(t *testing.T) {
 		{"reply lost", func(l *lab) { l.api.Fail(geminitest.CreateBatch, geminitest.Fault{Status: 500, Done: true}) }, nil, 1,
 			[]string{"answered 500", "geminihook-doctor may have been started"}, []string{geminitest.CreateBatch}},
 		{"no token", func(l *lab) { l.outputs["url_token_secret_name"] = "empty"; l.emptySecret("empty") }, nil, 1,
-			[]string{"there is no URL token yet", "geminihook dynamic-url, which makes one"}, nil},
+			[]string{"there is no URL token yet", "geminihook dynamic-url, which creates one"}, nil},
 		{"no topic", func(l *lab) { l.outputs["routes"] = map[string]string{"*": "elsewhere"} }, nil, 1,
 			[]string{"topic projects/test-project/topics/elsewhere", "nothing was started", "roles/pubsub.editor"}, nil},
 		{"no job", func(*lab) {}, []string{"--job=false"}, 1, []string{"clock"}, nil},
@@ -121,15 +120,15 @@ func TestDoctorJobFaults(t *testing.T) {
 				t.Errorf("calls %v", calls)
 			}
 			if made, gone := subscriptions(); made != gone {
-				t.Errorf("%d subscriptions were made, %d deleted", made, gone)
+				t.Errorf("%d subscriptions were created, %d deleted", made, gone)
 			}
 		})
 	}
 	l := newLab(t)
-	l.want(l.run("doctor", "--wait", "1m"), 2, "--wait and --model are for --job")
+	l.want(l.run("doctor", "--wait", "1m"), 2, "--wait and --model need --job")
 }
 
-// countSubscriptions counts the subscriptions that are made, and deleted, from now on.
+// countSubscriptions counts the subscriptions that are created and deleted from now on.
 func (l *lab) countSubscriptions() func() (made, gone int) {
 	var mu sync.Mutex
 	var made, gone int
@@ -153,7 +152,7 @@ func (l *lab) countSubscriptions() func() (made, gone int) {
 	}
 }
 
-// An interrupt leaves neither a batch nor a subscription.
+// After an interrupt, neither a batch nor a subscription remains.
 func TestDoctorJobInterrupted(t *testing.T) {
 	l := newLab(t)
 	l.want(l.run("dynamic-url"), 0)
@@ -163,11 +162,11 @@ func TestDoctorJobInterrupted(t *testing.T) {
 	l.paused = interrupt
 	l.want(l.runIn(ctx, "doctor", "--job"), 1, "context canceled", "deleted     batches/")
 	if made, gone := subscriptions(); made != 1 || gone != 1 || len(l.api.Jobs()) != 0 {
-		t.Errorf("%d subscriptions were made, %d deleted; %d jobs remain", made, gone, len(l.api.Jobs()))
+		t.Errorf("%d subscriptions were created, %d deleted, %d jobs remain; want 1, 1, 0", made, gone, len(l.api.Jobs()))
 	}
 }
 
-// A Pub/Sub that fails ends the wait, and the batch.
+// If Pub/Sub fails, doctor --job ends and deletes the batch.
 func TestDoctorJobWithoutPull(t *testing.T) {
 	l := newLab(t)
 	l.want(l.run("dynamic-url"), 0)

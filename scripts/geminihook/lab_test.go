@@ -37,8 +37,9 @@ const (
 	keySecret     = "geminihook-api-key"
 )
 
-// A lab is a deployment on this machine: embedded parts, the Gemini API, what else of
-// Google Cloud is asked, and Terraform's outputs. Nothing is deployed in it yet.
+// A lab is a deployment on this machine: embedded services, stand-ins for the Gemini
+// API and for Google Cloud's REST APIs, and Terraform's outputs. No function runs in it
+// yet.
 type lab struct {
 	*functiontest.Project
 	t       *testing.T
@@ -47,12 +48,12 @@ type lab struct {
 	google  *google
 	outputs map[string]any
 
-	ahead  atomic.Int64 // nanoseconds, of the clock
-	paused func()       // where a command waits
+	ahead  atomic.Int64 // how far the commands' clock is ahead, in nanoseconds
+	paused func()       // called when a command waits
 
 	mu      sync.Mutex
 	printed strings.Builder
-	hidden  map[string]bool // what must not be printed
+	hidden  map[string]bool // texts that must not be printed
 }
 
 func newLab(t *testing.T) *lab {
@@ -98,7 +99,7 @@ func newLab(t *testing.T) *lab {
 		"sources":                  map[string]any{"static": map[string]string{"go.mod": "go.mod"}},
 	}
 	t.Setenv("GEMINI_API_KEY", apiKey)
-	t.Setenv("GOOGLE_GEMINI_BASE_URL", "http://127.0.0.1:1") // not to be used
+	t.Setenv("GOOGLE_GEMINI_BASE_URL", "http://127.0.0.1:1") // must not be used
 	t.Setenv("GOOGLE_API_KEY", "another-key")                // likewise
 	quiet(t)
 	l.emptySecret(signingSecret)
@@ -109,14 +110,14 @@ func newLab(t *testing.T) *lab {
 	return l
 }
 
-// quiet checks that no library says anything by itself.
+// quiet fails the test if a library logs.
 func quiet(t *testing.T) {
 	said := new(functiontest.Log)
 	log.SetOutput(said)
 	t.Cleanup(func() {
 		log.SetOutput(os.Stderr)
 		if text := said.Text(); text != "" {
-			t.Errorf("logged %s", text)
+			t.Errorf("a library logged: %s", text)
 		}
 	})
 }
@@ -130,7 +131,7 @@ func topicsOf(routes string) map[string]string {
 	return topics
 }
 
-// emptySecret makes a secret as Terraform does: without a version.
+// emptySecret creates a secret without a version, as Terraform does.
 func (l *lab) emptySecret(id string) {
 	l.t.Helper()
 	if _, err := l.Secrets.AddSecret(l.t.Context(), l.ID, id); err != nil {
@@ -138,7 +139,7 @@ func (l *lab) emptySecret(id string) {
 	}
 }
 
-// installTerraform puts a terraform on the path that knows nothing but the outputs.
+// installTerraform puts a terraform command on the path that only prints the outputs.
 func (l *lab) installTerraform() {
 	l.t.Helper()
 	dir := l.t.TempDir()
@@ -167,10 +168,10 @@ func (l *lab) writeOutputs() {
 
 func (l *lab) now() time.Time { return time.Now().Add(time.Duration(l.ahead.Load())) }
 
-// pass lets time pass.
+// pass advances the commands' clock.
 func (l *lab) pass(d time.Duration) { l.ahead.Add(int64(d)) }
 
-// A ran is what became of a command.
+// A ran is the exit status and the output of a command.
 type ran struct {
 	status   int
 	out, err string
@@ -196,8 +197,8 @@ func (l *lab) runIn(ctx context.Context, args ...string) ran {
 	return ran{status, out.String(), errs.String()}
 }
 
-// noteHidden notes all that was printed, and every secret that there is by now.
-// dynamic-url prints a token because it was asked to.
+// noteHidden records the output and all current secrets, for checkHidden. It leaves out
+// the standard output of dynamic-url, which must contain the URL token.
 func (l *lab) noteHidden(tokenAsked bool, errs, out string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -217,6 +218,7 @@ func (l *lab) noteHidden(tokenAsked bool, errs, out string) {
 	}
 }
 
+// checkHidden fails the test if a secret was printed.
 func (l *lab) checkHidden() {
 	text := l.printed.String()
 	for secret := range l.hidden {
@@ -228,7 +230,7 @@ func (l *lab) checkHidden() {
 	}
 }
 
-// enabled returns the values of a secret's enabled versions, the newest first.
+// enabled returns the values of a secret's enabled versions, newest first.
 func (l *lab) enabled(id string) []string {
 	ctx := context.Background()
 	listed, err := l.Secrets.ListSecretVersions(ctx, &secretmanagerpb.ListSecretVersionsRequest{
@@ -250,33 +252,33 @@ func (l *lab) enabled(id string) []string {
 	return texts
 }
 
-// url returns one of the outputs.
+// url returns an output that is a URL.
 func (l *lab) url(output string) string { return l.outputs[output].(string) }
 
-// want checks how a command ended, and that its output holds some texts.
+// want fails the test unless the command had this exit status and printed these texts.
 func (l *lab) want(r ran, status int, texts ...string) {
 	l.t.Helper()
 	if r.status != status {
-		l.t.Errorf("status %d, want %d", r.status, status)
+		l.t.Errorf("exit status %d, want %d", r.status, status)
 	}
 	for _, text := range texts {
 		if !strings.Contains(r.out+r.err, text) {
-			l.t.Errorf("no word of %q", text)
+			l.t.Errorf("the output does not contain %q", text)
 		}
 	}
 	if l.t.Failed() {
-		l.t.Fatalf("printed\n%s%s", r.out, r.err)
+		l.t.Fatalf("output:\n%s%s", r.out, r.err)
 	}
 }
 
-// google is what is asked of Google Cloud and has no embedded part, over HTTP: a
-// healthy project, unless a test changes an answer.
+// google is a stand-in for the REST APIs of Google Cloud. Its answers are those of a
+// healthy project, unless a test changes one.
 type google struct {
 	options []option.ClientOption
 
 	mu      sync.Mutex
 	answers map[string]answer // by path
-	log     func() []string   // the lines of the static function
+	log     func() []string   // returns the static function's log lines
 }
 
 type answer struct {
@@ -303,8 +305,8 @@ func newGoogle(t *testing.T, l *lab) *google {
 	return g
 }
 
-// metricPath is where the values of a metric of the subscription for dead letters are: the
-// path of all metrics, and this one's name.
+// metricPath returns the key in answers for a metric of the dead-letter subscription:
+// the path of all time series and the metric's name.
 func metricPath(l *lab, metric string) string {
 	return "/v3/projects/" + l.ID + "/timeSeries#" + metric
 }
@@ -340,7 +342,7 @@ func (g *google) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprint(w, found.body)
 }
 
-// entries returns the lines of the function that is asked for, the newest first.
+// entries returns the log entries of the requested function, newest first.
 func (g *google) entries(r *http.Request) answer {
 	var request struct {
 		ResourceNames   []string

@@ -1,8 +1,8 @@
-// Command geminihook is the command for users of this repository: it runs the
-// functions on this machine, sends deliveries to them or to any receiver, explains
-// refusals, and manages the webhook that is registered in the Gemini API.
+// Command geminihook is for the users of this repository. It runs the functions on this
+// machine, sends deliveries to them or to any other receiver, explains why a delivery
+// is rejected, and manages the webhook that is registered in the Gemini API.
 //
-// This package holds flags and wiring. Each package below it does one of these things.
+// This package holds flags and wiring. The packages below it do the work.
 package main
 
 import (
@@ -23,21 +23,21 @@ import (
 	"github.com/geminihook/geminihook/shared/gcptest/cloudrun"
 )
 
-func init() { cobra.EnableCommandSorting = false } // help lists commands in the order of use
+func init() { cobra.EnableCommandSorting = false } // help lists commands in the order in which a user needs them
 
 func main() {
-	cloudrun.Main() // a function, if serve started this process as one
+	cloudrun.Main() // does not return if serve started this process as a function
 	ends := []os.Signal{os.Interrupt, syscall.SIGTERM}
 	if !signal.Ignored(syscall.SIGHUP) { // nohup ignores it
 		ends = append(ends, syscall.SIGHUP)
 	}
 	ctx, release := signal.NotifyContext(context.Background(), ends...)
-	context.AfterFunc(ctx, release) // a second signal ends the process at once
+	context.AfterFunc(ctx, release) // a second signal kills the process
 	os.Exit(run(ctx, manage.System(), os.Args[1:]))
 }
 
-// run runs the command that args name and returns its exit status: 0 if all went
-// well, 1 if something did not, 2 if args are wrong.
+// run runs the command that args name, and returns its exit status: 0 for success, 1
+// for a failure, 2 for wrong usage.
 func run(ctx context.Context, app *manage.App, args []string) int {
 	root := newRoot(app)
 	root.SetArgs(args)
@@ -46,8 +46,8 @@ func run(ctx context.Context, app *manage.App, args []string) int {
 	return exitStatus(app.Err, root.ExecuteContext(ctx))
 }
 
-// exitStatus returns the exit status for err, and writes err on a line of w unless its
-// command has reported it.
+// exitStatus returns the exit status for err. It writes err to w as one line, unless
+// err is nil or the command has already reported it.
 func exitStatus(w io.Writer, err error) int {
 	var usage usageError
 	line := func(more string) {
@@ -73,14 +73,13 @@ const (
 func newRoot(app *manage.App) *cobra.Command {
 	root := &cobra.Command{
 		Use:   terminal.Name,
-		Short: "Receives Gemini API webhooks: try it here, manage a deployment, debug any receiver",
+		Short: "Receive Gemini API webhooks: try it, manage a deployment, debug any receiver",
 		Long: `geminihook receives Gemini API webhooks in your own Google Cloud project.
 
 This command runs the receiver on this machine, sends deliveries to it or to any other
 receiver, explains why a delivery is rejected, and manages the webhook of a deployment.
-The exit status is 0 if all went well, 1 if something did not, 2 if the command was
-typed wrongly.`,
-		Example: `  geminihook serve            run both functions here; then, in another terminal:
+The exit status is 0 for success, 1 for a failure, and 2 for wrong usage.`,
+		Example: `  geminihook serve            run the functions here; then, in another terminal:
   geminihook send             one event of each type
   geminihook doctor           check a deployment`,
 		Version:       version(debug.ReadBuildInfo()),
@@ -93,25 +92,27 @@ typed wrongly.`,
 	}
 	root.SetFlagErrorFunc(flagError)
 	root.AddGroup(
-		&cobra.Group{ID: groupLocal, Title: "On this machine, or with any receiver:"},
-		&cobra.Group{ID: groupDeployed, Title: "With a deployment:"},
+		&cobra.Group{ID: groupLocal, Title: "Without a deployment:"},
+		&cobra.Group{ID: groupDeployed, Title: "For a deployment:"},
 	)
 	root.AddCommand(newServe(), newSend(), newHostile(), newExplain(), newListen())
 	root.AddCommand(newManage(app)...)
 	for _, cmd := range root.Commands() {
-		if cmd.Use == cmd.Name() { // it takes no file
+		if cmd.Use == cmd.Name() { // it has no file argument
 			cmd.ValidArgsFunction = cobra.NoFileCompletions
 		}
 	}
 	return root
 }
 
-// help shows the commands. It fails, so that a script with no command does not go on.
+// help prints the list of commands. It fails, so that a script that forgets the command
+// does not go on.
 func help(cmd *cobra.Command, _ []string) error {
 	return errors.Join(cmd.Help(), usagef("no command"))
 }
 
-// knownCommand fails: only an unknown command reaches it with arguments.
+// knownCommand returns an error for arguments. Cobra calls it with arguments only if
+// the command is unknown.
 func knownCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -122,8 +123,9 @@ func knownCommand(cmd *cobra.Command, args []string) error {
 	return usagef("no command %q", args[0])
 }
 
-// version returns the module's version, as go install records it. A build from a
-// checkout has the commit's pseudo-version, one without version control has none.
+// version returns the module's version as go install records it. A build from a
+// checkout has the commit's pseudo-version. Without version control it is "development
+// build".
 func version(info *debug.BuildInfo, ok bool) string {
 	if !ok || info.Main.Version == "" || info.Main.Version == "(devel)" {
 		return "development build"

@@ -16,7 +16,8 @@ import (
 	"github.com/geminihook/geminihook/scripts/geminihook/manage"
 )
 
-// Every value is one of Terraform's outputs, and every one is used.
+// Every value that a command needs is one of Terraform's outputs, and each described
+// output is used.
 func TestValuesAreOutputs(t *testing.T) {
 	var outputs []string
 	for _, file := range []string{"outputs.tf", "reconcile_outputs.tf"} {
@@ -33,19 +34,20 @@ func TestValuesAreOutputs(t *testing.T) {
 		for _, name := range m.outputs {
 			used[name] = true
 			if manage.Outputs[name].Flag == "" || !slices.Contains(outputs, name) {
-				t.Errorf("%s: %s is not described, or no output of Terraform", m.Use, name)
+				t.Errorf("%s: %s is not in Outputs or not a Terraform output", m.Use, name)
 			}
 		}
 	}
 	if described := slices.Sorted(maps.Keys(manage.Outputs)); len(described) != len(used) {
-		t.Errorf("described are %v, %d are used", described, len(used))
+		t.Errorf("Outputs has %v, but only %d are used", described, len(used))
 	}
 }
 
+// Each command has a help with an example, whose lines have at most 88 characters.
 func TestHelp(t *testing.T) {
 	l := newLab(t)
 	for _, ask := range []string{"--help", "-h", "help"} {
-		l.want(l.run(ask), 0, "Usage:\n  geminihook", "With a deployment:", "completion")
+		l.want(l.run(ask), 0, "Usage:\n  geminihook", "For a deployment:", "completion")
 	}
 	l.want(l.run("--version"), 0, "geminihook version ")
 	for _, cmd := range newRoot(&manage.App{}).Commands() {
@@ -66,7 +68,7 @@ func TestHelp(t *testing.T) {
 	}
 }
 
-// A name means one thing in all commands, and no flag takes a secret's value.
+// A flag has the same meaning in all commands, and no flag takes a secret's value.
 func TestOneVocabulary(t *testing.T) {
 	about := map[string]string{}
 	for _, cmd := range newRoot(&manage.App{}).Commands() {
@@ -86,6 +88,7 @@ func TestOneVocabulary(t *testing.T) {
 	}
 }
 
+// A mistyped command line is reported with status 2 and a hint.
 func TestMistyped(t *testing.T) {
 	l := newLab(t)
 	l.want(l.run(), 2, "Usage:\n  geminihook")
@@ -128,20 +131,21 @@ func TestValues(t *testing.T) {
 	l.want(l.run(given...), 0)
 	l.want(l.run("list", "--terraform", "elsewhere"), 1, "terraform output: exit status 1: what is -chdir=elsewhere", "--project, --static-url")
 
-	// A root of the user's own has the outputs of the module in one of its own.
+	// A root configuration that uses the module has the module's outputs in one of its
+	// own.
 	module := maps.Clone(l.outputs)
 	clear(l.outputs)
 	l.outputs["hooks"], l.outputs["unrelated"] = module, map[string]any{"static_url": "https://example.com/unrelated"}
 	l.want(l.run("list"), 0)
 	l.outputs["more"] = module
-	l.want(l.run("list"), 1, "several installations in the outputs: hooks, more", "or give --project, --static-url\n")
+	l.want(l.run("list"), 1, "the outputs describe several installations: hooks, more", "or give --project, --static-url\n")
 	clear(l.outputs)
 	maps.Copy(l.outputs, module)
 
 	delete(l.outputs, "static_url")
-	l.want(l.run("list"), 1, "the outputs in terraform are of another version", "or give --static-url\n")
+	l.want(l.run("list"), 1, "the Terraform outputs in terraform are of another version", "or give --static-url\n")
 	clear(l.outputs)
-	l.want(l.run("list"), 1, "no outputs in terraform", "terraform -chdir=terraform apply, or give --project, --static-url\n")
+	l.want(l.run("list"), 1, "no Terraform outputs in terraform", "terraform -chdir=terraform apply, or give --project, --static-url\n")
 
 	dir, _, _ := strings.Cut(os.Getenv("PATH"), string(os.PathListSeparator))
 	script := []byte("#!/bin/sh\necho 'not JSON'\n")
@@ -154,7 +158,7 @@ func TestValues(t *testing.T) {
 	l.want(l.run(given...), 0)
 }
 
-// Each line of --json is an object, and tells as much as the text.
+// Each line of --json is an object with the same information as the text.
 func TestJSON(t *testing.T) {
 	l := newLab(t)
 	lines := func(r ran) (all []map[string]any) {

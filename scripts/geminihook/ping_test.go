@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// lines has the function's log hold lines, one more whenever the command waits.
+// lines puts lines into the function's log: those of before at once, and one of while
+// each time that the command waits.
 func (l *lab) lines(before []string, while ...string) {
 	shown := before
 	l.google.log = func() []string { return shown }
@@ -18,10 +19,12 @@ func (l *lab) lines(before []string, while ...string) {
 	}
 }
 
+// line returns the log line of a delivery.
 func line(outcome string, status int, more string) string {
 	return fmt.Sprintf(`{"message":"delivery","endpoint":"static","outcome":%q,"status":%d%s}`, outcome, status, more)
 }
 
+// ping succeeds when the log shows an accepted delivery, and otherwise names the cause.
 func TestPing(t *testing.T) {
 	l := newLab(t)
 	l.want(l.run("ping"), 1, "no webhook is registered for this URL")
@@ -33,23 +36,24 @@ func TestPing(t *testing.T) {
 	l.want(l.run("ping"), 0, "waiting up to 2m0s", `arrived     published, type "webhook.ping", id msg_1, on projects/p/topics/geminihook-other`)
 
 	l.lines([]string{published}, forged)
-	l.want(l.run("ping"), 1, "no delivery was accepted within 2m0s", "answered 401, forged: not signed by a key in force", "geminihook doctor")
+	l.want(l.run("ping"), 1, "no delivery was accepted within 2m0s", "rejected with 401, forged: not signed by a key in force", "geminihook doctor")
 
 	l.lines([]string{published})
-	l.want(l.run("ping", "--wait", "4s"), 1, "nothing arrived within 4s", "not open to all callers", "geminihook list")
+	l.want(l.run("ping", "--wait", "4s"), 1, "no delivery arrived within 4s", "not open to all callers", "geminihook list")
 
 	l.google.set("/v2/entries:list", 403, `{"error":{"code":403,"message":"Permission denied for all log views"}}`)
 	l.api.Calls()
 	l.want(l.run("ping"), 1, "answered 403: Permission denied", "roles/logging.viewer")
 	for _, call := range l.api.Calls() {
 		if call == "ping" {
-			t.Error("asked for a ping that it cannot see")
+			t.Error("ping was requested although the log cannot be read")
 		}
 	}
 	l.api.Disable(l.api.IDs()[0])
-	l.want(l.run("ping"), 1, "no ping would come", "geminihook enable")
+	l.want(l.run("ping"), 1, "the API would send no ping", "geminihook enable")
 }
 
+// An interrupt ends ping.
 func TestPingInterrupted(t *testing.T) {
 	l := newLab(t)
 	l.want(l.run("register"), 0)

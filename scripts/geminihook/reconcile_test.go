@@ -15,7 +15,7 @@ import (
 var lost = geminitest.Delivery{Never: true}
 
 // missing returns a lab in which a batch ended two hours ago without its event, and the
-// name of another job waits on its subscription.
+// name of another job waits on the jobs subscription.
 func missing(t *testing.T) (l *lab, batch string) {
 	t.Helper()
 	l = newLab(t)
@@ -27,21 +27,21 @@ func missing(t *testing.T) (l *lab, batch string) {
 	return l, batch
 }
 
-// writes are the methods that change something.
+// writes are the methods that change data.
 var writes = []string{
 	functiontest.Commit, functiontest.Publish, functiontest.Begin,
 	"/google.pubsub.v1.Subscriber/Pull", "/google.pubsub.v1.Subscriber/Acknowledge", "/google.pubsub.v1.Subscriber/ModifyAckDeadline",
 }
 
-// A dry run says what the pass after it does, and makes no call that changes anything.
+// A dry run reports what the next pass does, and makes no call that changes anything.
 func TestReconcile(t *testing.T) {
 	l, batch := missing(t)
 	l.Calls()
 	l.api.Calls()
 	line := "missed      " + batch + ", ended "
 	r := l.run("reconcile", "--dry-run")
-	l.want(r, 0, line, "batch.succeeded would be handed over", "jobs        1: 0 delivered, 0 pending, 1 missed",
-		"events      1 to be handed over, 0 held", "webhook     enabled", "dry run     nothing was changed")
+	l.want(r, 0, line, "batch.succeeded would be published", "jobs        1: 0 delivered, 0 pending, 1 missed",
+		"events      1 to be published, 0 held", "webhook     enabled", "dry run     nothing was changed")
 	for _, call := range l.Calls() {
 		if slices.Contains(writes, call) {
 			t.Errorf("the dry run called %s", call)
@@ -56,9 +56,9 @@ func TestReconcile(t *testing.T) {
 		t.Errorf("the dry run published %d messages", n)
 	}
 
-	l.want(l.run("reconcile"), 0, line, "batch.succeeded was handed over", "jobs        2: 0 delivered, 1 pending, 1 missed", "events      1 handed over")
+	l.want(l.run("reconcile"), 0, line, "batch.succeeded was published", "jobs        2: 0 delivered, 1 pending, 1 missed", "events      1 published")
 	if m := l.Messages(t); len(m) != 1 || m[0].Topic != functiontest.BatchTopic || m[0].Attributes["ce-subject"] != batch {
-		t.Errorf("%d messages, or another", len(m))
+		t.Errorf("%d messages, want one for the missed batch", len(m))
 	}
 	l.want(l.run("reconcile"), 0, "jobs        2: 1 delivered, 1 pending, 0 missed")
 	if n := len(l.Messages(t)); n != 0 {
@@ -66,7 +66,7 @@ func TestReconcile(t *testing.T) {
 	}
 }
 
-// With --json a pass writes the lines that the function logs.
+// With --json, a pass writes the lines that the function logs.
 func TestReconcileJSON(t *testing.T) {
 	l, batch := missing(t)
 	r := l.run("reconcile", "--dry-run", "--json")
@@ -85,6 +85,7 @@ func TestReconcileJSON(t *testing.T) {
 	}
 }
 
+// A fault is reported with the flag or the command that fixes it.
 func TestReconcileFaults(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -93,8 +94,8 @@ func TestReconcileFaults(t *testing.T) {
 		says   []string
 	}{
 		{"key revoked", func(l *lab) { l.api.Revoke(true) }, nil,
-			[]string{"failed      webhook: list the webhooks: answered 400", "webhook     not known", "the pass is not complete", "nothing twice"}},
-		{"no key", func(l *lab) { l.t.Setenv("GEMINI_API_KEY", "") }, nil, []string{"set GEMINI_API_KEY, or say --api-key-secret-name"}},
+			[]string{"failed      webhook: list the webhooks: answered 400", "webhook     unknown", "the pass is incomplete", "no event twice"}},
+		{"no key", func(l *lab) { l.t.Setenv("GEMINI_API_KEY", "") }, nil, []string{"set GEMINI_API_KEY, or give --api-key-secret-name"}},
 		{"bad settings", func(*lab) {}, []string{"--grace", "1m", "--mode", "off", "--jobs-collection", "deliveries"},
 			[]string{"--grace: 1m0s is not between 5m0s and 12h0m0s", "--mode: not report, auto or publish", "--jobs-collection: another setting"}},
 		{"no webhook expected", func(l *lab) { l.want(l.run("delete", "--yes"), 0) }, []string{"--static-webhook", "false", "--mode", "report"}, nil},
@@ -103,7 +104,7 @@ func TestReconcileFaults(t *testing.T) {
 			for _, name := range []string{"grace", "jobs_collection", "jobs_subscription"} {
 				l.outputs[name] = nil
 			}
-		}, nil, []string{"reconcile is off in this installation", "or give --grace, --jobs-subscription, --jobs-collection\n"}},
+		}, nil, []string{"this deployment has no reconciler: its setting reconcile is off", "or give --grace, --jobs-subscription, --jobs-collection\n"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -116,15 +117,14 @@ func TestReconcileFaults(t *testing.T) {
 	}
 }
 
-// A pass goes on if the webhook is gone, and says so.
+// If the webhook is missing, a pass reports it and continues.
 func TestReconcileWithoutWebhook(t *testing.T) {
 	l, _ := missing(t)
 	l.want(l.run("delete", "--yes"), 0)
-	l.want(l.run("reconcile", "--dry-run"), 0, "webhook     missing: nothing is delivered; go run ./scripts/geminihook doctor says why")
+	l.want(l.run("reconcile", "--dry-run"), 0, "webhook     missing: no event is delivered; to find the cause: go run ./scripts/geminihook doctor")
 }
 
-// The environment's settings, such as those of a function that runs elsewhere, do not
-// count.
+// Settings in the environment, such as those of a function, are ignored.
 func TestReconcileIgnoresTheEnvironment(t *testing.T) {
 	l, _ := missing(t)
 	for name, value := range map[string]string{"RECONCILE": "off", "GRACE": "1s", "STATIC_URL": "x", "ROUTES": "x", "GOOGLE_CLOUD_PROJECT": "another-project"} {
@@ -133,7 +133,7 @@ func TestReconcileIgnoresTheEnvironment(t *testing.T) {
 	l.want(l.run("reconcile", "--dry-run"), 0, "1 missed")
 }
 
-// The command gives the function all of its settings, and each comes from an output.
+// Each setting of the function comes from an output, and a missing one is an error.
 func TestReconcileSettings(t *testing.T) {
 	l := newLab(t)
 	without := maps.Clone(l.outputs)
@@ -141,6 +141,6 @@ func TestReconcileSettings(t *testing.T) {
 		clear(l.outputs)
 		maps.Copy(l.outputs, without)
 		delete(l.outputs, name)
-		l.want(l.run("reconcile", "--dry-run"), 1, "the outputs in terraform are of another version", "or give --"+strings.ReplaceAll(name, "_", "-"))
+		l.want(l.run("reconcile", "--dry-run"), 1, "the Terraform outputs in terraform are of another version", "or give --"+strings.ReplaceAll(name, "_", "-"))
 	}
 }

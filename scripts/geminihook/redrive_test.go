@@ -12,8 +12,8 @@ import (
 	"github.com/geminihook/geminihook/shared/dial"
 )
 
-// addDeadLetters makes the topic and the subscription for dead letters, and a subscription
-// that gave up two; a third letter does not tell where it is from.
+// addDeadLetters creates the dead-letter topic and subscription, a subscription that
+// two dead letters come from, and a third letter from an unknown one.
 func (l *lab) addDeadLetters() {
 	l.t.Helper()
 	topics, err := pubsub.NewTopicAdminClient(l.t.Context(), dial.Options()...)
@@ -53,18 +53,19 @@ func (l *lab) addDeadLetters() {
 	l.Messages(l.t)
 }
 
+// redrive moves two letters, and reports the third, which stays.
 func TestRedrive(t *testing.T) {
 	l := newLab(t)
 	l.addDeadLetters()
-	l.pass(1e9) // all that has been published lies in the past
+	l.pass(1e9) // all letters were published before redrive starts
 	r := l.run("redrive", "--dry-run")
 	l.want(r, 1, "would move  batch.failed", "msg_1", "from geminihook-batch-pull to geminihook-batch", "stays       batch.failed",
-		"letters     2 to be moved, 1 stay, 0 came after")
+		"letters     2 to be moved, 1 stay, 0 arrived after")
 	if strings.Contains(r.out, "\x1b") {
-		t.Errorf("a letter moves the cursor: %q", r.out)
+		t.Errorf("a letter sends control characters to the terminal: %q", r.out)
 	}
-	l.want(l.run("redrive", "--limit", "0"), 2, "--limit: at least 1")
-	one := l.run("redrive", "--limit", "1") // 1 if it came upon the letter that stays
+	l.want(l.run("redrive", "--limit", "0"), 2, "--limit: want 1 or more")
+	one := l.run("redrive", "--limit", "1") // status 1 if it found the letter that stays first
 	l.want(one, one.status, "letters     1 moved", "next        there may be more")
 
 	r = l.run("redrive", "--json")
@@ -84,7 +85,7 @@ func TestRedrive(t *testing.T) {
 		t.Errorf("%v", moved)
 	}
 	if m := l.Messages(t); len(m) != 2 || m[0].Topic != functiontest.BatchTopic {
-		t.Errorf("%d messages reached topics", len(m))
+		t.Errorf("%d messages were published, want 2", len(m))
 	}
-	l.want(l.run("redrive", "--dead-letter-subscription", "another"), 1, "there is no another", "terraform apply")
+	l.want(l.run("redrive", "--dead-letter-subscription", "another"), 1, "another does not exist", "terraform apply")
 }

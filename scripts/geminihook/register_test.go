@@ -27,8 +27,8 @@ const (
 	disableVersion = "/google.cloud.secretmanager.v1.SecretManagerService/DisableSecretVersion"
 )
 
-// down has the next n calls of a method fail, without having done anything, and in a
-// way that Google's client does not try again by itself.
+// down makes the next n calls of a method fail without any effect, and with a code that
+// Google's client does not retry.
 func (l *lab) down(method string, n int) {
 	var mu sync.Mutex
 	l.Interfere(func(_ context.Context, called string, forward func() error) error {
@@ -44,8 +44,7 @@ func (l *lab) down(method string, n int) {
 
 const always = 1 << 20
 
-// wantHealthy checks that there is one webhook for the URL, and that the secret it
-// goes on signing with is stored.
+// wantHealthy checks that there is one webhook, whose current secret is stored.
 func (l *lab) wantHealthy() {
 	l.t.Helper()
 	ids := l.api.IDs()
@@ -57,11 +56,12 @@ func (l *lab) wantHealthy() {
 	}
 }
 
+// register creates one webhook and stores its secret; a second run changes nothing.
 func TestRegister(t *testing.T) {
 	l := newLab(t)
 	l.api.Page = 10
-	for range 25 { // of other people's
-		l.api.Add("https://example.com/elsewhere?token=of-somebody-else")
+	for range 25 { // other webhooks of the project
+		l.api.Add("https://example.com/elsewhere?token=of-another-webhook")
 	}
 	l.want(l.run("register"), 0, "registered  webhook", "version 1 of secret "+signingSecret, "next        go run ./scripts/geminihook ping")
 	if calls := l.api.Calls(); !slices.Equal(calls, []string{"list", "list", "list", "create", "list", "list", "list"}) {
@@ -73,7 +73,7 @@ func TestRegister(t *testing.T) {
 		t.Fatalf("%d webhooks, %d versions", len(ids), len(stored))
 	}
 
-	l.want(l.run("register"), 0, "was already; nothing was changed", "version 1 of secret")
+	l.want(l.run("register"), 0, "was registered already; nothing was changed", "version 1 of secret")
 	if calls := l.api.Calls(); !slices.Equal(calls, []string{"list", "list", "list"}) {
 		t.Errorf("calls of the second run %v", calls)
 	}
@@ -82,18 +82,18 @@ func TestRegister(t *testing.T) {
 	}
 	listed := l.run("list")
 	l.want(listed, 0, "* "+ids[25], "https://example.com/elsewhere?…")
-	if strings.Contains(listed.out, "of-somebody-else") {
+	if strings.Contains(listed.out, "of-another-webhook") {
 		t.Error("list shows a token")
 	}
 
 	l.api.Disable(ids[25])
-	l.want(l.run("register"), 1, "disabled_due_to_failed_deliveries", "nothing is delivered", "geminihook enable")
+	l.want(l.run("register"), 1, "disabled_due_to_failed_deliveries", "the API delivers no events to it", "geminihook enable")
 	l.want(l.run("enable"), 0, "which was disabled_due_to_failed_deliveries")
-	l.want(l.run("enable"), 0, "was already")
+	l.want(l.run("enable"), 0, "was enabled already")
 }
 
-// Whatever goes wrong at a registration, the output says how things are, and after
-// all that one more run sets them right.
+// After each fault, the output describes the state and the next step, and another run
+// of register succeeds.
 func TestRegisterFaults(t *testing.T) {
 	busy, broken := geminitest.Fault{Status: 429}, geminitest.Fault{Status: 500}
 	done := geminitest.Fault{Status: 500, Done: true}
@@ -107,26 +107,26 @@ func TestRegisterFaults(t *testing.T) {
 		left   int // webhooks
 	}{
 		{"busy at first", func(l *lab) { l.api.Fail(geminitest.Create, busy, busy) }, 0, []string{"registered"}, 1},
-		{"busy for long", func(l *lab) { l.api.Fail(geminitest.Create, busy, busy, busy, busy) }, 1, []string{"answered 429", "nothing was registered"}, 0},
-		{"not created", func(l *lab) { l.api.Fail(geminitest.Create, broken) }, 1, []string{"answered 500", "no webhook for this URL is listed", "geminihook register"}, 0},
-		{"created, reply lost", func(l *lab) { l.api.Fail(geminitest.Create, done) }, 0, []string{"was made all the same", "it has a new one"}, 1},
-		{"created, reply garbled", func(l *lab) { l.api.Fail(geminitest.Create, odd) }, 0, []string{"was made all the same", "it has a new one"}, 1},
-		{"created, reply without a secret", func(l *lab) { l.api.Fail(geminitest.Create, bare) }, 0, []string{"without a signing secret", "it has a new one"}, 1},
+		{"busy for long", func(l *lab) { l.api.Fail(geminitest.Create, busy, busy, busy, busy) }, 1, []string{"answered 429", "no webhook was created"}, 0},
+		{"not created", func(l *lab) { l.api.Fail(geminitest.Create, broken) }, 1, []string{"answered 500", "the API lists no webhook for this URL", "geminihook register"}, 0},
+		{"created, reply lost", func(l *lab) { l.api.Fail(geminitest.Create, done) }, 0, []string{"was created in spite of the error", "it has a new one"}, 1},
+		{"created, reply garbled", func(l *lab) { l.api.Fail(geminitest.Create, odd) }, 0, []string{"was created in spite of the error", "it has a new one"}, 1},
+		{"created, reply without a secret", func(l *lab) { l.api.Fail(geminitest.Create, bare) }, 0, []string{"the answer lacks a signing secret", "it has a new one"}, 1},
 		{"created, reply lost, API gone", func(l *lab) {
 			l.api.Fail(geminitest.Create, done)
 			l.api.Fail(geminitest.List, geminitest.Fault{}, broken, broken, broken, broken, broken)
-		}, 1, []string{"then list the webhooks", "may have been made", "geminihook register"}, 1},
+		}, 1, []string{"then list the webhooks", "may have been created", "geminihook register"}, 1},
 		{"key wrong", func(l *lab) { l.t.Setenv("GEMINI_API_KEY", "wrong") }, 1, []string{"API key not valid"}, 0},
-		{"no key", func(l *lab) { l.t.Setenv("GEMINI_API_KEY", "") }, 1, []string{"set GEMINI_API_KEY, or say --api-key-secret-name"}, 0},
+		{"no key", func(l *lab) { l.t.Setenv("GEMINI_API_KEY", "") }, 1, []string{"set GEMINI_API_KEY, or give --api-key-secret-name"}, 0},
 		{"no such secret", func(l *lab) { l.outputs["signing_secret_name"] = "another" }, 1,
-			[]string{"it does not exist, or you lack secretmanager.versions.add", "nothing was changed", "secretVersionManager"}, 0},
+			[]string{"does not exist, or you lack secretmanager.versions.add", "nothing was changed", "secretVersionManager"}, 0},
 		{"store down for a while", func(l *lab) { l.down(addVersion, 3) }, 0, []string{"registered"}, 1},
 		{"store down", func(l *lab) { l.down(addVersion, 4) }, 1, []string{"could not be stored", "was deleted again", "geminihook register"}, 0},
 		{"stored, not read back", func(l *lab) { l.down(functiontest.AccessVersion, always) }, 1, []string{"could not be stored", "was deleted again"}, 0},
 		{"store down, then the API", func(l *lab) {
 			l.down(addVersion, always)
 			l.api.Fail(geminitest.Delete, broken, broken, broken, broken, broken)
-		}, 1, []string{"could not be stored", "then delete the webhook: answered 500", "signs with a secret that nobody has", "geminihook register, which gives it a new secret", "delete --yes --id"}, 1},
+		}, 1, []string{"could not be stored", "then delete the webhook: answered 500", "its secret is lost", "geminihook register, which gives it a new secret", "delete --yes --id"}, 1},
 		{"found without a secret", func(l *lab) { l.api.Add(l.url("static_url")) }, 0, []string{"its secret was not stored: it has a new one"}, 1},
 		{"found with another's secret", func(l *lab) {
 			l.api.Add(l.url("static_url"))
@@ -135,12 +135,12 @@ func TestRegisterFaults(t *testing.T) {
 		{"found, reply to the rotation lost", func(l *lab) {
 			l.api.Add(l.url("static_url"))
 			l.api.Fail(geminitest.Rotate, done, done, done, done, done)
-		}, 1, []string{"it may not have happened", "geminihook rotate"}, 1},
+		}, 1, []string{"the secret may have changed", "geminihook rotate"}, 1},
 		{"found, store down", func(l *lab) {
 			l.api.Add(l.url("static_url"))
 			l.down(addVersion, always)
-		}, 1, []string{"the new secret could not be stored", "signs with a secret that nobody has"}, 1},
-		{"events refused", func(l *lab) { l.outputs["static_url"] = "http://example.com/not-https" }, 1, []string{"must use https", "nothing was registered"}, 0},
+		}, 1, []string{"the new secret could not be stored", "signs with a lost secret"}, 1},
+		{"events refused", func(l *lab) { l.outputs["static_url"] = "http://example.com/not-https" }, 1, []string{"must use https", "no webhook was created"}, 0},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -153,7 +153,7 @@ func TestRegisterFaults(t *testing.T) {
 				t.Errorf("%d webhooks, want %d", len(left), test.left)
 			}
 			if test.left == 0 && len(l.enabled(signingSecret)) != 0 {
-				t.Error("a version is enabled that is of no use")
+				t.Error("a useless version is enabled")
 			}
 
 			l.Interfere(nil)
@@ -167,26 +167,27 @@ func TestRegisterFaults(t *testing.T) {
 
 func TestEvents(t *testing.T) {
 	l := newLab(t)
-	l.want(l.run("register", "--event", "batch.succeeded", "--event", "batch.cancelled"), 1, `"batch.cancelled"`, "video.generated", "nothing was registered")
+	l.want(l.run("register", "--event", "batch.succeeded", "--event", "batch.cancelled"), 1, `"batch.cancelled"`, "video.generated", "no webhook was created")
 	l.want(l.run("register", "--event", "batch.succeeded", "--event", "batch.failed"), 0, "events      batch.succeeded batch.failed\n")
 }
 
-// Of an old and a new secret, the old one stored: it goes on for its day.
+// If the reply to a rotation was lost, register rotates again, and the old secret,
+// which is stored, stays valid for 24 hours.
 func TestRegisterAfterLostRotation(t *testing.T) {
 	l := newLab(t)
 	l.want(l.run("register"), 0)
 	lost := geminitest.Fault{Status: 500, Done: true}
 	l.api.Fail(geminitest.Rotate, lost, lost, lost, lost, lost)
-	l.want(l.run("rotate"), 1, "answered 500", "it may not have happened", "beside the old one until")
+	l.want(l.run("rotate"), 1, "answered 500", "the secret may have changed", "also with the old one")
 	old := l.enabled(signingSecret)[0]
 	l.want(l.run("register"), 0, "its secret was not stored: it has a new one", "version 2 of")
 	l.wantHealthy()
 	if !slices.Contains(l.api.Secrets(l.api.IDs()[0]), old) {
-		t.Error("the stored secret was revoked, though it still signed")
+		t.Error("the stored secret was revoked although the API still signed with it")
 	}
 }
 
-// An interrupt leaves no webhook without its secret.
+// An interrupt leaves no webhook without a stored secret.
 func TestInterrupt(t *testing.T) {
 	l := newLab(t)
 	ctx, interrupt := context.WithCancel(t.Context())
@@ -200,7 +201,8 @@ func TestInterrupt(t *testing.T) {
 	l.wantHealthy()
 }
 
-// Of two runs at once, the one that sees the other's webhook takes its own back.
+// If two runs create a webhook at the same time, the one that sees the other's deletes
+// its own.
 func TestOvertaken(t *testing.T) {
 	l := newLab(t)
 	l.gemini.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -209,12 +211,12 @@ func TestOvertaken(t *testing.T) {
 		}
 		l.api.ServeHTTP(w, r)
 	})
-	l.want(l.run("register"), 1, "another webhook for this URL was made at the same time", "was deleted again", "geminihook register")
+	l.want(l.run("register"), 1, "another webhook for this URL was created at the same time", "was deleted again", "geminihook register")
 	l.want(l.run("register"), 0)
 	l.wantHealthy()
 }
 
-// A damaged is a Secret Manager that gives back something else than it was given.
+// A damaged is a Secret Manager that returns damaged values.
 type damaged struct{ *gcptest.SecretManager }
 
 func (d damaged) Register(s grpc.ServiceRegistrar) {
@@ -229,6 +231,8 @@ func (d damaged) AccessSecretVersion(ctx context.Context, req *secretmanagerpb.A
 	return res, err
 }
 
+// If a secret is not read back as it was stored, neither a webhook nor a version
+// remains.
 func TestReadBack(t *testing.T) {
 	l := newLab(t)
 	server, err := gcptest.Start("127.0.0.1:0", damaged{l.Secrets})
@@ -237,14 +241,13 @@ func TestReadBack(t *testing.T) {
 	}
 	t.Cleanup(server.Close)
 	t.Setenv("SECRET_MANAGER_EMULATOR_HOST", server.Addr())
-	l.want(l.run("register"), 1, "version 1 does not read as it was written", "was deleted again")
+	l.want(l.run("register"), 1, "version 1 differs from the text that was stored", "was deleted again")
 	if len(l.api.IDs()) != 0 || len(l.enabled(signingSecret)) != 0 {
-		t.Error("a webhook or a version is left")
+		t.Error("a webhook or an enabled version remains")
 	}
 }
 
-// However many run at once, no two webhooks are left, nor one without its secret that
-// another run does not set right.
+// Concurrent runs leave at most one webhook, and one more run makes its secret stored.
 func TestConcurrentRegister(t *testing.T) {
 	l := newLab(t)
 	l.writeOutputs()
@@ -260,7 +263,7 @@ func TestConcurrentRegister(t *testing.T) {
 	l.wantHealthy()
 }
 
-// Two that were made by hand.
+// If two webhooks for the URL exist, commands fail and name both.
 func TestSeveral(t *testing.T) {
 	l := newLab(t)
 	a, b := l.api.Add(l.url("static_url")), l.api.Add(l.url("static_url"))
@@ -268,13 +271,13 @@ func TestSeveral(t *testing.T) {
 		l.want(l.run(command), 1, "2 webhooks are registered for this URL: "+a+", "+b, "delete --yes --id ID")
 	}
 	l.want(l.run("delete", "--id", a), 1, "would be deleted", "nothing was changed")
-	l.want(l.run("delete", "--yes", "--id", "nobody"), 1, "no webhook has the id nobody", "geminihook list")
+	l.want(l.run("delete", "--yes", "--id", "missing"), 1, "no webhook with the id missing", "geminihook list")
 	l.want(l.run("delete", "--yes", "--id", a), 0)
 	l.want(l.run("register"), 0)
 	l.wantHealthy()
 }
 
-// The key may be in Secret Manager.
+// With --api-key-secret-name, the API key comes from Secret Manager.
 func TestKeyFromSecret(t *testing.T) {
 	l := newLab(t)
 	t.Setenv("GEMINI_API_KEY", "wrong")
@@ -285,7 +288,7 @@ func TestKeyFromSecret(t *testing.T) {
 	l.want(l.run("list", "--api-key-secret-name", "empty"), 1, "secret empty has no enabled version")
 }
 
-// A proxy or a page of somebody else's in between tells nothing that was in it.
+// If a proxy answers instead of the API, the output does not repeat its answer.
 func TestOddAnswers(t *testing.T) {
 	l := newLab(t)
 	for _, status := range []int{200, 403, 502} {
@@ -295,7 +298,7 @@ func TestOddAnswers(t *testing.T) {
 			w.WriteHeader(status)
 			fmt.Fprintf(w, "<html>%s</html>", apiKey)
 		})
-		l.want(l.run("register"), 1, fmt.Sprintf("list the webhooks: answered %d: an answer that cannot be read", status))
+		l.want(l.run("register"), 1, fmt.Sprintf("list the webhooks: answered %d: the answer cannot be parsed", status))
 	}
 	gone := httptest.NewServer(nil)
 	gone.Close()

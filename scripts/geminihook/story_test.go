@@ -16,13 +16,14 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
-// A deployed is a function at a URL that stays, while its instances come and go.
+// A deployed is a function at a fixed URL, whose instances can be replaced.
 type deployed struct {
 	*functiontest.Process
 	t   *testing.T
 	url string
 }
 
+// deploy starts a function behind a proxy.
 func deploy(t *testing.T, target, path string) *deployed {
 	t.Helper()
 	p, _ := functiontest.Deploy(t, target)
@@ -35,7 +36,7 @@ func deploy(t *testing.T, target, path string) *deployed {
 	return &deployed{p, t, front.URL + path}
 }
 
-// replace ends the instance, and starts one that has nothing in memory.
+// replace ends the instance and starts a new one, without cached values.
 func (d *deployed) replace() {
 	d.t.Helper()
 	d.Signal(syscall.SIGTERM)
@@ -45,9 +46,8 @@ func (d *deployed) replace() {
 	d.Start()
 }
 
-// The whole story: what Terraform made, a webhook, a ping that arrives, a delivery, a
-// rotation with deliveries signed by either secret, and a check of the whole way; the
-// functions as they are deployed.
+// The whole procedure with the functions as they are deployed: register, ping, a
+// delivery, a rotation with deliveries signed by either secret, and doctor.
 func TestStory(t *testing.T) {
 	l := newLab(t)
 	t.Setenv("SIGNING_SECRET_NAME", signingSecret)
@@ -73,7 +73,7 @@ func TestStory(t *testing.T) {
 			t.Fatalf("answered %d, %v", status, err)
 		}
 		if m := l.Messages(t); len(m) != 1 || m[0].Topic != functiontest.BatchTopic || string(m[0].Data) != string(body) {
-			t.Fatalf("%d messages, or another", len(m))
+			t.Fatalf("%d messages, want the delivery's", len(m))
 		}
 	}
 	deliver(geminitest.All)
@@ -84,31 +84,31 @@ func TestStory(t *testing.T) {
 		return (&functiontest.Endpoint{URL: full}).Post(t, "", header, event).Status == http.StatusNoContent
 	})
 	if m := l.Messages(t); len(m) != 1 || m[0].Topic != functiontest.InteractionTopic {
-		t.Fatalf("dynamic: %d messages, or another", len(m))
+		t.Fatalf("dynamic: %d messages, want the delivery's", len(m))
 	}
-	l.want(l.run("doctor"), 0, "rotation           none under way")
+	l.want(l.run("doctor"), 0, "rotation           none in progress")
 
 	l.want(l.run("rotate"), 0, "version 2 of secret", "rotate --finish")
-	deliver(geminitest.Oldest) // by an instance that knows only the old one
-	static.replace()           // which knows both
+	deliver(geminitest.Oldest) // to an instance that knows only the old secret
+	static.replace()           // with one that knows both
 	deliver(geminitest.All)
 	deliver(geminitest.Newest)
 	deliver(geminitest.Oldest)
 	healthy := l.run("doctor")
-	l.want(healthy, 0, "✓ signing secret     version 2 is what the webhook signs with", "✓ rotation           version 1 in force until")
-	t.Logf("doctor says\n%s", healthy.out)
+	l.want(healthy, 0, "✓ signing secret     version 2 is the webhook's current secret", "✓ rotation           version 1 is accepted until")
+	t.Logf("doctor:\n%s", healthy.out)
 
 	l.want(l.run("rotate", "--finish"), 1, "the overlap is not over")
 	l.pass(25 * time.Hour)
-	l.want(l.run("rotate", "--finish"), 0, "version 1 of secret "+signingSecret+"; version 2 is in force")
+	l.want(l.run("rotate", "--finish"), 0, "version 1 of secret "+signingSecret+"; version 2 is the current secret")
 	l.pass(-25 * time.Hour)
 	deliver(geminitest.Newest)
-	l.want(l.run("doctor"), 0, "rotation           none under way")
+	l.want(l.run("doctor"), 0, "rotation           none in progress")
 	l.want(l.run("delete", "--yes"), 0)
 	l.want(l.run("doctor"), 1, "✗ webhook            no webhook is registered for this URL")
 }
 
-// signV1a signs as Google does.
+// signV1a returns a delivery that is signed as Google signs it.
 func signV1a(l *lab, body []byte) (http.Header, string) {
 	id, now := webhooktest.NewID(), time.Now()
 	return webhooktest.Header(id, now, webhook.SignV1a(l.Keys.Ed25519(1), id, webhooktest.Timestamp(now), body)), string(body)

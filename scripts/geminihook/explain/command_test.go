@@ -65,7 +65,7 @@ func TestCommand(t *testing.T) {
 		{[]string{jwt, "--jwks-file", jwks, "--json"}, 1, `"advice":["say --audience`},
 		{[]string{v1, "--secret-file", file("dotenv", "SECRET="+secret+"\n")}, 1, "(secret-line)"},
 		{[]string{jwt, "--jwks-file", v1}, 1, "not a JSON Web Key Set"},
-		{[]string{v1}, 2, "explain needs what the receiver verifies by"},
+		{[]string{v1}, 2, "explain needs the receiver's keys"},
 		{[]string{v1, "--secret-file", secretFile, "--jwks-file", jwks}, 2, "give one of"},
 		{[]string{v1, "--count", "2"}, 2, "unknown flag: --count"},
 		{[]string{}, 2, "explain needs one FILE"},

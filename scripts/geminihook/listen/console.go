@@ -14,8 +14,9 @@ import (
 	"github.com/geminihook/geminihook/scripts/internal/terminal"
 )
 
-// A console writes messages on standard output, and all else on standard error. It
-// may be used concurrently.
+// A console writes messages, and with --json the ready event, to standard output.
+// Without --json it writes the ready line to standard error. It is safe for concurrent
+// use.
 type console struct {
 	json  bool
 	paint terminal.Paint
@@ -27,7 +28,8 @@ func newConsole(json bool) *console {
 	return &console{json: json, paint: terminal.PaintFor(os.Stdout)}
 }
 
-// ready says what is listened to. From now on no message is missed.
+// ready reports the topics or the subscription that are listened to. Every message that
+// is published from now on is shown.
 func (c *console) ready(p *place, sources []*source) {
 	var names, subs []string
 	for _, s := range sources {
@@ -40,17 +42,17 @@ func (c *console) ready(p *place, sources []*source) {
 		}{"ready", subs}))
 		return
 	}
-	how := "acknowledging what is shown"
+	how := "acknowledging each message"
 	switch {
 	case sources[0].ours:
-		how = "through subscriptions that go when this ends"
+		how = "with temporary subscriptions"
 	case sources[0].peek:
-		how = "acknowledging nothing"
+		how = "acknowledging no message"
 	}
 	c.write(os.Stderr, terminal.PaintFor(os.Stderr).In(terminal.Yellow, fmt.Sprintf("listening to %s, %s, %s; Ctrl-C ends it", strings.Join(names, ", "), p.name, how))+"\n")
 }
 
-// message shows a message.
+// message shows a message of a topic or subscription, by its full name.
 func (c *console) message(from string, m *pubsubpb.PubsubMessage) {
 	if c.json {
 		c.write(os.Stdout, messages.JSON(from, m))

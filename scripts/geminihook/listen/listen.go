@@ -1,5 +1,5 @@
-// Package listen prints the messages that reach topics, or that a subscription has, as
-// they arrive: on the running serve, on an emulator, or on Google Cloud.
+// Package listen prints messages as they arrive on topics or on a subscription: those
+// of a running serve, of an emulator, or of Google Cloud.
 package listen
 
 import (
@@ -9,18 +9,19 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Options say what to listen to.
+// Options select the messages to print. Set either Topics or Subscription.
 type Options struct {
-	Topics       []string // ids or full names; empty with Subscription, or for all topics of a serve
-	Subscription string   // read instead of topics: an id or a full name
-	Project      string   // on Google Cloud, or on the emulator
-	Filter       string   // of the subscriptions to Topics; empty: none
-	Peek         bool     // acknowledge nothing that Subscription has
-	JSON         bool
+	Topics       []string // ids or full names; empty means all topics, which only serve and emulators allow
+	Subscription string   // an id or a full name; read instead of topics
+	Project      string   // the project's id, on Google Cloud or on the emulator; empty means that of the emulator or of serve
+	Filter       string   // a filter of Pub/Sub for Topics; empty means all messages
+	Peek         bool     // do not acknowledge the messages of Subscription
+	JSON         bool     // write JSON lines
 }
 
-// Run prints messages until ctx is done, which is no error, or until a subscription
-// fails.
+// Run prints messages to standard output until ctx is done; it then returns nil. It
+// fails if Pub/Sub cannot be reached or a topic or subscription cannot be read. At the
+// end it deletes the temporary subscriptions that it created.
 func Run(ctx context.Context, o Options) error {
 	p, err := o.open(ctx)
 	if err != nil {
@@ -42,7 +43,7 @@ func Run(ctx context.Context, o Options) error {
 	return ended(ctx, readers.Wait())
 }
 
-// ended is err, unless it was asked for.
+// ended returns err, or nil if ctx is done: the end was then requested.
 func ended(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return nil

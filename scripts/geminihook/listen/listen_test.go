@@ -30,7 +30,7 @@ import (
 
 func TestMain(m *testing.M) { commandtest.Main(m) }
 
-// A listener is a running listen.
+// A listener is a running geminihook listen.
 type listener struct {
 	t      *testing.T
 	cmd    *exec.Cmd
@@ -39,6 +39,7 @@ type listener struct {
 	stdout io.Reader
 }
 
+// An event is one line of listen --json.
 type event struct {
 	Event         string
 	Subscriptions []string
@@ -88,7 +89,8 @@ func (l *listener) next() (e event) {
 	return e
 }
 
-// stop ends it as Ctrl-C does.
+// stop ends listen as Ctrl-C does, and fails the test unless it exits with 0 and writes
+// nothing to standard error.
 func (l *listener) stop() {
 	l.t.Helper()
 	if err := l.cmd.Process.Signal(syscall.SIGINT); err != nil {
@@ -96,7 +98,7 @@ func (l *listener) stop() {
 	}
 	rest, _ := io.ReadAll(l.stderr)
 	if status := l.wait(); status != 0 || len(rest) > 0 {
-		l.t.Errorf("status %d, standard error %q; want 0 and nothing", status, rest)
+		l.t.Errorf("exit status %d, standard error %q; want 0 and none", status, rest)
 	}
 }
 
@@ -108,15 +110,15 @@ func (l *listener) wait() int {
 	return l.cmd.ProcessState.ExitCode()
 }
 
-// What send sends to the running serve is shown, from all its topics, and when
-// serve ends, so does listen.
+// Without flags, listen prints the messages of all topics of the running serve. When
+// serve ends, listen ends.
 func TestServe(t *testing.T) {
 	home := commandtest.NewHome(t)
-	home.Env = []string{"PUBSUB_EMULATOR_HOST="} // an emulator that is named goes before serve
+	home.Env = []string{"PUBSUB_EMULATOR_HOST="} // otherwise this emulator takes precedence over serve
 	s := home.Serve(t)
 	l, subscriptions := startJSON(t, home)
 	if len(subscriptions) != 6 {
-		t.Errorf("%d subscriptions, want one for each of the 4 topics of events and the 2 of jobs", len(subscriptions))
+		t.Errorf("%d subscriptions, want 6: one for each of 4 event topics and 2 job topics", len(subscriptions))
 	}
 	if got := home.Run(t, "", "send"); got.Status != 0 {
 		t.Fatalf("send: %v", got)
@@ -139,11 +141,11 @@ func TestServe(t *testing.T) {
 	s.Stop()
 	rest, _ := io.ReadAll(l.stderr)
 	if status := l.wait(); status != 1 || strings.Count(string(rest), "\n") != 1 {
-		t.Errorf("after serve: status %d, standard error %q; want 1 and a line", status, rest)
+		t.Errorf("when serve has ended: exit status %d, standard error %q; want 1 and one line", status, rest)
 	}
 }
 
-// A lab is a Pub/Sub that a test writes to.
+// A lab is a Pub/Sub service with one topic, and a home whose commands use it.
 type lab struct {
 	t        *testing.T
 	official bool
@@ -219,7 +221,7 @@ func (l *lab) subscriptions() (names []string) {
 	}
 }
 
-// pull returns the ids of what a subscription still has.
+// pull returns the ce-ids of the messages that a subscription delivers now.
 func (l *lab) pull(subscription string) (ids []string) {
 	l.t.Helper()
 	ctx, cancel := context.WithTimeout(l.t.Context(), 2*time.Second)
@@ -246,15 +248,15 @@ func TestTopic(t *testing.T) {
 		l.publish("2", "batch.failed")
 		ids := []string{one.next().Attributes["ce-id"], one.next().Attributes["ce-id"]}
 		if slices.Sort(ids); !slices.Equal(ids, []string{"1", "2"}) {
-			l.t.Errorf("ids %q", ids)
+			l.t.Errorf("ids %q, want 1 and 2", ids)
 		}
 		if e := filtered.next(); !l.official && e.Attributes["ce-id"] != "2" || e.From != l.topic() { // the emulator ignores filters
-			l.t.Errorf("through the filter: %v", e)
+			l.t.Errorf("with the filter: %v, want id 2", e)
 		}
 		one.stop()
 		filtered.stop()
 		if left := l.subscriptions(); len(left) > 0 {
-			l.t.Errorf("left behind: %q", left)
+			l.t.Errorf("subscriptions left: %q", left)
 		}
 	})
 }
@@ -273,20 +275,20 @@ func TestSubscription(t *testing.T) {
 		peek.stop()
 		read, _ := startJSON(l.t, l.home, "--project", l.project, "--subscription", name)
 		if e := read.next(); e.Attributes["ce-id"] != "1" {
-			l.t.Errorf("after a peek: %v, want it again", e)
+			l.t.Errorf("after a peek: %v, want the same message again", e)
 		}
 		read.stop()
 		if ids := l.pull(name); len(ids) > 0 {
 			l.t.Errorf("%q were not acknowledged", ids)
 		}
 		if left := l.subscriptions(); !slices.Equal(left, []string{name}) {
-			l.t.Errorf("subscriptions %q, want it left alone", left)
+			l.t.Errorf("subscriptions afterwards: %q, want %q", left, name)
 		}
 	})
 }
 
-// For people: a line a message and its body, on one line and without control
-// characters.
+// Without --json, listen prints two lines per message: its attributes and its body,
+// without control characters.
 func TestText(t *testing.T) {
 	everywhere(t, func(l *lab) {
 		one := start(l.t, l.home, "--project", l.project, "--topic", "geminihook-batch")
@@ -319,9 +321,9 @@ func TestFaultsAreOneLine(t *testing.T) {
 		want       string
 	}{
 		{"", "", fault, "no serve is running"},
-		{"", "--project p", fault, "name what to listen to"},
-		{"", "--topic a --subscription b", usage, "neither --topic nor --filter"},
-		{"", "--topic a --peek", usage, "--peek is for --subscription"},
+		{"", "--project p", fault, "--project needs --topic or --subscription"},
+		{"", "--topic a --subscription b", usage, "--subscription excludes --topic and --filter"},
+		{"", "--topic a --peek", usage, "--peek needs --subscription"},
 		{"", "a", usage, "unexpected argument"},
 		{server.Addr(), "", fault, "has no topics in project geminihook-local"},
 		{server.Addr(), "--topic missing", fault, "NotFound"},
@@ -342,7 +344,7 @@ func TestHelp(t *testing.T) {
 	got := commandtest.NewHome(t).Run(t, "", "listen", "--help")
 	for _, want := range []string{"--topic", "--subscription", "--peek", "--project", "--filter", "--json", "NO OTHER SUBSCRIBER"} {
 		if got.Status != 0 || got.Stderr != "" || !strings.Contains(got.Stdout, want) {
-			t.Errorf("status %d, no %s", got.Status, want)
+			t.Errorf("exit status %d, standard error %q; %s in the help: %v", got.Status, got.Stderr, want, strings.Contains(got.Stdout, want))
 		}
 	}
 }

@@ -16,19 +16,19 @@ import (
 	"github.com/geminihook/geminihook/scripts/internal/running"
 )
 
-// emulatedProject is the project on an emulator unless another is given: that of
-// serve --emulators.
+// emulatedProject is the default project on an emulator. serve --emulators uses the
+// same.
 const emulatedProject = "geminihook-local"
 
-// A place is where Pub/Sub is.
+// A place is the Pub/Sub service that is listened to.
 type place struct {
-	name    string // for people
+	name    string // shown to the user
 	project string
 	clients pubsubclient.Clients
-	local   bool // all its topics are listened to unless some are named
+	local   bool // an emulator or a serve; if no topic is named, all are listened to
 }
 
-// open finds Pub/Sub and connects to it.
+// open determines the Pub/Sub service and opens clients of it.
 func (o *Options) open(ctx context.Context) (*place, error) {
 	p, addr, err := o.find(ctx)
 	if err != nil {
@@ -42,20 +42,21 @@ func (o *Options) open(ctx context.Context) (*place, error) {
 	if p.clients, err = pubsubclient.Open(ctx, opts...); err != nil {
 		return nil, err
 	}
-	if p.local { // one that has gone does not come back
+	if p.local { // no retries: an emulator or a serve that has ended does not come back
 		p.clients.Subscriptions.CallOptions, p.clients.Topics.CallOptions = new(pubsub.SubscriptionAdminCallOptions), new(pubsub.TopicAdminCallOptions)
 	}
 	return p, nil
 }
 
-// find returns the place, not connected, and its address, empty for Google Cloud.
+// find returns the place, without clients, and its address as host:port, "" for Google
+// Cloud. PUBSUB_EMULATOR_HOST takes precedence, then Project, then the newest serve.
 func (o *Options) find(ctx context.Context) (p *place, addr string, err error) {
 	if addr := os.Getenv("PUBSUB_EMULATOR_HOST"); addr != "" {
 		return &place{name: "the emulator at " + addr, project: cmp.Or(o.Project, emulatedProject), local: true}, addr, nil
 	}
 	if o.Project != "" {
 		if o.Subscription == "" && len(o.Topics) == 0 {
-			return nil, "", errors.New("--project: name what to listen to, with --topic or --subscription")
+			return nil, "", errors.New("--project needs --topic or --subscription")
 		}
 		return &place{name: "project " + o.Project, project: o.Project}, "", nil
 	}

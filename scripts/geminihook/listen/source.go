@@ -17,32 +17,32 @@ import (
 )
 
 const (
-	maxPulled = 100
+	maxPulled = 100 // messages of one Pull
 
-	// pullTimeout bounds one Pull, and pullPause follows one that brought nothing, so
-	// that a Pub/Sub that does not wait for messages is not asked without end.
+	// pullTimeout bounds one Pull. pullPause follows an empty one, because some
+	// emulators answer at once if there is no message.
 	pullTimeout = 50 * time.Second
 	pullPause   = 50 * time.Millisecond
 
-	// finishTimeout bounds what there is to do at the end.
+	// finishTimeout bounds the clean-up at the end, and each Acknowledge.
 	finishTimeout = 5 * time.Second
 
-	// maxReturned is how many messages one ModifyAckDeadline hands back.
+	// maxReturned bounds the ack ids of one ModifyAckDeadline.
 	maxReturned = 1000
 )
 
 // A source is a subscription that is read.
 type source struct {
-	name string // of what is shown: the topic if the subscription is ours
-	sub  string
-	ours bool
+	name string // the full name that is shown: the topic's, or the subscription's if it is not ours
+	sub  string // the subscription's full name
+	ours bool   // a temporary subscription, deleted at the end
 
 	peek bool
-	held map[string]string // with peek: the last ack id of each message that was shown
+	held map[string]string // with peek: the latest ack id of each message that was shown, by message id
 }
 
-// sources returns what is to be read. Those that were made before an error come
-// with it.
+// sources returns the subscriptions to read, and creates temporary ones for topics.
+// With an error it returns those that it has already created.
 func (p *place) sources(ctx context.Context, o *Options) ([]*source, error) {
 	if o.Subscription != "" {
 		sub := p.full("subscriptions", o.Subscription)
@@ -66,7 +66,8 @@ func (p *place) sources(ctx context.Context, o *Options) ([]*source, error) {
 	return all, nil
 }
 
-// full is a name in full.
+// full returns the full name of a topic or subscription; kind is "topics" or
+// "subscriptions". name may be an id or a full name.
 func (p *place) full(kind, name string) string {
 	if strings.HasPrefix(name, "projects/") {
 		return name
@@ -74,6 +75,8 @@ func (p *place) full(kind, name string) string {
 	return "projects/" + p.project + "/" + kind + "/" + name
 }
 
+// allTopics returns the full names of all topics of the project. It fails if there are
+// none.
 func (p *place) allTopics(ctx context.Context) (names []string, err error) {
 	topics := p.clients.Topics.ListTopics(ctx, &pubsubpb.ListTopicsRequest{Project: "projects/" + p.project})
 	for {
@@ -90,13 +93,13 @@ func (p *place) allTopics(ctx context.Context) (names []string, err error) {
 	}
 }
 
-// subscribe makes a subscription of ours.
+// subscribe creates a temporary subscription to a topic.
 func (p *place) subscribe(ctx context.Context, topic, filter string) (*source, error) {
 	name, err := p.clients.Subscribe(ctx, "listen", p.project, topic, filter)
 	return &source{name: topic, sub: name, ours: true}, err
 }
 
-// read shows what arrives until ctx is done or Pub/Sub refuses.
+// read shows messages until ctx is done or Pub/Sub returns an error.
 func (s *source) read(ctx context.Context, p *place, c *console) error {
 	for {
 		n, err := s.pull(ctx, p, c)
@@ -115,7 +118,8 @@ func (s *source) read(ctx context.Context, p *place, c *console) error {
 	}
 }
 
-// pull shows the messages that there are, and returns how many were new.
+// pull makes one Pull, shows the messages that were not shown before, and returns their
+// number. Unless it only peeks, it acknowledges them.
 func (s *source) pull(ctx context.Context, p *place, c *console) (shown int, err error) {
 	limited, cancel := context.WithTimeout(ctx, pullTimeout)
 	defer cancel()
@@ -130,14 +134,15 @@ func (s *source) pull(ctx context.Context, p *place, c *console) (shown int, err
 	if s.peek || len(ids) == 0 {
 		return len(ids), nil
 	}
-	// What is shown is acknowledged, the end having come or not.
+	// A message that was shown is acknowledged even if ctx is done: otherwise it would
+	// be delivered again.
 	acking, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
 	defer cancel()
 	return len(ids), p.clients.Subscriptions.Acknowledge(acking, &pubsubpb.AcknowledgeRequest{Subscription: s.sub, AckIds: ids})
 }
 
-// show shows messages in the order in which they were published, those that were
-// only looked at before left out, and returns the ack ids of what it showed.
+// show shows messages in the order of their publication and returns the ack ids of
+// those that it showed. With peek it skips messages that were shown before.
 func (s *source) show(all []*pubsubpb.ReceivedMessage, c *console) (ids []string) {
 	slices.SortFunc(all, func(a, b *pubsubpb.ReceivedMessage) int {
 		return a.Message.PublishTime.AsTime().Compare(b.Message.PublishTime.AsTime())
@@ -155,21 +160,21 @@ func (s *source) show(all []*pubsubpb.ReceivedMessage, c *console) (ids []string
 	return ids
 }
 
-// finish leaves nothing behind: subscriptions of ours go, and what was only looked
-// at is delivered anew. Else its deadline would pass first.
+// finish deletes the temporary subscriptions and releases the messages that were only
+// peeked at.
 func (p *place) finish(sources []*source) {
 	ctx, cancel := context.WithTimeout(context.Background(), finishTimeout)
 	defer cancel()
 	for _, s := range sources {
 		if s.ours {
-			_ = p.clients.Subscriptions.DeleteSubscription(ctx, &pubsubpb.DeleteSubscriptionRequest{Subscription: s.sub}) // or it expires
+			_ = p.clients.Subscriptions.DeleteSubscription(ctx, &pubsubpb.DeleteSubscriptionRequest{Subscription: s.sub}) // on failure, Pub/Sub deletes it after a day
 		}
 		s.handBack(ctx, p)
 	}
 }
 
-// handBack has Pub/Sub deliver anew what was only looked at. Else its deadline
-// would pass first.
+// handBack makes Pub/Sub deliver again at once the messages that were only peeked at.
+// Otherwise their ack deadline would have to expire first.
 func (s *source) handBack(ctx context.Context, p *place) {
 	for ids := range slices.Chunk(slices.Collect(maps.Values(s.held)), maxReturned) {
 		_ = p.clients.Subscriptions.ModifyAckDeadline(ctx, &pubsubpb.ModifyAckDeadlineRequest{Subscription: s.sub, AckIds: ids})

@@ -15,9 +15,9 @@ import (
 // keyVariable is the environment variable that holds the Gemini API key.
 const keyVariable = "GEMINI_API_KEY"
 
-// StoreAPIKey stores the API key of the environment in the secret that the reconciler
-// reads, as its newest version. It first calls the API with the key, and stores none that
-// the API refuses. It disables no version.
+// StoreAPIKey stores the API key of the environment as the newest version of the secret
+// that the reconciler reads. It first calls the API with the key and fails if the API
+// rejects it. It does not store the same key twice, and disables no version.
 func (inv *Invocation) StoreAPIKey(ctx context.Context) error {
 	again := terminal.Command("api-key")
 	text := os.Getenv(keyVariable)
@@ -36,46 +36,46 @@ func (inv *Invocation) StoreAPIKey(ctx context.Context) error {
 		return err
 	}
 	if err := inv.tryKey(ctx); err != nil {
-		return &failure{err, "nothing was stored", "set " + keyVariable + " to a key that the API accepts, then " + again}
+		return &failure{err, "no key was stored", "set " + keyVariable + " to a key that the API accepts, then " + again}
 	}
 	stored, err := s.versions(ctx)
 	if err != nil {
 		return err
 	}
 	if len(stored) > 0 && stored[0].text == key {
-		inv.say("stored", "the key is %s of %s already; nothing was changed", stored[0], s)
+		inv.say("stored", "the key is already stored as %s of %s; nothing was changed", stored[0], s)
 		return nil
 	}
 	fresh, err := s.store(ctx, key)
 	if err != nil {
-		return &failure{err, "the reconciler uses the key that it used before, if there is one", "fix that, then " + again}
+		return &failure{err, "the reconciler still uses the previous key, if there is one", "fix the cause, then " + again}
 	}
-	inv.say("stored", "%s of %s; it was read back. The reconciler uses it within %s", fresh, s, minutes(refresh.TTL))
+	inv.say("stored", "%s of %s, and verified by reading it back. The reconciler uses it within %s", fresh, s, minutes(refresh.TTL))
 	inv.sayFormerKeys(s, stored)
 	inv.say("next", "%s", terminal.Command("reconcile --dry-run"))
 	return nil
 }
 
-// tryKey makes one read of the API with the key.
+// tryKey makes one call of the API with the key in the environment.
 func (inv *Invocation) tryKey(ctx context.Context) error {
 	env := *inv
-	env.APIKeySecret = "" // the key at hand, not a stored one
+	env.APIKeySecret = "" // use the key in the environment, not a stored one
 	api, err := env.gemini(ctx)
 	if err != nil {
 		return err
 	}
 	if _, err := api.list(ctx); err != nil {
-		return fmt.Errorf("the key was tried: %w", err)
+		return fmt.Errorf("test of the key: %w", err)
 	}
 	return nil
 }
 
-// sayFormerKeys names the versions that are enabled beside the newest one, which the
-// reconciler alone uses.
+// sayFormerKeys reports the versions that are still enabled besides the newest. The
+// reconciler uses only the newest.
 func (inv *Invocation) sayFormerKeys(s *secretStore, former []version) {
 	if len(former) == 0 {
 		return
 	}
-	inv.say("former", "%s is still enabled, and no longer used; to disable one: gcloud secrets versions disable NUMBER --secret=%s --project=%s",
+	inv.say("former", "%s is still enabled, but no longer used. To disable one: gcloud secrets versions disable NUMBER --secret=%s --project=%s",
 		numbers(former), path.Base(s.name), inv.Values["project"])
 }

@@ -1,7 +1,8 @@
-// Package manage manages the project's webhook in the Gemini API, and the secrets that
-// the functions read: it registers the webhook and stores its signing secret, rotates
-// it, makes the URL for single requests, waits for a ping to arrive, and checks the
-// whole way.
+// Package manage implements the commands for a deployment. It manages the project's
+// webhook in the Gemini API and the secrets that the functions read: it registers the
+// webhook, rotates its signing secret, creates URL tokens, and stores the reconciler's
+// API key. It also checks a deployment, runs the reconciler once, and moves dead
+// letters back.
 package manage
 
 import (
@@ -16,19 +17,20 @@ import (
 	"github.com/geminihook/geminihook/scripts/internal/terminal"
 )
 
-// An App is where a command runs: where it writes, the time, and how it reaches
-// the APIs.
+// An App is the environment of a command: its output, the time, and access to the APIs.
+// Commands that run concurrently need an App each.
 type App struct {
-	Out, Err io.Writer // results, and the rest
-	Paint    terminal.Paint
-	Now      func() time.Time
-	Pause    func(context.Context, time.Duration) error
+	Out, Err io.Writer                                  // results, and everything else
+	Paint    terminal.Paint                             // for Out
+	Now      func() time.Time                           // the current time
+	Pause    func(context.Context, time.Duration) error // waits; fails if the context ends first
 
-	GeminiURL string
-	Google    []option.ClientOption // of the clients for Google Cloud but Secret Manager
+	GeminiURL string                // base URL of the Gemini API
+	Google    []option.ClientOption // for the REST clients of Google Cloud
 }
 
-// System returns the app of this process.
+// System returns the App of this process. It writes to standard output and standard
+// error and uses the real Gemini API and Google Cloud.
 func System() *App {
 	return &App{
 		Out:       os.Stdout,
@@ -40,11 +42,12 @@ func System() *App {
 	}
 }
 
-// when says a time, and how far off it is.
+// when returns a time, and its distance from now, rounded to minutes.
 func (a *App) when(at time.Time) string {
 	return fmt.Sprintf("%s (in %s)", at.Local().Format("2006-01-02 15:04 MST"), at.Sub(a.Now()).Round(time.Minute))
 }
 
+// pause waits for d. It fails if ctx is done first.
 func pause(ctx context.Context, d time.Duration) error {
 	select {
 	case <-time.After(d):
@@ -54,16 +57,18 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// A failure is an error that leaves something behind, or needs something done.
+// A failure is an error with the state that it leaves behind and the next step.
 type failure struct {
-	err   error  // what happened
-	state string // how things are now; may be empty
-	next  string // what to type, or to do, next
+	err   error  // the cause
+	state string // the resulting state, for example "nothing was changed"; may be empty
+	next  string // the next command or action for the user
 }
 
 func (f *failure) Error() string { return f.err.Error() }
 func (f *failure) Unwrap() error { return f.err }
 
+// write writes the failure for people: a line for the error, the state and the next
+// step.
 func (f *failure) write(w io.Writer) {
 	fmt.Fprintf(w, "%s: %v\n", terminal.Name, f.err)
 	if f.state != "" {

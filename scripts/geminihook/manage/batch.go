@@ -8,13 +8,15 @@ import (
 )
 
 const (
+	// The job that doctor --job starts.
 	jobDisplayName = "geminihook-doctor"
 	jobPrompt      = "Answer with one word: yes."
-	jobMaxTokens   = 16 // of the answer
+	jobMaxTokens   = 16 // the answer's maximum length, in tokens, to bound the cost
 )
 
-// startBatch starts a batch of one small request whose event goes to a URL, and returns
-// its name. It is not repeated: each attempt may start a batch.
+// startBatch starts a batch of one small request and returns its name. The batch's
+// event goes to the URL to. startBatch does not retry, because each attempt may start
+// another batch.
 func (g *gemini) startBatch(ctx context.Context, model, to string, metadata map[string]any) (name string, err error) {
 	batch, err := g.client.Batches.Create(ctx, model, &genai.BatchJobSource{InlinedRequests: []*genai.InlinedRequest{{
 		Contents: genai.Text(jobPrompt),
@@ -29,6 +31,7 @@ func (g *gemini) startBatch(ctx context.Context, model, to string, metadata map[
 	return batch.Name, nil
 }
 
+// cancelBatch cancels a batch.
 func (g *gemini) cancelBatch(ctx context.Context, name string) error {
 	if err := g.client.Batches.Cancel(ctx, name, nil); err != nil {
 		return fmt.Errorf("cancel %s: %w", name, describe(err))
@@ -36,6 +39,7 @@ func (g *gemini) cancelBatch(ctx context.Context, name string) error {
 	return nil
 }
 
+// deleteBatch deletes a batch.
 func (g *gemini) deleteBatch(ctx context.Context, name string) error {
 	if _, err := g.client.Batches.Delete(ctx, name, nil); err != nil {
 		return fmt.Errorf("delete %s: %w", name, describe(err))

@@ -14,7 +14,8 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook"
 )
 
-// checks are in the order in which a delivery goes.
+// checks returns the checks of doctor, in the order in which a delivery passes the
+// parts.
 func (inv *Invocation) checks(ctx context.Context) []check {
 	d := inv.deployment(ctx)
 	const accessor = "roles/secretmanager.viewer and roles/secretmanager.secretAccessor on the secret"
@@ -34,6 +35,7 @@ func (inv *Invocation) checks(ctx context.Context) []check {
 	}
 }
 
+// services checks that the Google Cloud services are enabled.
 func (d *deployment) services(ctx context.Context) (string, error) {
 	client, err := serviceusage.NewService(ctx, d.Google...)
 	if err != nil {
@@ -54,18 +56,19 @@ func (d *deployment) services(ctx context.Context) (string, error) {
 	}
 	off := slices.DeleteFunc(d.Values.list("services"), func(name string) bool { return on[name] })
 	if len(off) > 0 {
-		return "", errTodo("terraform apply", "off: %s", strings.Join(off, ", "))
+		return "", errTodo("terraform apply", "disabled: %s", strings.Join(off, ", "))
 	}
-	return fmt.Sprintf("%d on", len(on)), nil
+	return fmt.Sprintf("%d enabled", len(on)), nil
 }
 
+// registered checks that a webhook for the static function's URL exists and is enabled.
 func (d *deployment) registered(context.Context) (string, error) {
 	w, err := d.webhook()
 	switch {
 	case err != nil:
 		return "", err
 	case w.state != enabled:
-		return "", errTodo(terminal.Command("enable")+", once the rest is ✓", "%s is %s", w.id, w.state)
+		return "", errTodo(terminal.Command("enable")+" when all other checks are ✓", "%s is %s", w.id, w.state)
 	}
 	finding := fmt.Sprintf("%s, enabled, %d events", w.id, len(w.events))
 	for _, event := range Subscribable {
@@ -76,6 +79,7 @@ func (d *deployment) registered(context.Context) (string, error) {
 	return finding, nil
 }
 
+// signingSecret checks that the webhook's current signing secret is an enabled version.
 func (d *deployment) signingSecret(context.Context) (string, error) {
 	stored, err := usable(d.signing, webhook.ParseSigningKey, "register")
 	if err != nil {
@@ -83,33 +87,34 @@ func (d *deployment) signingSecret(context.Context) (string, error) {
 	}
 	w, err := d.webhook()
 	if err != nil {
-		return "", errTodo("fix that first", "%s enabled; whether the webhook signs with it is not known", numbers(stored))
+		return "", errTodo("fix the webhook first", "%s is enabled, but the webhook's secret is unknown", numbers(stored))
 	}
 	current, _ := split(w, stored)
 	if len(current) == 0 {
-		return "", errTodo(terminal.Command("rotate"), "%v: its deliveries are refused", errNotStored(w))
+		return "", errTodo(terminal.Command("rotate"), "%v: its deliveries are rejected", errNotStored(w))
 	}
-	return fmt.Sprintf("%s is what the webhook signs with", numbers(current)), nil
+	return fmt.Sprintf("%s is the webhook's current secret", numbers(current)), nil
 }
 
-// usable returns the enabled versions of a secret. It fails if there is none, which the
-// command remedies, or if a function cannot parse one.
+// usable returns the enabled versions of a secret. It fails if no version is enabled,
+// and then names the command that adds one, or if a function could not parse a version.
 func usable[T any](enabled func() ([]version, error), parse func([]byte) (T, error), command string) ([]version, error) {
 	stored, err := enabled()
 	switch {
 	case err != nil:
 		return nil, err
 	case len(stored) == 0:
-		return nil, errTodo(terminal.Command(command), "no enabled version: everything is answered 503")
+		return nil, errTodo(terminal.Command(command), "no enabled version: all deliveries are answered 503")
 	}
 	for _, v := range stored {
 		if _, err := parse([]byte(v.text)); err != nil {
-			return nil, errTodo("disable it", "%s is %v", v, err)
+			return nil, errTodo("disable this version", "%s is %v", v, err)
 		}
 	}
 	return stored, nil
 }
 
+// rotation checks that no old signing secret is enabled after the overlap.
 func (d *deployment) rotation(context.Context) (string, error) {
 	stored, err := d.signing()
 	if err != nil {
@@ -117,24 +122,26 @@ func (d *deployment) rotation(context.Context) (string, error) {
 	}
 	w, err := d.webhook()
 	if err != nil {
-		return "", errTodo("fix that first", "the webhook is not known")
+		return "", errTodo("fix the webhook first", "unknown without the webhook")
 	}
 	current, old := split(w, stored)
 	switch {
 	case len(current) == 0:
-		return "", errTodo("fix that first", "the current secret is not stored")
+		return "", errTodo("fix the signing secret first", "the current secret is not stored")
 	case len(old) == 0:
-		return "none under way", nil
+		return "none in progress", nil
 	}
 	if over := overlapEnd(w, current); d.Now().Before(over) {
-		return fmt.Sprintf("%s in force until %s; then %s", numbers(old), d.when(over), terminal.Command("rotate --finish")), nil
+		return fmt.Sprintf("%s is accepted until %s; then %s", numbers(old), d.when(over), terminal.Command("rotate --finish")), nil
 	}
-	return "", errTodo(terminal.Command("rotate --finish"), "%s still enabled, and no longer needed", numbers(old))
+	return "", errTodo(terminal.Command("rotate --finish"), "%s is still enabled, but no longer needed", numbers(old))
 }
 
+// urlToken checks that a URL token is enabled, and no old one for longer than jobs use
+// it.
 func (d *deployment) urlToken(context.Context) (string, error) {
 	if d.Values["url_token_required"] == "false" {
-		return "none demanded", nil
+		return "not required", nil
 	}
 	tokens, err := usable(d.tokens, webhook.ParseURLToken, "dynamic-url")
 	if err != nil {
@@ -145,11 +152,12 @@ func (d *deployment) urlToken(context.Context) (string, error) {
 	case len(tokens) == 1:
 		return numbers(tokens) + " is enabled", nil
 	case d.Now().Before(over):
-		return fmt.Sprintf("%s is carried by jobs until %s; then %s", numbers(tokens[1:]), d.when(over), terminal.Command("dynamic-url --finish")), nil
+		return fmt.Sprintf("running jobs may use %s until %s; then %s", numbers(tokens[1:]), d.when(over), terminal.Command("dynamic-url --finish")), nil
 	}
-	return "", errTodo(terminal.Command("dynamic-url --finish"), "%s still enabled, and no longer needed", numbers(tokens[1:]))
+	return "", errTodo(terminal.Command("dynamic-url --finish"), "%s is still enabled, but no longer needed", numbers(tokens[1:]))
 }
 
+// ttl checks that Firestore's TTL policy deletes expired records.
 func (d *deployment) ttl(ctx context.Context) (string, error) {
 	client, err := firestore.NewService(ctx, d.Google...)
 	if err != nil {
@@ -162,11 +170,11 @@ func (d *deployment) ttl(ctx context.Context) (string, error) {
 	case err != nil:
 		return "", err
 	case res.TtlConfig == nil:
-		return "", errTodo("terraform apply", "no policy on expire_at: records are kept for ever")
+		return "", errTodo("terraform apply", "no TTL policy on expire_at: records are never deleted")
 	case res.TtlConfig.State == "CREATING":
-		return "", errTodo("look again in some minutes", "the policy is being made")
+		return "", errTodo("check again in a few minutes", "the TTL policy is being created")
 	case res.TtlConfig.State != "ACTIVE":
-		return "", errTodo("terraform apply", "the policy is %s", res.TtlConfig.State)
+		return "", errTodo("terraform apply", "the TTL policy is %s", res.TtlConfig.State)
 	}
 	return "active", nil
 }

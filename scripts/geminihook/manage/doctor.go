@@ -15,24 +15,24 @@ import (
 	"github.com/geminihook/geminihook/scripts/internal/terminal"
 )
 
-// checkTimeout bounds each check, all of which run at once.
+// checkTimeout bounds each check. All checks run concurrently.
 const checkTimeout = 30 * time.Second
 
-// A check looks at one thing.
+// A check is one line of doctor.
 type check struct {
 	name string
-	role string // what it takes to look
-	look func(context.Context) (finding string, err error)
+	role string                                            // the roles that the caller needs; may be empty
+	look func(context.Context) (finding string, err error) // makes the check
 }
 
-// errTodo is an ✗ that says what to do.
+// errTodo returns the error of a failed check, with the next step.
 func errTodo(next, format string, args ...any) error {
 	return &failure{err: fmt.Errorf(format, args...), next: next}
 }
 
-// Doctor checks everything between the Gemini API and the topics, and changes nothing.
-// It returns terminal.ErrReported if a check failed. With Job it starts a job instead, and
-// says how its event was delivered.
+// Doctor checks everything between the Gemini API and the topics, without changing it.
+// It returns terminal.ErrReported if a check failed. If Job is set, Doctor starts a job
+// instead and reports how its event is delivered.
 func (inv *Invocation) Doctor(ctx context.Context) error {
 	if inv.Job {
 		return inv.testJob(ctx)
@@ -55,11 +55,12 @@ func (inv *Invocation) Doctor(ctx context.Context) error {
 		return nil
 	}
 	if !inv.JSON {
-		fmt.Fprintf(inv.Out, "\n%d of %d are not as they should be\n", bad, len(checks))
+		fmt.Fprintf(inv.Out, "\n%d of %d checks failed\n", bad, len(checks))
 	}
 	return terminal.ErrReported
 }
 
+// report writes the outcome of a check.
 func (inv *Invocation) report(c check, o outcome) {
 	if inv.JSON {
 		inv.line(struct {
@@ -72,6 +73,7 @@ func (inv *Invocation) report(c check, o outcome) {
 	fmt.Fprintf(inv.Out, "%s %-18s %s\n", inv.mark(o.ok), c.name, o.text)
 }
 
+// mark returns ✓ or ✗.
 func (inv *Invocation) mark(ok bool) string {
 	if ok {
 		return inv.Paint.In(terminal.Green, "✓")
@@ -79,11 +81,13 @@ func (inv *Invocation) mark(ok bool) string {
 	return inv.Paint.In(terminal.Red, "✗")
 }
 
+// An outcome is the result of a check: the finding, or the error with the next step.
 type outcome struct {
 	ok   bool
 	text string
 }
 
+// run makes the check.
 func (c check) run(ctx context.Context) outcome {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
@@ -95,20 +99,21 @@ func (c check) run(ctx context.Context) outcome {
 	case errors.As(err, &f):
 		return outcome{false, fmt.Sprintf("%v → %s", err, f.next)}
 	case forbidden(err):
-		return outcome{false, fmt.Sprintf("%v → to look at it, you need %s", short(err), c.role)}
+		return outcome{false, fmt.Sprintf("%v → to check this, you need %s", short(err), c.role)}
 	case errors.Is(err, context.DeadlineExceeded):
 		return outcome{false, fmt.Sprintf("no answer within %v", checkTimeout)}
 	}
 	return outcome{false, short(err).Error()}
 }
 
-// forbidden reports whether err says that the caller may not look.
+// forbidden reports whether err means that the caller lacks a permission.
 func forbidden(err error) bool {
 	var answer *googleapi.Error
 	return errors.As(err, &answer) && answer.Code == http.StatusForbidden || status.Code(err) == codes.PermissionDenied
 }
 
-// A deployment is what the checks look at. What several of them need is fetched once.
+// A deployment gives the checks their data. The webhook and the versions of the
+// secrets, which several checks need, are fetched once.
 type deployment struct {
 	*Invocation
 	webhook func() (*geminiWebhook, error)
@@ -116,6 +121,7 @@ type deployment struct {
 	tokens  func() ([]version, error)
 }
 
+// deployment returns the deployment of the invocation. It makes no calls yet.
 func (inv *Invocation) deployment(ctx context.Context) *deployment {
 	return &deployment{
 		Invocation: inv,
@@ -128,6 +134,8 @@ func (inv *Invocation) deployment(ctx context.Context) *deployment {
 	}
 }
 
+// once returns a function that calls fetch once and keeps its result. It is safe for
+// concurrent use.
 func once[T any](ctx context.Context, fetch func(context.Context) (T, error)) func() (T, error) {
 	return sync.OnceValues(func() (T, error) {
 		ctx, cancel := context.WithTimeout(ctx, checkTimeout)
@@ -136,6 +144,8 @@ func once[T any](ctx context.Context, fetch func(context.Context) (T, error)) fu
 	})
 }
 
+// enabledVersions returns a function that lists the enabled versions of the secret that
+// an output names.
 func (inv *Invocation) enabledVersions(secret string) func(context.Context) ([]version, error) {
 	return func(ctx context.Context) ([]version, error) {
 		s, err := inv.secretStore(ctx, inv.Values[secret])

@@ -12,8 +12,8 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook"
 )
 
-// What a dry run must not do does not reach the register and the ledger, which would
-// panic here.
+// A dry run's register and ledger pass no writing call on. The nil ones inside would
+// panic.
 func TestIdle(t *testing.T) {
 	ctx := t.Context()
 	var r idleRegister
@@ -34,7 +34,7 @@ func TestIdle(t *testing.T) {
 	}
 }
 
-// Each message that a pass logs is one line, which moves no cursor.
+// Each log message of a pass is one line without control characters.
 func TestPassLines(t *testing.T) {
 	var out bytes.Buffer
 	inv := &Invocation{App: &App{Out: &out}}
@@ -48,9 +48,9 @@ func TestPassLines(t *testing.T) {
 		attrs   []any
 		want    string
 	}{
-		{"missed job", missed("handed_over"), "missed      batches/x, ended 2026-11-25T10:00:00Z: batch.failed was handed over\n"},
+		{"missed job", missed("handed_over"), "missed      batches/x, ended 2026-11-25T10:00:00Z: batch.failed was published\n"},
 		{"missed job", missed("held", "reason", "why"), "missed      batches/x, ended 2026-11-25T10:00:00Z: batch.failed is held: why\n"},
-		{"missed job", missed("deferred"), "missed      batches/x, ended 2026-11-25T10:00:00Z: batch.failed is left for a later pass\n"},
+		{"missed job", missed("deferred"), "missed      batches/x, ended 2026-11-25T10:00:00Z: batch.failed is deferred to a later pass\n"},
 		{"event without a delivery", missed("reported"), "extra       batches/x, ended 2026-11-25T10:00:00Z: batch.failed is reported\n"},
 		{"lost job", []any{"kind", "video", "job", "models/m/operations/o", "status", "answered 404"}, "lost        models/m/operations/o: answered 404\n"},
 		{"step failed", []any{"step", "ledger", "error", "a\nb\x1b[1m"}, "failed      ledger: a·b·[1m\n"},

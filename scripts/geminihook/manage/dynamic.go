@@ -11,15 +11,17 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook"
 )
 
-// urlUsedFor is how long a URL is used after it was handed to a job: a batch takes
-// up to 48 hours, and its event is sent again for as long as any.
+// urlUsedFor is how long a URL may be used after a job got it: a batch takes up to 48
+// hours, and Gemini then retries its event.
 const urlUsedFor = 48*time.Hour + webhook.RetriedFor
 
-// DynamicURL prints the dynamic function's URL with its token. It makes a token if there
-// is none, or if Rotate is set.
+// DynamicURL prints the dynamic function's URL with its URL token. It creates a token
+// if the secret has no enabled version, or if Rotate is set. It disables old tokens if
+// Finish or Immediately is set; with Finish alone it fails if a running job may still
+// use one.
 func (inv *Invocation) DynamicURL(ctx context.Context) error {
 	if inv.Values["url_token_required"] == "false" {
-		fmt.Fprintln(inv.Err, "this deployment demands no token: a genuine delivery for any other project is accepted as yours")
+		fmt.Fprintln(inv.Err, "note: this deployment requires no URL token: genuine deliveries for other projects are accepted as yours")
 		inv.printURL(inv.Values["dynamic_url"])
 		return nil
 	}
@@ -41,6 +43,7 @@ func (inv *Invocation) DynamicURL(ctx context.Context) error {
 	return nil
 }
 
+// printURL writes the URL to standard output.
 func (inv *Invocation) printURL(url string) {
 	if inv.JSON {
 		inv.line(struct {
@@ -51,46 +54,47 @@ func (inv *Invocation) printURL(url string) {
 	fmt.Fprintln(inv.Out, url)
 }
 
-// withToken returns the URL with a token, which no URL has to escape.
+// withToken returns url with a URL token. Tokens consist of characters that need no
+// escaping.
 func withToken(url string, token version) string { return url + "?token=" + token.text }
 
-// addToken makes a token, and puts it in front of the others.
+// addToken creates a token and returns it before the old ones.
 func (inv *Invocation) addToken(ctx context.Context, s *secretStore, old []version) ([]version, error) {
 	if err := s.check(ctx, mayAdd, mayList, mayAccess); err != nil {
 		return nil, err
 	}
 	fresh, err := s.store(ctx, rand.Text()) // 130 bits
 	if err != nil {
-		return nil, &failure{err, "the tokens are as they were", "fix that, then " + terminal.Command("dynamic-url")}
+		return nil, &failure{err, "the tokens were not changed", "fix the cause, then " + terminal.Command("dynamic-url")}
 	}
-	fmt.Fprintf(inv.Err, "new token: %s of %s; the function knows it within a minute\n", fresh, s)
+	fmt.Fprintf(inv.Err, "new token: %s of %s; the function accepts it within a minute\n", fresh, s)
 	if len(old) > 0 && !inv.Immediately {
-		fmt.Fprintf(inv.Err, "jobs under way carry the old one until %s; after that: %s\n",
+		fmt.Fprintf(inv.Err, "running jobs may use the old token until %s; after that: %s\n",
 			inv.when(fresh.created.Add(urlUsedFor)), terminal.Command("dynamic-url --finish"))
 	}
 	return append([]version{fresh}, old...), nil
 }
 
-// retire disables all tokens but the newest.
+// retire disables all tokens except the newest, which is the first.
 func (inv *Invocation) retire(ctx context.Context, s *secretStore, tokens []version) error {
 	old := tokens[1:]
 	if len(old) == 0 {
-		fmt.Fprintf(inv.Err, "only one token is enabled, %s of %s\n", tokens[0], s)
+		fmt.Fprintf(inv.Err, "no old token is enabled, only %s of %s\n", tokens[0], s)
 		return nil
 	}
 	if over := tokens[0].created.Add(urlUsedFor); !inv.Immediately && inv.Now().Before(over) {
 		return &failure{
-			err:   fmt.Errorf("until %s jobs under way may carry the old token", inv.when(over)),
+			err:   fmt.Errorf("running jobs may use the old token until %s", inv.when(over)),
 			state: "nothing was changed",
-			next:  fmt.Sprintf("after that, %s; if it has leaked, %s", terminal.Command("dynamic-url --finish"), terminal.Command("dynamic-url --immediately")),
+			next:  fmt.Sprintf("after that, %s; if the token has leaked, %s", terminal.Command("dynamic-url --finish"), terminal.Command("dynamic-url --immediately")),
 		}
 	}
 	if err := s.check(ctx, mayDisable); err != nil {
 		return err
 	}
 	if err := s.disable(ctx, old...); err != nil {
-		return &failure{err, "the rest is as it was", terminal.Command("dynamic-url --immediately")}
+		return &failure{err, "not all old tokens are disabled", terminal.Command("dynamic-url --immediately")}
 	}
-	fmt.Fprintf(inv.Err, "disabled %s of %s; instances that hold it in memory accept it for up to %s more\n", numbers(old), s, minutes(refresh.TTL))
+	fmt.Fprintf(inv.Err, "disabled %s of %s; running instances accept it for up to %s more\n", numbers(old), s, minutes(refresh.TTL))
 	return nil
 }

@@ -20,43 +20,44 @@ import (
 )
 
 const (
-	// JobWait is a good Options.Wait for a job: small batches were seen to take from two
-	// minutes to half an hour.
+	// JobWait is a good Options.Wait for a job. Small batches were observed to take 2
+	// to 30 minutes.
 	JobWait = time.Hour
 
-	// JobModel is a good Options.Model: the cheapest that is current.
+	// JobModel is a good Options.Model: the cheapest current model.
 	JobModel = "gemini-3.5-flash-lite"
 
-	// jobEvery is the time between two looks at the job, half of which is the wait for its
-	// message.
+	// jobEvery is the interval between two reads of the API's list. Half of it is spent
+	// waiting for the message.
 	jobEvery = 10 * time.Second
 
-	// maxJobPages bounds the pages of the list in which a batch is looked for: the newest
-	// come first.
+	// maxJobPages bounds the pages of the API's list that are searched for the batch.
+	// The list starts with the newest batch.
 	maxJobPages = 3
 
-	// metadataKey is the key of the user_metadata that tells this job's event from others.
+	// metadataKey is the key in user_metadata that identifies this job's event.
 	metadataKey = "geminihook_doctor"
 )
 
-// batchEvents are the events that a batch can end with.
+// batchEvents are the types of the events that the end of a batch can cause.
 var batchEvents = []string{"batch.succeeded", "batch.failed", "batch.expired", "batch.cancelled"}
 
-// A job is a batch that doctor started.
+// A job is a batch that doctor --job started.
 type job struct {
 	*Invocation
 	sdk    *gemini
 	api    *geminiapi.Client
-	marker string // in the user_metadata
+	marker string // a random value in the user_metadata
 	name   string // "batches/…"
 
-	listed  *geminiapi.Batch // nil until the list shows it
-	listErr error            // of the last look at the list
-	message *pubsubpb.PubsubMessage
+	listed  *geminiapi.Batch        // the batch in the API's list; nil until the list shows it
+	listErr error                   // the error of the last read of the list
+	message *pubsubpb.PubsubMessage // the event's message; nil until it arrives
 }
 
-// testJob starts one small batch whose event goes to the dynamic function, waits for the
-// event on its topic, says what cannot be known without a real key, and deletes the batch.
+// testJob starts one small batch whose event goes to the dynamic function, waits for
+// the event on its topic, reports the properties that only a real delivery shows, and
+// deletes the batch.
 func (inv *Invocation) testJob(ctx context.Context) (err error) {
 	if err := inv.refuseEmulator(pubsubEmulator); err != nil {
 		return err
@@ -78,7 +79,7 @@ func (inv *Invocation) testJob(ctx context.Context) (err error) {
 	}
 	defer w.close()
 	inv.say("cost", "one request of a few tokens to %s, in a batch; Google bills it to the API key's project", inv.Model)
-	inv.say("note", "the event reaches the subscribers of the topic, too")
+	inv.say("note", "your subscribers of the topic get the event, too")
 	if j.name, err = j.sdk.startBatch(ctx, inv.Model, to, map[string]any{metadataKey: j.marker}); err != nil {
 		return j.notStarted(err)
 	}
@@ -94,16 +95,17 @@ func (inv *Invocation) testJob(ctx context.Context) (err error) {
 	return j.report()
 }
 
-// notStarted returns the error of a batch that was not started, or perhaps was.
+// notStarted returns the error for a failed start, after which the batch may exist.
 func (j *job) notStarted(err error) error {
 	state := "nothing was started"
 	if !refused(err) {
 		state = "a batch with the display name " + jobDisplayName + " may have been started; it ends by itself"
 	}
-	return &failure{err, state, "fix that, then " + terminal.Command("doctor --job")}
+	return &failure{err, state, "fix the cause, then " + terminal.Command("doctor --job")}
 }
 
-// knownURL returns the dynamic function's URL with a token that exists.
+// knownURL returns the dynamic function's URL with an enabled URL token. It fails if no
+// token is enabled.
 func (inv *Invocation) knownURL(ctx context.Context) (string, error) {
 	bare := inv.Values["dynamic_url"]
 	if inv.Values["url_token_required"] == "false" {
@@ -114,13 +116,14 @@ func (inv *Invocation) knownURL(ctx context.Context) (string, error) {
 	case err != nil:
 		return "", err
 	case len(tokens) == 0:
-		return "", &failure{errors.New("there is no URL token yet"), "nothing was started", terminal.Command("dynamic-url") + ", which makes one"}
+		return "", &failure{errors.New("there is no URL token yet"), "nothing was started", terminal.Command("dynamic-url") + ", which creates one"}
 	}
 	return withToken(bare, tokens[0]), nil
 }
 
-// await waits until the list shows that the batch has ended, and its message has come, or
-// until the time is over, which report tells.
+// await waits until the API's list shows that the batch has ended and its message has
+// arrived. It also returns after Wait, without an error; report then reports what is
+// missing.
 func (j *job) await(ctx context.Context, w *watch) (err error) {
 	for waited := time.Duration(0); waited < j.Wait && !(j.ended() && j.message != nil); waited += jobEvery {
 		if !j.ended() {
@@ -138,13 +141,13 @@ func (j *job) await(ctx context.Context, w *watch) (err error) {
 	return nil
 }
 
-// ended reports whether the list showed the batch in a state that is its last.
+// ended reports whether the API's list showed the batch in a final state.
 func (j *job) ended() bool {
 	return j.listed != nil && !slices.Contains([]string{"BATCH_STATE_PENDING", "BATCH_STATE_RUNNING"}, j.listed.State)
 }
 
-// look looks for the batch in the list. It never gets it by its name: that would not show
-// whether the list has the webhook_config.
+// look searches the API's list for the batch. It does not get the batch by its name,
+// because that would not show whether the list includes webhook_config.
 func (j *job) look(ctx context.Context) {
 	token := ""
 	for range maxJobPages {
@@ -160,15 +163,17 @@ func (j *job) look(ctx context.Context) {
 			break
 		}
 	}
-	j.listErr = errors.New("it is not listed")
+	j.listErr = errors.New("the batch is not listed")
 }
 
-// isMine reports whether a message is the batch's event, in whatever form it names it.
+// isMine reports whether a message is the batch's event: it holds the marker, or its
+// ce-subject is the batch's full or short name.
 func (j *job) isMine(m *pubsubpb.PubsubMessage) bool {
 	return strings.Contains(string(m.Data), j.marker) || path.Base(m.Attributes["ce-subject"]) == path.Base(j.name)
 }
 
-// report says what is known of the batch and its event.
+// report reports the batch and its event. It fails if one of them did not arrive in
+// time.
 func (j *job) report() error {
 	if j.listed != nil {
 		j.reportListed()
@@ -179,15 +184,16 @@ func (j *job) report() error {
 	again := terminal.Command("doctor") + "; if all is ✓, " + terminal.Command("doctor --job --wait "+(2*j.Wait).String())
 	switch {
 	case j.message == nil && j.ended():
-		return &failure{fmt.Errorf("%s ended, and no event of it was on its topic within %v", j.name, j.Wait), "", again}
+		return &failure{fmt.Errorf("%s ended, but its event did not reach the topic within %v", j.name, j.Wait), "", again}
 	case j.message == nil:
 		return &failure{fmt.Errorf("%s did not end within %v", j.name, j.Wait), "", again}
 	case j.listed == nil:
-		return &failure{fmt.Errorf("the list never showed %s: %w", j.name, j.listErr), "", again}
+		return &failure{fmt.Errorf("the API's list never showed %s: %w", j.name, j.listErr), "", again}
 	}
 	return nil
 }
 
+// reportListed reports the batch as the API's list shows it.
 func (j *job) reportListed() {
 	b := j.listed
 	if j.ended() {
@@ -203,7 +209,8 @@ func (j *job) reportListed() {
 	j.say("list", "%s", shown)
 }
 
-// end returns when the batch ended, as the list has it; zero if it does not.
+// end returns the time at which the batch ended according to the API's list, or zero if
+// the list does not show the batch.
 func (j *job) end() time.Time {
 	if j.listed == nil {
 		return time.Time{}
@@ -214,9 +221,10 @@ func (j *job) end() time.Time {
 	return j.listed.Ended
 }
 
+// reportMessage reports the properties of the event's delivery.
 func (j *job) reportMessage() {
 	a := j.message.Attributes
-	delay := "at a time that cannot be compared with the end"
+	delay := "after an unknown delay"
 	if received, err := time.Parse(time.RFC3339, a["ce-receivedtime"]); err == nil && !j.end().IsZero() {
 		delay = received.Sub(j.end()).Round(time.Millisecond).String() + " after the end"
 	}
@@ -228,18 +236,18 @@ func (j *job) reportMessage() {
 	j.say("body", "%s", messages.Body(j.message.Data))
 }
 
-// formOf says in which form an event names a job.
+// formOf describes how an event's data.id names the job.
 func formOf(id, name string) string {
 	switch id {
 	case name:
-		return "the whole name"
+		return "the full name"
 	case path.Base(name):
 		return "the last part of the name"
 	}
-	return "which is neither " + name + " nor its last part: the reconciler holds the events of such jobs"
+	return "neither " + name + " nor its last part: the reconciler holds events of such jobs"
 }
 
-// whereIn says where in an event the marker is.
+// whereIn returns the part of an event that holds the marker.
 func whereIn(body []byte, marker string) string {
 	var event struct {
 		Metadata json.RawMessage `json:"user_metadata"`
@@ -259,8 +267,9 @@ func whereIn(body []byte, marker string) string {
 	return "not in the event"
 }
 
-// remove cancels the batch if it may still run, and deletes it, also after an interrupt.
-// It says if the batch remains, and returns terminal.ErrReported.
+// remove deletes the batch, and cancels it first if it may still run. It does so after
+// an interrupt, too. If the batch remains, remove reports it and returns
+// terminal.ErrReported.
 func (j *job) remove(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 	defer cancel()

@@ -10,10 +10,10 @@ import (
 	"github.com/geminihook/geminihook/shared/secret"
 )
 
-// useServe has the command work on the serve that was started last on this machine: on
-// its stand-in for the Gemini API, with that API's key, and its Secret Manager. The
-// process's environment then names them; a key of a real project is not used. Values
-// that flags give stay as they are.
+// useServe makes the command use the newest serve on this machine: its stand-in for the
+// Gemini API, that API's key, and its Secret Manager. It sets the process's environment
+// variables accordingly, so that a real project's key is not used. Values given by
+// flags stay. It fails if no serve runs.
 func (inv *Invocation) useServe(ctx context.Context) error {
 	dir, err := running.Dir()
 	if err != nil {
@@ -43,7 +43,7 @@ func (inv *Invocation) useServe(ctx context.Context) error {
 	return nil
 }
 
-// sayNext says how to see that the webhook delivers.
+// sayNext prints how to check that the webhook receives deliveries.
 func (inv *Invocation) sayNext() {
 	if inv.Serve {
 		inv.say("next", "start a job at %s, with the API key that serve printed", inv.GeminiURL)

@@ -11,14 +11,15 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook"
 )
 
+// errNoWebhook is the error if no webhook exists for the static function's URL.
 var errNoWebhook = errors.New("no webhook is registered for this URL")
 
-// find returns the webhook that ID names, or the one for the static function's URL.
+// find returns the webhook of the invocation.
 func (r *registrar) find(ctx context.Context) (*geminiWebhook, error) {
 	return r.Invocation.find(ctx, r.api)
 }
 
-// webhook returns the webhook that the invocation is about, and the API that has it.
+// webhook returns the webhook of the invocation, and a client of the API.
 func (inv *Invocation) webhook(ctx context.Context) (*gemini, *geminiWebhook, error) {
 	api, err := inv.gemini(ctx)
 	if err != nil {
@@ -28,6 +29,8 @@ func (inv *Invocation) webhook(ctx context.Context) (*gemini, *geminiWebhook, er
 	return api, w, err
 }
 
+// find returns the webhook with the id ID, or if that is empty, the webhook for the
+// static function's URL. It fails if no webhook matches, or more than one.
 func (inv *Invocation) find(ctx context.Context, api *gemini) (*geminiWebhook, error) {
 	all, err := api.list(ctx)
 	if err != nil {
@@ -45,12 +48,12 @@ func (inv *Invocation) find(ctx context.Context, api *gemini) (*geminiWebhook, e
 	case len(found) > 1:
 		return nil, several(found)
 	case inv.ID != "":
-		return nil, &failure{fmt.Errorf("no webhook has the id %s", inv.ID), "", terminal.Command("list")}
+		return nil, &failure{fmt.Errorf("no webhook with the id %s", inv.ID), "", terminal.Command("list")}
 	}
 	return nil, &failure{fmt.Errorf("%w, %s", errNoWebhook, inv.Values["static_url"]), "", terminal.Command("register")}
 }
 
-// several returns the error of a URL that several webhooks are registered for.
+// several returns the error for a URL for which several webhooks are registered.
 func several(found []*geminiWebhook) error {
 	var ids []string
 	for _, w := range found {
@@ -58,8 +61,8 @@ func several(found []*geminiWebhook) error {
 	}
 	return &failure{
 		err:   fmt.Errorf("%d webhooks are registered for this URL: %s", len(ids), strings.Join(ids, ", ")),
-		state: "each sends every event, signed with a secret of its own",
-		next:  fmt.Sprintf("keep one, and %s for each of the others", terminal.Command("delete --yes --id ID")),
+		state: "each of them sends every event, signed with its own secret",
+		next:  fmt.Sprintf("keep one, and run %s for each of the others", terminal.Command("delete --yes --id ID")),
 	}
 }
 
@@ -77,12 +80,12 @@ func (inv *Invocation) List(ctx context.Context) error {
 		inv.show(w)
 	}
 	if len(all) == 0 && !inv.JSON {
-		fmt.Fprintf(inv.Out, "no webhooks; %s makes one\n", terminal.Command("register"))
+		fmt.Fprintf(inv.Out, "no webhooks; to create one: %s\n", terminal.Command("register"))
 	}
 	return nil
 }
 
-// show writes a webhook of the list.
+// show writes one webhook of the list.
 func (inv *Invocation) show(w *geminiWebhook) {
 	ours := w.uri == inv.Values["static_url"]
 	var until []time.Time
@@ -96,7 +99,7 @@ func (inv *Invocation) show(w *geminiWebhook) {
 			ID            string      `json:"id"`
 			State         string      `json:"state"`
 			URL           string      `json:"url"`
-			Static        bool        `json:"static"` // it is for the static function
+			Static        bool        `json:"static"` // it is the webhook for the static function's URL
 			Events        []string    `json:"events"`
 			FormerSecrets []time.Time `json:"former_secrets_until,omitempty"`
 		}{w.id, w.state, withoutToken(w.uri), ours, w.events, until})
@@ -108,12 +111,12 @@ func (inv *Invocation) show(w *geminiWebhook) {
 	}
 	fmt.Fprintf(inv.Out, "%s %-36s  %-9s  %s\n    %s\n", mark, w.id, w.state, withoutToken(w.uri), strings.Join(w.events, " "))
 	for _, at := range until {
-		fmt.Fprintf(inv.Out, "    a former secret signs until %s\n", inv.when(at))
+		fmt.Fprintf(inv.Out, "    the API also signs with an old secret until %s\n", inv.when(at))
 	}
 }
 
-// withoutToken returns a URL for the output: of a query, which may hold a token, it shows
-// only that there is one.
+// withoutToken returns a URL for output. It replaces the query, which may hold a token,
+// with "…".
 func withoutToken(url string) string {
 	if short := webhook.WithoutQuery(url); short != url {
 		return short + "?…"
@@ -121,14 +124,14 @@ func withoutToken(url string) string {
 	return url
 }
 
-// Enable puts the webhook back in the state enabled.
+// Enable enables the webhook, unless it is enabled already.
 func (inv *Invocation) Enable(ctx context.Context) error {
 	api, w, err := inv.webhook(ctx)
 	if err != nil {
 		return err
 	}
 	if w.state == enabled {
-		inv.say("enabled", "webhook %s was already; nothing was changed", w.id)
+		inv.say("enabled", "webhook %s was enabled already; nothing was changed", w.id)
 		return nil
 	}
 	after, err := api.enable(ctx, w.id)
@@ -143,7 +146,8 @@ func (inv *Invocation) Enable(ctx context.Context) error {
 	return nil
 }
 
-// Delete deletes the webhook.
+// Delete deletes the webhook. Without Yes, it fails and names the webhook that it would
+// delete.
 func (inv *Invocation) Delete(ctx context.Context) error {
 	api, w, err := inv.webhook(ctx)
 	if err != nil {

@@ -11,20 +11,20 @@ import (
 	"github.com/geminihook/geminihook/scripts/internal/messages"
 )
 
-// A passHandler writes what a pass logs as lines for people. It leaves out the line about
-// the whole pass, which sayPass writes. It may be used concurrently.
+// A passHandler writes the log lines of a pass for people. It drops the line about the
+// whole pass, because sayPass writes that. It is safe for concurrent use.
 type passHandler struct {
 	inv *Invocation
 	mu  sync.Mutex
 }
 
-// Enabled implements slog.Handler: every line counts.
+// Enabled implements slog.Handler. All levels are enabled.
 func (*passHandler) Enabled(context.Context, slog.Level) bool { return true }
 
-// WithAttrs implements slog.Handler. A pass uses none.
+// WithAttrs implements slog.Handler. A pass does not use it.
 func (h *passHandler) WithAttrs([]slog.Attr) slog.Handler { return h }
 
-// WithGroup implements slog.Handler. A pass uses none.
+// WithGroup implements slog.Handler. A pass does not use it.
 func (h *passHandler) WithGroup(string) slog.Handler { return h }
 
 // Handle implements slog.Handler.
@@ -53,14 +53,14 @@ func (h *passHandler) Handle(_ context.Context, record slog.Record) error {
 	return nil
 }
 
-// passLine returns the line for a message of a pass, or no word if it has no line of its
-// own.
+// passLine returns the keyword and the text for a log message of a pass, or "" if the
+// message has no form of its own.
 func (h *passHandler) passLine(message string, a map[string]string) (word, text string) {
 	switch message {
 	case "missed job", "event without a delivery":
 		word = "missed"
 		if message != "missed job" {
-			word = "extra" // an event that the sender does not have
+			word = "extra" // Gemini has no event of this type
 		}
 		return word, fmt.Sprintf("%s, ended %s: %s %s", a["job"], a["ended"], a["ce_type"], h.done(a))
 	case "lost job":
@@ -73,18 +73,18 @@ func (h *passHandler) passLine(message string, a map[string]string) (word, text 
 	return "", ""
 }
 
-// done says what a pass does with an event.
+// done describes the action that a pass takes for an event.
 func (h *passHandler) done(a map[string]string) string {
 	switch action := a["action"]; action {
 	case "handed_over":
 		if h.inv.DryRun {
-			return "would be handed over"
+			return "would be published"
 		}
-		return "was handed over"
+		return "was published"
 	case "held":
 		return "is held: " + a["reason"]
 	case "deferred":
-		return "is left for a later pass"
+		return "is deferred to a later pass"
 	default:
 		return "is " + action
 	}

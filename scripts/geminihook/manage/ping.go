@@ -14,27 +14,28 @@ import (
 )
 
 const (
-	// PingWait is a good Options.Wait: it covers the sender's delay, a cold start, and the
-	// time until Cloud Logging shows a line.
+	// PingWait is a good Options.Wait for a ping. It covers Gemini's delay, a cold
+	// start, and the delay of Cloud Logging.
 	PingWait = 2 * time.Minute
 
-	pollEvery = 2 * time.Second
+	pollEvery = 2 * time.Second // interval between two reads of the log
 
-	// logWindow is how far back lines are read, by the clock of this machine, which may
-	// be wrong by less. logPage is how many, the newest.
+	// logWindow is the age of the oldest log line that is read, by this machine's
+	// clock. It must be larger than the clock's error. logPage bounds the lines that
+	// are read; the newest come first.
 	logWindow = 15 * time.Minute
 	logPage   = 100
 )
 
-// Ping asks the API for a ping, and waits until the function's log shows an accepted
-// delivery.
+// Ping makes the API send a test event, and waits until the static function's log shows
+// an accepted delivery. It fails if that takes longer than Wait.
 func (inv *Invocation) Ping(ctx context.Context) error {
 	api, w, err := inv.webhook(ctx)
 	if err != nil {
 		return err
 	}
 	if w.state != enabled {
-		return &failure{fmt.Errorf("webhook %s is %s: no ping would come", w.id, w.state), "", terminal.Command("enable")}
+		return &failure{fmt.Errorf("webhook %s is %s: the API would send no ping", w.id, w.state), "", terminal.Command("enable")}
 	}
 	log, err := inv.deliveryLog(ctx)
 	if err != nil {
@@ -43,13 +44,14 @@ func (inv *Invocation) Ping(ctx context.Context) error {
 	if err := api.ping(ctx, w.id); err != nil {
 		return err
 	}
-	inv.say("asked", "for a ping of webhook %s; waiting up to %v for it to arrive at %s", w.id, inv.Wait, inv.Values["static_function"])
+	inv.say("asked", "for a ping to webhook %s; waiting up to %v until it arrives at %s", w.id, inv.Wait, inv.Values["static_function"])
 	return inv.awaitPing(ctx, log)
 }
 
-// awaitPing waits for a delivery that was accepted. Nothing in the answer to the request
-// tells which one is the ping, nor what it looks like; any proves the way open. A
-// refusal proves nothing, since the URL is open to all callers, but may say what is wrong.
+// awaitPing waits for an accepted delivery. The API's answer does not identify the
+// ping's delivery, so any accepted delivery counts: it proves that deliveries arrive. A
+// rejected delivery is no proof, because anyone can call the URL, but it may show the
+// cause.
 func (inv *Invocation) awaitPing(ctx context.Context, log *deliveryLog) error {
 	var last *delivery
 	for waited := time.Duration(0); waited < inv.Wait; waited += pollEvery {
@@ -70,19 +72,20 @@ func (inv *Invocation) awaitPing(ctx context.Context, log *deliveryLog) error {
 	}
 	if last != nil {
 		return &failure{
-			err:   fmt.Errorf("no delivery was accepted within %v; the last one was answered %d, %s: %s", inv.Wait, last.Status, last.Outcome, last.Error),
-			state: "the function is reached, but refuses",
-			next:  terminal.Command("doctor") + ", which says what is missing",
+			err:   fmt.Errorf("no delivery was accepted within %v; the last one was rejected with %d, %s: %s", inv.Wait, last.Status, last.Outcome, last.Error),
+			state: "deliveries reach the function, but it rejects them",
+			next:  terminal.Command("doctor") + ", which finds the cause",
 		}
 	}
 	return &failure{
-		err:   fmt.Errorf("nothing arrived within %v", inv.Wait),
-		state: "the function is not reached: not deployed, not open to all callers, or another URL is registered; or the log is late",
-		next:  fmt.Sprintf("%s; %s shows the URL that is registered", terminal.Command("doctor"), terminal.Command("list")),
+		err:   fmt.Errorf("no delivery arrived within %v", inv.Wait),
+		state: "the function is not deployed or not open to all callers, another URL is registered, or the log is late",
+		next:  fmt.Sprintf("%s; %s shows the registered URL", terminal.Command("doctor"), terminal.Command("list")),
 	}
 }
 
-// A delivery is the log's line about one, as shared/receiver writes it.
+// A delivery holds fields of the log line that shared/receiver writes for each
+// delivery.
 type delivery struct {
 	Outcome   string `json:"outcome"`
 	Status    int    `json:"status"`
@@ -92,22 +95,22 @@ type delivery struct {
 	Error     string `json:"error"`
 }
 
-// accepted reports whether the delivery was genuine, and is on its topic.
+// accepted reports whether the delivery was valid and is on its topic.
 func (d *delivery) accepted() bool { return d.Status/100 == 2 }
 
-// A deliveryLog tells which deliveries reached the static function.
+// A deliveryLog reads the static function's deliveries from Cloud Logging.
 //
-// It reads Cloud Logging. A subscription would take messages away from others, or,
-// made for the purpose, have to be made on every topic, since the type of a ping is
-// not known; the ledger cannot be asked for its latest records, which have no index.
-// Reading the log changes nothing, needs one role to view, and shows refusals too.
+// There are two other sources, and neither is suitable. A subscription would have to
+// exist on every topic, because a ping's type is unknown. The ledger cannot list its
+// latest records, because they have no index. Reading the log has no side effects,
+// needs one viewer role, and also shows rejected deliveries.
 type deliveryLog struct {
 	entries *logging.EntriesService
 	request *logging.ListLogEntriesRequest
 	seen    map[string]bool // insert ids
 }
 
-// deliveryLog returns a log that has seen all there is so far.
+// deliveryLog returns a log whose existing lines count as seen.
 func (inv *Invocation) deliveryLog(ctx context.Context) (*deliveryLog, error) {
 	service, err := logging.NewService(ctx, inv.Google...)
 	if err != nil {
@@ -124,11 +127,11 @@ func (inv *Invocation) deliveryLog(ctx context.Context) (*deliveryLog, error) {
 	return l, err
 }
 
-// read returns the deliveries that were not seen before.
+// read returns the deliveries that have appeared since the last read.
 func (l *deliveryLog) read(ctx context.Context) ([]*delivery, error) {
 	res, err := l.entries.List(l.request).Context(ctx).Do()
 	if err != nil {
-		return nil, &failure{fmt.Errorf("read the function's log: %w", short(err)), "", "roles/logging.viewer on the project allows it"}
+		return nil, &failure{fmt.Errorf("read the function's log: %w", short(err)), "", "grant yourself roles/logging.viewer on the project"}
 	}
 	var fresh []*delivery
 	for _, entry := range res.Entries {
@@ -144,7 +147,8 @@ func (l *deliveryLog) read(ctx context.Context) ([]*delivery, error) {
 	return fresh, nil
 }
 
-// short returns an error of a Google API without the rest of its answer.
+// short returns the status and the message of a Google API's error, without its
+// details.
 func short(err error) error {
 	var answer *googleapi.Error
 	if errors.As(err, &answer) && answer.Message != "" {

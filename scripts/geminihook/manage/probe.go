@@ -16,15 +16,15 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
-// maxSkew is how wrong this machine's clock may be.
+// maxSkew is the largest error of this machine's clock that is not reported.
 const maxSkew = time.Second
 
-// A probe is a request to a function, and the status that a healthy one answers.
+// A probe is a request to a function with the status that a healthy function answers.
 type probe struct {
-	what   string
+	what   string // describes the request
 	url    string
 	header http.Header
-	want   int
+	want   int // status
 }
 
 // static probes the static function.
@@ -32,7 +32,8 @@ func (d *deployment) static(ctx context.Context) (string, error) {
 	return probeAll(ctx, d.Values["static_url"], webhooktest.SignV1(webhooktest.NewSecret()))
 }
 
-// dynamic probes the dynamic function, without its URL token too if it requires one.
+// dynamic probes the dynamic function, and if it requires a URL token, also without
+// one.
 func (d *deployment) dynamic(ctx context.Context) (string, error) {
 	unknown := webhooktest.SignV1a(webhooktest.NewKeySet().Ed25519(0))
 	bare := d.Values["dynamic_url"]
@@ -44,17 +45,17 @@ func (d *deployment) dynamic(ctx context.Context) (string, error) {
 	case err != nil:
 		return "", err
 	case len(tokens) == 0:
-		return "", errTodo("fix that first", "there is no token to call it with")
+		return "", errTodo("fix the URL token first", "cannot be called without a URL token")
 	}
 	return probeAll(ctx, withToken(bare, tokens[0]), unknown,
 		probe{"an empty POST without the token", bare, nil, http.StatusUnauthorized})
 }
 
-// probeAll makes the probes of a function: those given, then an empty POST to its URL and
-// a delivery with the signature of a key that it does not know.
+// probeAll makes probes of a function: the given ones, then an empty POST to url, and a
+// delivery signed with a key that the function does not know.
 func probeAll(ctx context.Context, url string, unknown webhooktest.Signer, probes ...probe) (string, error) {
 	m := webhooktest.NewMessage("", unknown)
-	m.Body = nil // as ask sends it
+	m.Body = nil // ask sends no body
 	forged, err := m.Header()
 	if err != nil {
 		return "", err
@@ -67,32 +68,32 @@ func probeAll(ctx context.Context, url string, unknown webhooktest.Signer, probe
 		resp, err := ask(ctx, http.MethodPost, p.url, p.header)
 		switch {
 		case err != nil:
-			return "", errTodo("terraform apply, if it is not deployed", "it cannot be reached: %v", err)
+			return "", errTodo("terraform apply, if it is not deployed", "cannot be reached: %v", err)
 		case resp.StatusCode != p.want:
-			return "", errTodo(advice(resp.StatusCode, p.url), "it answers %d to %s, not %d", resp.StatusCode, p.what, p.want)
+			return "", errTodo(advice(resp.StatusCode, p.url), "answers %d to %s, not %d", resp.StatusCode, p.what, p.want)
 		}
 		findings = append(findings, fmt.Sprintf("%d to %s", p.want, p.what))
 	}
 	return strings.Join(findings, ", "), nil
 }
 
-// advice is what an answer that should have been another points at. No function answers
-// 403: that is the platform's, which keeps callers out.
+// advice returns the next step after an unexpected status. The functions never answer
+// 403: Cloud Run does, if it rejects callers.
 func advice(status int, to string) string {
 	switch status {
 	case http.StatusForbidden:
 		return "the function must be open to all callers: terraform apply. " + deployMode(to)
 	case http.StatusNotFound:
-		return "nothing is deployed at this URL: terraform apply"
+		return "no function is deployed at this URL: terraform apply"
 	case http.StatusServiceUnavailable:
 		return "terraform/runbooks/unavailable.md"
 	}
-	return "something else answers at this URL"
+	return "another server answers at this URL: check the URL"
 }
 
-// deployMode says what else to do if the platform keeps callers out of a URL, because the
-// organization forbids to let them in: a function is open by a grant to allUsers, and a
-// service that is made from an image by having no invoker check.
+// deployMode returns the alternative if an organization forbids public access to a URL.
+// A function is made public by a grant to allUsers, a service deployed from an image by
+// disabling its invoker check.
 func deployMode(to string) string {
 	host := ""
 	if u, err := url.Parse(to); err == nil {
@@ -100,15 +101,15 @@ func deployMode(to string) string {
 	}
 	switch {
 	case strings.HasSuffix(host, ".cloudfunctions.net"):
-		return "If that is refused at the grant to allUsers, your organization forbids it: deploy from images, see docs/deploy.md"
+		return "If that fails at the grant to allUsers, your organization forbids it: deploy from images, see docs/deploy.md"
 	case strings.HasSuffix(host, ".run.app"):
-		return "If that is refused at invoker_iam_disabled, the policy run.managed.requireInvokerIam forbids it: see docs/deploy.md"
+		return "If that fails at invoker_iam_disabled, the policy run.managed.requireInvokerIam forbids it: see docs/deploy.md"
 	}
-	return "If that is refused at a grant to allUsers, deploy from images, see docs/deploy.md; or a Cloud Armor policy at this address refuses"
+	return "If that fails at a grant to allUsers, deploy from images, see docs/deploy.md. If it succeeds, check the Cloud Armor policy of this address"
 }
 
-// ask sends a request without a body, and follows no redirect. Its errors are without
-// the URL, which may hold a token.
+// ask sends a request without a body and does not follow redirects. Its errors do not
+// include the URL, which may hold a token.
 func ask(ctx context.Context, method, to string, header http.Header) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, to, nil)
 	if err != nil {
@@ -120,7 +121,8 @@ func ask(ctx context.Context, method, to string, header http.Header) (*http.Resp
 	return webhooktest.Do(&http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}, req)
 }
 
-// clock compares this machine's time with Google's, which is given in whole seconds.
+// clock compares this machine's time with Google's, which has a resolution of one
+// second.
 func (d *deployment) clock(ctx context.Context) (string, error) {
 	before := d.Now()
 	resp, err := ask(ctx, http.MethodHead, d.GeminiURL, nil)
@@ -130,9 +132,9 @@ func (d *deployment) clock(ctx context.Context) (string, error) {
 	after := d.Now()
 	date, err := http.ParseTime(resp.Header.Get("Date"))
 	if err != nil {
-		return "", errors.New("no date in the answer")
+		return "", errors.New("the Gemini API's answer has no Date header")
 	}
-	const next = "set this machine's clock: what it signs is refused as stale where it is off by minutes"
+	const next = "set this machine's clock: if it is off by minutes, its signatures are rejected as stale"
 	switch {
 	case after.Before(date.Add(-maxSkew)):
 		return "", errTodo(next, "slow by %v", date.Sub(after).Round(time.Second))
@@ -142,6 +144,7 @@ func (d *deployment) clock(ctx context.Context) (string, error) {
 	return "within a second of Google's", nil
 }
 
+// notFound reports whether err is Google's 404.
 func notFound(err error) bool {
 	var answer *googleapi.Error
 	return errors.As(err, &answer) && answer.Code == http.StatusNotFound || status.Code(err) == codes.NotFound

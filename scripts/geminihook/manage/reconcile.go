@@ -15,8 +15,8 @@ import (
 	"github.com/geminihook/geminihook/shared/settings"
 )
 
-// passVariables are the outputs that the reconcile function's settings come from, by the
-// name of the setting.
+// passVariables maps the names of the reconcile function's settings to the outputs that
+// hold their values.
 var passVariables = map[string]string{
 	"GOOGLE_CLOUD_PROJECT":   "project",
 	"FIRESTORE_DATABASE":     "firestore_database",
@@ -37,9 +37,9 @@ var passVariables = map[string]string{
 	"PUBLISH_UNKNOWN":        "publish_unknown",
 }
 
-// Reconcile makes one pass of the reconcile function from this machine, with the caller's
-// credentials: the function's code with the deployment's settings. With DryRun it changes
-// nothing, and reports what the pass would do. It fails if the pass is not complete.
+// Reconcile makes one pass of the reconciler on this machine, with the function's code,
+// the deployment's settings and the caller's credentials. With DryRun it only reports
+// what the pass would do. It fails if a step of the pass failed.
 func (inv *Invocation) Reconcile(ctx context.Context) error {
 	if err := inv.refuseEmulator(firestoreEmulator, pubsubEmulator); err != nil {
 		return err
@@ -68,14 +68,14 @@ func (inv *Invocation) Reconcile(ctx context.Context) error {
 		return nil
 	}
 	return &failure{
-		err:   errors.New("the pass is not complete: a step failed"),
-		state: "what was done is done; a pass that is repeated does the rest, and nothing twice",
-		next:  "remove the cause, which the output names, then " + terminal.Command("reconcile"),
+		err:   errors.New("the pass is incomplete: a step failed"),
+		state: "the other steps are done; another pass does the rest and publishes no event twice",
+		next:  "fix the cause, which the output names, then " + terminal.Command("reconcile"),
 	}
 }
 
-// passLog returns the logger of a pass: with JSON it writes the lines that the function
-// logs, else lines for people.
+// passLog returns the logger of a pass. With JSON it writes the lines that the function
+// logs, otherwise lines for people.
 func (inv *Invocation) passLog() *slog.Logger {
 	switch {
 	case inv.JSON && inv.DryRun:
@@ -86,35 +86,36 @@ func (inv *Invocation) passLog() *slog.Logger {
 	return slog.New(&passHandler{inv: inv})
 }
 
-// sayPass says what a pass saw and did, in sum.
+// sayPass reports the totals of a pass.
 func (inv *Invocation) sayPass(s *reconcile.Summary) {
 	state := s.WebhookState
 	switch {
 	case state == "" && s.WebhookOK:
 		state = "none expected"
 	case state == "":
-		state = "not known"
+		state = "unknown"
 	case !s.WebhookOK:
-		state += ": nothing is delivered; " + terminal.Command("doctor") + " says why"
+		state += ": no event is delivered; to find the cause: " + terminal.Command("doctor")
 	}
 	inv.say("webhook", "%s", state)
 	inv.say("jobs", "%d: %d delivered, %d pending, %d missed", s.Jobs, s.Delivered, s.Pending, s.Missed)
-	handedOver := "handed over"
+	handedOver := "published"
 	if inv.DryRun {
-		handedOver = "to be handed over"
+		handedOver = "to be published"
 	}
-	inv.say("events", "%d %s, %d held, %d reported, %d for a later pass", s.HandedOver, handedOver, s.Held, s.Reported, s.Deferred)
+	inv.say("events", "%d %s, %d held, %d reported, %d deferred to a later pass", s.HandedOver, handedOver, s.Held, s.Reported, s.Deferred)
 	inv.say("others", "%d lost, %d foreign, %d messages that name no job", s.Lost, s.Foreign, s.Rejected)
 	if s.Truncated {
-		inv.say("truncated", "a limit left something out")
+		inv.say("truncated", "the pass reached a limit and left jobs out")
 	}
-	inv.say("took", "%.1f s, %d calls of the API", s.Took.Seconds(), s.Calls)
+	inv.say("took", "%.1f s, %d API calls", s.Took.Seconds(), s.Calls)
 	if inv.DryRun {
-		inv.say("dry run", "nothing was changed; names of jobs that wait on %s were not read", inv.Values["jobs_subscription"])
+		inv.say("dry run", "nothing was changed; the job names that wait on %s were not read", inv.Values["jobs_subscription"])
 	}
 }
 
-// namedByFlags returns the faults of settings by the flags that give them.
+// namedByFlags returns an error about settings with the names of the flags that set
+// them.
 func namedByFlags(err error) error {
 	var lines []string
 	for line := range strings.SplitSeq(err.Error(), "\n") {
@@ -127,8 +128,8 @@ func namedByFlags(err error) error {
 	return errors.New(strings.Join(lines, "\n"))
 }
 
-// boundedAPI returns the client of the Gemini API that the functions use. Unlike the SDK
-// it shows a batch's webhook_config, and why a batch failed.
+// boundedAPI returns the client of the Gemini API that the functions use. Unlike the
+// SDK, it returns a batch's webhook_config and the cause of a batch's failure.
 func (inv *Invocation) boundedAPI(ctx context.Context) (*geminiapi.Client, error) {
 	base, err := geminiapi.ParseURL(inv.GeminiURL)
 	if err != nil {
@@ -145,7 +146,7 @@ func (inv *Invocation) boundedAPI(ctx context.Context) (*geminiapi.Client, error
 	return geminiapi.Open(base, oneKey(key), nil), nil
 }
 
-// oneKey is the one API key in force.
+// oneKey is a key source with one API key.
 type oneKey string
 
 // Find implements geminiapi.Keys.
@@ -153,7 +154,7 @@ func (k oneKey) Find(_ context.Context, match func(string) bool) (bool, error) {
 	return match(string(k)), nil
 }
 
-// String keeps the key out of the output.
+// String returns a fixed text, so that the key is not printed.
 func (oneKey) String() string { return "an API key" }
 
 // GoString does the same for %#v.

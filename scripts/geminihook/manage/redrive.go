@@ -13,9 +13,9 @@ import (
 	"github.com/geminihook/geminihook/scripts/internal/terminal"
 )
 
-// Redrive moves dead letters back to the topics that they came from: Limit of them at
-// most, or with DryRun none. It returns terminal.ErrReported if one stays because its
-// topic cannot be told, or took it not.
+// Redrive moves up to Limit dead letters back to the topics that they came from. With
+// DryRun it moves no letter. It returns terminal.ErrReported if a letter stays because
+// its topic is unknown or publishing failed.
 func (inv *Invocation) Redrive(ctx context.Context) error {
 	clients, err := pubsubclient.Open(ctx)
 	if err != nil {
@@ -23,7 +23,7 @@ func (inv *Invocation) Redrive(ctx context.Context) error {
 	}
 	defer clients.Close()
 	if host := os.Getenv(pubsubEmulator); host != "" {
-		fmt.Fprintf(inv.Err, "on the emulator at %s, since %s is set\n", host, pubsubEmulator)
+		fmt.Fprintf(inv.Err, "using the emulator at %s, because %s is set\n", host, pubsubEmulator)
 	}
 	name := inv.Values["dead_letter_subscription"]
 	r := redrive.Redrive{
@@ -40,7 +40,7 @@ func (inv *Invocation) Redrive(ctx context.Context) error {
 	inv.reportRedrive(&s)
 	switch {
 	case ctx.Err() != nil:
-		return &failure{ctx.Err(), "letters that were not moved are on " + name + " as before", terminal.Command("redrive")}
+		return &failure{ctx.Err(), "letters that were not moved are still on " + name, terminal.Command("redrive")}
 	case notFound(err):
 		return missing(name, err)
 	case err != nil:
@@ -85,6 +85,7 @@ func (inv *Invocation) reportLetter(l redrive.Letter) {
 	inv.say(word, "%s", text)
 }
 
+// letterWord returns the keyword for a letter's outcome.
 func (inv *Invocation) letterWord(l *redrive.Letter) string {
 	switch {
 	case l.To != "" && inv.DryRun:
@@ -97,7 +98,7 @@ func (inv *Invocation) letterWord(l *redrive.Letter) string {
 	return "stays"
 }
 
-// reportRedrive says what a run did, in sum.
+// reportRedrive writes the totals of a run.
 func (inv *Invocation) reportRedrive(s *redrive.Summary) {
 	if inv.JSON {
 		inv.line(struct {
@@ -114,8 +115,8 @@ func (inv *Invocation) reportRedrive(s *redrive.Summary) {
 	if inv.DryRun {
 		moved = "to be moved"
 	}
-	inv.say("letters", "%d %s, %d stay, %d came after this began and stay", s.Moved, moved, s.Stay, s.Late)
+	inv.say("letters", "%d %s, %d stay, %d arrived after the start and stay", s.Moved, moved, s.Stay, s.Late)
 	if s.Limited {
-		inv.say("next", "there may be more: type it again, or give a larger --limit")
+		inv.say("next", "there may be more: run the command again, or give a larger --limit")
 	}
 }

@@ -21,18 +21,19 @@ import (
 )
 
 const (
-	// maxVersions is how many versions are looked at: those that the functions do.
+	// maxVersions bounds the versions that are read. The functions read as many.
 	maxVersions = secret.MaxVersions
 
-	// storeAttempts are those at a secret that would be lost otherwise.
+	// storeAttempts bounds the attempts to store a secret, which would otherwise be
+	// lost.
 	storeAttempts = 4
-	storePause    = time.Second // after the first, doubling
+	storePause    = time.Second // after the first attempt; it doubles with each
 
-	// storeTimeout bounds them all.
+	// storeTimeout bounds all attempts together.
 	storeTimeout = 30 * time.Second
 )
 
-// What a command may have to be allowed on a secret.
+// Permissions on a secret that commands need.
 const (
 	mayAdd     = "secretmanager.versions.add"
 	mayList    = "secretmanager.versions.list"
@@ -47,8 +48,8 @@ type secretStore struct {
 	pause  func(context.Context, time.Duration) error
 }
 
-// secretStore returns the store of a secret, by its name. It does not call Secret Manager
-// yet.
+// secretStore returns the store of the secret with this name. It does not call Secret
+// Manager yet.
 func (inv *Invocation) secretStore(ctx context.Context, name string) (*secretStore, error) {
 	if err := inv.refuseEmulator(secret.EmulatorHost); err != nil {
 		return nil, err
@@ -64,20 +65,21 @@ func (inv *Invocation) secretStore(ctx context.Context, name string) (*secretSto
 	return &secretStore{client, name, inv.Pause}, nil
 }
 
-// The variables that lead Google's clients to emulators.
+// Environment variables that make Google's clients use emulators.
 const (
 	firestoreEmulator = "FIRESTORE_EMULATOR_HOST"
 	pubsubEmulator    = "PUBSUB_EMULATOR_HOST"
 )
 
-// products are the Google Cloud products whose emulators the variables name.
+// products are the names of the Google Cloud products that the variables are for.
 var products = map[string]string{
 	secret.EmulatorHost: "Secret Manager", firestoreEmulator: "Firestore", pubsubEmulator: "Pub/Sub",
 }
 
-// refuseEmulator fails if one of the variables, left over from a test, leads to an emulator
-// while the Gemini API is the real one. A one-time secret would be stored in the emulator,
-// and be gone with it; a pass would compare real jobs with an empty ledger.
+// refuseEmulator fails if one of the variables is set, for example left over from a
+// test, while the Gemini API is the real one. Otherwise a signing secret would be
+// stored in the emulator and be lost, and a pass would compare real jobs with an empty
+// ledger.
 func (inv *Invocation) refuseEmulator(variables ...string) error {
 	for _, variable := range variables {
 		host := os.Getenv(variable)
@@ -85,15 +87,15 @@ func (inv *Invocation) refuseEmulator(variables ...string) error {
 			continue
 		}
 		return &failure{
-			err:   fmt.Errorf("%s is set (%s): %s would be an emulator, and the Gemini API the real one", variable, host, products[variable]),
+			err:   fmt.Errorf("%s is set (%s): the command would use an emulator for %s, but the real Gemini API", variable, host, products[variable]),
 			state: "nothing was changed",
-			next:  "unset " + variable + ", and type the command again",
+			next:  "unset " + variable + ", then run the command again",
 		}
 	}
 	return nil
 }
 
-// local reports whether a URL leads to this machine.
+// local reports whether a URL's host is this machine.
 func local(rawURL string) bool {
 	u, err := url.Parse(rawURL)
 	if err != nil {
@@ -106,20 +108,20 @@ func local(rawURL string) bool {
 // String returns the secret's short name.
 func (s *secretStore) String() string { return "secret " + path.Base(s.name) }
 
-// A version is one value of a secret.
+// A version is one version of a secret.
 type version struct {
 	name    string // in full
 	created time.Time
 	text    string
 }
 
-// String returns the version's number, and keeps the text out of the output.
+// String returns the version's number, so that its text is not printed.
 func (v version) String() string { return "version " + path.Base(v.name) }
 
 // GoString does the same for %#v.
 func (v version) GoString() string { return v.String() }
 
-// numbers names versions.
+// numbers returns the numbers of versions.
 func numbers(versions []version) string {
 	var names []string
 	for _, v := range versions {
@@ -128,7 +130,8 @@ func numbers(versions []version) string {
 	return "version " + strings.Join(names, ", ")
 }
 
-// check asks, before anything is done, whether it will be allowed.
+// check fails if the caller lacks one of the permissions on the secret. Commands call
+// it before they change anything.
 func (s *secretStore) check(ctx context.Context, permissions ...string) error {
 	res, err := s.client.TestIamPermissions(ctx, &iampb.TestIamPermissionsRequest{Resource: s.name, Permissions: permissions})
 	if err != nil {
@@ -139,14 +142,14 @@ func (s *secretStore) check(ctx context.Context, permissions ...string) error {
 		return nil
 	}
 	return &failure{
-		err:   fmt.Errorf("%s: it does not exist, or you lack %s on it", s, strings.Join(missing, ", ")),
+		err:   fmt.Errorf("%s does not exist, or you lack %s on it", s, strings.Join(missing, ", ")),
 		state: "nothing was changed",
-		next: fmt.Sprintf("terraform apply makes the secret; roles/secretmanager.secretVersionManager and roles/secretmanager.secretAccessor on %s allow it all",
+		next: fmt.Sprintf("terraform apply, if the secret does not exist; otherwise grant yourself roles/secretmanager.secretVersionManager and roles/secretmanager.secretAccessor on %s",
 			s.name),
 	}
 }
 
-// versions returns the enabled versions, newest first, as the functions see them.
+// versions returns the enabled versions, newest first, as the functions read them.
 func (s *secretStore) versions(ctx context.Context) ([]version, error) {
 	var all []version
 	found := s.client.ListSecretVersions(ctx, &secretmanagerpb.ListSecretVersionsRequest{
@@ -169,6 +172,7 @@ func (s *secretStore) versions(ctx context.Context) ([]version, error) {
 	return all, nil
 }
 
+// read returns the text of a version.
 func (s *secretStore) read(ctx context.Context, name string) (string, error) {
 	res, err := s.client.AccessSecretVersion(ctx, &secretmanagerpb.AccessSecretVersionRequest{Name: name})
 	if err != nil {
@@ -177,8 +181,8 @@ func (s *secretStore) read(ctx context.Context, name string) (string, error) {
 	return string(res.GetPayload().GetData()), nil
 }
 
-// store adds a version and reads it back. It tries hard, and on after an interrupt:
-// whoever has the text has nothing else that holds it.
+// store adds a version and reads it back. It retries, and ignores interrupts, because
+// text is the only copy of the secret.
 func (s *secretStore) store(ctx context.Context, text string) (version, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
@@ -199,7 +203,7 @@ func (s *secretStore) store(ctx context.Context, text string) (version, error) {
 	err = s.insist(ctx, func() error {
 		read, err := s.read(ctx, stored.name)
 		if err == nil && read != text {
-			err = fmt.Errorf("%s: %s does not read as it was written", s, stored)
+			err = fmt.Errorf("%s: %s differs from the text that was stored", s, stored)
 		}
 		return err
 	})
@@ -210,15 +214,15 @@ func (s *secretStore) store(ctx context.Context, text string) (version, error) {
 	return stored, nil
 }
 
-// discard disables a version that cannot be relied on. Where it fails, the version is
-// one that no delivery is signed with.
+// discard disables a version that may be damaged. If that fails, the version stays
+// enabled; this is harmless, because no delivery is signed with it.
 func (s *secretStore) discard(ctx context.Context, bad version) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
 	_ = s.disable(ctx, bad)
 }
 
-// insist repeats do until it succeeds, a few times.
+// insist calls do until it succeeds, at most storeAttempts times.
 func (s *secretStore) insist(ctx context.Context, do func() error) error {
 	wait := storePause
 	for attempt := 1; ; attempt++ {
@@ -230,6 +234,7 @@ func (s *secretStore) insist(ctx context.Context, do func() error) error {
 	}
 }
 
+// disable disables versions, and stops at the first that fails.
 func (s *secretStore) disable(ctx context.Context, versions ...version) error {
 	for _, old := range versions {
 		_, err := s.client.DisableSecretVersion(ctx, &secretmanagerpb.DisableSecretVersionRequest{Name: old.name})

@@ -15,8 +15,8 @@ import (
 	"github.com/geminihook/geminihook/shared/publish"
 )
 
-// topics checks that there is a topic for each route. One of another project is not made
-// by Terraform here, and neither is the grant to publish to it.
+// topics checks that the topic of each route exists. For a topic of another project,
+// Terraform creates neither the topic nor the grant to publish to it.
 func (d *deployment) topics(ctx context.Context) (string, error) {
 	client, err := pubsub.NewService(ctx, d.Google...)
 	if err != nil {
@@ -27,7 +27,7 @@ func (d *deployment) topics(ctx context.Context) (string, error) {
 		return "", err
 	}
 	names := slices.Compact(slices.Sorted(maps.Values(routes)))
-	finding := fmt.Sprintf("%d there", len(names))
+	finding := fmt.Sprintf("%d found", len(names))
 	for _, name := range names {
 		_, err := client.Projects.Topics.Get(name).Context(ctx).Do()
 		own := strings.HasPrefix(name, "projects/"+d.Values["project"]+"/")
@@ -38,9 +38,9 @@ func (d *deployment) topics(ctx context.Context) (string, error) {
 		case own:
 			return "", missing(name, err)
 		case notFound(err):
-			return "", errTodo("make it there: Terraform here does not", "there is no %s, a topic of another project", name)
+			return "", errTodo("create it: Terraform does not create topics of another project", "%s, a topic of another project, does not exist", name)
 		case forbidden(err):
-			return "", errTodo("to look at it, you need roles/pubsub.viewer on it", "%s, a topic of another project: %v", name, short(err))
+			return "", errTodo("to check this, you need roles/pubsub.viewer on it", "%s, a topic of another project: %v", name, short(err))
 		default:
 			return "", err
 		}
@@ -48,12 +48,13 @@ func (d *deployment) topics(ctx context.Context) (string, error) {
 	return finding, nil
 }
 
-// foreignTopic says whether the policy of a topic of another project lets the functions
-// publish to it. If it does not, that project's own policy may, which is not looked at.
+// foreignTopic reports whether the IAM policy of another project's topic lets the
+// functions publish to it. If not, that project's own policy may do so, which is not
+// checked.
 func (d *deployment) foreignTopic(ctx context.Context, client *pubsub.Service, name string) string {
 	policy, err := client.Projects.Topics.GetIamPolicy(name).Context(ctx).Do()
 	if err != nil {
-		return fmt.Sprintf("%s is another project's, and its grants cannot be seen: %v", name, short(err))
+		return fmt.Sprintf("%s is another project's, and its grants cannot be read: %v", name, short(err))
 	}
 	may := make(map[string]bool)
 	for _, binding := range policy.Bindings {
@@ -69,21 +70,23 @@ func (d *deployment) foreignTopic(ctx context.Context, client *pubsub.Service, n
 		}
 	}
 	if len(without) == 0 {
-		return fmt.Sprintf("%s is another project's, and lets the functions publish", name)
+		return fmt.Sprintf("%s is another project's, and the functions may publish to it", name)
 	}
-	return fmt.Sprintf("%s is another project's, and its own policy does not let %s publish: unless that project's does, grant roles/pubsub.publisher",
+	return fmt.Sprintf("%s is another project's, and its own policy does not allow %s to publish: unless that project's policy does, grant roles/pubsub.publisher",
 		name, strings.Join(without, ", "))
 }
 
 var (
-	// publishingRoles are the predefined roles that allow to publish to a topic.
+	// publishingRoles are the predefined roles that allow publishing to a topic.
 	publishingRoles = []string{"roles/pubsub.publisher", "roles/pubsub.editor", "roles/pubsub.admin", "roles/editor", "roles/owner"}
 
-	// publishingAccounts are the accounts that publish events, as Terraform's output
-	// service_accounts names them.
+	// publishingAccounts are the service accounts that publish events, by their keys in
+	// Terraform's output service_accounts.
 	publishingAccounts = []string{"static", "dynamic", "reconcile"}
 )
 
+// subscriptions checks that each subscription exists, is attached to its topic, and has
+// a dead-letter topic.
 func (d *deployment) subscriptions(ctx context.Context) (string, error) {
 	client, err := pubsub.NewService(ctx, d.Google...)
 	if err != nil {
@@ -98,19 +101,20 @@ func (d *deployment) subscriptions(ctx context.Context) (string, error) {
 		case err != nil:
 			return "", missing(name, err)
 		case res.Topic != project+"/topics/"+topic:
-			return "", errTodo("terraform apply", "%s is on %s, not on %s", name, res.Topic, topic)
+			return "", errTodo("terraform apply", "%s is attached to %s, not to %s", name, res.Topic, topic)
 		case res.DeadLetterPolicy == nil:
-			return "", errTodo("terraform apply", "%s has nowhere for dead letters to go", name)
+			return "", errTodo("terraform apply", "%s has no dead-letter topic", name)
 		}
 	}
 	if len(pairs) == 0 {
-		return "none made by Terraform", nil
+		return "Terraform created none", nil
 	}
-	return fmt.Sprintf("%d there, dead-lettered", len(pairs)), nil
+	return fmt.Sprintf("%d found, with dead-letter topics", len(pairs)), nil
 }
 
-// deadLetters says how many there are, and since when. It reads metrics, which are some
-// minutes old, and no message: a pull would hide those from others for a while.
+// deadLetters checks that there are no dead letters, and otherwise reports their number
+// and age. It reads metrics, which are some minutes old. Pulling messages would hide
+// them from other subscribers for a while.
 func (d *deployment) deadLetters(ctx context.Context) (string, error) {
 	client, err := monitoring.NewService(ctx, d.Google...)
 	if err != nil {
@@ -130,8 +134,8 @@ func (d *deployment) deadLetters(ctx context.Context) (string, error) {
 	return "", errTodo(terminal.Command("redrive --dry-run")+"; terraform/runbooks/dead-letters.md", "%d on %s%s", n, d.Values["dead_letter_subscription"], since)
 }
 
-// newest returns the newest value of a metric of the subscription that holds dead letters,
-// and its time; 0 if there was none lately.
+// newest returns the newest value, and its time, of a metric of the dead-letter
+// subscription. It returns 0 if there is no value of the last 10 minutes.
 func (d *deployment) newest(ctx context.Context, client *monitoring.Service, metric string) (n int64, at time.Time, err error) {
 	res, err := client.Projects.TimeSeries.List("projects/" + d.Values["project"]).
 		Filter(fmt.Sprintf(`metric.type="pubsub.googleapis.com/subscription/%s" AND resource.labels.subscription_id=%q`, metric, d.Values["dead_letter_subscription"])).
@@ -146,7 +150,7 @@ func (d *deployment) newest(ctx context.Context, client *monitoring.Service, met
 		if len(series.Points) == 0 {
 			continue
 		}
-		newest := series.Points[0] // they are listed first
+		newest := series.Points[0] // the newest point comes first
 		n += value(newest.Value.Int64Value)
 		if newest.Interval != nil {
 			if ended, err := time.Parse(time.RFC3339, newest.Interval.EndTime); err == nil {
@@ -157,10 +161,10 @@ func (d *deployment) newest(ctx context.Context, client *monitoring.Service, met
 	return n, at, nil
 }
 
-// missing returns err, or what to do about it if it says that there is no such thing.
+// missing returns err, and if err is Google's 404, an error with the next step.
 func missing(name string, err error) error {
 	if notFound(err) {
-		return errTodo("terraform apply", "there is no %s", name)
+		return errTodo("terraform apply", "%s does not exist", name)
 	}
 	return err
 }

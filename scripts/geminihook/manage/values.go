@@ -13,51 +13,52 @@ import (
 	"time"
 )
 
-// terraformTimeout bounds the reading of outputs, which may be in a bucket.
+// terraformTimeout bounds the call of Terraform, which may have to read its state from
+// a bucket.
 const terraformTimeout = time.Minute
 
-// An Output is one of Terraform's outputs, and the flag that gives it instead.
+// An Output is a Terraform output that a command needs, and the flag that overrides it.
 type Output struct {
-	Flag     string
-	Usage    string
-	Repeated bool // the output is a list or a map, the flag one entry
+	Flag     string // without dashes
+	Usage    string // the flag's help
+	Repeated bool   // the output is a list or a map; each use of the flag adds one entry
 }
 
-// Outputs are those that the commands need, by name.
+// Outputs are the outputs that the commands need, by name.
 var Outputs = map[string]Output{
 	"project":                  {"project", "the Google Cloud project's `ID`", false},
 	"static_function":          {"static-function", "the static function's `NAME`", false},
 	"static_url":               {"static-url", "the static function's `URL`", false},
-	"dynamic_url":              {"dynamic-url", "the dynamic function's `URL`, without a token", false},
-	"signing_secret_name":      {"signing-secret-name", "the `NAME` of the secret whose enabled versions sign the webhook's deliveries", false},
-	"url_token_secret_name":    {"url-token-secret-name", "the `NAME` of the secret whose enabled versions are the tokens in the dynamic URL", false},
-	"api_key_secret_name":      {"api-key-secret-name", "the `NAME` of the secret that the reconciler reads its Gemini API key from", false},
-	"url_token_required":       {"url-token-required", "whether the dynamic function requires a token, as `BOOL`: true or false", false},
-	"routes":                   {"route", "a route, as `TYPE=TOPIC`; may be repeated", true},
+	"dynamic_url":              {"dynamic-url", "the dynamic function's `URL`, without a URL token", false},
+	"signing_secret_name":      {"signing-secret-name", "the `NAME` of the secret whose enabled versions are the signing secrets", false},
+	"url_token_secret_name":    {"url-token-secret-name", "the `NAME` of the secret whose enabled versions are the URL tokens", false},
+	"api_key_secret_name":      {"api-key-secret-name", "the `NAME` of the secret with the reconciler's Gemini API key", false},
+	"url_token_required":       {"url-token-required", "`BOOL`, true or false: the dynamic function requires a URL token", false},
+	"routes":                   {"route", "a route, as `TYPE=TOPIC`: events of this type go to this topic; may be repeated", true},
 	"subscriptions":            {"topic-subscription", "a topic's subscription, as `TOPIC=SUBSCRIPTION`; may be repeated", true},
 	"dead_letter_subscription": {"dead-letter-subscription", "the `SUBSCRIPTION` that holds dead letters", false},
-	"service_accounts":         {"service-account", "a service account, as `NAME=EMAIL`, the name being static, dynamic or reconcile; may be repeated", true},
-	"firestore_database":       {"firestore-database", "the `DATABASE` that holds the records of deliveries", false},
-	"firestore_collection":     {"firestore-collection", "the `COLLECTION` in it", false},
-	"reconcile":                {"mode", "what a pass does with missed events, as `MODE`: report, auto or publish", false},
-	"grace":                    {"grace", "how long after a job's end its event counts as missed, as `DURATION`", false},
-	"look_back":                {"look-back", "for how long after its end a batch is looked at, as `DURATION`", false},
-	"record_retention":         {"record-retention", "how long records of deliveries are kept, as `DURATION`", false},
-	"reenable":                 {"reenable", "whether a pass enables the webhook if Gemini disabled it, as `BOOL`: true or false", false},
-	"static_webhook":           {"static-webhook", "whether there is to be a webhook at the static function's URL, as `BOOL`: true or false", false},
-	"publish_unknown":          {"publish-unknown", "whether a pass publishes events for statuses of which none is documented, as `BOOL`: true or false", false},
-	"jobs_subscription":        {"jobs-subscription", "the `SUBSCRIPTION` that holds the names of started jobs", false},
-	"jobs_dead_letter_topic":   {"jobs-dead-letter-topic", "the `TOPIC` for copies of messages that name no job", false},
+	"service_accounts":         {"service-account", "a service account, as `NAME=EMAIL` with the name static, dynamic or reconcile; may be repeated", true},
+	"firestore_database":       {"firestore-database", "the Firestore `DATABASE` with the records of deliveries", false},
+	"firestore_collection":     {"firestore-collection", "the `COLLECTION` of the records of deliveries", false},
+	"reconcile":                {"mode", "the `MODE` for missed events: report, auto or publish", false},
+	"grace":                    {"grace", "an event is missed if it was not delivered within this `DURATION` after its job ended", false},
+	"look_back":                {"look-back", "check batches that ended within the last `DURATION`", false},
+	"record_retention":         {"record-retention", "records of deliveries are kept for this `DURATION`", false},
+	"reenable":                 {"reenable", "`BOOL`, true or false: enable the webhook if Gemini disabled it", false},
+	"static_webhook":           {"static-webhook", "`BOOL`, true or false: a webhook for the static function's URL should exist", false},
+	"publish_unknown":          {"publish-unknown", "`BOOL`, true or false: also publish events for statuses for which Gemini documents no event", false},
+	"jobs_subscription":        {"jobs-subscription", "the `SUBSCRIPTION` with the names of started jobs", false},
+	"jobs_dead_letter_topic":   {"jobs-dead-letter-topic", "the `TOPIC` for messages that name no job", false},
 	"jobs_collection":          {"jobs-collection", "the `COLLECTION` of registered jobs", false},
-	"state_collection":         {"state-collection", "the `COLLECTION` of what passes remember", false},
-	"services":                 {"service", "a `SERVICE` that must be on, such as pubsub.googleapis.com; may be repeated", true},
+	"state_collection":         {"state-collection", "the `COLLECTION` of the reconciler's state", false},
+	"services":                 {"service", "a `SERVICE` that must be enabled, such as pubsub.googleapis.com; may be repeated", true},
 }
 
-// Values are the known outputs, by name. Entries of lists and maps are joined with
-// commas, which none of them contains.
+// Values are values of outputs, by name. The entries of lists and maps are joined with
+// commas, which no entry contains.
 type Values map[string]string
 
-// Set gives a value to an output, or to one that is Repeated one more entry.
+// Set sets the value of an output. For an output that is Repeated, it adds an entry.
 func (v Values) Set(name, value string) {
 	if v[name] != "" && Outputs[name].Repeated {
 		value = v[name] + "," + value
@@ -65,12 +66,13 @@ func (v Values) Set(name, value string) {
 	v[name] = value
 }
 
-// list returns the parts of a value.
+// list returns the entries of a value.
 func (v Values) list(name string) []string {
 	return strings.FieldsFunc(v[name], func(r rune) bool { return r == ',' })
 }
 
-// complete fills in from Terraform's outputs what is needed and was not given.
+// complete adds the needed values that are missing from the outputs of the Terraform
+// configuration in folder. It fails if the outputs do not have them.
 func (v Values) complete(ctx context.Context, needed []string, folder string) error {
 	missing := v.missing(needed)
 	if len(missing) == 0 {
@@ -87,23 +89,23 @@ func (v Values) complete(ctx context.Context, needed []string, folder string) er
 	case len(missing) == 0:
 		return nil
 	case err == nil && len(outputs) == 0:
-		err = fmt.Errorf("no outputs in %s", folder)
+		err = fmt.Errorf("no Terraform outputs in %s", folder)
 	case err == nil && outputs["reconcile"] == "off":
-		err = errors.New("reconcile is off in this installation, so that it has no reconciler")
+		err = errors.New("this deployment has no reconciler: its setting reconcile is off")
 	case err == nil:
-		err = fmt.Errorf("the outputs in %s are of another version", folder)
+		err = fmt.Errorf("the Terraform outputs in %s are of another version", folder)
 	}
 	for i, name := range missing {
 		missing[i] = "--" + Outputs[name].Flag
 	}
 	return &failure{
 		err:  err,
-		next: fmt.Sprintf("terraform -chdir=%s apply, or give %s", folder, strings.Join(missing, ", ")),
+		next: fmt.Sprintf("run terraform -chdir=%s apply, or give %s", folder, strings.Join(missing, ", ")),
 	}
 }
 
-// missing returns those of the needed outputs that are not known. A list or a map may be
-// known to be empty.
+// missing returns the needed outputs whose values are unknown. The value of a list or a
+// map may be empty.
 func (v Values) missing(needed []string) []string {
 	return slices.DeleteFunc(slices.Clone(needed), func(name string) bool {
 		value, ok := v[name]
@@ -111,8 +113,8 @@ func (v Values) missing(needed []string) []string {
 	})
 }
 
-// readOutputs asks Terraform for the outputs of the configuration in a folder: none
-// before the first apply.
+// readOutputs returns the outputs of the Terraform configuration in folder. The result
+// is empty before the first apply.
 func readOutputs(ctx context.Context, folder string) (Values, error) {
 	ctx, cancel := context.WithTimeout(ctx, terraformTimeout)
 	defer cancel()
@@ -122,7 +124,7 @@ func readOutputs(ctx context.Context, folder string) (Values, error) {
 	text, err := cmd.Output()
 	switch {
 	case errors.Is(err, exec.ErrNotFound):
-		return nil, errors.New("terraform is not installed, which knows the deployment")
+		return nil, errors.New("terraform is not installed, so its outputs cannot be read")
 	case err != nil:
 		return nil, fmt.Errorf("terraform output: %w: %s", err, strings.Join(strings.Fields(complaint.String()), " "))
 	}
@@ -146,8 +148,9 @@ func readOutputs(ctx context.Context, folder string) (Values, error) {
 	return v, nil
 }
 
-// installation returns the outputs of the one installation that a configuration's outputs
-// describe: they themselves, or the value of one that holds all outputs of the module.
+// installation returns the outputs of a configuration's only installation. A
+// configuration that uses the module has one output that holds all outputs of the
+// module. It fails if there are several.
 func installation(outputs map[string]any) (map[string]any, error) {
 	if outputs["static_function"] != nil {
 		return outputs, nil
@@ -165,11 +168,11 @@ func installation(outputs map[string]any) (map[string]any, error) {
 		return outputs[found[0]].(map[string]any), nil
 	default:
 		slices.Sort(found)
-		return nil, fmt.Errorf("several installations in the outputs: %s", strings.Join(found, ", "))
+		return nil, fmt.Errorf("the outputs describe several installations: %s", strings.Join(found, ", "))
 	}
 }
 
-// flat returns an output as its flag has it.
+// flat returns an output's value in the form of its flag.
 func flat(value any) string {
 	var parts []string
 	switch value := value.(type) {

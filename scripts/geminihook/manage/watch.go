@@ -15,21 +15,21 @@ import (
 )
 
 const (
-	// watchTimeout bounds what there is to do at the end.
+	// watchTimeout bounds the deletion of the subscriptions at the end.
 	watchTimeout = 10 * time.Second
 
-	maxWatched = 100 // messages of one Pull
+	maxWatched = 100 // messages per Pull
 )
 
-// A watch sees the messages that reach some topics, through subscriptions of its own: no
-// other subscriber misses one.
+// A watch receives the messages of some topics with temporary subscriptions, so that no
+// other subscriber misses a message.
 type watch struct {
 	clients pubsubclient.Clients
-	names   []string // of its subscriptions
+	names   []string // the full names of its subscriptions
 }
 
-// watch returns a watch of the topics that events of some types are routed to. It sees
-// what is published from now on. Close it at the end.
+// watch creates a watch of the topics that events of these types are routed to. It
+// receives the messages that are published from now on. Call close when done.
 func (inv *Invocation) watch(ctx context.Context, types []string) (*watch, error) {
 	routes, err := publish.RoutesIn(inv.Values["project"])(inv.Values["routes"])
 	if err != nil {
@@ -50,14 +50,14 @@ func (inv *Invocation) watch(ctx context.Context, types []string) (*watch, error
 		w.names = append(w.names, name)
 		if err != nil {
 			w.close()
-			return nil, &failure{fmt.Errorf("topic %s: %w", topic, err), "nothing was started", "roles/pubsub.editor on the project allows it"}
+			return nil, &failure{fmt.Errorf("topic %s: %w", topic, err), "nothing was started", "grant yourself roles/pubsub.editor on the project"}
 		}
 	}
 	return w, nil
 }
 
-// find returns a message that matches, or nil if none came within the time. The messages
-// that do not match are dropped.
+// find returns a message for which match is true, or nil if no such message arrives
+// within the time. It drops other messages.
 func (w *watch) find(ctx context.Context, within time.Duration, match func(*pubsubpb.PubsubMessage) bool) (*pubsubpb.PubsubMessage, error) {
 	for _, name := range w.names {
 		all, err := w.pull(ctx, name, within/time.Duration(len(w.names)))
@@ -71,6 +71,8 @@ func (w *watch) find(ctx context.Context, within time.Duration, match func(*pubs
 	return nil, nil
 }
 
+// pull returns the messages that a subscription delivers within the time, and
+// acknowledges them.
 func (w *watch) pull(ctx context.Context, name string, within time.Duration) (all []*pubsubpb.PubsubMessage, err error) {
 	limited, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
@@ -93,7 +95,8 @@ func (w *watch) pull(ctx context.Context, name string, within time.Duration) (al
 	return all, err
 }
 
-// close deletes the subscriptions, or leaves it to Pub/Sub, and closes the connections.
+// close deletes the subscriptions and closes the connections. If a deletion fails,
+// Pub/Sub deletes the subscription after a day.
 func (w *watch) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), watchTimeout)
 	defer cancel()

@@ -1,9 +1,9 @@
-// Package redrive moves dead letters from their subscription back to the topics that they
-// came from.
+// Package redrive moves dead letters from their subscription back to the topics that
+// they came from.
 //
-// A letter is published first and acknowledged after, so that none is lost: a failure in
-// between leaves both copies, with the same ce-source and ce-id. A letter whose topic
-// cannot be told stays on the subscription.
+// It publishes a letter first and acknowledges it afterwards, so that no letter is
+// lost. If the acknowledgement fails, both copies exist, with the same ce-source and
+// ce-id. A letter stays on the subscription if its topic cannot be determined.
 package redrive
 
 import (
@@ -23,89 +23,96 @@ import (
 )
 
 const (
-	// DefaultLimit is a good Limit for a first run: few enough to be looked at.
+	// DefaultLimit is a good Limit for a first run: few enough messages to look at
+	// each.
 	DefaultLimit = 100
 
-	// DefaultPatience is the Patience if that is zero.
+	// DefaultPatience is used if Patience is zero.
 	DefaultPatience = 5 * time.Second
 
-	// maxPulled bounds the letters of one Pull, so that they are published well within an
+	// maxPulled bounds the letters of one Pull. They must be published well within the
 	// ack deadline.
 	maxPulled = 100
 
-	// parallel bounds the letters that are published at a time.
+	// parallel bounds the letters that are published concurrently.
 	parallel = 8
 
-	// maxStaying bounds the letters of a run that stay: they are held in memory until its
-	// end.
+	// maxStaying bounds the letters that stay in one run. Their ack ids are in memory
+	// until the run ends.
 	maxStaying = 1000
 
-	// emptyPulls in a row end a run: one Pull may return none of the letters that there
-	// are.
+	// emptyPulls is the number of consecutive empty Pulls that end a run. One is not
+	// enough, because Pub/Sub may return an empty response although the subscription
+	// has messages.
 	emptyPulls = 2
 
+	// publishTimeout bounds each Publish.
 	publishTimeout = 30 * time.Second
 
-	// finishTimeout bounds each call that tells Pub/Sub what became of letters. It is made
+	// finishTimeout bounds each Acknowledge and ModifyAckDeadline. They are called
 	// after an interrupt, too.
 	finishTimeout = 10 * time.Second
 
-	// maxReturned bounds the ids of one ModifyAckDeadline.
+	// maxReturned bounds the ack ids of one ModifyAckDeadline.
 	maxReturned = 1000
 )
 
-// A Redrive is one run. Fill in its exported fields, then call Run once.
+// A Redrive is one run. Set its exported fields, then call Run once.
 type Redrive struct {
 	Subscriber *pubsub.SubscriptionAdminClient
 	Publisher  *pubsub.TopicAdminClient
 
-	Project      string // whose subscription a letter names if it names no project
-	Subscription string // that holds the dead letters, in full
+	Project      string // the project of a subscription that a letter names without its project
+	Subscription string // the full name of the subscription that holds the dead letters
 
-	// Limit is how many letters are moved at most. DryRun moves none, and finds at most
-	// Limit that it would move.
+	// Limit bounds the letters that are moved in a run. If DryRun is set, the run moves
+	// no letter and ends when it has found Limit letters that it would move.
 	Limit  int
 	DryRun bool
 
-	// Began is when the run began, by this machine's clock. Letters that reach the
-	// subscription later stay: a subscriber that fails still, fails on moved letters
-	// again.
+	// Began is the start of the run by this machine's clock. Letters that reach the
+	// subscription later stay: if a subscriber still fails, it fails on moved letters
+	// again, and the run would move them again and again.
 	Began time.Time
 
-	// Patience is how long a Pull waits for letters. Zero means DefaultPatience.
+	// Patience bounds each Pull. Zero means DefaultPatience.
 	Patience time.Duration
 
-	Report func(Letter) // is called with each letter as soon as its fate is known, one at a time
+	// Report is called with each letter as soon as it was moved or will stay. Calls do
+	// not overlap.
+	Report func(Letter)
 
-	deadTopic string            // to which Pub/Sub moves dead letters
-	sources   map[string]source // by subscription
-	staying   map[string]string // the last ack id of each letter that stays, by message id
-	moved     map[string]bool   // message ids
+	deadTopic string            // the topic that Pub/Sub moves dead letters to
+	sources   map[string]source // by the subscription's full name
+	staying   map[string]string // the latest ack id of each letter that is still on the subscription, by message id
+	moved     map[string]bool   // the ids of moved messages
 }
 
-// A Letter is a dead letter, and what became of it.
+// A Letter is a dead letter and its outcome.
 type Letter struct {
 	Message *pubsubpb.PubsubMessage
-	From    string // the subscription that gave it up, in full; empty if the letter does not tell
-	To      string // the topic that it is published to, in full; empty if it stays
-	Late    bool   // it stays because it came after the run began
-	Err     error  // why it stays otherwise, or why its copy on the subscription was not removed
+	From    string // the full name of the subscription that it comes from; empty if its attributes do not name one
+	To      string // the full name of the topic that it is published to; empty if it stays
+	Late    bool   // it stays because it became a dead letter after Began
+	Err     error  // why it stays, unless Late; if To is set: why it was published but not removed from the subscription
 }
 
-// A Summary counts letters.
+// A Summary counts the letters of a run.
 type Summary struct {
-	Moved int // or to be moved, if it was a dry run
-	Stay  int // their topic cannot be told, or took none
-	Late  int // they came after the run began, and stay
+	Moved int // moved, or with DryRun would be moved
+	Stay  int // stay because their topic is unknown or publishing failed
+	Late  int // stay because they became dead letters after Began
 
-	// Limited means that the run ended because of Limit, or of the bound on letters that
-	// stay: there may be more.
+	// Limited means that the run ended because of Limit, or because too many letters
+	// stay. There may be more letters.
 	Limited bool
 }
 
-// Run moves letters until no more come, or the limit is reached. It fails if Pub/Sub does
-// not give out letters, or does not take an acknowledgement; the Summary says what was
-// done until then. Letters that stay are handed back at its end.
+// Run moves letters until two consecutive Pulls return none, or the limit is reached.
+// It fails if Pub/Sub rejects a Pull or an Acknowledge, if a subscription cannot be
+// looked up for now, or if ctx ends. The Summary counts what was done until then, also
+// with an error. At the end Run releases the letters that stay, so that Pub/Sub
+// delivers them again at once.
 func (r *Redrive) Run(ctx context.Context) (s Summary, err error) {
 	r.sources, r.staying, r.moved = make(map[string]source), make(map[string]string), make(map[string]bool)
 	defer r.handBack()
@@ -134,8 +141,9 @@ func (r *Redrive) Run(ctx context.Context) (s Summary, err error) {
 	return s, ctx.Err()
 }
 
-// pull returns letters that were not seen before in this run. Those that were come again
-// if their ack deadline has passed: then their new ack id counts.
+// pull returns the letters that are new in this run. If a letter's ack deadline
+// expires, Pub/Sub delivers it again with a new ack id, which then replaces the old
+// one.
 func (r *Redrive) pull(ctx context.Context, most int) (fresh []*pubsubpb.ReceivedMessage, err error) {
 	limited, cancel := context.WithTimeout(ctx, cmp.Or(r.Patience, DefaultPatience))
 	defer cancel()
@@ -162,7 +170,7 @@ func (r *Redrive) pull(ctx context.Context, most int) (fresh []*pubsubpb.Receive
 	return fresh, r.acknowledge(again)
 }
 
-// take moves the letters of a page that can be moved, and reports all.
+// take moves those of a Pull's letters that can be moved, and reports all of them.
 func (r *Redrive) take(ctx context.Context, page []*pubsubpb.ReceivedMessage, s *Summary) error {
 	letters := make([]Letter, len(page))
 	var err error
@@ -185,7 +193,7 @@ func (r *Redrive) take(ctx context.Context, page []*pubsubpb.ReceivedMessage, s 
 	err = r.acknowledge(acks)
 	for _, l := range letters {
 		if err != nil && l.To != "" && !r.DryRun {
-			l.Err = fmt.Errorf("it was published, and remains here as well: %w", err)
+			l.Err = fmt.Errorf("published, but not removed from the dead-letter subscription: %w", err)
 		}
 		s.count(&l)
 		r.Report(l)
@@ -193,6 +201,7 @@ func (r *Redrive) take(ctx context.Context, page []*pubsubpb.ReceivedMessage, s 
 	return err
 }
 
+// count adds a letter.
 func (s *Summary) count(l *Letter) {
 	switch {
 	case l.To != "":
@@ -204,8 +213,8 @@ func (s *Summary) count(l *Letter) {
 	}
 }
 
-// address returns a letter with the topic that it came from, or why it stays. It fails if
-// that could not be found out for now.
+// address returns the letter of a message, with the topic that it came from or the
+// reason for which it stays. It fails if the topic cannot be looked up for now.
 func (r *Redrive) address(ctx context.Context, m *pubsubpb.PubsubMessage) (Letter, error) {
 	l := Letter{Message: m}
 	if m.PublishTime.AsTime().After(r.Began) {
@@ -213,7 +222,7 @@ func (r *Redrive) address(ctx context.Context, m *pubsubpb.PubsubMessage) (Lette
 		return l, nil
 	}
 	if l.From = sourceOf(m, r.Project); l.From == "" {
-		l.Err = errors.New("it does not tell which subscription gave it up")
+		l.Err = errors.New("no attribute names the subscription that it comes from")
 		return l, nil
 	}
 	found, ok := r.sources[l.From]
@@ -228,8 +237,8 @@ func (r *Redrive) address(ctx context.Context, m *pubsubpb.PubsubMessage) (Lette
 	return l, nil
 }
 
-// publish publishes the letters that have a topic, a few at a time. Those that fail have
-// none from then on.
+// publish publishes the letters that have a topic, up to parallel at a time. A letter
+// that cannot be published loses its topic and stays.
 func (r *Redrive) publish(ctx context.Context, letters []Letter) {
 	slots := make(chan struct{}, parallel)
 	var all sync.WaitGroup
@@ -249,6 +258,7 @@ func (r *Redrive) publish(ctx context.Context, letters []Letter) {
 	all.Wait()
 }
 
+// publishOne publishes one letter without the attributes of dead letters.
 func (r *Redrive) publishOne(ctx context.Context, l *Letter) error {
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
@@ -256,8 +266,8 @@ func (r *Redrive) publishOne(ctx context.Context, l *Letter) error {
 	return err
 }
 
-// acknowledge removes letters from the subscription, also after an interrupt: their copies
-// are published.
+// acknowledge removes letters from the subscription. It does so after an interrupt,
+// too, because they are already published.
 func (r *Redrive) acknowledge(ids []string) error {
 	if len(ids) == 0 {
 		return nil
@@ -270,8 +280,8 @@ func (r *Redrive) acknowledge(ids []string) error {
 	return nil
 }
 
-// handBack has Pub/Sub give out again the letters that stay, at once. If it fails, their
-// ack deadlines do the same later.
+// handBack makes Pub/Sub deliver the letters that stay again at once. If it fails,
+// Pub/Sub does so when their ack deadlines expire.
 func (r *Redrive) handBack() {
 	ctx, cancel := context.WithTimeout(context.Background(), finishTimeout)
 	defer cancel()

@@ -20,15 +20,15 @@ import (
 	"github.com/geminihook/geminihook/shared/gcptest/emulator/emulatortest"
 )
 
-// The ids of topics and subscriptions: "dead" is both.
+// The ids of the topics and subscriptions. "dead" is the id of one of each.
 const (
 	batches = "batches"
 	dead    = "dead"
-	worker  = "batches-worker" // on batches, which sends its dead letters to dead
-	witness = "batches-witness"
+	worker  = "batches-worker"  // a subscription to batches with dead as its dead-letter topic
+	witness = "batches-witness" // another subscription to batches
 )
 
-// A post is a Pub/Sub with the topics and subscriptions above.
+// A post is a Pub/Sub service with these topics and subscriptions.
 type post struct {
 	t       *testing.T
 	project string
@@ -36,7 +36,7 @@ type post struct {
 	subs    *pubsub.SubscriptionAdminClient
 }
 
-// onBoth runs a test on the embedded Pub/Sub, and on the official emulator.
+// onBoth runs a test on the embedded Pub/Sub and on the official emulator.
 func onBoth(t *testing.T, test func(p *post)) {
 	t.Run("embedded", func(t *testing.T) {
 		p, _ := embedded(t)
@@ -49,7 +49,8 @@ func onBoth(t *testing.T, test func(p *post)) {
 	})
 }
 
-// embedded returns a post on the embedded Pub/Sub, with whose calls a test can interfere.
+// embedded returns a post on the embedded Pub/Sub, and its project, with which a test
+// can make calls fail.
 func embedded(t *testing.T) (*post, *functiontest.Project) {
 	around := functiontest.Embedded(t)
 	return newPost(t, around.ID), around
@@ -97,7 +98,8 @@ func (p *post) subscribe(id, topic, deadLetters string) {
 	}
 }
 
-// letter publishes a dead letter as Pub/Sub does, given up by a subscription, or by none.
+// letter publishes a dead letter with the attributes that Pub/Sub adds. If from is
+// empty, it has none of them.
 func (p *post) letter(id, from string) {
 	p.t.Helper()
 	attributes := map[string]string{"ce-id": id, "ce-type": "batch.succeeded"}
@@ -162,7 +164,8 @@ func (p *post) ids(subscription string) []string {
 	return ids
 }
 
-// redrive returns a run that is to begin now, and the letters that it reports, by ce-id.
+// redrive returns a run that begins now, and a map that collects the letters that it
+// reports, by ce-id.
 func (p *post) redrive() (*Redrive, map[string]Letter) {
 	letters := make(map[string]Letter)
 	return &Redrive{
@@ -175,12 +178,12 @@ func (p *post) redrive() (*Redrive, map[string]Letter) {
 func (p *post) run(r *Redrive, want Summary) {
 	p.t.Helper()
 	if got, err := r.Run(p.t.Context()); err != nil || got != want {
-		p.t.Fatalf("%+v, %v; want %+v", got, err, want)
+		p.t.Fatalf("Run = %+v, %v; want %+v", got, err, want)
 	}
 }
 
-// Letters go back as they were; those whose topic cannot be told stay; a dry run moves
-// none.
+// Letters are published as they were before they became dead letters. Letters whose
+// topic cannot be determined stay. A dry run moves no letter.
 func TestMoves(t *testing.T) {
 	onBoth(t, func(p *post) {
 		p.subscribe("stranger", batches, "")
@@ -189,14 +192,14 @@ func TestMoves(t *testing.T) {
 		if err := p.topics.DeleteTopic(t.Context(), &pubsubpb.DeleteTopicRequest{Topic: p.name("topics", "gone")}); err != nil {
 			t.Fatal(err)
 		}
-		stay := map[string]string{ // why
-			"nameless": "does not tell which subscription", "unknown": "there is no subscription nobody any more",
-			"strange": "stranger does not send its dead letters here", "orphaned": "the topic of subscription orphan is deleted",
+		stay := map[string]string{ // the reported reason
+			"nameless": "no attribute names the subscription", "unknown": "subscription missing, which it comes from, no longer exists",
+			"strange": "stranger has another dead-letter topic", "orphaned": "subscription orphan has lost its topic",
 		}
 		p.letter("a", worker)
 		p.letter("b", p.name("subscriptions", worker))
 		p.letter("nameless", "")
-		p.letter("unknown", "nobody")
+		p.letter("unknown", "missing")
 		p.letter("strange", "stranger")
 		p.letter("orphaned", "orphan")
 		p.letter("c", worker)
@@ -207,7 +210,7 @@ func TestMoves(t *testing.T) {
 		dry.DryRun = true
 		p.run(dry, Summary{Moved: 3, Stay: 4})
 		if got := p.ids(dead); !slices.Equal(got, all) {
-			t.Fatalf("a dry run left %v", got)
+			t.Fatalf("after a dry run, %v are dead letters, want %v", got, all)
 		}
 		if got := p.ids(witness); len(got) != 0 || letters["a"].To != p.name("topics", batches) || letters["a"].From != p.name("subscriptions", worker) {
 			t.Fatalf("a dry run published %v, or reported %+v", got, letters["a"])
@@ -217,26 +220,27 @@ func TestMoves(t *testing.T) {
 		p.run(r, Summary{Moved: 3, Stay: 4})
 		for id, why := range stay {
 			if l := letters[id]; l.Err == nil || !strings.Contains(l.Err.Error(), why) || l.To != "" {
-				t.Errorf("%s: %+v", id, l)
+				t.Errorf("%s: %+v, want a letter that stays: %s", id, l, why)
 			}
 		}
 		for _, m := range p.pull(witness) {
 			id := m.Message.Attributes["ce-id"]
 			if len(m.Message.Attributes) != 2 || string(m.Message.Data) != "body of "+id || m.Message.Attributes["ce-type"] != "batch.succeeded" {
-				t.Errorf("%s came back as %v", id, m.Message)
+				t.Errorf("%s was published as %v", id, m.Message)
 			}
 		}
 		if got := p.ids(worker); !slices.Equal(got, []string{"a", "b", "c"}) {
-			t.Errorf("on the topic are %v", got)
+			t.Errorf("published %v, want a, b, c", got)
 		}
 		left := slices.Sorted(maps.Keys(stay))
 		if got := p.ids(dead); !slices.Equal(got, left) {
-			t.Errorf("left are %v, want %v", got, left)
+			t.Errorf("dead letters left: %v, want %v", got, left)
 		}
 	})
 }
 
-// A letter that Pub/Sub itself made goes back with no trace of it.
+// A dead letter that Pub/Sub itself made is published without the attributes that
+// Pub/Sub added.
 func TestRealDeadLetter(t *testing.T) {
 	addr, project := emulatortest.PubSub(t)
 	t.Setenv("PUBSUB_EMULATOR_HOST", addr)
@@ -244,7 +248,7 @@ func TestRealDeadLetter(t *testing.T) {
 	sent := &pubsubpb.PubsubMessage{Data: []byte("x"), Attributes: map[string]string{"ce-id": "1"}}
 	p.publish(batches, sent)
 	if got := p.ids(witness); len(got) != 1 {
-		t.Fatalf("published %v", got)
+		t.Fatalf("published %v, want one message", got)
 	}
 	functiontest.Eventually(t, "the worker's message becomes a dead letter", func() bool {
 		p.nack(worker, p.pull(worker))
@@ -253,15 +257,15 @@ func TestRealDeadLetter(t *testing.T) {
 	r, letters := p.redrive()
 	p.run(r, Summary{Moved: 1})
 	if got := letters["1"].Message.Attributes; got[sourceSubscription] != worker || len(got) < 3 {
-		t.Errorf("the emulator's letter has the attributes %v", got)
+		t.Errorf("attributes of the emulator's dead letter: %v", got)
 	}
 	back := p.pull(worker)
 	if len(back) != 1 || !maps.Equal(back[0].Message.Attributes, sent.Attributes) || len(p.ids(dead)) != 0 {
-		t.Errorf("%d came back, or another", len(back))
+		t.Errorf("the worker got %v, want the message as it was sent", back)
 	}
 }
 
-// A run ends at its limit, and the next one goes on.
+// A run ends at its limit, and the next run continues.
 func TestLimit(t *testing.T) {
 	p, _ := embedded(t)
 	for i := range 5 {
@@ -273,11 +277,12 @@ func TestLimit(t *testing.T) {
 		p.run(r, want)
 	}
 	if moved, left := p.ids(witness), p.ids(dead); len(moved) != 5 || len(left) != 0 {
-		t.Errorf("moved %v, left %v", moved, left)
+		t.Errorf("moved %v, left %v; want 5 and 0", moved, left)
 	}
 }
 
-// What becomes a dead letter after the run began stays: the subscriber fails still.
+// A message that becomes a dead letter after the run began stays, because its
+// subscriber still fails.
 func TestLate(t *testing.T) {
 	p, around := embedded(t)
 	p.letter("first", worker)
@@ -287,17 +292,17 @@ func TestLate(t *testing.T) {
 		err := forward()
 		if method == functiontest.Publish && len(letters) == 0 && err == nil {
 			letters["again"] = Letter{} // once
-			p.letter("again", worker)   // its subscriber has failed on it at once
+			p.letter("again", worker)   // its subscriber fails on it again
 		}
 		return err
 	})
 	p.run(r, Summary{Moved: 1, Late: 1})
 	if !letters["again"].Late || !slices.Equal(p.ids(dead), []string{"again"}) || len(p.ids(witness)) != 1 {
-		t.Errorf("%+v; left are %v", letters["again"], p.ids(dead))
+		t.Errorf("%+v, dead letters left: %v; want the late letter to stay", letters["again"], p.ids(dead))
 	}
 }
 
-// A letter that its topic does not take stays.
+// A letter that cannot be published stays.
 func TestPublishFails(t *testing.T) {
 	p, around := embedded(t)
 	p.letter("a", worker)
@@ -317,8 +322,8 @@ func TestPublishFails(t *testing.T) {
 	p.run(r, Summary{Moved: 1})
 }
 
-// If a letter was published and cannot be removed, the run ends and says so. None is
-// lost: the next run publishes it once more.
+// If a letter was published but cannot be removed, the run ends with an error. No
+// letter is lost: the next run publishes it again.
 func TestAcknowledgeFails(t *testing.T) {
 	p, around := embedded(t)
 	p.letter("a", worker)
@@ -332,7 +337,7 @@ func TestAcknowledgeFails(t *testing.T) {
 	if s, err := r.Run(t.Context()); err == nil || s.Moved != 1 {
 		t.Errorf("%+v, %v", s, err)
 	}
-	if l := letters["a"]; l.To == "" || l.Err == nil || !strings.Contains(l.Err.Error(), "remains here as well") {
+	if l := letters["a"]; l.To == "" || l.Err == nil || !strings.Contains(l.Err.Error(), "published, but not removed") {
 		t.Errorf("%+v", l)
 	}
 	if got := p.ids(witness); len(got) != 1 {
@@ -340,8 +345,8 @@ func TestAcknowledgeFails(t *testing.T) {
 	}
 }
 
-// After an interrupt no letter is lost: those that were published are removed, the others
-// are given out again.
+// An interrupt loses no letter: letters that were published are removed, and the others
+// are released.
 func TestInterrupted(t *testing.T) {
 	p, around := embedded(t)
 	for i := range 30 {
@@ -370,20 +375,20 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
-// A subscription that does not exist is an error, and so is one that cannot be looked at
-// for now.
+// Run fails if the subscription does not exist, and if a source subscription cannot be
+// looked up for now.
 func TestNoSubscription(t *testing.T) {
 	p, around := embedded(t)
 	r, _ := p.redrive()
 	r.Subscription = p.name("subscriptions", "another")
 	if _, err := r.Run(t.Context()); status.Code(err) != codes.NotFound {
-		t.Errorf("%v", err)
+		t.Errorf("Run: %v, want NotFound", err)
 	}
 	p.letter("a", worker)
 	asked := 0
 	around.Interfere(func(_ context.Context, method string, forward func() error) error {
 		if path.Base(method) == "GetSubscription" {
-			if asked++; asked > 1 { // the first is about the dead letters themselves
+			if asked++; asked > 1 { // the first request is for the dead-letter subscription
 				return status.Error(codes.Internal, "a fault of the test")
 			}
 		}
@@ -394,6 +399,6 @@ func TestNoSubscription(t *testing.T) {
 		t.Errorf("%+v, %v", s, err)
 	}
 	if got := p.ids(dead); !slices.Equal(got, []string{"a"}) {
-		t.Errorf("left are %v", got)
+		t.Errorf("dead letters left: %v, want a", got)
 	}
 }

@@ -17,33 +17,35 @@ import (
 )
 
 const (
-	// maxListed is up to how many deliveries each gets a line. Of more, only those
-	// that were not accepted do.
+	// maxListed is the largest number of deliveries for which each attempt gets a line.
+	// If there are more, only attempts that were not accepted get one.
 	maxListed = 100
 
-	progressEvery = 200 * time.Millisecond
+	progressEvery = 200 * time.Millisecond // at least, between two progress lines
 )
 
-// clearLine removes a progress line.
+// clearLine is the terminal sequence that erases the progress line.
 const clearLine = "\r\x1b[K"
 
-// A report writes the results of deliveries to standard output, and the progress to a
-// terminal at standard error. It is safe for concurrent use.
+// A report writes the results of deliveries to standard output and, if standard error
+// is a terminal, a progress line to it. It is safe for concurrent use.
 type report struct {
 	out      io.Writer
-	progress io.Writer // nil if it is not shown
+	progress io.Writer // nil if progress is not shown
 	paint    terminal.Paint
 	json     bool
 	total    int
 	started  time.Time
 
 	mu        sync.Mutex
-	shown     time.Time // when the progress was shown last
+	shown     time.Time // the time of the last progress line
 	accepted  int
 	failed    int
-	latencies []time.Duration // of those answered
+	latencies []time.Duration // of the attempts that were answered
 }
 
+// newReport returns a report of total deliveries. It shows progress only if total
+// exceeds maxListed.
 func newReport(json bool, total int) *report {
 	r := &report{out: os.Stdout, paint: terminal.PaintFor(os.Stdout), json: json, total: total, started: time.Now()}
 	if total > maxListed && terminal.Is(os.Stderr) {
@@ -53,7 +55,7 @@ func newReport(json bool, total int) *report {
 	return r
 }
 
-// showProgress shows the progress, at most once in progressEvery.
+// showProgress updates the progress line, at most once per progressEvery.
 func (r *report) showProgress() {
 	if r.progress == nil || time.Since(r.shown) < progressEvery {
 		return
@@ -62,11 +64,13 @@ func (r *report) showProgress() {
 	fmt.Fprintf(r.progress, "%s%d of %d, %d failed, %.0f/s", clearLine, r.accepted+r.failed, r.total, r.failed, r.rate())
 }
 
+// rate returns the finished deliveries per second.
 func (r *report) rate() float64 {
 	return float64(r.accepted+r.failed) / time.Since(r.started).Seconds()
 }
 
-// result reports an attempt, which is the last one where again is zero.
+// result reports an attempt. again is the pause before the next attempt, 0 if this is
+// the last.
 func (r *report) result(a *delivery.Attempt, got delivery.Answer, again time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -121,13 +125,13 @@ func (r *report) writeLine(a *delivery.Attempt, got delivery.Answer, again time.
 		colour = terminal.Red
 	}
 	if again != 0 {
-		rest += "  again in " + again.Round(10*time.Millisecond).String()
+		rest += "  retry in " + again.Round(10*time.Millisecond).String()
 	}
 	fmt.Fprintf(r.out, "%-7s  %-3s  %-27s  %-40s  %s  %s%s\n", delivery.Endpoint(a.Scheme), a.Scheme,
 		delivery.EventType(a.Body), a.ID, r.paint.In(colour, status), latency, rest)
 }
 
-// summary sums up, and reports whether all were accepted.
+// summary writes the totals, and reports whether all deliveries were accepted.
 func (r *report) summary() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -145,14 +149,15 @@ func (r *report) summary() bool {
 	fmt.Fprintf(r.out, "\n%s", r.paint.In(colour, fmt.Sprintf("%d of %d accepted (2xx)", r.accepted, r.total)))
 	if len(r.latencies) > 0 {
 		slices.Sort(r.latencies)
-		fmt.Fprintf(r.out, "; latency: median %.1f ms, 99%% within %.1f ms, at most %.1f ms; %.0f a second",
+		fmt.Fprintf(r.out, "; latency: median %.1f ms, p99 %.1f ms, maximum %.1f ms; %.0f per second",
 			r.quantile(0.5), r.quantile(0.99), r.quantile(1), r.rate())
 	}
 	fmt.Fprintln(r.out)
 	return ok
 }
 
-// quantile is one of the sorted latencies.
+// quantile returns the latency, in milliseconds, that the fraction q of attempts did
+// not exceed. r.latencies must be sorted and not empty.
 func (r *report) quantile(q float64) float64 {
 	return milliseconds(r.latencies[int(math.Ceil(q*float64(len(r.latencies))))-1])
 }

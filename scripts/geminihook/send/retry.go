@@ -8,19 +8,20 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook"
 )
 
-// FirstPause is the pause after the first failed attempt, unless Options has another.
+// FirstPause is the default pause after the first failed attempt.
 const FirstPause = 5 * time.Second
 
-// The schedule of a sender. Gemini documents exponential backoff for 24 hours, and
-// no numbers; these begin as the example of Standard Webhooks does.
+// The retry schedule. Gemini documents exponential back-off for 24 hours, without
+// figures. The first pauses follow the example in the Standard Webhooks specification.
 const (
-	pauseFactor = 4
-	pauseJitter = 0.2 // of a pause, either way: senders that failed together do not come back together
+	pauseFactor = 4   // each pause is this many times as long as the previous one
+	pauseJitter = 0.2 // as a fraction of a pause, either way: senders that failed together do not retry together
 	giveUpAfter = webhook.RetriedFor
 )
 
-// pause returns how long to wait after the failed attempt number n, the first being
-// 1. The receiver's Retry-After counts if it asks for more.
+// pause returns how long to wait after the failed attempt number n, counted from 1.
+// first is the pause after attempt 1, without jitter. If the receiver's Retry-After is
+// longer, pause returns that.
 func pause(first time.Duration, n int, retryAfter time.Duration) time.Duration {
 	grown := float64(first) * math.Pow(pauseFactor, float64(n-1))
 	grown *= 1 + pauseJitter*(2*rand.Float64()-1)

@@ -23,9 +23,9 @@ func TestPauseGrows(t *testing.T) {
 
 func TestPauseHonoursRetryAfter(t *testing.T) {
 	if got := pause(time.Millisecond, 1, time.Minute); got != time.Minute {
-		t.Errorf("%v, want a minute", got)
+		t.Errorf("pause %v, want 1m, as Retry-After asks", got)
 	}
 	if got := pause(time.Hour, 1, time.Minute); got < 48*time.Minute {
-		t.Errorf("%v, want an hour or so", got)
+		t.Errorf("pause %v, want 48m or more: Retry-After is shorter", got)
 	}
 }

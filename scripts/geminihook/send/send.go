@@ -1,5 +1,5 @@
-// Package send signs events as Gemini does and posts them: once, many times, or
-// until they are accepted.
+// Package send signs events as Gemini does and posts them to a receiver, once,
+// repeatedly, or until they are accepted.
 package send
 
 import (
@@ -14,19 +14,20 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
-// Options say what to send.
+// Options select the deliveries to send.
 type Options struct {
-	Type        string // of events; empty: all types in turn
-	Body        []byte // sent instead of events; nil: none
-	Count       int    // of deliveries; 0: one of each type in each scheme
-	Concurrency int    // deliveries at a time, at least 1
-	Retry       bool   // until accepted, for up to 24 hours
-	FirstPause  time.Duration
-	JSON        bool
+	Type        string        // the events' type; empty means all types in turn
+	Body        []byte        // sent instead of generated events; nil means generate events
+	Count       int           // deliveries; 0 means one of each type in each scheme
+	Concurrency int           // maximum number of deliveries in flight, at least 1
+	Retry       bool          // retry until accepted, for up to 24 hours
+	FirstPause  time.Duration // with Retry: the pause after the first attempt, more than 0
+	JSON        bool          // report in JSON lines
 }
 
-// Run sends what o asks for to t and reports it on standard output. It returns
-// terminal.ErrReported if a delivery was not accepted.
+// Run sends deliveries to t and reports each on standard output. A delivery is accepted
+// if the answer is 2xx. If a delivery is not accepted, Run returns
+// terminal.ErrReported.
 func Run(ctx context.Context, t *delivery.Target, o Options) error {
 	types := webhooktest.Types
 	switch {
@@ -51,13 +52,14 @@ func Run(ctx context.Context, t *delivery.Target, o Options) error {
 			return nil
 		})
 	}
-	_ = deliveries.Wait() // no error: the report has the failures
+	_ = deliveries.Wait() // always nil: failures are in the report
 	if !s.report.summary() {
 		return terminal.ErrReported
 	}
 	return nil
 }
 
+// body returns the body of a delivery: Body, or a new event of the type.
 func (o *Options) body(eventType string) []byte {
 	if o.Body != nil {
 		return o.Body
@@ -65,14 +67,16 @@ func (o *Options) body(eventType string) []byte {
 	return webhooktest.NewEvent(eventType)
 }
 
+// A sender sends the deliveries of one run.
 type sender struct {
 	Options
 	client *http.Client
 	report *report
 }
 
-// deliver sends a delivery, with Retry until it is accepted. Each attempt is signed
-// anew, as Standard Webhooks asks: the id stays, the timestamp is the attempt's.
+// deliver sends a delivery, and with Retry repeats it until it is accepted. Each
+// attempt has the same id and a new timestamp and signature, as Standard Webhooks
+// requires.
 func (s *sender) deliver(ctx context.Context, a *delivery.Attempt) {
 	start := time.Now()
 	for n := 1; ; n++ {
@@ -93,6 +97,7 @@ func (s *sender) deliver(ctx context.Context, a *delivery.Attempt) {
 	}
 }
 
+// attempt makes one attempt.
 func (s *sender) attempt(ctx context.Context, a *delivery.Attempt) delivery.Answer {
 	r, err := a.Request()
 	if err != nil {

@@ -21,6 +21,7 @@ import (
 
 func TestMain(m *testing.M) { commandtest.Main(m) }
 
+// Without flags, send delivers one event of each type to both endpoints.
 func TestOneOfEachType(t *testing.T) {
 	home := commandtest.NewHome(t)
 	s := home.Serve(t)
@@ -39,10 +40,11 @@ func TestOneOfEachType(t *testing.T) {
 		}
 	}
 	if rest, _ := s.Stop(); len(rest) > 0 {
-		t.Errorf("%d more were published", len(rest))
+		t.Errorf("%d more messages were published, want 18 in total", len(rest))
 	}
 }
 
+// With --concurrency, each delivery is still published once.
 func TestManyAtATime(t *testing.T) {
 	home := commandtest.NewHome(t)
 	s := home.Serve(t)
@@ -63,7 +65,7 @@ func TestManyAtATime(t *testing.T) {
 	rest, _ := s.Stop()
 	for _, e := range rest {
 		if !ids[e.Attributes["ce-id"]] || e.Attributes["ce-scheme"] != "jwt" {
-			t.Errorf("published %v", e.Attributes)
+			t.Errorf("published %v, want an id that send reported, and scheme jwt", e.Attributes)
 		}
 	}
 	if len(rest) != 150 || len(ids) != 150 {
@@ -71,11 +73,13 @@ func TestManyAtATime(t *testing.T) {
 	}
 }
 
+// send uses the newest serve, or the one whose address --url names, with the secrets
+// and keys of that serve.
 func TestFindsTheServeThatIsMeant(t *testing.T) {
 	home := commandtest.NewHome(t)
 	first, newest := home.Serve(t), home.Serve(t)
 	root, _, _ := strings.Cut(first.Ready.StaticURL, "/StaticWebhook")
-	home.Env = append(home.Env, delivery.SecretVariable+"="+webhooktest.NewSecret()) // not theirs, and not for them
+	home.Env = append(home.Env, delivery.SecretVariable+"="+webhooktest.NewSecret()) // must not be used: no serve has this secret
 
 	send := func(to *commandtest.Serve, source string, args ...string) {
 		t.Helper()
@@ -97,14 +101,14 @@ func TestFindsTheServeThatIsMeant(t *testing.T) {
 	}
 	home.Run(t, "", "send", "--scheme", "jwt", "--body-file", body).Check(t, 0)
 	if e := newest.Next(); string(e.Data) != "no event" {
-		t.Errorf("published %q", e.Data)
+		t.Errorf("published %q, want the file's bytes", e.Data)
 	}
 	first.Stop()
 	newest.Stop()
 	home.Run(t, "", "send").Check(t, 1, "geminihook: no serve is running: start one with `geminihook serve`")
 }
 
-// A serve that has its public keys from elsewhere is signed for with --key-file.
+// With serve --jwks-url, deliveries are signed with --key-file.
 func TestKeysFromElsewhere(t *testing.T) {
 	keys := webhooktest.NewKeySet()
 	source := httptest.NewServer(keys)
@@ -136,7 +140,7 @@ func TestKeysFromElsewhere(t *testing.T) {
 	}
 }
 
-// flaky refuses the first attempts of every delivery.
+// flaky rejects the first two attempts of each delivery with 503.
 type flaky struct {
 	mu       sync.Mutex
 	attempts map[string]int // by id
@@ -152,14 +156,15 @@ func (f *flaky) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func TestRetriesUntilTaken(t *testing.T) {
+// With --retry, send repeats each delivery until it is accepted.
+func TestRetriesUntilAccepted(t *testing.T) {
 	f := &flaky{attempts: make(map[string]int)}
 	receiver := httptest.NewServer(f)
 	defer receiver.Close()
 	home := commandtest.NewHome(t)
 	home.Env = []string{delivery.SecretVariable + "=" + webhooktest.NewSecret()}
 	got := home.Run(t, "", "send", "--url", receiver.URL, "--retry", "--retry-pause", "1ms", "--concurrency", "3")
-	got.Check(t, 0, "9 of 9 accepted", "again in ")
+	got.Check(t, 0, "9 of 9 accepted", "retry in ")
 	for id, n := range f.attempts {
 		if n != 3 {
 			t.Errorf("%s: %d attempts, want 3", id, n)
@@ -170,6 +175,8 @@ func TestRetriesUntilTaken(t *testing.T) {
 	}
 }
 
+// A fault is reported in one line on standard error, with exit status 1, or 2 for wrong
+// usage.
 func TestFaultsAreOneLine(t *testing.T) {
 	home := commandtest.NewHome(t)
 	const fault, usage = 1, 2
@@ -183,9 +190,9 @@ func TestFaultsAreOneLine(t *testing.T) {
 		{"send --nonsense", usage, "--nonsense"},
 		{"send nonsense", usage, "unexpected argument"},
 		{"send --count x", usage, "--count"},
-		{"send --count -1", usage, "too small"},
-		{"send --concurrency 0", usage, "too small"},
-		{"send --scheme v2", usage, "none of v1, v1a, jwt"},
+		{"send --count -1", usage, "--count: want 0 or more"},
+		{"send --concurrency 0", usage, "--concurrency: want 1 or more"},
+		{"send --scheme v2", usage, "--scheme v2: want v1, v1a or jwt"},
 		{"send --url 127.0.0.1:8080", usage, "--url: not an http"},
 		{"send --url http://127.0.0.1:1", fault, "say how to sign"},
 		{"send --url http://127.0.0.1:1 --scheme v1", fault, "v1 needs a secret"},
@@ -197,7 +204,7 @@ func TestFaultsAreOneLine(t *testing.T) {
 		{"send --url http://127.0.0.1:1 --key-file send_test.go", fault, "private key: not in PEM"},
 		{"send --body-file /nonexistent", fault, "--body-file: open /nonexistent"},
 		{"send --body-file - --secret-file -", usage, "cannot both be standard input"},
-		{"send --body-file x --type y", usage, "--type and --body-file do not go together"},
+		{"send --body-file x --type y", usage, "--type and --body-file exclude each other"},
 		{"send --secret whsec_x", usage, "unknown flag: --secret"},
 		{"hostile --retry", usage, "unknown flag: --retry"},
 		{"send --jwks-file x", usage, "unknown flag: --jwks-file"},
@@ -211,16 +218,17 @@ func TestFaultsAreOneLine(t *testing.T) {
 	}
 }
 
-func TestNobodyListens(t *testing.T) {
+// If the receiver cannot be reached, the output does not disclose the URL token.
+func TestConnectionRefused(t *testing.T) {
 	got := commandtest.NewHome(t).Run(t, webhooktest.NewSecret(), "send", "--url", "http://127.0.0.1:1/x?token=private", "--secret-file", "-", "--type", "x")
 	got.Check(t, 1, "connection refused", "0 of 1 accepted")
 	if strings.Contains(got.Stdout+got.Stderr, "private") {
-		t.Error("the output tells the URL token")
+		t.Error("the output discloses the URL token")
 	}
 }
 
-// A FUNCTION_TARGET in a developer's shell makes no function of the command: on SIGTERM
-// it would end at once, as a function does that has no request.
+// If FUNCTION_TARGET is set in a developer's shell, the command still runs as a
+// command. As a function without requests it would exit at once on SIGTERM.
 func TestFunctionTargetIsIgnored(t *testing.T) {
 	tried := make(chan bool, 1)
 	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -241,16 +249,17 @@ func TestFunctionTargetIsIgnored(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _ = cmd.Wait(); cmd.ProcessState.ExitCode() != 1 || !strings.Contains(out.String(), "0 of 1 accepted") {
-		t.Errorf("%v: %s", cmd.ProcessState, &out)
+		t.Errorf("%v, want exit status 1; standard output: %s", cmd.ProcessState, &out)
 	}
 }
 
+// The help names all flags, and does not disclose the secret in the environment.
 func TestHelp(t *testing.T) {
 	home := commandtest.NewHome(t)
 	home.Env = []string{delivery.SecretVariable + "=whsec_private"}
 	got := home.Run(t, "", "send", "--help")
 	got.Check(t, 0, "--url", "--secret-file", "--key-file", "--type", "--scheme", "--body-file", "--count N", "--concurrency", "--retry", "--json", delivery.SecretVariable)
 	if strings.Contains(got.Stdout, "whsec_private") || got.Stderr != "" {
-		t.Error("--help tells the secret, or writes on standard error")
+		t.Error("--help discloses the secret, or writes to standard error")
 	}
 }

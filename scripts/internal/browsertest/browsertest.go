@@ -1,5 +1,6 @@
-// Package browsertest drives a headless Chromium in tests, with chromedp: one page,
-// which can reach only this machine, and whose console must stay free of errors.
+// Package browsertest drives a headless Chromium in tests, with chromedp. A test gets
+// one page, which can reach only this machine. The errors of the page's console are
+// recorded.
 package browsertest
 
 import (
@@ -25,27 +26,27 @@ import (
 // timeout bounds one step on a page. It is generous, for a loaded machine.
 const timeout = time.Minute
 
-// nowhere is the proxy of all requests that leave this machine. Nothing listens on it:
-// a page under test has no business elsewhere.
+// nowhere is the proxy for all requests that leave this machine. No process listens on
+// its port, so these requests fail: a page under test must not use the network.
 const nowhere = "http://127.0.0.1:9"
 
-// A Page is the only page of a browser of its own, which ends with the test. Its
-// methods fail the test if the browser reports an error or does not answer within a
-// minute.
+// A Page is the only page of its own browser, which ends with the test. Its methods
+// fail the test if the browser reports an error or does not answer within a minute. Use
+// a Page from one goroutine.
 type Page struct {
 	t   *testing.T
-	ctx context.Context // chromedp's, of the page
+	ctx context.Context // chromedp's context for the page
 
 	mu     sync.Mutex
 	faults []string
 }
 
 // New starts a browser with an empty page. If Chromium is not installed, New skips the
-// test; if REQUIRE_BROWSER is 1, New fails it.
+// test; if the environment variable REQUIRE_BROWSER is 1, New fails it.
 func New(t *testing.T) *Page {
 	t.Helper()
 	ctx, cancel := chromedp.NewContext(context.Background(), chromedp.WithAllocatorOptions(
-		chromedp.NoSandbox, // Chromium has none for root
+		chromedp.NoSandbox, // Chromium's sandbox does not work for root
 		chromedp.DisableGPU,
 		chromedp.ProxyServer(nowhere),
 		chromedp.Flag("disable-component-update", true),
@@ -68,7 +69,7 @@ func New(t *testing.T) *Page {
 	return p
 }
 
-// listen keeps the messages that the console shows in red.
+// listen records the errors and uncaught exceptions of the console.
 func (p *Page) listen(console iter.Seq2[chromedp.ConsoleMessage, error]) {
 	for m, err := range console {
 		if err != nil {
@@ -82,21 +83,22 @@ func (p *Page) listen(console iter.Seq2[chromedp.ConsoleMessage, error]) {
 	}
 }
 
-// Faults returns the errors that the page's console has shown.
+// Faults returns the errors that the page's console has shown so far, in order. It is
+// safe for concurrent use.
 func (p *Page) Faults() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.Clone(p.faults)
 }
 
-// run runs an action within the timeout.
+// run runs an action. It fails if the action takes longer than timeout.
 func run[T any](p *Page, action chromedp.Action[T]) (T, error) {
 	ctx, cancel := context.WithTimeout(p.ctx, timeout)
 	defer cancel()
 	return chromedp.Run(ctx, action)
 }
 
-// do runs an action that has no result and must not fail.
+// do runs an action that has no result, and fails the test if the action fails.
 func (p *Page) do(action chromedp.Action[chromedp.Void]) {
 	p.t.Helper()
 	if _, err := run(p, action); err != nil {
@@ -104,14 +106,14 @@ func (p *Page) do(action chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// Go goes to a URL and waits until the page has loaded.
+// Go opens a URL and waits until the page has loaded.
 func (p *Page) Go(url string) {
 	p.t.Helper()
 	p.do(chromedp.Navigate(url))
 }
 
-// Eval returns the value of an expression as text, "<nil>" if it has none. It awaits a
-// promise.
+// Eval evaluates a JavaScript expression and returns its value as text, "<nil>" for
+// null and undefined. If the value is a promise, Eval awaits it.
 func (p *Page) Eval(expression string) string {
 	p.t.Helper()
 	value, err := run(p, chromedp.Evaluate[any](expression, chromedp.EvalAwaitPromise))
@@ -121,7 +123,8 @@ func (p *Page) Eval(expression string) string {
 	return fmt.Sprint(value)
 }
 
-// Wait waits until an expression is true.
+// Wait waits until a JavaScript expression is true. If it is still false after a
+// minute, Wait fails the test and shows the page's text.
 func (p *Page) Wait(expression string) {
 	p.t.Helper()
 	if _, err := run(p, chromedp.Poll[chromedp.Void](expression, chromedp.WithPollingTimeout(timeout))); err != nil {
@@ -129,9 +132,9 @@ func (p *Page) Wait(expression string) {
 	}
 }
 
-// Click clicks, with the mouse, on the first element that matches a selector. It takes
-// the element's place in one step: chromedp.Click takes several, and fails if the page
-// replaces the element in between.
+// Click clicks with the mouse on the first element that matches a CSS selector. It
+// finds the element's position in one step. chromedp.Click takes several steps, and
+// fails if the page replaces the element in between.
 func (p *Page) Click(selector string) {
 	p.t.Helper()
 	at, err := run(p, chromedp.Evaluate[struct{ X, Y float64 }](fmt.Sprintf(`(() => {
@@ -143,7 +146,7 @@ func (p *Page) Click(selector string) {
 	p.do(chromedp.MouseClickXY(at.X, at.Y))
 }
 
-// Press presses and releases a key, by its name in the DOM.
+// Press presses and releases a key, given by its DOM name, for example "Enter".
 func (p *Page) Press(key string) {
 	p.t.Helper()
 	for _, kind := range []input.DispatchKeyEventType{input.DispatchKeyEventTypeRawKeyDown, input.DispatchKeyEventTypeKeyUp} {
@@ -152,7 +155,7 @@ func (p *Page) Press(key string) {
 }
 
 // Look sets the window's size, in CSS pixels, and whether the user prefers dark
-// colours. A window narrower than 600 pixels is a phone's.
+// colours. Below a width of 600 pixels, the page is told that the device is a phone.
 func (p *Page) Look(width, height int, dark bool) {
 	p.t.Helper()
 	scheme := &emulation.MediaFeature{Name: "prefers-color-scheme", Value: "light"}
@@ -165,7 +168,7 @@ func (p *Page) Look(width, height int, dark bool) {
 	p.do(call(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{scheme}}))
 }
 
-// call is the action of one protocol command without a result.
+// call returns the action of one protocol command that has no result.
 func call[P any](command cdp.Command[P, cdp.Empty], params P) chromedp.Action[chromedp.Void] {
 	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
 		_, err := cdp.Call(ctx, t, command, params)
@@ -174,7 +177,7 @@ func call[P any](command cdp.Command[P, cdp.Empty], params P) chromedp.Action[ch
 }
 
 // Screenshot writes the visible part of the page to the folder dir, as name.png. It
-// does nothing if dir is empty.
+// creates the folder. If dir is empty, it takes no screenshot.
 func (p *Page) Screenshot(dir, name string) {
 	p.t.Helper()
 	if dir == "" {

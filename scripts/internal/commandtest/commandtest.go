@@ -1,5 +1,5 @@
-// Package commandtest builds the geminihook command and runs it as a user would, each
-// test in a home of its own.
+// Package commandtest builds the geminihook command and runs it as a user would. Each
+// test uses its own home folder.
 package commandtest
 
 import (
@@ -27,11 +27,12 @@ import (
 const (
 	module = "github.com/geminihook/geminihook"
 
-	// limit bounds every run, a loaded machine with emulators to start included.
+	// limit bounds each run. It leaves time for a loaded machine to start emulators.
 	limit = 2 * time.Minute
 )
 
-// Main runs the tests, and then removes what they built.
+// Main runs the tests and removes the binary that they built. Call it from TestMain. It
+// does not return.
 func Main(m *testing.M) {
 	dir, err := os.MkdirTemp("", "commandtest")
 	if err != nil {
@@ -43,11 +44,11 @@ func Main(m *testing.M) {
 	os.Exit(status)
 }
 
-// built is the folder of the binary.
+// built is the folder that the binary is built in.
 var built string
 
-// build builds the command, under the race detector if the test runs under it, and
-// returns the binary's path.
+// build builds the command once and returns the binary's path. It uses the race
+// detector if the test does.
 var build = sync.OnceValues(func() (path string, err error) {
 	path = filepath.Join(built, "geminihook")
 	args := []string{"build", "-o", path}
@@ -61,9 +62,10 @@ var build = sync.OnceValues(func() (path string, err error) {
 	return path, readSources()
 })
 
-// readSources reads the files and folders of all that the binary is built from. go test keeps a
-// result until a file or a folder changes that the test has read, and does not see
-// those that the build reads.
+// readSources reads every folder that the binary is built from. go test caches a result
+// until a file or folder that the test has read changes, and it does not notice the
+// files that the build reads. Without this, a cached result would survive a change of
+// the sources.
 func readSources() error {
 	root, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", module).Output()
 	if err != nil {
@@ -79,23 +81,25 @@ func readSources() error {
 	return nil
 }
 
+// race reports whether the test runs under the race detector.
 func race() bool {
 	info, ok := debug.ReadBuildInfo()
 	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }
 
-// A Home is where a user of the command works. Its runs find one another only within
-// it.
+// A Home is the home folder of a user of the command. Runs find each other (for example
+// send finds serve) only within one Home.
 type Home struct {
-	Env []string // beside the home itself; may be added to
+	Env []string // variables in addition to the home's; a test may append to it
 
 	dir string
 }
 
-// NewHome returns an empty home.
+// NewHome returns an empty home, which is removed when the test ends.
 func NewHome(t *testing.T) *Home { return &Home{dir: t.TempDir()} }
 
-// Command returns geminihook with args, to be started. It ends with the test.
+// Command returns geminihook with args, ready to be started. The process is killed when
+// the test ends, or after two minutes.
 func (h *Home) Command(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	path, err := build()
@@ -106,18 +110,19 @@ func (h *Home) Command(t *testing.T, args ...string) *exec.Cmd {
 	t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Env = append(os.Environ(), "GEMINIHOOK_SECRET=", "HOME="+h.dir, "XDG_CACHE_HOME="+filepath.Join(h.dir, "cache"))
-	cmd.Env = append(cmd.Env, "GORACE=atexit_sleep_ms=0") // a second an exit, otherwise
+	cmd.Env = append(cmd.Env, "GORACE=atexit_sleep_ms=0") // otherwise each exit takes a second
 	cmd.Env = append(cmd.Env, h.Env...)
 	return cmd
 }
 
-// A Result is the exit status of a run, and its output.
+// A Result is the exit status and the output of a run.
 type Result struct {
 	Status         int
 	Stdout, Stderr string
 }
 
-// Run runs geminihook with args to its end, with stdin as its standard input.
+// Run runs geminihook with args until it ends, with stdin as its standard input. A
+// status other than 0 does not fail the test.
 func (h *Home) Run(t *testing.T, stdin string, args ...string) Result {
 	t.Helper()
 	cmd := h.Command(t, args...)
@@ -129,15 +134,16 @@ func (h *Home) Run(t *testing.T, stdin string, args ...string) Result {
 	return Result{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
 }
 
-// Check checks the exit status, and that the output holds some texts.
+// Check fails the test unless the exit status is status and each of texts is in
+// standard output or standard error.
 func (r Result) Check(t *testing.T, status int, texts ...string) {
 	t.Helper()
 	if r.Status != status {
-		t.Errorf("status %d, want %d", r.Status, status)
+		t.Errorf("exit status %d, want %d", r.Status, status)
 	}
 	for _, text := range texts {
 		if !strings.Contains(r.Stdout+r.Stderr, text) {
-			t.Errorf("%q is not in the output", text)
+			t.Errorf("the output does not contain %q", text)
 		}
 	}
 	if t.Failed() {
@@ -145,7 +151,8 @@ func (r Result) Check(t *testing.T, status int, texts ...string) {
 	}
 }
 
-// A Serve is a running serve.
+// A Serve is a running geminihook serve. Its methods fail the test on an error. Use it
+// from one goroutine.
 type Serve struct {
 	Ready Event
 	Home  *Home
@@ -154,10 +161,11 @@ type Serve struct {
 	cmd    *exec.Cmd
 	events *json.Decoder
 	stdout io.Reader
-	stderr bytes.Buffer // to be read when it has ended
+	stderr bytes.Buffer // read it only when serve has ended
 }
 
-// An Event is one of those that serve writes with --json.
+// An Event is one event that serve writes with --json. Fields that the event lacks are
+// zero.
 type Event struct {
 	Event         string
 	StaticURL     string   `json:"static_url"`
@@ -174,11 +182,11 @@ type Event struct {
 	PubSub        string `json:"pubsub"`
 	JobsTopic     string `json:"jobs_topic"`
 
-	inspector.Pass // of an event "pass"
+	inspector.Pass // set if Event is "pass"
 }
 
-// Serve starts serve on a free port and waits until it is ready. It is ended with
-// the test.
+// Serve starts serve on a free port and waits until it is ready. It is killed when the
+// test ends.
 func (h *Home) Serve(t *testing.T, args ...string) *Serve {
 	t.Helper()
 	s := h.StartServe(t, append([]string{"--json"}, args...)...)
@@ -188,8 +196,8 @@ func (h *Home) Serve(t *testing.T, args ...string) *Serve {
 	return s
 }
 
-// StartServe starts serve on a free port, and waits for nothing. The reconciler makes
-// passes only if args or the page ask for them.
+// StartServe starts serve on a free port and does not wait. The reconciler runs only if
+// args or the page ask for a pass.
 func (h *Home) StartServe(t *testing.T, args ...string) *Serve {
 	t.Helper()
 	s := &Serve{Home: h, t: t, cmd: h.Command(t, append([]string{"serve", "--addr", "127.0.0.1:0", "--reconcile-every", "0"}, args...)...)}
@@ -212,7 +220,7 @@ func (h *Home) StartServe(t *testing.T, args ...string) *Serve {
 	return s
 }
 
-// Next returns the next event.
+// Next waits for the next event and returns it. It fails the test if serve ends first.
 func (s *Serve) Next() Event {
 	s.t.Helper()
 	var e Event
@@ -224,10 +232,10 @@ func (s *Serve) Next() Event {
 	return e
 }
 
-// PID returns the number of serve's process.
+// PID returns the id of serve's process.
 func (s *Serve) PID() int { return s.cmd.Process.Pid }
 
-// Signal sends serve a signal.
+// Signal sends a signal to serve.
 func (s *Serve) Signal(sig syscall.Signal) {
 	s.t.Helper()
 	if err := s.cmd.Process.Signal(sig); err != nil {
@@ -235,8 +243,9 @@ func (s *Serve) Signal(sig syscall.Signal) {
 	}
 }
 
-// Stop ends serve as Ctrl-C does and returns what it left: the messages that were
-// not yet read, and its standard error.
+// Stop ends serve as Ctrl-C does, waits until it has ended, and returns the events that
+// were not yet read, and its standard error. It fails the test if the exit status is
+// not 0.
 func (s *Serve) Stop() (rest []Event, stderr string) {
 	s.t.Helper()
 	s.Signal(syscall.SIGINT)
@@ -252,19 +261,19 @@ func (s *Serve) Stop() (rest []Event, stderr string) {
 		rest = append(rest, e)
 	}
 	if status := s.Wait(); status != 0 {
-		s.t.Errorf("serve ended with status %d; standard error:\n%s", status, s.stderr.String())
+		s.t.Errorf("serve: exit status %d, want 0; standard error:\n%s", status, s.stderr.String())
 	}
 	return rest, s.stderr.String()
 }
 
-// Stdout is serve's standard output, for tests that start it without --json.
+// Stdout returns serve's standard output, for tests that start it without --json.
 func (s *Serve) Stdout() io.Reader { return s.stdout }
 
-// Stderr is serve's standard error, once it has ended.
+// Stderr returns serve's standard error. Call it only when serve has ended.
 func (s *Serve) Stderr() string { return s.stderr.String() }
 
-// Wait waits until serve has ended and returns its exit status, -1 if a signal
-// ended it.
+// Wait waits until serve has ended and returns its exit status, -1 if a signal killed
+// it.
 func (s *Serve) Wait() int {
 	s.t.Helper()
 	err := s.cmd.Wait()

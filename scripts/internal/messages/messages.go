@@ -1,5 +1,5 @@
-// Package messages shows the messages of a topic, and what stands beside them, to a
-// person, in columns, or to a program, as JSON.
+// Package messages formats Pub/Sub messages, and events shown beside them: in columns
+// for people, or as JSON lines for programs.
 package messages
 
 import (
@@ -14,10 +14,11 @@ import (
 	"github.com/geminihook/geminihook/scripts/internal/terminal"
 )
 
-// sourcePrefix is what every ce-source begins with, and needs no showing.
+// sourcePrefix is the beginning of every ce-source. Rows leave it out.
 const sourcePrefix = "//generativelanguage.googleapis.com/webhooks/"
 
-// NewRow is a message in columns. Rest is its job.
+// NewRow returns the row of a message. from is the topic or subscription, in full. The
+// row's Rest is the job.
 func NewRow(paint terminal.Paint, from string, m *pubsubpb.PubsubMessage) Row {
 	a := m.Attributes
 	return Row{
@@ -31,12 +32,13 @@ func NewRow(paint terminal.Paint, from string, m *pubsubpb.PubsubMessage) Row {
 	}
 }
 
-// Text is a message in columns, its body on a line below.
+// Text returns a message in columns, with its body on a second line.
 func Text(paint terminal.Paint, from string, m *pubsubpb.PubsubMessage) string {
 	return NewRow(paint, from, m).String() + "\n" + Indent + paint.In(terminal.Dim, Body(m.Data)) + "\n"
 }
 
-// JSON is a message on a line.
+// JSON returns a message as one line of JSON. from is its topic or subscription, in
+// full.
 func JSON(from string, m *pubsubpb.PubsubMessage) string {
 	attributes, data := Parts(m)
 	return Line(struct {
@@ -49,8 +51,8 @@ func JSON(from string, m *pubsubpb.PubsubMessage) string {
 	}{"message", from, m.MessageId, m.PublishTime.AsTime(), attributes, data})
 }
 
-// Parts returns a message's attributes and data for JSON. Neither is nil, which would
-// be null there and not {} or "".
+// Parts returns a message's attributes and data for JSON. Neither is nil: nil would be
+// null in JSON, not {} or "".
 func Parts(m *pubsubpb.PubsubMessage) (attributes map[string]string, data []byte) {
 	attributes, data = m.Attributes, m.Data
 	if attributes == nil {
@@ -62,7 +64,9 @@ func Parts(m *pubsubpb.PubsubMessage) (attributes map[string]string, data []byte
 	return attributes, data
 }
 
-// Line is an event of --json: texts, times and bytes, which always marshal.
+// Line returns an event of --json as one line, with its newline. The event must consist
+// of values that always marshal, such as texts, numbers, times and bytes; Line panics
+// otherwise.
 func Line(event any) string {
 	var line strings.Builder
 	enc := json.NewEncoder(&line)

@@ -7,9 +7,9 @@ import (
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 )
 
-// What a message does not have is empty in JSON, not null.
+// In JSON, missing attributes and missing data are empty, not null.
 func TestJSONOfAnEmptyMessage(t *testing.T) {
 	if line := JSON("t", new(pubsubpb.PubsubMessage)); !strings.Contains(line, `"attributes":{},"data":""}`) {
-		t.Errorf("%s", line)
+		t.Errorf("JSON of an empty message: %s", line)
 	}
 }

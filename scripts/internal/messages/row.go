@@ -10,20 +10,22 @@ import (
 )
 
 const (
-	// WhatWidth is how wide a row's What is, in characters.
+	// WhatWidth is the width of a row's first column after the time, in characters.
 	WhatWidth = 22
 
-	// Indent is as wide as a row's time.
+	// Indent is blank, and as wide as a row's time and the space after it.
 	Indent = "              "
 
-	// maxShown is how much of a body is shown, in bytes. Gemini's are thin.
+	// maxShown bounds the part of a body that is shown, in bytes. Gemini's events are
+	// smaller.
 	maxShown = 600
 )
 
-// A Row is a message or a delivery, in columns.
+// A Row is a message or a delivery in columns. An empty About, ID or Where is shown as
+// a dash.
 type Row struct {
 	Time   time.Time
-	What   string // padded to WhatWidth, perhaps coloured
+	What   string // topic, endpoint or kind of line: padded to WhatWidth, may be coloured
 	About  string
 	ID     string
 	Where  string
@@ -31,17 +33,19 @@ type Row struct {
 	Rest   string
 }
 
+// String returns the row without a newline. Columns that are too long are cut.
 func (r Row) String() string {
 	text := fmt.Sprintf("%s  %s  %s  %s  %s %9s  %s", Clock(r.Time), r.What,
 		Pad(r.About, 27), Pad(r.ID, 40), Pad(r.Where, 11), r.Amount, Printable(r.Rest))
 	return strings.TrimRight(text, " ")
 }
 
-// Clock is the time of day, as a row has it.
+// Clock returns the local time of day with milliseconds, as rows show it.
 func Clock(t time.Time) string { return t.Local().Format("15:04:05.000") }
 
-// Pad makes text exactly width characters wide: what is absent is a dash, and what
-// is longer is cut.
+// Pad returns text with a width of exactly width characters: shorter text is padded,
+// longer text is cut and ends with "…", and empty text is a dash. Control characters
+// are replaced as by Printable.
 func Pad(text string, width int) string {
 	if text == "" {
 		text = "-"
@@ -53,7 +57,7 @@ func Pad(text string, width int) string {
 	return string(chars) + strings.Repeat(" ", width-len(chars))
 }
 
-// Body is one on one line, cut.
+// Body returns a body on one line, compacted if it is JSON, and cut after 600 bytes.
 func Body(data []byte) string {
 	var compact bytes.Buffer
 	if json.Compact(&compact, data) == nil {
@@ -65,7 +69,8 @@ func Body(data []byte) string {
 	return fmt.Sprintf("%s … %d bytes more", Printable(string(data[:maxShown])), len(data)-maxShown)
 }
 
-// Printable keeps a terminal from obeying what a delivery says.
+// Printable replaces every character that is not printable, so that text from a
+// delivery cannot send control sequences to the terminal.
 func Printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {

@@ -1,5 +1,5 @@
-// Package pubsubclient opens the clients of Pub/Sub for commands, and makes subscriptions
-// that do not outlive a command for long.
+// Package pubsubclient opens Pub/Sub clients for commands, and creates temporary
+// subscriptions.
 package pubsubclient
 
 import (
@@ -20,27 +20,29 @@ import (
 )
 
 const (
-	// maxAnswer bounds, in bytes, what one Pull may bring: a hundred messages of Pub/Sub's
-	// limit would be more, and come in several.
+	// maxAnswer bounds the memory for the response of one Pull, in bytes; the client's
+	// default is 2 GiB. A hundred messages of Pub/Sub's maximum size (10 MB) would be
+	// more, but Pub/Sub returns them in several responses.
 	maxAnswer = 64 << 20
 
-	// unusedFor is after how long without use Pub/Sub deletes a subscription of ours by
-	// itself: a day is the least that it takes.
+	// unusedFor is the time without use after which Pub/Sub deletes a temporary
+	// subscription that was not deleted. Pub/Sub's minimum is one day.
 	unusedFor = 24 * time.Hour
 
-	// keptFor is the least for which a subscription keeps messages that were not pulled.
+	// keptFor is how long a temporary subscription keeps unacknowledged messages. It is
+	// Pub/Sub's minimum.
 	keptFor = 10 * time.Minute
 )
 
-// Clients are the clients of one Pub/Sub.
+// Clients are the clients of one Pub/Sub service. They are safe for concurrent use.
 type Clients struct {
 	Topics        *pubsub.TopicAdminClient
 	Subscriptions *pubsub.SubscriptionAdminClient
 }
 
-// Open returns clients of Google's Pub/Sub, or of the emulator that PUBSUB_EMULATOR_HOST
-// names, unless the options lead elsewhere. Nothing is connected yet. Close them at the
-// end.
+// Open returns clients of Google's Pub/Sub, or, if the environment variable
+// PUBSUB_EMULATOR_HOST is set, of that emulator. opts take precedence over both. Open
+// does not connect yet. Call Close when done.
 func Open(ctx context.Context, opts ...option.ClientOption) (c Clients, err error) {
 	opts = append(append(dial.Options(), option.WithGRPCDialOption(grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)))), opts...)
 	if c.Topics, err = pubsub.NewTopicAdminClient(ctx, opts...); err != nil {
@@ -59,11 +61,14 @@ func (c Clients) Close() {
 	c.Subscriptions.Close()
 }
 
-// Subscribe makes a subscription of a command's own, in a project, to a topic, both by
-// their full names but for the project's id. It returns its full name, which begins with
-// the command's, also if it cannot know whether it was made. It sees what is published
-// from now on. filter may be empty. Delete it at the end; otherwise Pub/Sub does after a
-// day without use.
+// Subscribe creates a temporary subscription in project (an id) to topic (a full name),
+// and returns the subscription's full name. Its id begins with command. It receives the
+// messages that are published from now on, and only those that match filter if that is
+// not empty.
+//
+// Delete the subscription when done; otherwise Pub/Sub does so after a day without use.
+// Subscribe returns the name with an error, too, because the subscription may exist
+// even if the call failed.
 func (c Clients) Subscribe(ctx context.Context, command, project, topic, filter string) (name string, err error) {
 	id := fmt.Sprintf("%s-%.200s-%s", command, path.Base(topic), strings.ToLower(rand.Text()))
 	name = "projects/" + project + "/subscriptions/" + id

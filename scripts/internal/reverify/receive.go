@@ -21,22 +21,22 @@ type Request struct {
 	Method string // empty means POST
 	URL    *url.URL
 	Header http.Header
-	Length int64 // as announced by the sender; -1 if it announced none
+	Length int64 // the Content-Length header, in bytes; -1 if it is missing
 	Body   []byte
 	Broken bool // the connection was closed before the body's end
 }
 
-// An Answer is what a function answers to a request, and why.
+// An Answer is a function's response to a request, with the reason.
 type Answer struct {
-	Result              // of the verifier; its errors are also those of the steps before it
-	Token  Result       // of the URL token, if it was checked
-	Status int          // of the response
-	Step   webhook.Step // at which a refused request ended; empty for an accepted one
+	Result              // the verifier's result, or the error of an earlier step
+	Token  Result       // the result of the URL token's check; zero if it was not checked
+	Status int          // the response's status code
+	Step   webhook.Step // the step that rejected the request; empty if it was accepted
 }
 
-// Receive has the receiver of the functions receive a request: with its bounds, and with
-// the endpoint's verifier. A delivery that the receiver accepts is not recorded and not
-// published. The URL token is checked if tokens is not nil.
+// Receive runs the functions' receiver on a request, with its limits and with the
+// endpoint's verifier. It neither records nor publishes a delivery that the receiver
+// accepts. If tokens is not nil, Receive checks the URL token too.
 func (e *Endpoint) Receive(ctx context.Context, r *Request, tokens *Keys[webhook.URLToken]) Answer {
 	var answer Answer
 	var log bytes.Buffer
@@ -49,9 +49,9 @@ func (e *Endpoint) Receive(ctx context.Context, r *Request, tokens *Keys[webhook
 	w := httptest.NewRecorder()
 	to.ServeHTTP(w, r.http(ctx))
 	var logged line
-	_ = json.Unmarshal(log.Bytes(), &logged) // it is JSON
+	_ = json.Unmarshal(log.Bytes(), &logged) // the handler writes valid JSON
 	answer.Status, answer.Step = w.Code, logged.Step
-	if answer.Err == nil && logged.Error != "" { // it ended before the verifier
+	if answer.Err == nil && logged.Error != "" { // a step before the verifier rejected it
 		answer.Refusal, answer.Err = logged.err()
 	}
 	if gate != nil {
@@ -60,6 +60,7 @@ func (e *Endpoint) Receive(ctx context.Context, r *Request, tokens *Keys[webhook
 	return answer
 }
 
+// http returns the request in the form that a handler gets.
 func (r *Request) http(ctx context.Context) *http.Request {
 	method, at := r.Method, r.URL
 	if method == "" {
@@ -76,11 +77,12 @@ func (r *Request) http(ctx context.Context) *http.Request {
 	return req.WithContext(ctx)
 }
 
+// broken is the end of a body after which the connection was closed too early.
 type broken struct{}
 
 func (broken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
-// answering is a verifier that keeps the result.
+// answering is a verifier that keeps its result.
 type answering struct {
 	*Endpoint
 	result *Result
@@ -92,7 +94,7 @@ func (a *answering) Verify(ctx context.Context, header http.Header, body []byte)
 	return &webhook.Delivery{Body: body}, a.result.Err
 }
 
-// accepted is a ledger in which every delivery is done.
+// accepted is a ledger that treats every delivery as already published.
 type accepted struct{}
 
 // Once implements [receiver.Ledger].
@@ -100,14 +102,14 @@ func (accepted) Once(context.Context, *webhook.Delivery, func(context.Context) (
 	return webhook.Receipt{}, nil
 }
 
-// A line is the receiver's log line.
+// A line holds the fields of the receiver's log line that Receive needs.
 type line struct {
 	Step   webhook.Step
 	Reason webhook.Reason
 	Error  string
 }
 
-// err returns the error that the line tells of. It is a refusal if the line has a reason.
+// err returns the line's error, and the same as a refusal if the line has a reason.
 func (l *line) err() (*webhook.Refusal, error) {
 	if l.Reason == "" {
 		return nil, errors.New(l.Error)

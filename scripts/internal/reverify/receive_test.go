@@ -11,8 +11,8 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
-// What the receiver refuses before the verifier is asked, and what the verifier refuses,
-// have the status, the step and the reason that the function's log line has.
+// A rejected request has the status, the step and the reason of the function's log
+// line, whether the receiver or the verifier rejects it.
 func TestReceive(t *testing.T) {
 	mine, token := key(t), "a-url-token-of-the-test"
 	parsed, err := webhook.ParseURLToken([]byte(token))
@@ -45,22 +45,22 @@ func TestReceive(t *testing.T) {
 		"over the limit": {endpoint, signed(make([]byte, receiver.MaxBody+1)), nil, 413, "body", "body_too_large", "1048577 bytes, more than the maximum of 1048576"},
 		"over the limit, length unknown": {endpoint, with(func(r *Request) { r.Body, r.Length = make([]byte, receiver.MaxBody+1), -1 }), nil,
 			413, "body", "body_too_large", "more than 1048576 bytes"},
-		"cut":                   {endpoint, with(func(r *Request) { r.Length++ }), nil, 400, "body", "body_incomplete", "connection closed mid-body"},
-		"cut, length unknown":   {endpoint, with(func(r *Request) { r.Length, r.Broken = -1, true }), nil, 400, "body", "body_incomplete", "connection closed mid-body"},
-		"not a POST":            {endpoint, with(func(r *Request) { r.Method = "GET" }), nil, 405, "method", "not_post", ""},
-		"no token":              {endpoint, signed([]byte("{}")), tokens, 401, "gate", "url_token_missing", ""},
-		"a token":               {endpoint, with(func(r *Request) { r.URL = &url.URL{RawQuery: "token=" + token} }), tokens, 204, "", "", ""},
-		"no headers":            {endpoint, with(func(r *Request) { r.Header = http.Header{} }), nil, 400, "headers", "id_missing", "no webhook-id header"},
-		"another body":          {endpoint, with(func(r *Request) { r.Body = []byte("[]") }), nil, 401, "signature", "no_key_matches", ""},
-		"the keys are not here": {down, signed([]byte("{}")), nil, 503, "signature", "", ""},
+		"cut":                      {endpoint, with(func(r *Request) { r.Length++ }), nil, 400, "body", "body_incomplete", "connection closed mid-body"},
+		"cut, length unknown":      {endpoint, with(func(r *Request) { r.Length, r.Broken = -1, true }), nil, 400, "body", "body_incomplete", "connection closed mid-body"},
+		"not a POST":               {endpoint, with(func(r *Request) { r.Method = "GET" }), nil, 405, "method", "not_post", ""},
+		"no token":                 {endpoint, signed([]byte("{}")), tokens, 401, "gate", "url_token_missing", ""},
+		"right token":              {endpoint, with(func(r *Request) { r.URL = &url.URL{RawQuery: "token=" + token} }), tokens, 204, "", "", ""},
+		"no headers":               {endpoint, with(func(r *Request) { r.Header = http.Header{} }), nil, 400, "headers", "id_missing", "no webhook-id header"},
+		"another body":             {endpoint, with(func(r *Request) { r.Body = []byte("[]") }), nil, 401, "signature", "no_key_matches", ""},
+		"the keys are unavailable": {down, signed([]byte("{}")), nil, 503, "signature", "", ""},
 	} {
 		got := test.endpoint.Receive(t.Context(), test.request, test.tokens)
 		if test.tokens != nil && (got.Token.Matched == "the one") != (got.Status == 204) {
-			t.Errorf("%s: the token's result is %+v", name, got.Token)
+			t.Errorf("%s: result of the URL token: %+v", name, got.Token)
 		}
 		if got.Status != test.status || got.Step != test.step || got.Reason() != test.reason || (got.Err == nil) != (test.status == 204) ||
 			test.detail != "" && got.Refusal.Detail != test.detail {
-			t.Errorf("%s: %+v", name, got)
+			t.Errorf("%s: %+v, want status %d, step %q, reason %q", name, got, test.status, test.step, test.reason)
 		}
 	}
 }

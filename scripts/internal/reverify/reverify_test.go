@@ -13,6 +13,7 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
+// An outage is a keyring whose keys are not available.
 type outage struct{}
 
 func (outage) Find(context.Context, func(webhook.SigningKey) bool) (bool, error) {
@@ -28,7 +29,7 @@ func key(t *testing.T) webhook.SigningKey {
 	return k
 }
 
-// The result has the steps that were passed, and the keys by their names.
+// The result lists the steps that were passed and the names of the keys.
 func TestVerify(t *testing.T) {
 	first, second, foreign := key(t), key(t), key(t)
 	names := map[webhook.SigningKey]string{first: "first", second: "second"}
@@ -62,12 +63,12 @@ func TestVerify(t *testing.T) {
 			}
 		}
 		if passed != test.passed || r.Reason() != test.reason || !slices.Equal(r.Tried, test.tried) || r.Matched != test.matched {
-			t.Errorf("%s: %+v, passed %d of %d", name, r, passed, len(Steps))
+			t.Errorf("%s: %+v, passed %d of %d steps, want %d", name, r, passed, len(Steps), test.passed)
 		}
 	}
 }
 
-// The token of the URL comes before everything but the method.
+// The URL token is checked after the method and before everything else.
 func TestURLToken(t *testing.T) {
 	token, err := webhook.ParseURLToken([]byte("a-url-token-of-the-test"))
 	if err != nil {
@@ -79,12 +80,12 @@ func TestURLToken(t *testing.T) {
 		return e.Receive(t.Context(), &Request{URL: &url.URL{RawQuery: "token=" + text}, Length: -1, Broken: true}, tokens)
 	}
 	if r := check("a-url-token-of-the-test"); r.Step != webhook.StepBody || r.Token.Matched != "the one" {
-		t.Errorf("%+v", r)
+		t.Errorf("right token: %+v", r)
 	}
 	if r := check("another"); r.Reason() != webhook.URLTokenWrong || !slices.Equal(r.Token.Tried, []string{"the one"}) {
-		t.Errorf("%+v", r)
+		t.Errorf("wrong token: %+v", r)
 	}
 	if r := check(""); r.Reason() != webhook.URLTokenMissing || r.Token.Tried != nil {
-		t.Errorf("%+v", r)
+		t.Errorf("no token: %+v", r)
 	}
 }

@@ -10,12 +10,13 @@ import (
 	"time"
 )
 
-// answering returns a serve whose root answers with an instance, and its file's.
+// answering returns a serve at whose root a server answers with instance. The serve's
+// own instance, as in its file, is file.
 func answering(t *testing.T, instance, file string, age time.Duration) *Serve {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/" || r.URL.RawQuery != "" {
-			t.Errorf("asked for %s", r.URL)
+			t.Errorf("request for %s, want the root", r.URL)
 		}
 		w.Header().Set(Header, instance)
 	}))
@@ -23,11 +24,13 @@ func answering(t *testing.T, instance, file string, age time.Duration) *Serve {
 	return &Serve{Instance: file, Started: time.Now().Add(-age), StaticURL: server.URL + "/StaticWebhook", Secrets: []string{"s"}}
 }
 
+// Find returns the serves that answer, newest first, and removes the files of the
+// others.
 func TestFind(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "not", "there", "yet")
 	older := answering(t, "older", "older", time.Hour)
 	newer := answering(t, "newer", "newer", time.Minute)
-	replaced := answering(t, "another", "replaced", 0) // its port is another's now
+	replaced := answering(t, "another", "replaced", 0) // another serve uses its port now
 	gone := &Serve{Instance: "gone", StaticURL: "http://127.0.0.1:1/StaticWebhook"}
 	for _, s := range []*Serve{newer, older, replaced, gone} {
 		if err := Announce(dir, s); err != nil {
@@ -35,7 +38,7 @@ func TestFind(t *testing.T) {
 		}
 		info, err := os.Stat(s.file(dir))
 		if err != nil || info.Mode().Perm() != 0o600 {
-			t.Errorf("%v, %v; want a file for its owner alone", info, err)
+			t.Errorf("the file of %s: %v, %v; want mode 0600", s.Instance, info, err)
 		}
 	}
 	found := find(t, dir)
@@ -62,18 +65,20 @@ func find(t *testing.T, dir string) []*Serve {
 	return found
 }
 
+// If the folder does not exist, Find returns no serve and no error.
 func TestFindNone(t *testing.T) {
 	if found := find(t, filepath.Join(t.TempDir(), "nothing")); len(found) != 0 {
-		t.Errorf("found %v", found)
+		t.Errorf("found %v, want none", found)
 	}
 }
 
+// A file that cannot be parsed is an error.
 func TestFindRubbish(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "serve-x.json"), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Find(t.Context(), dir); err == nil {
-		t.Error("no error")
+		t.Error("Find returned no error for a file that is not JSON")
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A secret that is typed does not stay on the screen.
+// A secret that is typed at a terminal is not shown.
 func TestReadSecretFromTerminal(t *testing.T) {
 	screen, terminal := openTerminal(t)
 	before, err := unix.IoctlGetTermios(int(terminal.Fd()), unix.TCGETS)
@@ -27,7 +27,8 @@ func TestReadSecretFromTerminal(t *testing.T) {
 		read <- result{secret, err}
 	}()
 
-	// The prompt comes before the echo is off: type when it is.
+	// ReadSecret writes the prompt before it turns the echo off, so wait for the
+	// latter.
 	for end := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
 		now, err := unix.IoctlGetTermios(int(terminal.Fd()), unix.TCGETS)
 		if err != nil {
@@ -37,7 +38,7 @@ func TestReadSecretFromTerminal(t *testing.T) {
 			break
 		}
 		if time.Now().After(end) {
-			t.Fatal("the terminal shows what is typed")
+			t.Fatal("the echo is still on after 30 s")
 		}
 	}
 	fmt.Fprint(screen, "whsec_c2VjcmV0\n")
@@ -54,16 +55,16 @@ func TestReadSecretFromTerminal(t *testing.T) {
 		seen += lines.Text()
 	}
 	if seen != "Signing secret: " {
-		t.Errorf("the screen shows %q", seen)
+		t.Errorf("the screen shows %q, want the prompt only", seen)
 	}
 	after, err := unix.IoctlGetTermios(int(terminal.Fd()), unix.TCGETS)
 	if err != nil || *after != *before {
-		t.Errorf("the terminal is not as it was: %+v, want %+v (%v)", after, before, err)
+		t.Errorf("terminal settings afterwards: %+v, want %+v (%v)", after, before, err)
 	}
 }
 
-// openTerminal returns both ends of a new pseudo-terminal: the one that a person types
-// at and looks at, and the one that a process has.
+// openTerminal returns both ends of a new pseudo-terminal: screen is the user's end,
+// terminal the process's.
 func openTerminal(t *testing.T) (screen, terminal *os.File) {
 	t.Helper()
 	screen, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)

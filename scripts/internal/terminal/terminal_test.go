@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// Colour goes to a terminal, and to nothing else.
+// Text is coloured only on a terminal.
 func TestPaintFor(t *testing.T) {
 	terminal, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
 	if err != nil {
