@@ -340,7 +340,7 @@ func TestFaultsAreOneLine(t *testing.T) {
 		{usual, slices.Repeat([]string{"--static-secret-file", file(t, webhooktest.NewSecret())}, 65), fault, "at most 64"},
 		{usual, []string{"--url-token-file", file(t, spaced)}, fault, "--url-token-file: not a URL token"},
 		{usual, []string{"--jwks-url", "http://example.com/keys"}, fault, "--jwks-url: key set URL: not https"},
-		{nothing, []string{"--emulators"}, fault, "no java"},
+		{nothing, []string{"--emulators"}, fault, "java not found"},
 		{elsewhere, []string{"--emulators"}, fault, "not a loopback"},
 	} {
 		t.Run(strings.Join(tt.args[:1], " ")+" "+tt.want, func(t *testing.T) {
