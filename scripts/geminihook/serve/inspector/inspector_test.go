@@ -183,7 +183,7 @@ func TestChecks(t *testing.T) {
 		{name: "wrong URL token", scheme: "v1a", spoil: func(a *outgoing) { a.url += "x" }, want: "+-.... compared with version 1 of the URL token"},
 		{name: "jwt", scheme: "jwt", want: "++++++++ made with RSA key rsa-1"},
 		{name: "forged token", scheme: "jwt", spoil: forge, want: "++++-... the token is signed by none"},
-		{name: "another audience", scheme: "jwt", spoil: func(a *outgoing) { a.Audience = "https://example.com/theirs" }, want: "+++++-.. aud holds none"},
+		{name: "another audience", scheme: "jwt", spoil: func(a *outgoing) { a.Audience = "https://example.com/theirs" }, want: "+++++-.. aud contains no"},
 		{name: "expired token", scheme: "jwt", spoil: func(a *outgoing) { a.at = a.at.Add(-time.Hour) }, want: "++++++-. the token expired"},
 		{name: "token, stale header", scheme: "jwt", header: [2]string{"Webhook-Timestamp", "1000000000"}, want: "+++++++- webhook-timestamp is"},
 	} {
