@@ -201,6 +201,9 @@ func TestAlerts(t *testing.T) {
 		if err != nil {
 			t.Errorf("%s links to no page: %v", policy.Address, err)
 		}
+		if title, _, _ := strings.Cut(string(text), "\n"); "# "+strings.TrimPrefix(policy.text("display_name"), "geminihook: ") != title {
+			t.Errorf("%s is called %q, but its page %q", policy.Address, policy.text("display_name"), title)
+		}
 		if policy.block("documentation")["content"] != string(text) {
 			t.Errorf("%s does not carry the text of its page %s", policy.Address, page)
 		}
@@ -233,20 +236,66 @@ func TestAlerts(t *testing.T) {
 		"webhook", "missed", "held", "lost", "passes"})
 }
 
-func TestDashboard(t *testing.T) {
+// A dashboard is the part of dashboard_json that tests read.
+type dashboard struct {
+	MosaicLayout struct {
+		Columns int
+		Tiles   []struct {
+			XPos, YPos, Width, Height int
+			Widget                    map[string]any
+		}
+	}
+}
+
+// dashboard returns the plan's dashboard.
+func (p plan) dashboard(t *testing.T) (d dashboard) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(p.of("google_monitoring_dashboard")[0].text("dashboard_json")), &d); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// A runbook quotes the charts of the dashboard, and the conditions of its alert, by
+// their titles. The unit at the end of a chart's title may be left out.
+func TestRunbooksQuoteTitles(t *testing.T) {
 	p := planned(t, "defaults")
-	var dashboard struct {
-		MosaicLayout struct {
-			Columns int
-			Tiles   []struct {
-				XPos, YPos, Width, Height int
-				Widget                    map[string]any
+	var charts []string
+	for _, tile := range p.dashboard(t).MosaicLayout.Tiles {
+		title := fmt.Sprint(tile.Widget["title"])
+		charts = append(charts, title, regexp.MustCompile(` \(\w+\)$`).ReplaceAllString(title, ""))
+	}
+	quotes := 0
+	for _, policy := range p.of("google_monitoring_alert_policy") {
+		var conditions []string
+		all, _ := policy.Change.After["conditions"].([]any)
+		for _, condition := range all {
+			conditions = append(conditions, fmt.Sprint(condition.(map[string]any)["display_name"]))
+		}
+		text := fmt.Sprint(policy.block("documentation")["content"])
+		for line := range strings.Lines(text) {
+			titles := charts
+			if strings.Contains(line, "Which condition") {
+				titles = conditions
+			} else if !strings.Contains(strings.ToLower(line), "dashboard") {
+				continue
+			}
+			for _, quote := range regexp.MustCompile(`"([^"]+)"`).FindAllStringSubmatch(line, -1) {
+				quotes++
+				if !slices.Contains(titles, quote[1]) {
+					t.Errorf("%s: its page quotes %q, which is not in %q", policy.Address, quote[1], titles)
+				}
 			}
 		}
 	}
-	if err := json.Unmarshal([]byte(p.of("google_monitoring_dashboard")[0].text("dashboard_json")), &dashboard); err != nil {
-		t.Fatal(err)
+	if quotes < 12 {
+		t.Errorf("%d quotes", quotes)
 	}
+}
+
+func TestDashboard(t *testing.T) {
+	p := planned(t, "defaults")
+	dashboard := p.dashboard(t)
 	shown := make(map[string]bool)
 	taken := make(map[[2]int]string)
 	for _, tile := range dashboard.MosaicLayout.Tiles {
