@@ -20,7 +20,8 @@ locals {
   subscribed = toset([for topic in local.topics : topic if try(var.subscriptions[topic].pull, true)])
   retention  = "${var.message_retention_days * 86400}s"
 
-  # What is on a topic or a subscription was answered 204 and is not sent again.
+  # Messages on a topic or a subscription were answered 204, so Gemini does not send them
+  # again.
   deletion_policy = var.deletion_protection ? "PREVENT" : "DELETE"
 
   pubsub_agent = "serviceAccount:service-${local.project_number}@gcp-sa-pubsub.iam.gserviceaccount.com"
