@@ -6,9 +6,9 @@ import (
 	"fmt"
 )
 
-// newResult reads one answer: a line of the results file or an inline response. Both
-// have a response or an error; a line has its key beside it, an inline response in
-// its metadata.
+// newResult returns the result in one answer, which is a line of the results file or an
+// inline response. Both contain a response or an error. The key of a line is at its top
+// level, that of an inline response in its metadata.
 func newResult(item json.RawMessage) (Result, error) {
 	var answer struct {
 		Key      json.RawMessage
@@ -26,12 +26,12 @@ func newResult(item json.RawMessage) (Result, error) {
 	case plain(answer.Response) != "":
 		result.read(answer.Response)
 	default:
-		result.read(item) // documented: the response or the error itself
+		result.read(item) // the form in the documentation: the response itself
 	}
 	return result, nil
 }
 
-// plain returns a JSON string's content, and any other JSON value as it stands. It
+// plain returns the content of a JSON string, and the text of any other JSON value. It
 // returns the empty string for null and for a value that is absent.
 func plain(value json.RawMessage) string {
 	var text string
@@ -41,7 +41,8 @@ func plain(value json.RawMessage) string {
 	return string(value)
 }
 
-// errorReason returns an error's message, or all of the error if it has none.
+// errorReason returns the message of an error, or the whole error (at most 500 bytes) if it
+// has no message.
 func errorReason(value json.RawMessage) string {
 	var e struct{ Message string }
 	_ = json.Unmarshal(value, &e)
@@ -81,8 +82,9 @@ type candidate struct {
 	}
 }
 
-// text returns the candidate's text and why it is missing or incomplete. Only STOP
-// means complete: without a finishReason the model has not finished.
+// text returns the candidate's text, and the reason if it is missing or incomplete. The
+// text is complete only if finishReason is STOP: without a finishReason the model has not
+// finished.
 func (c *candidate) text() (text, reason string) {
 	for _, part := range c.Content.Parts {
 		if !part.Thought {
@@ -98,7 +100,7 @@ func (c *candidate) text() (text, reason string) {
 	return text, reason
 }
 
-// because adds the API's explanation to a code, if there is one.
+// because returns code, followed by message if it is not empty.
 func because(code, message string) string {
 	if message == "" {
 		return code

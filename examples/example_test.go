@@ -23,7 +23,8 @@ func TestMain(m *testing.M) {
 	os.Exit(status)
 }
 
-// A subscriber that counts finished batches, each once, however often it is told.
+// A subscriber that counts finished batches. It counts each once, although Pub/Sub can
+// deliver several copies of its event.
 func ExampleOnce() {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -52,14 +53,14 @@ func ExampleOnce() {
 		switch {
 		case err != nil:
 			log.Print(err)
-			m.Nack() // it comes again; in the end it goes to the dead letters
+			m.Nack() // Pub/Sub redelivers it, and makes it a dead letter after some attempts
 			return
 		case first:
 			handled.Add(1)
 		default:
 			skipped.Add(1)
 		}
-		m.Ack() // what was handled before, too
+		m.Ack() // also if the event was handled before
 		if handled.Load()+skipped.Load() == 3 {
 			cancel()
 		}
@@ -75,8 +76,8 @@ func ExampleOnce() {
 	// Output: handled 2 skipped 1 counted 2
 }
 
-// The results of finished batches. Outside of an example, BaseURL is left out and the
-// event is a message's data.
+// The results of finished batches. In a subscriber, BaseURL is empty and the event is the
+// data of a message.
 func ExampleGemini_Results() {
 	gemini := &examples.Gemini{Key: "my-key", BaseURL: batchAPI.URL}
 	for _, event := range []string{
@@ -102,7 +103,7 @@ func ExampleGemini_Results() {
 	// not acknowledged: batches/of-another: 404 Not Found: "{\"error\":{\"code\":404,\"message\":\"Requested entity was not found.\",\"status\":\"NOT_FOUND\"}}"
 }
 
-// batchAPI answers as the Gemini API does.
+// batchAPI is a stand-in for the Gemini API.
 var batchAPI = httptest.NewUnstartedServer(api(map[string]string{
 	"/v1beta/batches/from-a-file": fileJob,
 	"/v1beta/files/batch-out:download?alt=media": `{"key":"first","response":{"candidates":[{"content":{"parts":[{"text":"Hello."}]},"finishReason":"STOP"}]}}

@@ -7,15 +7,15 @@ import (
 	"cloud.google.com/go/pubsub/v2"
 )
 
-// Register publishes the name of a job that was just started to the topic …-jobs, such
-// as geminihook-jobs. If the job's event never comes, the receiver's reconciler asks
-// the Gemini API for the job and publishes the event itself.
+// Register publishes the name of a started job to the topic NAME-jobs, for example
+// geminihook-jobs. If Gemini never delivers the job's event, the reconciler publishes it.
 //
-// Batches need no registration, since the API lists them. A background interaction has
-// its id as its name, a video its operation's name, "models/…/operations/…".
+// The name of a background interaction is its id, and that of a video the name of its
+// operation, "models/…/operations/…". Batches need no registration, because the API lists
+// them.
 //
-// An error means that it is not known whether the name was published. Register the job
-// again: a name that was published twice does no harm.
+// If Register fails, the name may or may not have been published. Register the job again:
+// a name that is published twice is stored once.
 func Register(ctx context.Context, jobs *pubsub.Publisher, name string) error {
 	if _, err := jobs.Publish(ctx, &pubsub.Message{Data: []byte(name)}).Get(ctx); err != nil {
 		return fmt.Errorf("register job %s: %w", name, err)

@@ -36,7 +36,7 @@ func gemini(t *testing.T) (*geminitest.API, *genai.Client, <-chan string) {
 	return api, client, events
 }
 
-// webhookConfig is the config that a job is started with.
+// webhookConfig is the webhook config of started jobs.
 var webhookConfig = &genai.WebhookConfig{
 	Uris: []string{"https://example.com/hook"}, UserMetadata: map[string]any{"group": "nightly", "priority": 2.0},
 }
@@ -64,7 +64,7 @@ func next(t *testing.T, events <-chan string) []byte {
 	}
 }
 
-// A video is started and registered: its name is on the topic for jobs.
+// If a video is registered, its name is on the topic for jobs.
 func TestRegister(t *testing.T) {
 	_, client, _ := gemini(t)
 	messages, err := pubsub.NewClient(t.Context(), "my-project", pubsubOptions...)
@@ -94,7 +94,7 @@ func TestRegister(t *testing.T) {
 	}
 }
 
-// A finished video is fetched, whichever field of the event points to it.
+// A finished video is downloaded if any of the three fields points to it.
 func TestVideo(t *testing.T) {
 	for name, keep := range map[string]string{
 		"all": "", "output_file_uri": "output_file_uri", "video_uri": "video_uri", "file_name": "file_name",
@@ -117,7 +117,7 @@ func TestVideo(t *testing.T) {
 	}
 }
 
-// A video that cannot be had in full is an error, also where the SDK sees none.
+// An incomplete download is an error, also if the SDK does not detect it.
 func TestVideoErrors(t *testing.T) {
 	api, client, events := gemini(t)
 	startVideo(t, client)
@@ -128,7 +128,7 @@ func TestVideoErrors(t *testing.T) {
 		want  string
 	}{
 		"not JSON":          {[]byte("x"), geminitest.Fault{}, "event"},
-		"no file":           {[]byte(`{"type":"video.failed","data":{"id":"x"}}`), geminitest.Fault{}, "names no file"},
+		"no file":           {[]byte(`{"type":"video.failed","data":{"id":"x"}}`), geminitest.Fault{}, "no file name in output_file_uri, video_uri or file_name"},
 		"another's file":    {[]byte(`{"data":{"file_name":"files/of-another"}}`), geminitest.Fault{}, "permission"},
 		"failed download":   {event, geminitest.Fault{Status: 500}, "is not its size"},
 		"broken connection": {event, geminitest.Fault{Cut: true}, "download"},
@@ -142,7 +142,7 @@ func TestVideoErrors(t *testing.T) {
 	}
 }
 
-// The metadata of a job come back, wherever in the event they are.
+// The metadata of a job is found at both places of the event.
 func TestUserMetadata(t *testing.T) {
 	for name, change := range map[string]func(event map[string]any){
 		"at the top": func(map[string]any) {},

@@ -3,14 +3,14 @@ package examples
 import "encoding/json"
 
 // UserMetadata returns the user_metadata of the webhook_config with which a job was
-// started, from body, the data of a message about the job. It returns nil if there is
-// none: not every job has it, and an event that the reconciler rebuilt may lack it.
+// started. body is the data of a message about the job. UserMetadata returns nil if body
+// contains none: the job may have none, and an event of the reconciler may lack it.
 //
-// No documentation says where in the event it is, so both places are read: the top
-// level first, then data.
+// It is not documented where in the event it is. UserMetadata reads the top level first,
+// then data.
 //
-// It is as trustworthy as the delivery: on a dynamic endpoint anyone who knows its URL
-// can start jobs of their own with it.
+// Do not trust it more than the delivery: anyone who knows the URL of a dynamic endpoint
+// can start jobs of their own with any metadata.
 func UserMetadata(body []byte) map[string]any {
 	var event struct {
 		UserMetadata map[string]any `json:"user_metadata"`

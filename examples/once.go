@@ -1,5 +1,6 @@
-// Package examples is the downstream side: what a subscriber to the topics does. It
-// is meant to be copied, and imports nothing of the receiver.
+// Package examples contains code for subscribers of the topics: it handles an event once,
+// fetches the results of a job, and registers a job. It is meant to be copied, and
+// imports no other package of this repository.
 package examples
 
 import (
@@ -15,40 +16,45 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// Once remembers in Firestore which events were handled, a document each.
+// Once handles each event once. It stores a document in Firestore for each event that was
+// handled. All fields are required. It is safe for concurrent use, also by several
+// instances.
 //
-// A document is of use for as long as its event may come back. Pub/Sub delivers at
-// least once for as long as the subscription keeps messages (7 days as this project
-// is deployed, 31 at most); and after a fault the receiver may publish a second copy
-// while the sender repeats the delivery, 24 hours. So keep documents for longer than
-// both together. A TTL policy on the field expire_at deletes them:
+// A document is needed as long as a copy of its event can arrive. Pub/Sub redelivers a
+// message as long as the subscription keeps it: 7 days by default, at most 31. After a
+// fault geminihook may publish a second copy as long as Gemini retries: 24 hours. So keep
+// documents for longer than the sum of both. A TTL policy on the field expire_at deletes
+// them:
 //
 //	gcloud firestore fields ttls update expire_at --collection-group=handled --enable-ttl
 type Once struct {
 	Client     *firestore.Client
-	Collection string        // such as "handled"
-	Keep       time.Duration // such as 10 days; zero is an error
+	Collection string        // for example "handled"
+	Keep       time.Duration // for example 10 days; must be positive
 }
 
 var (
-	// errNoEvent is returned for a message that the receiver did not publish.
+	// errNoEvent means that geminihook did not publish the message.
 	errNoEvent = errors.New("no ce-source and ce-id")
 
-	// errNoKeep is returned if Keep is not set: the TTL policy would delete each
+	// errNoKeep means that Keep is not positive. The TTL policy would delete each
 	// document at once, and a second copy would be handled again.
-	errNoKeep = errors.New("Once.Keep is not positive, set it to such as 10 days")
+	errNoKeep = errors.New("Once.Keep is not positive: set it to 10 days, for example")
 )
 
-// Do runs handle unless the message's event was handled before, and reports whether
-// it did. What handle writes through tx and the mark that it was handled are one
-// transaction: both are there, or neither. After an error the transaction may have
-// been committed all the same, if Firestore's reply was lost: do not acknowledge the
-// message; when it comes again, Do finds out.
+// Do runs handle unless the message's event was handled before. It reports whether handle
+// ran and succeeded. The writes that handle makes through tx and the document of the event
+// are one transaction: all of them are stored, or none.
 //
-// handle may be called more than once, since Firestore repeats a transaction that
-// met another: what it does other than through tx must bear that. For what lies
-// outside, a mail or a call of another API, there is no such transaction: give it the
-// event's source and id as an idempotency key, or accept that it may happen twice.
+// Do fails if the message has no ce-source or no ce-id, if Keep is not positive, if handle
+// fails, or if Firestore fails. Then do not acknowledge the message. The transaction may
+// have been committed all the same, if only Firestore's reply was lost; when the message
+// is redelivered, Do finds the document.
+//
+// Firestore repeats a transaction that conflicts with another, so handle may run more than
+// once. Work outside of tx, such as a mail or a call of another API, is not part of the
+// transaction: pass ce-source and ce-id on as an idempotency key, or accept that it can
+// happen twice.
 func (o *Once) Do(ctx context.Context, m *pubsub.Message, handle func(tx *firestore.Transaction) error) (first bool, err error) {
 	source, id := m.Attributes["ce-source"], m.Attributes["ce-id"]
 	if source == "" || id == "" {
@@ -61,7 +67,7 @@ func (o *Once) Do(ctx context.Context, m *pubsub.Message, handle func(tx *firest
 	err = o.Client.RunTransaction(ctx, func(_ context.Context, tx *firestore.Transaction) error {
 		_, err := tx.Get(seen)
 		if first = status.Code(err) == codes.NotFound; !first {
-			return err // nil if it was handled before
+			return err // nil if the event was handled before
 		}
 		if err := handle(tx); err != nil {
 			return err
@@ -71,7 +77,8 @@ func (o *Once) Do(ctx context.Context, m *pubsub.Message, handle func(tx *firest
 	return first && err == nil, err
 }
 
-// key is a document's id. An event's own may hold slashes, and be too long.
+// key returns the id of an event's document. It is a hash, because an event's own id may
+// contain slashes or be too long for Firestore.
 func key(source, id string) string {
 	sum := sha256.Sum256([]byte(source + "\n" + id))
 	return hex.EncodeToString(sum[:])

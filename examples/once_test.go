@@ -11,7 +11,7 @@ import (
 	"github.com/geminihook/geminihook/examples"
 )
 
-// An event counts as handled only if handling it succeeded and is remembered.
+// An event is handled only if handle succeeded and its document was stored.
 func TestOnceErrors(t *testing.T) {
 	database, err := firestore.NewClient(t.Context(), "my-project", firestoreOptions...)
 	if err != nil {

@@ -26,7 +26,7 @@ const (
 	jobs    = "projects/my-project/topics/geminihook-jobs"
 )
 
-// What the examples connect to: Pub/Sub and Firestore within this process.
+// The services of the examples: Pub/Sub and Firestore in this process.
 var (
 	pubsubOptions    []option.ClientOption
 	firestoreOptions []option.ClientOption
@@ -75,7 +75,7 @@ func subscribe(topic, id, filter string) (name string) {
 	return name
 }
 
-// send publishes an event as the receiver of static webhooks does.
+// send publishes an event as the static function does.
 func send(id, body string) { sendAs(batches, webhook.StaticEndpoint, webhook.V1, id, body) }
 
 func sendAs(topic, endpoint string, scheme webhook.Scheme, id, body string) {
@@ -93,13 +93,13 @@ func sendAs(topic, endpoint string, scheme webhook.Scheme, id, body string) {
 	}
 }
 
-// The filters of README.md, on messages as the receiver publishes them.
+// The filters of README.md pass the messages that it states.
 func TestFilters(t *testing.T) {
 	readme, err := os.ReadFile("README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	filters := map[string][]string{ // the ids that each lets through, sorted
+	filters := map[string][]string{ // the ids of the messages that each passes, sorted
 		`attributes.ce-type = "batch.succeeded"`:                                                  {"succeeded"},
 		`attributes.ce-type = "batch.failed" OR attributes.ce-type = "batch.expired"`:             {"failed"},
 		`hasPrefix(attributes.ce-type, "batch.")`:                                                 {"failed", "succeeded"},
@@ -119,15 +119,15 @@ func TestFilters(t *testing.T) {
 	sendAs(all, webhook.DynamicEndpoint, webhook.JWT, "jwt", `{"type":"video.generated"}`)
 	for filter, want := range filters {
 		if got := pull(t, names[filter]); !slices.Equal(got, want) {
-			t.Errorf("%s lets %q through, want %q", filter, got, want)
+			t.Errorf("%s passes %q, want %q", filter, got, want)
 		}
 		if !strings.Contains(string(readme), filter) || len(filter) > 256 {
-			t.Errorf("%s: not in README.md, or over Pub/Sub's limit", filter)
+			t.Errorf("%s: not in README.md, or longer than Pub/Sub's limit", filter)
 		}
 	}
 }
 
-// pull returns the ids of all that a subscription has, sorted.
+// pull returns the ids of all messages on a subscription, sorted.
 func pull(t *testing.T, name string) (ids []string) {
 	t.Helper()
 	client := subscriptionClient()

@@ -17,23 +17,24 @@ import (
 // Gemini fetches the results of batch jobs from the Gemini API. It is safe for
 // concurrent use.
 //
-// It speaks HTTP itself. google.golang.org/genai v1.77.0 drops why a job failed and
-// the embeddings of inline requests, and takes an error answer for a file.
+// It uses net/http and not the SDK: google.golang.org/genai v1.77.0 drops the reason why a
+// job failed and the embeddings of inline requests, and returns the body of an error
+// answer as a file.
 type Gemini struct {
 	Key        string       // an API key of the project that created the job
 	BaseURL    string       // empty means https://generativelanguage.googleapis.com
 	HTTPClient *http.Client // nil means http.DefaultClient
-	MaxBytes   int64        // of a job or a file, held in memory; 0 means 256 MiB
+	MaxBytes   int64        // maximum size of a job or a file, which is held in memory; 0 means 256 MiB
 }
 
-// timeout bounds the two calls of Results together.
+// timeout is the timeout of Results, which makes at most two calls.
 const timeout = 10 * time.Minute
 
 // A Result is the answer to one request of a batch. At least one of Text, Embedding
 // and Reason is set.
 type Result struct {
 	// Key is the request's key in the input file, or metadata.key of an inline
-	// request. It is empty if the request had none. The API does not keep the order
+	// request. It is empty if the request has none. The API does not keep the order
 	// of inline requests, so give each of them a key.
 	Key string
 
@@ -44,23 +45,24 @@ type Result struct {
 	// Embedding is set for a request of an embeddings batch.
 	Embedding []float32
 
-	// Reason tells why the request has no answer or no complete one. It is empty if
-	// the answer is complete.
+	// Reason is the reason why the answer is missing or incomplete. It is empty if the
+	// answer is complete.
 	Reason string
 
-	// Raw is the answer as received, with all that the other fields leave out:
-	// images, function calls, further candidates, token counts.
+	// Raw is the answer as received. It also contains images, function calls, other
+	// candidates and token counts.
 	Raw json.RawMessage
 }
 
-// Results returns a Result for each request of the job that body, the data of a
-// batch.succeeded message, announces. It asks the API for the job and does not trust
-// the event: any Gemini customer can cause genuine events, but a key reads the jobs
-// of its own project only.
+// Results returns a Result for each request of the job of a batch.succeeded event. body is
+// the data of the message. Results gets the job from the API and does not trust the event:
+// any Gemini customer can cause genuine events, but a key can only read the jobs of its own
+// project. The API keeps results for six weeks.
 //
-// Results never returns fewer results than the job had requests: if any is missing
-// or unreadable, it returns an error. Do not acknowledge the message then. The API
-// keeps results for six weeks.
+// Results fails if the event is not a batch.succeeded with a job, if the API fails or takes
+// more than ten minutes, if the job has not succeeded, if an answer has more than MaxBytes,
+// or if a result is missing or unreadable. It never returns a part of the results. If it
+// fails, do not acknowledge the message.
 func (g *Gemini) Results(ctx context.Context, body []byte) ([]Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -92,8 +94,8 @@ func (g *Gemini) Results(ctx context.Context, body []byte) ([]Result, error) {
 	return results, nil
 }
 
-// jobName returns the name of the job of a batch.succeeded event. The documentation
-// shows data.id without a folder, real jobs are in batches/.
+// jobName returns the name of the job of a batch.succeeded event. In the documentation
+// data.id has no "batches/" in front; the names of real jobs do.
 func jobName(body []byte) (string, error) {
 	var event struct {
 		Type string
@@ -119,9 +121,8 @@ type job struct {
 	Error    json.RawMessage
 }
 
-// An output holds the name of the results file or the results themselves. The API
-// was seen to send embeddings in InlinedResponses; genai v1.77.0 expects them in the
-// other field.
+// An output contains the name of the results file, or the results. The API was seen to
+// send embeddings in InlinedResponses; genai v1.77.0 expects them in the other field.
 type output struct {
 	ResponsesFile                string
 	InlinedResponses             struct{ InlinedResponses []json.RawMessage }

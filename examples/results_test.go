@@ -14,7 +14,7 @@ import (
 
 const notFound = `{"error":{"code":404,"message":"Requested entity was not found.","status":"NOT_FOUND"}}`
 
-// api serves answers by path and query, to my-key only.
+// api serves answers by path and query, if the key is my-key.
 func api(answers map[string]string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json; charset=UTF-8")
@@ -27,7 +27,7 @@ func api(answers map[string]string) http.Handler {
 	})
 }
 
-// A finished job that was given a file, as the API sends it.
+// A finished job with an input file, as the API sends it.
 const fileJob = `{"name":"batches/x",
  "metadata":{"@type":"type.googleapis.com/google.ai.generativelanguage.v1main.GenerateContentBatch",
   "model":"models/gemini-3.5-flash-lite","displayName":"x","inputConfig":{"fileName":"files/voe5u4gdj968"},
@@ -55,12 +55,12 @@ func get(t *testing.T, job, file string) ([]examples.Result, error) {
 	return gemini.Results(t.Context(), []byte(`{"type":"batch.succeeded","data":{"id":"batches/x"}}`))
 }
 
-// said is a response whose parts are those given.
+// said returns a response with these parts.
 func said(parts string) string {
 	return `{"candidates":[{"content":{"parts":[` + parts + `],"role":"model"},"finishReason":"STOP","index":0}]}`
 }
 
-// Every answer of a request has a text, an embedding or a reason.
+// The result of every answer has a text, an embedding or a reason.
 func TestAnswers(t *testing.T) {
 	long := strings.Repeat("long ", 200_000)
 	for name, test := range map[string]struct{ answer, text, reason string }{
@@ -105,8 +105,8 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// check reports an error unless there is one result, with the key k, the raw answer
-// and the text, and with a reason that begins with the one given.
+// check reports an error unless there is one result with the key k, the raw answer and the
+// text, and with a reason that begins with reason.
 func check(t *testing.T, results []examples.Result, err error, raw, text, reason string) {
 	t.Helper()
 	if err != nil || len(results) != 1 {
@@ -159,7 +159,8 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// A missing or unreadable result is an error, so that the event is not acknowledged.
+// If a result is missing or unreadable, Results fails, so that the event is not
+// acknowledged.
 func TestNoResults(t *testing.T) {
 	hi := `{"key":"k","response":` + said(`{"text":"Hi."}`) + `}`
 	succeeded := func(more string) string {
@@ -195,7 +196,7 @@ func TestNoResults(t *testing.T) {
 	}
 }
 
-// A download that ends early is an error.
+// An incomplete download is an error.
 func TestBrokenDownload(t *testing.T) {
 	hi := `{"key":"k","response":` + said(`{"text":"Hi."}`) + "}\n"
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -214,7 +215,7 @@ func TestBrokenDownload(t *testing.T) {
 	}
 }
 
-// An event that is not of a succeeded batch makes no request.
+// If the event is not of a succeeded batch, Results makes no request.
 func TestOtherEvents(t *testing.T) {
 	gemini := &examples.Gemini{BaseURL: "http://127.0.0.1:0"}
 	for _, event := range []string{

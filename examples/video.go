@@ -11,18 +11,19 @@ import (
 	"google.golang.org/genai"
 )
 
-// fileName finds the name of a file in a URL. The name may be all of it.
+// fileName matches the name of a file, alone or in a URL.
 var fileName = regexp.MustCompile(`(?:^|/)(files/[A-Za-z0-9_-]+)`)
 
-// Video fetches the video that body, the data of a video.generated message, announces.
-// The API keeps it for two days.
+// Video downloads the video of a video.generated event. body is the data of the message.
+// The API keeps videos for two days.
 //
-// Sources disagree on the field that points to it, so output_file_uri, video_uri and
-// file_name are all read, and whichever is there first counts. Only the file's name is
-// taken out of it: the event must not decide which host the API key goes to. The key
-// reads the files of its own project only.
+// Google's sources disagree about the name of the field that points to the video. Video
+// uses the first of output_file_uri, video_uri and file_name that is present, and only the
+// file's name in it: otherwise the event would determine the host that gets the API key.
+// The key can only read files of its own project.
 //
-// Video returns an error if any byte is missing: do not acknowledge the message then.
+// Video fails if the event names no file, if the API fails, or if the download is
+// incomplete. Then do not acknowledge the message.
 func Video(ctx context.Context, client *genai.Client, body []byte) ([]byte, error) {
 	var event struct {
 		Data struct {
@@ -36,7 +37,7 @@ func Video(ctx context.Context, client *genai.Client, body []byte) ([]byte, erro
 	}
 	found := fileName.FindStringSubmatch(cmp.Or(event.Data.OutputFileURI, event.Data.VideoURI, event.Data.FileName))
 	if found == nil {
-		return nil, errors.New("event: it names no file")
+		return nil, errors.New("event: no file name in output_file_uri, video_uri or file_name")
 	}
 	file, err := client.Files.Get(ctx, found[1], nil)
 	if err != nil {
@@ -46,7 +47,7 @@ func Video(ctx context.Context, client *genai.Client, body []byte) ([]byte, erro
 	if err != nil {
 		return nil, fmt.Errorf("%s: download: %w", found[1], err)
 	}
-	// Download returns the answer to a failed request as if it were the file.
+	// If the request fails, Download returns the body of the error answer as the file.
 	if file.SizeBytes == nil || int64(len(video)) != *file.SizeBytes {
 		return nil, fmt.Errorf("%s: downloaded %d bytes, which is not its size", found[1], len(video))
 	}

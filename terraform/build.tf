@@ -1,11 +1,11 @@
-# What the functions are built from, by whom, and into what. With images there is none
-# of it.
+# The build of the functions: source bucket, build account and image repository. If
+# var.images is set, none of them exists.
 
 locals {
   builds      = var.images == null
   build_email = try(var.service_accounts["build"], one(google_service_account.build[*].email))
 
-  # The project of an account made elsewhere is the first label behind the @.
+  # The email of an existing account is NAME@PROJECT.iam.gserviceaccount.com.
   build_account = try(
     "projects/${regex("@([a-z0-9-]+)", var.service_accounts["build"])[0]}/serviceAccounts/${var.service_accounts["build"]}",
     one(google_service_account.build[*].id),
@@ -20,7 +20,7 @@ resource "google_storage_bucket" "source" {
   location                    = var.region
   uniform_bucket_level_access = true
   public_access_prevention    = "enforced"
-  force_destroy               = true # it holds nothing that Terraform cannot make again
+  force_destroy               = true # Terraform can create all of its content again
   labels                      = local.labels
 
   dynamic "encryption" {
@@ -42,7 +42,7 @@ resource "google_artifact_registry_repository" "images" {
   kms_key_name  = var.kms_key
   labels        = local.labels
 
-  # Every deployment leaves an image behind. The last few stay, for a rollback.
+  # Each deployment adds an image. The newest are kept for a rollback.
   cleanup_policies {
     id     = "keep-recent"
     action = "KEEP"

@@ -1,16 +1,16 @@
 #!/bin/sh
-# Checks the configuration: its format, its validity, and the tests in tests/, in
-# which every provider is mocked: no cloud is read or changed.
+# Checks the format and the validity of the configuration, and runs the tests in tests/.
+# The tests mock every provider, so that no cloud is read or changed.
 #
-#	terraform/check.sh         all of that
+#	terraform/check.sh         makes all checks
 #	terraform/check.sh plan    prints the mocked plans of all runs, as
-#	                           `terraform test -json -verbose` does: Go tests read them
+#	                           `terraform test -json -verbose` does. Go tests read them
 #	terraform/check.sh graph   prints which resource depends on which
 #
-# The providers' schemas come from the public registry, or from where Terraform's own
-# configuration file (TF_CLI_CONFIG_FILE) says. If they cannot be had, or there is no
-# terraform, this says so on standard error and exits with 3 (check: with 0, unless
-# REQUIRE_TERRAFORM=1).
+# The providers come from the public registry, or from the source in Terraform's
+# configuration file (TF_CLI_CONFIG_FILE). If they are not available, or if terraform is
+# not installed, this script prints the reason on standard error and exits with 3
+# (without arguments: with 0, unless REQUIRE_TERRAFORM=1).
 set -eu
 
 cd "$(dirname "$0")"
@@ -22,29 +22,29 @@ skip() {
 	exit 3
 }
 
-# once runs a command while nobody else runs one by it: two packages' tests may
-# come here at the same time, and init writes into this folder.
+# once runs a command under a lock: the tests of two packages may run this script at the
+# same time, and init writes into this folder.
 once() (
 	if command -v flock >/dev/null; then flock 9; fi
 	"$@"
 ) 9>"${TMPDIR:-/tmp}/geminihook-terraform-init-$(id -u)"
 
-# overridden reports whether Terraform's configuration file names a provider of its
-# own in dev_overrides. Such a provider is not installed: init would ask the registry.
+# overridden reports whether Terraform's configuration file overrides a provider
+# (dev_overrides). For such a provider, init must not run: it would query the registry.
 overridden() {
 	grep -qs '^[^#]*"hashicorp/google" *=' "${TF_CLI_CONFIG_FILE:-$HOME/.terraformrc}"
 }
 
-command -v terraform >/dev/null || skip "no terraform in PATH"
+command -v terraform >/dev/null || skip "terraform is not in PATH"
 
 if overridden; then
-	# Of its own, so that several may run at once.
+	# Each run has its own data folder, so that several can run at the same time.
 	TF_DATA_DIR=$(mktemp -d)
 	export TF_DATA_DIR
 	trap 'rm -rf "$TF_DATA_DIR"' EXIT
 	terraform get >/dev/null
 elif ! once terraform init -backend=false -input=false -no-color >&2; then
-	skip "the providers can be had neither from the registry nor through TF_CLI_CONFIG_FILE"
+	skip "the providers are available neither from the registry nor through TF_CLI_CONFIG_FILE (see init's output above)"
 fi
 
 case $mode in

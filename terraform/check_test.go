@@ -9,12 +9,12 @@ import (
 	"testing"
 )
 
-// A checkout is a copy of check.sh in a folder of its own, beside a script that says
-// when it was run, with a terraform that says what it was asked for.
+// A checkout is a folder with a copy of check.sh and a fake terraform, which records its
+// arguments. Beside the folder is a script that records if it was run.
 type checkout struct {
 	dir     string
 	asked   string // file
-	outside string // file, there if the script beside the checkout was run
+	outside string // file, exists if the script beside the checkout was run
 }
 
 func newCheckout(t *testing.T, initFails bool) *checkout {
@@ -41,7 +41,7 @@ func newCheckout(t *testing.T, initFails bool) *checkout {
 	return c
 }
 
-// run runs check.sh and returns its exit status, and what terraform was asked for.
+// run runs check.sh. It returns its exit status and the arguments of terraform.
 func (c *checkout) run(t *testing.T, mode string, environment ...string) (int, string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), filepath.Join(c.dir, "checkout/terraform/check.sh"), mode)

@@ -1,11 +1,11 @@
-# What is read from the log lines that the functions write (shared/cloudlog,
-# shared/receiver), and what the platform must not write.
+# Metrics from the log lines of the functions (shared/cloudlog, shared/receiver), and the
+# log entries of the platform that must not be stored.
 
 locals {
   receiver_logs = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=(\"${module.static.name}\" OR \"${module.dynamic.name}\")"
   deliveries    = "${local.receiver_logs} AND jsonPayload.message=\"delivery\""
 
-  # The documented types, so that a label has few values whatever is sent.
+  # The documented types. The label type has only these values, whatever a sender sends.
   event_types = [
     "batch.succeeded", "batch.failed", "batch.expired", "batch.cancelled",
     "interaction.completed", "interaction.requires_action", "interaction.failed", "interaction.cancelled",
@@ -13,16 +13,16 @@ locals {
   ]
   event_type_pattern = "^(${join("|", [for type in local.event_types : replace(type, ".", "[.]")])})$"
 
-  # The outcomes of genuine deliveries and of our own faults. Shares and percentiles are
-  # taken of these: of all requests, anybody could dilute them with rubbish, and the
-  # uptime checks would.
+  # The outcomes of genuine deliveries and of failures of the receiver. Ratios and
+  # percentiles count only these. Otherwise uptime checks, and requests that anyone can
+  # send, would change them.
   ours_to_take = ["published", "duplicate", "mismatch", "unmarked", "stale", "busy", "unavailable"]
 
-  # The outcomes that the receiver answers with 503. The last two are no faults of ours:
-  # a stranger can bring them about.
+  # The outcomes that the receiver answers with 503. The last two are no failures: any
+  # sender can cause them.
   answered_503 = ["busy", "unavailable", "overloaded", "slow_body"]
 
-  # As queries name them.
+  # The metrics' names in PromQL.
   series = { for key, metric in {
     deliveries       = google_logging_metric.deliveries
     latency          = google_logging_metric.latency
@@ -30,27 +30,27 @@ locals {
   } : key => "logging_googleapis_com:user_${replace(metric.name, "/[^a-z0-9]/", "_")}" }
 }
 
-# The dynamic function's URL holds its token, and the platform logs the URL of every
-# request. This keeps those entries out of the project's _Default log bucket; our
-# own line says more, and no URL. It does not reach everything that may record one:
-#   - sinks of the project's own making, and those of its folder or organization,
-#     which see entries before this exclusion does: give them the same filter;
-#   - Cloud Trace, which samples up to one request in ten seconds of each instance
+# The dynamic function's URL contains its token, and the platform logs the URL of every
+# request. This keeps those entries out of the project's _Default log bucket. The
+# function's own line contains more, but no URL. The URL can still be recorded
+#   - by sinks of the project, its folder or its organization, which get entries before
+#     this exclusion applies: give them the same filter;
+#   - by Cloud Trace, which samples up to one request in ten seconds of each instance
 #     and cannot be turned off for Cloud Run;
-#   - a load balancer or proxy put in front, with logs of its own;
-#   - the jobs themselves: whoever may read a job's webhook_config reads the URL.
-# Who can read those can post to the function. They still cannot forge a signature.
+#   - by the logs of a load balancer or proxy in front;
+#   - in the jobs: their webhook_config contains the URL.
+# A reader of these can send requests to the function, but cannot forge a signature.
 resource "google_logging_project_exclusion" "dynamic_requests" {
   project     = local.project
   name        = "${module.dynamic.name}-requests"
-  description = "Request logs that would hold the URL token"
+  description = "Request logs that would contain the URL token"
   filter      = "logName=\"projects/${var.project_id}/logs/run.googleapis.com%2Frequests\" AND resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"${module.dynamic.name}\""
 }
 
 resource "google_logging_metric" "deliveries" {
   project     = local.project
   name        = "${var.name}/deliveries"
-  description = "Requests answered, one log line each"
+  description = "Answered requests, one log line each"
   filter      = local.deliveries
 
   metric_descriptor {
@@ -64,23 +64,23 @@ resource "google_logging_metric" "deliveries" {
     }
     labels {
       key         = "outcome"
-      description = "What became of it"
+      description = "The result: published, duplicate, forged …"
     }
     labels {
       key         = "step"
-      description = "Where it ended, if it was not taken: gate, signature, claim, publish …"
+      description = "The step that failed: gate, signature, claim, publish …; empty if none did"
     }
     labels {
       key         = "reason"
-      description = "Why it was refused, in one word; empty for anything else"
+      description = "The reason of a rejection, in one word; empty for other outcomes"
     }
     labels {
       key         = "scheme"
-      description = "v1, v1a or jwt; empty where refused before that is known"
+      description = "v1, v1a or jwt; empty if the request was rejected before the scheme was known"
     }
     labels {
       key         = "type"
-      description = "One of the nine documented event types; empty for any other, or where the type is not known"
+      description = "One of the nine documented event types; empty for other types, or if the type is not known"
     }
   }
   label_extractors = {
@@ -96,7 +96,7 @@ resource "google_logging_metric" "deliveries" {
 resource "google_logging_metric" "latency" {
   project         = local.project
   name            = "${var.name}/latency"
-  description     = "How long a genuine delivery, or one that we failed to take, took"
+  description     = "Latency of genuine deliveries, and of failures of the receiver"
   filter          = "${local.deliveries} AND jsonPayload.outcome=(${join(" OR ", formatlist("\"%s\"", local.ours_to_take))})"
   value_extractor = "EXTRACT(jsonPayload.latency_ms)"
 
@@ -114,7 +114,7 @@ resource "google_logging_metric" "latency" {
     endpoint = "EXTRACT(jsonPayload.endpoint)"
   }
   bucket_options {
-    exponential_buckets { # 1 ms to 26 s, each half as long again
+    exponential_buckets { # 1 ms to 26 s, by factors of 1.5
       num_finite_buckets = 25
       growth_factor      = 1.5
       scale              = 1
@@ -125,7 +125,7 @@ resource "google_logging_metric" "latency" {
 resource "google_logging_metric" "refresh_failures" {
   project     = local.project
   name        = "${var.name}/refresh_failures"
-  description = "A secret, or the sender's keys, could not be read anew"
+  description = "Failed refreshes of a secret or of the sender's keys"
   filter      = "${local.receiver_logs} AND jsonPayload.message=\"refresh failed\""
 
   metric_descriptor {

@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// What the code says of itself, for the tests that hold the configuration to it.
+// Facts in the Go code, which tests compare with the configuration.
 
-// logged returns what the functions log: the fields of each line, by its message.
+// logged returns the fields of the functions' log lines, by message.
 func logged(t *testing.T) map[string][]string {
 	t.Helper()
 	fields := map[string][]string{
@@ -37,7 +37,7 @@ var passes = []string{"pass", "missed job", "lost job", "step failed"}
 // functions are the deployed functions, by their folders' names.
 var functions = []string{"static", "dynamic", "reconcile"}
 
-// values returns the values of the fields that have few.
+// values returns the possible values of log fields that have few.
 func values(t *testing.T) map[string][]string {
 	t.Helper()
 	return map[string][]string{
@@ -49,7 +49,8 @@ func values(t *testing.T) map[string][]string {
 	}
 }
 
-// valuesOf is values for the line of a message: that of a refresh has other reasons.
+// valuesOf returns the possible values of the fields in lines with a message. The lines
+// of a refresh have other reasons than those of a delivery.
 func valuesOf(t *testing.T, message string) map[string][]string {
 	t.Helper()
 	switch message {
@@ -69,8 +70,8 @@ func valuesOf(t *testing.T, message string) map[string][]string {
 var eventTypes = []string{"batch.succeeded", "batch.failed", "batch.expired", "batch.cancelled", "interaction.completed",
 	"interaction.requires_action", "interaction.failed", "interaction.cancelled", "video.generated"}
 
-// found returns what the pattern's groups match in files that are not tests, each
-// once. It fails if that is nothing.
+// found returns the texts that the pattern's groups match in files that are not tests,
+// each once. It fails if there is no match.
 func found(t *testing.T, files, pattern string) (all []string) {
 	t.Helper()
 	paths, _ := filepath.Glob(files)
@@ -87,7 +88,7 @@ func found(t *testing.T, files, pattern string) (all []string) {
 		}
 	}
 	if len(all) == 0 {
-		t.Fatalf("nothing in %s is %s", files, pattern)
+		t.Fatalf("no match in %s for %s", files, pattern)
 	}
 	return all
 }

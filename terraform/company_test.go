@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// Whatever holds data or code is encrypted with the company's key.
+// All resources with data or code are encrypted with the company's key.
 func TestCompanysKey(t *testing.T) {
 	const key = `"projects/keys/locations/europe-west1/keyRings/hooks/cryptoKeys/data"`
 	holding := []string{
@@ -21,12 +21,12 @@ func TestCompanysKey(t *testing.T) {
 		if text, _ := json.Marshal(r.Change.After); slices.Contains(holding, r.Type) {
 			seen[r.Type]++
 			if !strings.Contains(string(text), key) {
-				t.Errorf("%s has not the key", r.Address)
+				t.Errorf("%s does not have the key", r.Address)
 			}
 		}
 	}
 	if len(seen) != len(holding) {
-		t.Errorf("seen: %v", seen)
+		t.Errorf("checked %v", seen)
 	}
 }
 
@@ -45,15 +45,16 @@ func TestCompanysRegionsAndPool(t *testing.T) {
 	}
 	for _, topic := range planned(t, "defaults").of("google_pubsub_topic") {
 		if topic.block("message_storage_policy") != nil {
-			t.Errorf("%s: restricted unless told otherwise", topic.Address)
+			t.Errorf("%s: its regions are restricted, although message_regions is empty", topic.Address)
 		}
 	}
 }
 
-// theirs are the accounts of the runs that name accounts made elsewhere.
+// theirs returns the email of an existing account in the runs with service_accounts.
 func theirs(does string) string { return "hooks-" + does + "@accounts.iam.gserviceaccount.com" }
 
-// An account that is given is not created, and does what the created one would do.
+// An account in service_accounts is not created, and gets the grants that the created one
+// would get.
 func TestCompanysAccounts(t *testing.T) {
 	ours := make(map[string]string) // what is granted to whom, by the resource's address
 	for _, r := range planned(t, "defaults").Resources {
@@ -89,12 +90,12 @@ func TestCompanysAccounts(t *testing.T) {
 	}
 	token := p.of("google_cloud_scheduler_job")[0].block("http_target", "oidc_token")
 	if token["service_account_email"] != theirs("timer") {
-		t.Errorf("the timer calls as %v", token["service_account_email"])
+		t.Errorf("the timer calls as the account %v", token["service_account_email"])
 	}
 }
 
-// The commands that are printed make the grants that Terraform would make, and a shell
-// passes them on as they are meant.
+// The commands in project_grants make the grants that Terraform would make, also after a
+// shell has parsed them.
 func TestCompanysGrants(t *testing.T) {
 	var want, got []string
 	for _, grant := range planned(t, "their_accounts").of("google_project_iam_member") {
@@ -132,7 +133,7 @@ func TestCompanysGrants(t *testing.T) {
 	}
 }
 
-// Grants on single resources are Terraform's in either case.
+// Terraform makes the grants on single resources in either case.
 func TestCompanysGrantsAreThoseOnTheProject(t *testing.T) {
 	addresses := func(run string) (all []string) {
 		for _, r := range planned(t, run).Resources {

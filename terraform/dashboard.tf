@@ -1,15 +1,15 @@
 locals {
   interval = "[$${__interval}]"
 
-  # Top to bottom: does it work, what comes in, what is refused, how fast, who takes
-  # it, and what never came. The charts of a row share its width.
+  # Top to bottom: totals, deliveries, rejections, latency, failures, backlog, and the
+  # reconciler. The charts of a row share its width.
   rows = concat([
     [
       { kind = "scorecard", title = "Published",
       query = "sum(increase(${local.series.deliveries}{outcome=\"published\"}${local.interval})) or vector(0)" },
-      { kind = "scorecard", title = "Not taken, by our fault",
+      { kind = "scorecard", title = "Failed in the receiver (503)",
       query = "sum(increase(${local.series.deliveries}{outcome=\"unavailable\"}${local.interval})) or vector(0)" },
-      { kind = "scorecard", title = "Oldest message nobody took (s)",
+      { kind = "scorecard", title = "Oldest unacknowledged message (s)",
       query = "max(${local.backlog})" },
       { kind = "scorecard", title = "Dead letters",
       query = local.dead_letters },
@@ -21,36 +21,36 @@ locals {
       query = "label_replace(sum by (type) (increase(${local.series.deliveries}{outcome=\"published\"}${local.interval})), \"type\", \"other\", \"type\", \"\")" },
     ],
     [
-      { kind = "STACKED_BAR", title = "Refused, by reason",
+      { kind = "STACKED_BAR", title = "Rejected, by reason",
       query = "sum by (endpoint, outcome, reason) (increase(${local.series.deliveries}{outcome=~\"unauthorized|malformed|forged|audience|stale|too_large|slow_body|overloaded\"}${local.interval}))" },
       { kind = "STACKED_BAR", title = "Genuine, by scheme",
       query = "sum by (scheme) (increase(${local.series.deliveries}{outcome=~\"published|duplicate|mismatch|unmarked|stale\"}${local.interval}))" },
     ],
     [
-      { kind = "LINE", title = "Time to answer, median (ms)",
+      { kind = "LINE", title = "Latency, median (ms)",
       query = "histogram_quantile(0.5, sum by (le, endpoint) (rate(${local.series.latency}_bucket${local.interval})))" },
-      { kind = "LINE", title = "Time to answer, p99 (ms)",
+      { kind = "LINE", title = "Latency, p99 (ms)",
       query = "histogram_quantile(0.99, sum by (le, endpoint) (rate(${local.series.latency}_bucket${local.interval})))" },
     ],
     [
-      { kind = "STACKED_BAR", title = "Not taken, by our fault, by step",
+      { kind = "STACKED_BAR", title = "Failed in the receiver (503), by step",
       query = "sum by (endpoint, step) (increase(${local.series.deliveries}{outcome=\"unavailable\"}${local.interval}))" },
-      { kind = "STACKED_BAR", title = "Secrets and keys that could not be read anew",
+      { kind = "STACKED_BAR", title = "Failed refreshes of secrets and keys",
       query = "sum by (of) (increase(${local.series.refresh_failures}${local.interval}))" },
-      { kind = "STACKED_BAR", title = "403, 404, 429 and 5xx, by us or by the platform",
+      { kind = "STACKED_BAR", title = "403, 404, 429 and 5xx, of the receiver or the platform",
       query = "sum by (service_name, response_code) (increase(${local.refused_by_platform}${local.interval}))" },
     ],
     [
-      { kind = "LINE", title = "Oldest message nobody took, by subscription (s)",
+      { kind = "LINE", title = "Oldest unacknowledged message, by subscription (s)",
       query = "max by (subscription_id) (${local.backlog})" },
     ],
   ], local.reconcile_rows)
 }
 
-# The dashboard is created last and destroyed first: everything else is upstream of
-# it. With deletion protection on, `terraform destroy` therefore ends at the dashboard's
-# refusal, before it has destroyed anything; otherwise it would destroy the functions
-# first and be refused at the database after that.
+# The dashboard depends on everything else, so that it is created last and destroyed
+# first. If deletion protection is on, `terraform destroy` fails at the dashboard, before
+# it has destroyed anything. Otherwise it would destroy the functions, and then fail at
+# the database.
 resource "google_monitoring_dashboard" "this" {
   project         = local.project
   deletion_policy = local.deletion_policy
@@ -75,7 +75,7 @@ resource "google_monitoring_dashboard" "this" {
     }
   })
 
-  # What its queries do not name.
+  # The resources that its queries do not name.
   depends_on = [
     module.static,
     module.dynamic,

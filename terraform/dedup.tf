@@ -1,4 +1,4 @@
-# The record of each delivery, so that it is published once.
+# The records of deliveries, with which each is published once.
 
 locals {
   collection = "deliveries"
@@ -11,7 +11,7 @@ resource "google_firestore_database" "this" {
   type                    = "FIRESTORE_NATIVE"
   database_edition        = "STANDARD"
   delete_protection_state = var.deletion_protection ? "DELETE_PROTECTION_ENABLED" : "DELETE_PROTECTION_DISABLED"
-  deletion_policy         = "DELETE" # otherwise a teardown would forget the database, not delete it
+  deletion_policy         = "DELETE" # the default removes the database from the state without deleting it
 
   dynamic "cmek_config" {
     for_each = compact([var.kms_key])
@@ -21,10 +21,10 @@ resource "google_firestore_database" "this" {
   }
 }
 
-# Firestore indexes every field unless told otherwise. An index on a value that
-# only grows, as a time does, caps the collection at about 500 writes a second,
-# and no query reads these. The provider cannot exempt a collection as a whole,
-# so every field that shared/dedup writes is named here.
+# By default Firestore indexes every field. An index on a value that only grows, such as
+# a time, limits the collection to about 500 writes a second, and no query reads these
+# fields. The provider cannot exempt a whole collection, so the list contains every field
+# that shared/dedup writes and that is not in the next two resources.
 resource "google_firestore_field" "unindexed" {
   for_each = toset([
     "attempts",
@@ -46,8 +46,8 @@ resource "google_firestore_field" "unindexed" {
   index_config {}
 }
 
-# The reconciler, and people, look for the records of a job. The reconciler also asks
-# whether there is any record of some endpoints and types.
+# The reconciler, and people, query the records of a job. The reconciler also queries
+# whether there is a record with certain endpoints and types.
 resource "google_firestore_field" "queried" {
   for_each = toset(["endpoint", "job_id", "type"])
 

@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// Behind a load balancer the receivers are reached through it alone, at its URLs.
+// With urls, the receivers accept requests from a load balancer only, and the settings
+// contain its URLs.
 func TestBehindTheEdge(t *testing.T) {
 	p := planned(t, "behind_the_edge")
 	for name, ingress := range map[string]string{
@@ -27,7 +28,7 @@ func TestBehindTheEdge(t *testing.T) {
 		labels, _ := check.block("monitored_resource")["labels"].(map[string]any)
 		path := fmt.Sprint(check.block("http_check")["path"])
 		if labels["host"] != "hooks.example.com" || !strings.HasSuffix(check.text("display_name"), "-"+strings.TrimPrefix(path, "/")) {
-			t.Errorf("%s asks %v%s", check.Address, labels["host"], path)
+			t.Errorf("%s requests %v%s", check.Address, labels["host"], path)
 		}
 	}
 }

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// A service of an image is what the functions API would have made of its archive.
+// The Cloud Run service of an image has the settings that Cloud Functions would set for
+// the function.
 func TestImagesAreDeployedAsFunctionsAre(t *testing.T) {
 	source, images := planned(t, "defaults"), planned(t, "images")
 	services := images.of("google_cloud_run_v2_service")
@@ -52,7 +53,7 @@ func TestImagesAreDeployedAsFunctionsAre(t *testing.T) {
 	}
 }
 
-// With images nothing is built, and all else is the same.
+// With images there are no resources of the build. All others are the same.
 func TestImagesReplaceTheBuildOnly(t *testing.T) {
 	builds := regexp.MustCompile(`\.build|\["build/|google_storage_|google_artifact_|archive_file|` +
 		`google_project_service\.this\["(?:artifactregistry|cloudbuild|cloudfunctions|storage)\.|` +
@@ -68,26 +69,26 @@ func TestImagesReplaceTheBuildOnly(t *testing.T) {
 	same(t, "resources besides the build's", addresses("images"), addresses("defaults"))
 	for _, r := range planned(t, "images").Resources {
 		if builds.MatchString(r.Address) && !strings.Contains(r.Address, "google_cloud_run_v2_service") {
-			t.Errorf("%s is there", r.Address)
+			t.Errorf("%s exists", r.Address)
 		}
 	}
 	var sources map[string]map[string]string
 	planned(t, "images").output(t, "sources", &sources)
 	for _, function := range functions {
 		if sources[function]["function.go"] == "" {
-			t.Errorf("%s: cloudbuild.yaml does not learn what its image is built from", function)
+			t.Errorf("%s: the outputs do not contain its source files, which cloudbuild.yaml needs", function)
 		}
 	}
 }
 
-// Services are asked, and JWTs accepted, at Cloud Run's URLs.
+// Uptime checks and the audience of JWTs use Cloud Run's URLs.
 func TestURLsOfImages(t *testing.T) {
 	p := planned(t, "images")
 	for _, check := range p.of("google_monitoring_uptime_check_config") {
 		labels, _ := check.block("monitored_resource")["labels"].(map[string]any)
 		want := "https://" + check.text("display_name") + "-123456789012.us-central1.run.app/"
 		if got := fmt.Sprint("https://", labels["host"], check.block("http_check")["path"]); got != want {
-			t.Errorf("%s asks %s, want %s", check.Address, got, want)
+			t.Errorf("%s requests %s, want %s", check.Address, got, want)
 		}
 	}
 	text := fmt.Sprint(p.of("google_cloud_run_v2_service"))

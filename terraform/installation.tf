@@ -1,7 +1,7 @@
-# What an installation is known by. A change to any of these would destroy the
-# functions, the accepted messages and the record of deliveries, and make others.
-# The providers would refuse, at the database and the topics, after the functions
-# were gone. This refuses while planning, before anything is done.
+# The identity of an installation. A change of it would replace the functions, the
+# messages and the records of deliveries. Deletion protection would stop the apply only
+# at the database and the topics, after the functions were destroyed. The postcondition
+# below fails during the plan, before anything is changed.
 
 locals {
   installation = {
@@ -16,11 +16,11 @@ resource "terraform_data" "installation" {
   input = local.installation
 
   lifecycle {
-    ignore_changes = [input] # so that it still says what was applied first
+    ignore_changes = [input] # so that the output remains that of the first apply
 
     postcondition {
       condition     = self.output == local.installation
-      error_message = "project_id, region, name and firestore_location cannot change (they were ${jsonencode(self.output)}). Deploy a second installation from a state of its own, move the webhooks, and tear this one down: see README.md, \"Rename it or move it\"."
+      error_message = "project_id, region, name and firestore_location cannot change (they were ${jsonencode(self.output)}). Deploy a second installation with a state of its own, move the webhooks, and remove this one: see docs/operate.md, \"Move or rename an installation\"."
     }
   }
 }

@@ -1,14 +1,14 @@
 # The names of started jobs that the Gemini API cannot list: interactions and videos.
-# An application publishes a name to the topic; the reconciler pulls it and writes a
-# document. None of this is protected: reconcile = "off" removes it in one apply, and
-# only names that the reconciler has not pulled are lost with it.
+# An application publishes a name to the topic; the reconciler pulls it and stores a
+# document. These resources are not protected, so that reconcile = "off" removes them in
+# one apply. Only names that the reconciler has not pulled are lost.
 
 locals {
   jobs_collection  = "jobs"
   state_collection = "reconcile"
 
-  # The fields of a registered job, and of a note. Jobs are queried by their state,
-  # notes by nothing: there are a few of them, which do not expire.
+  # The fields of registered jobs and of notes. Jobs are queried by their state. Notes are
+  # not queried and do not expire: there are only a few.
   jobs_fields = local.reconciles ? merge(
     { for field in ["ended_at", "expire_at", "kind", "missed_since", "misses", "name", "next_at", "registered_at", "state"] :
       "jobs/${field}" => { collection = local.jobs_collection, field = field }
@@ -38,15 +38,16 @@ resource "google_pubsub_topic" "jobs" {
   }
 }
 
-# Without a dead-letter policy: a name that cannot be stored while the database is
-# down must not be given up. The reconciler itself sorts out what is no name.
+# There is no dead-letter policy: if the database fails, names must stay on the
+# subscription. The reconciler itself moves messages that do not contain a job's name to
+# the topic below.
 resource "google_pubsub_subscription" "jobs" {
   count = local.reconciles ? 1 : 0
 
   project                    = local.project
   name                       = "${var.name}-jobs"
   topic                      = google_pubsub_topic.jobs[0].name
-  ack_deadline_seconds       = 60 # a pass writes what it pulled well within this
+  ack_deadline_seconds       = 60 # a pass stores the names that it pulled in much less
   message_retention_duration = local.retention
   deletion_policy            = "DELETE"
   labels                     = local.labels
@@ -78,7 +79,7 @@ resource "google_pubsub_topic_iam_member" "job_publishers" {
   member  = each.key
 }
 
-# Copies of messages that name no job.
+# Copies of messages that do not contain a job's name.
 
 resource "google_pubsub_topic" "jobs_rejected" {
   count = local.reconciles ? 1 : 0
@@ -124,7 +125,7 @@ resource "google_pubsub_topic_iam_member" "jobs_rejected" {
   member  = module.reconcile[0].member
 }
 
-# As in dedup.tf, a field without an entry would be indexed.
+# As in dedup.tf, a field that is not in the list would be indexed.
 resource "google_firestore_field" "jobs" {
   for_each = local.jobs_fields
 

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// Without a provider block, what a resource does not name is the provider's default:
-// that of the root which calls the module, or none.
+// Every resource sets its project and region. The module has no provider block, so the
+// defaults would be those of the calling root.
 func TestResourcesNameTheirProjectAndRegion(t *testing.T) {
 	eachShape(t, func(t *testing.T, s shape, p plan) {
 		for _, r := range p.Resources {
@@ -33,7 +33,8 @@ func TestProvidersAreTheCallers(t *testing.T) {
 	}
 }
 
-// identity returns what tells a resource of a project from others of its type.
+// identity returns the attributes that distinguish a resource from others of its type in
+// a project.
 func identity(t *testing.T, r resource) string {
 	t.Helper()
 	identity := map[string]any{"type": r.Type}

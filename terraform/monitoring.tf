@@ -1,9 +1,9 @@
-# Who is told, when, and to read which page.
+# The alerts. Each has its runbook page.
 
 locals {
-  # In a regular expression. Of the characters that a topic's id may hold, only . and +
-  # mean anything in one. In brackets they need no backslash, which would have to be
-  # doubled inside a PromQL string.
+  # A regular expression that matches the subscriptions' names. Of the characters that
+  # an id may contain, only . and + have a meaning in a regular expression. In brackets
+  # they need no backslash, which a PromQL string would require twice.
   subscriptions = join("|", [for subscription in google_pubsub_subscription.route : replace(subscription.name, "/([.+])/", "[$1]")])
   backlog       = "pubsub_googleapis_com:subscription_oldest_unacked_message_age{monitored_resource=\"pubsub_subscription\",subscription_id=~\"${local.subscriptions}\"}"
   dead_letters  = "pubsub_googleapis_com:subscription_num_undelivered_messages{monitored_resource=\"pubsub_subscription\",subscription_id=\"${google_pubsub_subscription.dead_letter.name}\"}"
@@ -14,11 +14,11 @@ locals {
   check_passed = "monitoring_googleapis_com:uptime_check_check_passed{monitored_resource=\"uptime_url\",check_id="
   threshold    = var.alert_thresholds
 
-  # An alert is named after its page in runbooks/. It has either queries, any of
-  # which may set it off, or the filter of a log entry that is news the first time.
+  # An alert has the name and the title of its page in runbooks/. It has either queries,
+  # each of which can raise it, or a filter: then the first matching log entry raises it.
   alerts = merge(local.reconcile_alerts, {
     refused = {
-      title    = "Deliveries refused: signature or URL token"
+      title    = "Deliveries rejected: signature or URL token"
       severity = "ERROR"
       queries = {
         "More than ${local.threshold.refused} in 10 minutes" = {
@@ -28,12 +28,12 @@ locals {
       }
     }
     stale = {
-      title    = "Genuine delivery refused: its timestamp is out of bounds"
+      title    = "Genuine delivery rejected: timestamp out of bounds"
       severity = "ERROR"
       filter   = "${local.deliveries} AND jsonPayload.outcome=\"stale\""
     }
     audience = {
-      title    = "JWT refused for its audience"
+      title    = "JWT rejected: unknown audience"
       severity = "ERROR"
       filter   = "${local.deliveries} AND jsonPayload.outcome=\"audience\""
     }
@@ -49,7 +49,7 @@ locals {
           ])
           duration = "0s"
         }
-        # No line of ours tells of requests that never reached us.
+        # The functions log no line for a request that the platform answers.
         "The platform answered for the receiver" = {
           query = join("", [
             "sum(increase(${local.refused_by_platform}[30m]))",
@@ -60,7 +60,7 @@ locals {
       }
     }
     overloaded = {
-      title    = "More requests at once than the functions serve"
+      title    = "More concurrent requests than an instance serves"
       severity = "WARNING"
       queries = {
         "More than 10 in 10 minutes" = {
@@ -72,8 +72,8 @@ locals {
     unreachable = {
       title    = "A function does not answer"
       severity = "CRITICAL"
-      # Half of the checks of ten minutes: two from each of six places. One place that
-      # fails is the checker's trouble.
+      # Half of the checks in ten minutes, which are two from each of six places. If only
+      # one place fails, the cause is the checker.
       queries = { for key, check in google_monitoring_uptime_check_config.function :
         "No 405 to a GET: ${local.names[key]}" => {
           query    = "avg(avg_over_time(${local.check_passed}\"${check.uptime_check_id}\"}[10m])) < 0.5"
@@ -82,10 +82,10 @@ locals {
       }
     }
     latency = {
-      title    = "Deliveries are taken slowly"
+      title    = "High delivery latency"
       severity = "WARNING"
       queries = {
-        # Longer than the window: one cold start does not make it.
+        # The duration is longer than the window, so that one cold start is not enough.
         "p99 over ${local.threshold.latency_ms} ms" = {
           query    = "histogram_quantile(0.99, sum by (le, endpoint) (rate(${local.series.latency}_bucket[10m]))) > ${local.threshold.latency_ms}"
           duration = "900s"
@@ -96,27 +96,27 @@ locals {
       title    = "Dead letters"
       severity = "ERROR"
       queries = {
-        "A subscriber gave up on a message" = {
+        "A message became a dead letter" = {
           query    = "max_over_time(${local.dead_letters}[10m]) > 0"
           duration = "0s"
         }
       }
     }
     backlog = {
-      title    = "Messages are not being taken from a subscription"
+      title    = "Backlog on a subscription"
       severity = "WARNING"
       queries = {
-        "The oldest waits for more than ${local.threshold.backlog_seconds} s" = {
+        "Oldest unacknowledged message over ${local.threshold.backlog_seconds} s" = {
           query    = "max by (subscription_id) (${local.backlog}) > ${local.threshold.backlog_seconds}"
           duration = "300s"
         }
       }
     }
     silence = {
-      title    = "No deliveries, where there used to be some"
+      title    = "No deliveries"
       severity = "WARNING"
       queries = {
-        "None for ${local.threshold.silence_hours} hours" = {
+        "No event published for ${local.threshold.silence_hours} hours" = {
           query = join("", [
             "sum(increase(${local.series.deliveries}{outcome=\"published\"}[${7 * local.threshold.silence_hours}h])) > 0",
             " unless sum(increase(${local.series.deliveries}{outcome=\"published\"}[${local.threshold.silence_hours}h])) > 0",
@@ -152,8 +152,8 @@ resource "google_monitoring_alert_policy" "this" {
         duration            = conditions.value.duration
         evaluation_interval = "60s"
 
-        # A metric exists from its first value on. Validated, the alerts on it could
-        # not be made in the same apply.
+        # A metric exists from its first value on. With validation, an alert on it could
+        # not be created in the same apply.
         disable_metric_validation = true
       }
     }
@@ -179,7 +179,7 @@ resource "google_monitoring_alert_policy" "this" {
     }
   }
 
-  # The page comes with the alert: whoever is woken may not have the repository.
+  # The alert contains the page, because its reader may not have the repository.
   documentation {
     mime_type = "text/markdown"
     content   = file("${path.module}/runbooks/${each.key}.md")

@@ -21,12 +21,12 @@ var (
 	ofReconcilers = `resource.type="cloud_run_revision" AND resource.labels.service_name="geminihook-reconcile" AND jsonPayload.message=`
 )
 
-// logFilter checks that a filter, and what is extracted from the entries that it
-// lets through, know only what the line that it is about has.
+// logFilter checks that a filter, and the extractors for the lines that pass it, use only
+// fields and values that such lines have.
 func logFilter(t *testing.T, address, filter string, extractors ...any) {
 	t.Helper()
 	if about := message.FindStringSubmatch(filter); about == nil || !strings.HasPrefix(filter, linesOf(about[1])) {
-		t.Errorf("%s: not held to the functions' log lines: %s", address, filter)
+		t.Errorf("%s: the filter is not limited to log lines of the functions: %s", address, filter)
 		return
 	}
 	fields := logged(t)[message.FindStringSubmatch(filter)[1]]
@@ -71,7 +71,7 @@ func TestMetricsReadWhatIsLogged(t *testing.T) {
 			t.Errorf("%s: a log-based metric of kind %v", m.Address, kind)
 		}
 		if (descriptor["value_type"] == "DISTRIBUTION") != (m.text("value_extractor") != "") {
-			t.Errorf("%s: distributions, and only they, extract a value", m.Address)
+			t.Errorf("%s: want a value extractor if and only if the metric is a distribution", m.Address)
 		}
 		var declared []string
 		labels, _ := descriptor["labels"].([]any)
@@ -99,7 +99,7 @@ func TestTypesAreBounded(t *testing.T) {
 		re := regexp.MustCompile(strings.TrimSuffix(pattern, `")`))
 		for _, known := range eventTypes {
 			if found := re.FindStringSubmatch(known); !ok || found == nil || found[1] != known {
-				t.Errorf("%s: %s is not told apart", m.Address, known)
+				t.Errorf("%s: no label value for %s", m.Address, known)
 			}
 		}
 		for _, other := range []string{"batch.succeeded2", "xbatch.succeeded", "batch_succeeded", "batch.new", ""} {
@@ -115,7 +115,7 @@ var (
 	matcher = regexp.MustCompile(`(\w+)(=~?)"([^"]*)"`)
 	by      = regexp.MustCompile(`by \(([^)]*)\)`)
 
-	// identified are the labels whose values are those of an attribute of ours.
+	// identified has the labels whose values are attributes of our resources.
 	identified = map[string]struct{ kind, by string }{
 		"service_name":    {"google_cloudfunctions2_function", "name"},
 		"subscription_id": {"google_pubsub_subscription", "name"},
@@ -123,8 +123,8 @@ var (
 	}
 )
 
-// query checks a query in PromQL: the console shows a wrong one as "no data", and
-// an alert on it never goes off.
+// query checks a query in PromQL, and returns the metrics in it. If a query is wrong, the
+// console shows "no data", and an alert on it is never raised.
 func query(t *testing.T, p plan, where, text string) (metrics []string) {
 	t.Helper()
 	labels := map[string][]string{ // what others' series have
@@ -168,12 +168,12 @@ func query(t *testing.T, p plan, where, text string) (metrics []string) {
 		}
 	}
 	if len(metrics) == 0 {
-		t.Errorf("%s: asks for no metric: %s", where, text)
+		t.Errorf("%s: no metric in the query %s", where, text)
 	}
 	for _, group := range by.FindAllStringSubmatch(text, -1) {
 		for _, label := range strings.Split(group[1], ", ") {
 			if !slices.Contains(known, label) {
-				t.Errorf("%s: sums by %s, which no metric in it has", where, label)
+				t.Errorf("%s: sums by %s, a label that no metric in it has", where, label)
 			}
 		}
 	}
@@ -201,13 +201,16 @@ func TestAlerts(t *testing.T) {
 		if err != nil {
 			t.Errorf("%s links to no page: %v", policy.Address, err)
 		}
+		if title, _, _ := strings.Cut(string(text), "\n"); "# "+strings.TrimPrefix(policy.text("display_name"), "geminihook: ") != title {
+			t.Errorf("%s is called %q, but its page %q", policy.Address, policy.text("display_name"), title)
+		}
 		if policy.block("documentation")["content"] != string(text) {
-			t.Errorf("%s does not carry the text of its page %s", policy.Address, page)
+			t.Errorf("%s does not contain the text of its page %s", policy.Address, page)
 		}
 
 		conditions, _ := policy.Change.After["conditions"].([]any)
 		if len(conditions) == 0 {
-			t.Errorf("%s never goes off", policy.Address)
+			t.Errorf("%s has no condition", policy.Address)
 		}
 		for _, condition := range conditions {
 			c := resource{}
@@ -215,14 +218,14 @@ func TestAlerts(t *testing.T) {
 			if match := c.block("condition_matched_log"); match != nil {
 				logFilter(t, policy.Address, fmt.Sprint(match["filter"]))
 				if policy.block("alert_strategy", "notification_rate_limit") == nil || len(conditions) != 1 {
-					t.Errorf("%s: an alert on log entries has one condition, and a limit to how often it notifies", policy.Address)
+					t.Errorf("%s: want one condition and a notification rate limit for an alert on log entries", policy.Address)
 				}
 				continue
 			}
 			promQL := c.block("condition_prometheus_query_language")
 			query(t, p, policy.Address, fmt.Sprint(promQL["query"]))
 			if promQL["disable_metric_validation"] != true {
-				t.Errorf("%s: cannot be made in the same apply as its metric", policy.Address)
+				t.Errorf("%s: want disable_metric_validation, because the alert is created in the same apply as its metric", policy.Address)
 			}
 		}
 	}
@@ -233,20 +236,66 @@ func TestAlerts(t *testing.T) {
 		"webhook", "missed", "held", "lost", "passes"})
 }
 
-func TestDashboard(t *testing.T) {
+// A dashboard is the part of dashboard_json that tests read.
+type dashboard struct {
+	MosaicLayout struct {
+		Columns int
+		Tiles   []struct {
+			XPos, YPos, Width, Height int
+			Widget                    map[string]any
+		}
+	}
+}
+
+// dashboard returns the plan's dashboard.
+func (p plan) dashboard(t *testing.T) (d dashboard) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(p.of("google_monitoring_dashboard")[0].text("dashboard_json")), &d); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// A runbook quotes the charts of the dashboard, and the conditions of its alert, by
+// their titles. The unit at the end of a chart's title may be left out.
+func TestRunbooksQuoteTitles(t *testing.T) {
 	p := planned(t, "defaults")
-	var dashboard struct {
-		MosaicLayout struct {
-			Columns int
-			Tiles   []struct {
-				XPos, YPos, Width, Height int
-				Widget                    map[string]any
+	var charts []string
+	for _, tile := range p.dashboard(t).MosaicLayout.Tiles {
+		title := fmt.Sprint(tile.Widget["title"])
+		charts = append(charts, title, regexp.MustCompile(` \(\w+\)$`).ReplaceAllString(title, ""))
+	}
+	quotes := 0
+	for _, policy := range p.of("google_monitoring_alert_policy") {
+		var conditions []string
+		all, _ := policy.Change.After["conditions"].([]any)
+		for _, condition := range all {
+			conditions = append(conditions, fmt.Sprint(condition.(map[string]any)["display_name"]))
+		}
+		text := fmt.Sprint(policy.block("documentation")["content"])
+		for line := range strings.Lines(text) {
+			titles := charts
+			if strings.Contains(line, "Which condition") {
+				titles = conditions
+			} else if !strings.Contains(strings.ToLower(line), "dashboard") {
+				continue
+			}
+			for _, quote := range regexp.MustCompile(`"([^"]+)"`).FindAllStringSubmatch(line, -1) {
+				quotes++
+				if !slices.Contains(titles, quote[1]) {
+					t.Errorf("%s: its page quotes %q, which is not in %q", policy.Address, quote[1], titles)
+				}
 			}
 		}
 	}
-	if err := json.Unmarshal([]byte(p.of("google_monitoring_dashboard")[0].text("dashboard_json")), &dashboard); err != nil {
-		t.Fatal(err)
+	if quotes < 12 {
+		t.Errorf("%d quotes", quotes)
 	}
+}
+
+func TestDashboard(t *testing.T) {
+	p := planned(t, "defaults")
+	dashboard := p.dashboard(t)
 	shown := make(map[string]bool)
 	taken := make(map[[2]int]string)
 	for _, tile := range dashboard.MosaicLayout.Tiles {
@@ -254,7 +303,7 @@ func TestDashboard(t *testing.T) {
 		for x := tile.XPos; x < tile.XPos+tile.Width; x++ {
 			for y := tile.YPos; y < tile.YPos+tile.Height; y++ {
 				if x >= dashboard.MosaicLayout.Columns || taken[[2]int{x, y}] != "" {
-					t.Errorf("%q lies outside, or on %q", title, taken[[2]int{x, y}])
+					t.Errorf("%q is outside of the grid, or covers %q", title, taken[[2]int{x, y}])
 				}
 				taken[[2]int{x, y}] = title
 			}
@@ -274,7 +323,7 @@ func TestDashboard(t *testing.T) {
 	}
 	for _, m := range p.of("google_logging_metric") {
 		if !shown["logging_googleapis_com:user_"+strings.ReplaceAll(m.text("name"), "/", "_")] {
-			t.Errorf("%s is not shown", m.Address)
+			t.Errorf("%s is not on the dashboard", m.Address)
 		}
 	}
 }

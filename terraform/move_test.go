@@ -8,14 +8,14 @@ import (
 	"testing"
 )
 
-// What docs/deploy.md tells to move an installation into a module moves all addresses,
-// those with keys and in modules as well, and leaves nothing to apply. It is tried on
-// resources that need no provider.
+// The commands in docs/deploy.md that move an installation into a module move all
+// addresses, also those with keys and in modules. After that, a plan is empty. The test
+// uses resources that need no provider.
 func TestMoveIntoAModule(t *testing.T) {
 	planned(t, "defaults") // skips the test if there is no Terraform
 	snippet := regexp.MustCompile("(?s)```sh\n( +terraform -chdir=FOLDER state list .*?)```").FindStringSubmatch(read(t, "../docs/deploy.md"))
 	if snippet == nil {
-		t.Fatal("docs/deploy.md moves no addresses")
+		t.Fatal("docs/deploy.md has no command that moves addresses")
 	}
 	t.Chdir(t.TempDir())
 	t.Setenv("TF_CLI_CONFIG_FILE", os.DevNull)
@@ -42,7 +42,7 @@ terraform -chdir=terraform init && terraform -chdir=terraform apply -refresh=fal
 cp terraform/terraform.tfstate FOLDER/
 terraform -chdir=FOLDER init
 ` + snippet[1] + `
-terraform -chdir=FOLDER plan -detailed-exitcode # 2: there is something to do
+terraform -chdir=FOLDER plan -detailed-exitcode # 2: the plan is not empty
 `
 	if out, err := exec.CommandContext(t.Context(), "sh", "-euxc", script).CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)

@@ -1,112 +1,112 @@
-# scripts/geminihook reads these: `terraform output -json`.
+# scripts/geminihook reads these with `terraform output -json`.
 
 output "project" {
-  description = "The project's id."
+  description = "Id of the project."
   value       = var.project_id
 }
 
 output "region" {
-  description = "The functions' region."
+  description = "Region of the functions."
   value       = var.region
 }
 
 output "static_function" {
-  description = "Name of the function for the project's webhooks, and of its Cloud Run service."
+  description = "Name of the function for static webhooks, and of its Cloud Run service."
   value       = module.static.name
 }
 
 output "dynamic_function" {
-  description = "Name of the function for webhooks named in single requests, and of its Cloud Run service."
+  description = "Name of the function for dynamic webhooks, and of its Cloud Run service."
   value       = module.dynamic.name
 }
 
 output "static_url" {
-  description = "The URL to register."
+  description = "URL of the static function, at which the webhook is registered."
   value       = local.urls.static
 }
 
 output "dynamic_url" {
-  description = "The URL for webhook_config.uris, without its token: `go run ./scripts/geminihook dynamic-url` prints it whole."
+  description = "URL of the dynamic function, without its token. `go run ./scripts/geminihook dynamic-url` prints the URL with its token, for webhook_config.uris."
   value       = local.urls.dynamic
 }
 
 output "signing_secret_name" {
-  description = "The secret whose enabled versions sign the project's webhooks."
+  description = "Secret with the signing secrets of static webhooks. All enabled versions are accepted."
   value       = google_secret_manager_secret.signing_secret.secret_id
 }
 
 output "url_token_secret_name" {
-  description = "The secret whose enabled versions are the tokens in the dynamic URL."
+  description = "Secret with the tokens in the dynamic URL. All enabled versions are accepted."
   value       = google_secret_manager_secret.url_token.secret_id
 }
 
 output "url_token_required" {
-  description = "Whether the dynamic function demands the token."
+  description = "Whether the dynamic function requires the token."
   value       = var.url_token_required
 }
 
 output "routes" {
-  description = "Where events of a type go: route = topic."
+  description = "Topics of the routes: route = topic."
   value       = { for type, topic in local.routes : type => try(google_pubsub_topic.route[topic].name, topic) }
 }
 
 output "subscriptions" {
-  description = "The pull subscriptions, of retired topics as well: topic = subscription."
+  description = "Pull subscriptions, also of retired topics: topic = subscription."
   value       = { for topic, subscription in google_pubsub_subscription.route : topic => subscription.name }
 }
 
 output "dead_letter_topic" {
-  description = "Where messages go that a subscriber gave up on."
+  description = "Topic for dead letters: messages that a subscriber did not acknowledge in max_delivery_attempts attempts."
   value       = google_pubsub_topic.dead_letter.name
 }
 
 output "dead_letter_subscription" {
-  description = "Where they can be taken from."
+  description = "Subscription with the dead letters."
   value       = google_pubsub_subscription.dead_letter.name
 }
 
 output "firestore_database" {
-  description = "The database that remembers deliveries."
+  description = "Firestore database with the records of deliveries."
   value       = google_firestore_database.this.name
 }
 
 output "firestore_collection" {
-  description = "The collection in it."
+  description = "Collection of these records."
   value       = local.collection
 }
 
 output "services" {
-  description = "The services that must be on."
+  description = "Google Cloud services that the module enables."
   value       = sort(keys(google_project_service.this))
 }
 
 output "topic_ids" {
-  description = "The topics of the routes and the retired ones by their full ids, for subscriptions of your own: topic = id."
+  description = "Full ids of the topics of routes and retired_topics, for subscriptions of your own: topic = id."
   value       = { for topic, made in google_pubsub_topic.route : topic => made.id }
 }
 
 output "subscription_ids" {
-  description = "The subscriptions by their full ids, for grants: topic = id."
+  description = "Full ids of the pull subscriptions, for grants: topic = id."
   value       = { for topic, made in google_pubsub_subscription.route : topic => made.id }
 }
 
 output "dead_letter_topic_id" {
-  description = "The full id of the topic for dead letters, for subscriptions of your own."
+  description = "Full id of the topic for dead letters, for dead-letter policies of your own subscriptions."
   value       = google_pubsub_topic.dead_letter.id
 }
 
 output "jobs_topic_id" {
-  description = "The full id of the topic to which applications publish the names of jobs."
+  description = "Full id of the topic to which applications publish the names of jobs."
   value       = one(google_pubsub_topic.jobs[*].id)
 }
 
 output "pubsub_agent" {
-  description = "Pub/Sub's own account in this project, as grants name it: it moves dead letters."
+  description = "Pub/Sub's service agent in this project, as an IAM member. It moves dead letters."
   value       = local.pubsub_agent
 }
 
 output "service_accounts" {
-  description = "The emails of the service accounts, by what they do: static, dynamic, reconcile, build, timer."
+  description = "Emails of the service accounts: static, dynamic and reconcile run the functions, build builds them, timer calls the reconciler."
   value = merge(
     { static = module.static.email, dynamic = module.dynamic.email },
     local.builds ? { build = local.build_email } : {},
@@ -115,12 +115,12 @@ output "service_accounts" {
 }
 
 output "record_retention" {
-  description = "How long the records of deliveries are kept."
+  description = "Retention of the records of deliveries."
   value       = local.environment.RECORD_RETENTION
 }
 
 output "project_grants" {
-  description = "The grants on the project that an administrator makes if manage_project_iam is false, as commands. Null: Terraform makes them."
+  description = "Commands with which an administrator makes the grants on the project if manage_project_iam is false. Null: Terraform makes them."
   value = var.manage_project_iam ? null : join("", [for grant in local.project_grants : join(" ", [
     "gcloud projects add-iam-policy-binding ${var.project_id} --member=${grant.member} --role=${grant.role}",
     "--condition=${grant.title == "" ? "None" : "'expression=${grant.expression},title=${grant.title}'"}\n",
@@ -128,23 +128,23 @@ output "project_grants" {
 }
 
 output "sources" {
-  description = "What each function is built from: function = { path in the archive = path in the repository }."
+  description = "Source files of each function: function = { path in the archive = path in the repository }."
   value = merge(
     { static = module.static.sources, dynamic = module.dynamic.sources },
     { for key in local.reconcilers : key => module.reconcile[0].sources },
   )
-  sensitive = true # it is not: it would push the next steps off the screen
+  sensitive = true # it contains no secret; unhidden, it would fill the screen after an apply
 }
 
 output "next_steps" {
-  description = "What to do now, in the repository's root."
+  description = "Commands to run next, at the root of the repository."
   value = join("", [for step in concat(
     local.reconciles ? ["go run ./scripts/geminihook api-key        # stores $GEMINI_API_KEY for the reconciler"] : [],
     [
-      "go run ./scripts/geminihook register       # registers ${local.urls.static}, stores its secret",
-      "go run ./scripts/geminihook ping           # asks for an event, waits until it has arrived",
-      "go run ./scripts/geminihook dynamic-url    # prints the URL for webhook_config.uris, token included",
-      "go run ./scripts/geminihook doctor         # checks the whole way",
+      "go run ./scripts/geminihook register       # registers ${local.urls.static} and stores its secret",
+      "go run ./scripts/geminihook ping           # makes Gemini send a test event and waits for it",
+      "go run ./scripts/geminihook dynamic-url    # prints the URL for webhook_config.uris, with its token",
+      "go run ./scripts/geminihook doctor         # checks the installation",
     ],
     [for topic in [local.routes["*"]] : "gcloud pubsub subscriptions pull ${topic}-pull --project=${var.project_id}" if contains(local.subscribed, topic)],
   ) : "${step}\n"])

@@ -1,6 +1,6 @@
-// Package terraform holds the configuration's Go tests. They read the mocked plans
-// of tests/*.tftest.hcl and assert what HCL cannot: what holds for every resource
-// of a kind, what is inside a module, and what the code must agree with.
+// Package terraform contains the Go tests of the Terraform configuration. They read the
+// mocked plans of tests/*.tftest.hcl, and check rules that HCL cannot express: about all
+// resources of a type, about resources in a module, and about the Go code.
 package terraform
 
 import (
@@ -17,7 +17,7 @@ import (
 	"testing"
 )
 
-// A plan is one run's, as `terraform test -json -verbose` prints it.
+// A plan is the plan of one run, as `terraform test -json -verbose` prints it.
 type plan struct {
 	Outputs   map[string]struct{ After json.RawMessage } `json:"output_changes"`
 	Resources []resource                                 `json:"resource_changes"`
@@ -31,13 +31,13 @@ type resource struct {
 	}
 }
 
-// text returns an attribute, "" where it is absent or not a string.
+// text returns an attribute, or "" if it is absent or not a string.
 func (r resource) text(name string) string {
 	s, _ := r.Change.After[name].(string)
 	return s
 }
 
-// block returns the first of a resource's nested blocks, nil where there is none.
+// block returns the first of a resource's nested blocks, or nil if there is none.
 func (r resource) block(names ...string) map[string]any {
 	at := r.Change.After
 	for _, name := range names {
@@ -54,7 +54,7 @@ func (p plan) of(kind string) []resource {
 	return slices.DeleteFunc(slices.Clone(p.Resources), func(r resource) bool { return r.Type != kind })
 }
 
-// function returns the function of a name.
+// function returns the function with this name.
 func (p plan) function(t *testing.T, name string) resource {
 	t.Helper()
 	for _, f := range p.of("google_cloudfunctions2_function") {
@@ -75,10 +75,10 @@ func (p plan) output(t *testing.T, name string, to any) {
 
 var errNoTerraform = errors.New("no terraform, or no providers")
 
-// check runs check.sh in a mode that prints something, and returns that.
+// check runs check.sh in a mode, and returns its output.
 func check(mode string) ([]byte, error) {
-	// `go test` remembers results by the files and variables that the test itself has
-	// read.
+	// `go test` caches a result by the files and variables that the test process itself
+	// has read.
 	for _, pattern := range []string{"*.tf", "*/*.tf", "tests/*.hcl", "tests/*/*.tf", "../examples/terraform/*.tf", "check.sh", os.Getenv("TF_CLI_CONFIG_FILE")} {
 		files, _ := filepath.Glob(pattern)
 		for _, file := range files {
@@ -100,8 +100,8 @@ func check(mode string) ([]byte, error) {
 	return out.Bytes(), err
 }
 
-// run has Terraform run its own tests, once, and returns their plans by the names of
-// the runs; with an error where one failed, and such plans as there are.
+// run runs Terraform's own tests once, and returns their plans by the names of the runs.
+// If a run failed, it returns an error and the plans of the other runs.
 var run = sync.OnceValues(func() (map[string]plan, error) {
 	out, failed := check("plan")
 	if errors.Is(failed, errNoTerraform) {
@@ -130,7 +130,7 @@ var run = sync.OnceValues(func() (map[string]plan, error) {
 	return plans, errors.Join(failed, lines.Err())
 })
 
-// planned returns the plan of a run, or skips the test where there is no Terraform.
+// planned returns the plan of a run. It skips the test if Terraform is not available.
 func planned(t *testing.T, name string) plan {
 	t.Helper()
 	plans, err := run()
@@ -143,7 +143,7 @@ func planned(t *testing.T, name string) plan {
 	return plans[name]
 }
 
-// everywhere runs a test on both variants that are planned whole.
+// everywhere runs a test on both variants that are planned completely.
 func everywhere(t *testing.T, test func(t *testing.T, p plan)) {
 	for _, name := range []string{"defaults", "other_values"} {
 		t.Run(name, func(t *testing.T) { test(t, planned(t, name)) })
@@ -175,7 +175,7 @@ func read(t *testing.T, file string) string {
 	return string(text)
 }
 
-// same compares two lists whose order does not matter.
+// same reports an error unless two lists are equal, apart from their order.
 func same(t *testing.T, what string, got, want []string) {
 	t.Helper()
 	for _, item := range got {

@@ -1,11 +1,12 @@
-# The grants on the project as a whole: those that no single resource can hold. They are
-# one list, because an administrator may have to make them instead.
+# The grants on the project as a whole, which cannot be made on a single resource. They
+# are one list, because the output project_grants prints them for an administrator.
 
 locals {
   project_grants = merge(
-    # Firestore has no grants on a database: the condition holds the grant to this one.
-    # It names the variable, not the resource: the build's grants take effect while the
-    # database is made, which takes minutes, and must not wait for it.
+    # Firestore has no grants on a single database, so a condition limits the grant to
+    # this one. The condition refers to the variable and not to the database, which takes
+    # minutes to create: the grants below, which the first build needs, must not wait for
+    # it.
     { for function, member in local.members : "dedup/${function}" => {
       role       = "roles/datastore.user"
       member     = member
@@ -16,7 +17,7 @@ locals {
       "build/logs" = { role = "roles/logging.logWriter", title = "", expression = "" }
 
       # The platform copies the source into a bucket of its own, which does not exist
-      # before the first deployment: the condition holds the grant to that bucket.
+      # before the first deployment. A condition limits the grant to that bucket.
       "build/source" = {
         role       = "roles/storage.objectViewer"
         title      = "platform-source-bucket"

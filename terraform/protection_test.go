@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// dependencies returns what each resource depends on, at any remove, by the addresses
-// of resources without their keys.
+// dependencies returns, by address, the direct and indirect dependencies of each resource.
+// Addresses are without keys.
 func dependencies(t *testing.T) map[string]map[string]bool {
 	t.Helper()
 	planned(t, "defaults") // skips the test if there is no Terraform
@@ -37,7 +37,7 @@ func dependencies(t *testing.T) map[string]map[string]bool {
 	return all
 }
 
-// A function that is deployed finds all that it needs, from its first request on.
+// A function is created after everything that its first request needs.
 func TestFunctionsComeAfterWhatTheyNeed(t *testing.T) {
 	all := dependencies(t)
 	own := map[string][]string{
@@ -64,26 +64,27 @@ func TestFunctionsComeAfterWhatTheyNeed(t *testing.T) {
 			"google_secret_manager_secret_iam_member.url_token",
 		) {
 			if !all[address][needed] {
-				t.Errorf("%s may come before %s", address, needed)
+				t.Errorf("%s may be created before %s", address, needed)
 			}
 		}
 	}
-	// The first build fails unless the grants to its account have taken effect: they are
-	// made before the database, which takes minutes.
+	// The first build fails unless the grants to its account have taken effect. They take
+	// effect while the database is created, which takes minutes.
 	if all["google_project_iam_member.this"]["google_firestore_database.this"] {
 		t.Error("the grants to the build account wait for the database")
 	}
 }
 
-// Terraform destroys a resource after all that depend on it. The dashboard depends on
-// everything, so that its refusal ends `terraform destroy` before anything is gone.
+// Terraform destroys a resource after all resources that depend on it. The dashboard
+// depends on everything, so that its protection ends `terraform destroy` before anything
+// is destroyed.
 func TestProtectionRefusesBeforeAnythingIsDestroyed(t *testing.T) {
 	const first = "google_monitoring_dashboard.this"
 	upstream := dependencies(t)[first]
 	for _, r := range planned(t, "defaults").Resources {
 		address := regexp.MustCompile(`\[[^]]*\]`).ReplaceAllString(r.Address, "")
 		if r.Mode == "managed" && address != first && !upstream[address] {
-			t.Errorf("%s could be destroyed before %s refuses: name it in depends_on there", address, first)
+			t.Errorf("%s could be destroyed before %s fails: add it to depends_on there", address, first)
 		}
 	}
 }
@@ -106,8 +107,8 @@ func TestWhatWasAcceptedIsProtected(t *testing.T) {
 	}
 }
 
-// Terraform destroys a removed resource before it changes those that depend on it,
-// unless the resource is created before it is destroyed: then after.
+// Terraform destroys a removed resource before it changes the resources that depend on it.
+// With create_before_destroy it destroys it after that.
 func TestGrantsOutliveTheRevisionsThatUseThem(t *testing.T) {
 	replaced := 0
 	for _, r := range planned(t, "replaces_a_topic").Resources {
@@ -116,7 +117,7 @@ func TestGrantsOutliveTheRevisionsThatUseThem(t *testing.T) {
 		}
 		replaced++
 		if !slices.Equal(r.Change.Actions, []string{"create", "delete"}) {
-			t.Errorf("%s: %v: it goes before the functions are changed", r.Address, r.Change.Actions)
+			t.Errorf("%s: %v: it is destroyed before the functions are changed", r.Address, r.Change.Actions)
 		}
 	}
 	if replaced < 4 {

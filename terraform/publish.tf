@@ -1,4 +1,4 @@
-# Where deliveries go, and who takes them from there.
+# Topics, subscriptions, and the grants on them.
 
 locals {
   routes = coalesce(var.routes, tomap({
@@ -8,28 +8,29 @@ locals {
     "*"         = "${var.name}-other"
   }))
 
-  # Not for events. Their names are taken even if they do not exist.
+  # Topics that are not for events. Routes must not use their names, even if they do not
+  # exist.
   own_topics = ["${var.name}-dead-letter", "${var.name}-jobs", "${var.name}-jobs-rejected"]
 
-  # A route that names a topic in full, projects/P/topics/T, is another configuration's:
-  # so are the topic's subscriptions, and the grant to publish to it.
+  # The topics to create. A topic with a full name, projects/P/topics/T, belongs to
+  # another configuration, with its subscriptions and the grant to publish to it.
   topics = toset(concat([for topic in values(local.routes) : topic if !startswith(topic, "projects/")], tolist(var.retired_topics)))
 
   # The pull subscriptions, by topic.
   subscribed = toset([for topic in local.topics : topic if try(var.subscriptions[topic].pull, true)])
   retention  = "${var.message_retention_days * 86400}s"
 
-  # What is on a topic or a subscription was answered 204 and is not sent again.
+  # Messages on a topic or a subscription were answered 204, so Gemini does not send them
+  # again.
   deletion_policy = var.deletion_protection ? "PREVENT" : "DELETE"
 
   pubsub_agent = "serviceAccount:service-${local.project_number}@gcp-sa-pubsub.iam.gserviceaccount.com"
 }
 
-# A route that is moved to another topic leaves the old topic, its subscription and
-# its grants behind, to be destroyed. All three are created before they are destroyed,
-# for the order that this imposes: the function is changed first. Without it the grants
-# would go first, the protected topic would then refuse to go, and the function, never
-# changed, would publish without a grant.
+# If a route is moved to another topic, the old topic, its subscription and its grants are
+# destroyed. create_before_destroy makes Terraform change the functions before that.
+# Otherwise it would destroy the grants first and then fail at the protected topic, and
+# the unchanged functions would publish without a grant.
 
 resource "google_pubsub_topic" "route" {
   for_each = local.topics
@@ -83,7 +84,7 @@ resource "google_pubsub_subscription" "route" {
   labels                     = local.labels
 
   expiration_policy {
-    ttl = "" # never, however long nobody subscribes
+    ttl = "" # never expires, even without a subscriber
   }
   retry_policy {
     minimum_backoff = "10s"
@@ -142,9 +143,9 @@ resource "google_pubsub_subscription" "dead_letter" {
   }
 }
 
-# Pub/Sub itself moves dead letters: its agent publishes them to the one topic and
-# acknowledges them on the subscriptions they come from. Without both grants they
-# are retried for ever, and nothing says so.
+# Pub/Sub's service agent moves dead letters: it publishes them to the dead-letter topic
+# and acknowledges them on their subscription. Without both grants, messages are
+# redelivered without end and without an error.
 resource "google_pubsub_topic_iam_member" "dead_letter" {
   project = local.project
   topic   = google_pubsub_topic.dead_letter.name

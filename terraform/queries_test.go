@@ -32,7 +32,8 @@ func (p plan) promQL() (queries []string) {
 	return queries
 }
 
-// An id is matched for what it is, whatever its characters mean in an expression.
+// Ids of subscriptions are matched literally, also if they contain characters with a
+// meaning in regular expressions.
 func TestSubscriptionsAreMatchedLiterally(t *testing.T) {
 	p, matched := planned(t, "other_values"), 0
 	for _, query := range p.promQL() {
@@ -63,7 +64,7 @@ func TestSubscriptionsAreMatchedLiterally(t *testing.T) {
 	}
 }
 
-// Anybody can make the functions answer: what a stranger can bring about stands in no
+// Anyone can send requests to the functions. Outcomes that any sender can cause are in no
 // denominator and no percentile.
 func TestNobodyCanDiluteAnAlert(t *testing.T) {
 	strangers := []string{"method", "unauthorized", "malformed", "forged", "audience", "too_large", "slow_body", "overloaded"}
@@ -80,7 +81,7 @@ func TestNobodyCanDiluteAnAlert(t *testing.T) {
 		ratios++
 		m := regexp.MustCompile(`^sum\(increase\([^{]*\{outcome=~"([^"]*)"\}`).FindStringSubmatch(denominator)
 		if m == nil {
-			t.Errorf("divided by all requests: %s", query)
+			t.Errorf("the denominator is not limited to certain outcomes: %s", query)
 			continue
 		}
 		same(t, "denominator", strings.Split(m[1], "|"), ours)
@@ -110,7 +111,7 @@ func TestPlatformsAnswersAreCounted(t *testing.T) {
 					counted++
 				}
 				if regexp.MustCompile("^(?:" + m[1] + ")$").MatchString("405") {
-					t.Errorf("the uptime checks would set it off: %s", query)
+					t.Errorf("the uptime checks would raise the alert: %s", query)
 				}
 			}
 		}
@@ -120,8 +121,7 @@ func TestPlatformsAnswersAreCounted(t *testing.T) {
 	}
 }
 
-// Each function is asked for by a GET, at the URL that senders are given, without a
-// token.
+// Uptime checks send a GET to each function, at the URL that senders use, without a token.
 func TestUptimeChecks(t *testing.T) {
 	everywhere(t, func(t *testing.T, p plan) {
 		var urls []string
@@ -141,7 +141,7 @@ func TestUptimeChecks(t *testing.T) {
 				t.Errorf("%s: %v", check.Address, request)
 			}
 			if request["body"] != nil || request["auth_info"] != nil && len(request["auth_info"].([]any)) > 0 {
-				t.Errorf("%s carries more than a GET: %v", check.Address, request)
+				t.Errorf("%s sends more than a GET: %v", check.Address, request)
 			}
 		}
 		same(t, "asked", asked, urls)
@@ -152,13 +152,13 @@ func TestUptimeChecks(t *testing.T) {
 			}
 		}
 		if len(watched) != 2 {
-			t.Errorf("%d checks set off an alert, want 2", len(watched))
+			t.Errorf("%d checks can raise an alert, want 2", len(watched))
 		}
 	})
 }
 
-// Every 503 of ours is taken off the platform's, whose requests we have no line of; and a
-// 503 that a stranger can bring about sets off no alert on the receiver.
+// The alert on the platform's answers does not count the functions' own 503. A 503 that
+// any sender can cause raises no alert on the receiver.
 func TestOwn503sAreNoOutage(t *testing.T) {
 	own := found(t, "../shared/receiver/answer.go", `outcome: "(\w+)", status: http\.StatusServiceUnavailable`)
 	subtracted := 0
@@ -171,7 +171,7 @@ func TestOwn503sAreNoOutage(t *testing.T) {
 				subtracted++
 				same(t, "subtracted", strings.Split(matcher.FindStringSubmatch(less)[3], "|"), own)
 			} else if strings.Contains(query, "overloaded") || strings.Contains(query, "slow_body") {
-				t.Errorf("a stranger can set off %s: %s", policy.Address, query)
+				t.Errorf("any sender can raise %s: %s", policy.Address, query)
 			}
 		})
 	}
@@ -184,7 +184,7 @@ type shut struct{}
 
 func (shut) Check(context.Context, string) error { return errors.New("the gate was asked") }
 
-// The uptime checks carry no URL token: a GET is answered before the gate.
+// A GET is answered before the URL token is checked, so uptime checks need no token.
 func TestGETNeedsNoToken(t *testing.T) {
 	w := httptest.NewRecorder()
 	dynamic := &receiver.Receiver{Gate: shut{}, Log: slog.New(slog.DiscardHandler)}

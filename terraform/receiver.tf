@@ -6,9 +6,9 @@ locals {
     dynamic = "${var.name}-dynamic"
   }
 
-  # Known before the functions exist: the dynamic one is told its own URL, as the
-  # audience of JWTs. A function also answers at an address on run.app; senders
-  # are given this one only, so this one is the audience.
+  # These are known before the functions exist, because the dynamic function's settings
+  # contain its own URL, the audience of JWTs. A function built from source also answers
+  # at a URL on run.app, which is not the audience, because no sender gets it.
   urls = { for key, name in local.names : key => var.urls != null ? var.urls[key] : local.builds ?
     "https://${var.region}-${var.project_id}.cloudfunctions.net/${name}" :
     "https://${name}-${coalesce(var.project_number, "0")}.${var.region}.run.app"
@@ -45,17 +45,17 @@ locals {
     labels           = local.labels
   }
 
-  # The accounts that claim an event, publish it and mark it.
+  # The accounts that use the ledger and publish events.
   members = merge(
     { static = module.static.member, dynamic = module.dynamic.member },
     { for key in local.reconcilers : key => module.reconcile[0].member },
   )
 
-  # The functions are made, and changed, after these. The database takes minutes, and
-  # in that time the grants to the build account, without which the first build
-  # fails, take effect. A revision that names a topic finds the topic, a subscription
-  # that keeps its messages, and the grant to publish. The grants need the functions'
-  # accounts, not the functions: there is no cycle.
+  # The functions are created and changed after these. The grants to the build account
+  # take effect while the database is created, which takes minutes; without them, the
+  # first build fails. A revision whose routes contain a topic finds the topic, its
+  # subscription and the grant to publish. There is no cycle, because the grants depend
+  # on the functions' accounts and not on the functions.
   ready = concat(
     values(google_project_iam_member.this)[*].id,
     google_artifact_registry_repository_iam_member.build[*].id,
@@ -65,7 +65,7 @@ locals {
     values(google_secret_manager_secret_iam_member.url_token)[*].id,
     values(google_pubsub_topic_iam_member.route)[*].id,
     values(google_pubsub_subscription.route)[*].id,
-    # Before a subscriber can give up on its first message.
+    # Exists before the first dead letter.
     [google_pubsub_subscription.dead_letter.id],
   )
 }
@@ -77,7 +77,7 @@ module "static" {
   account     = contains(keys(var.service_accounts), "static") ? null : local.names.static
   email       = lookup(var.service_accounts, "static", null)
   public      = true
-  description = "Receives the webhooks registered for the project"
+  description = "Receives deliveries of static webhooks"
   folder      = "functions/static"
   entry_point = "StaticWebhook"
   image       = local.images.static
@@ -96,7 +96,7 @@ module "dynamic" {
   account     = contains(keys(var.service_accounts), "dynamic") ? null : local.names.dynamic
   email       = lookup(var.service_accounts, "dynamic", null)
   public      = true
-  description = "Receives the webhooks named in single requests"
+  description = "Receives deliveries of dynamic webhooks"
   folder      = "functions/dynamic"
   entry_point = "DynamicWebhook"
   image       = local.images.dynamic

@@ -1,13 +1,14 @@
-# The function that looks for jobs that ended without an event, and its timer.
+# The function that publishes the events of jobs whose delivery never came, and its timer.
 
 locals {
   reconciles  = var.reconcile != "off"
-  reconcilers = local.reconciles ? ["reconcile"] : [] # for loops that add one key
+  reconcilers = local.reconciles ? ["reconcile"] : [] # for expressions that add one key
 
   timer_email = try(var.service_accounts["timer"], one(google_service_account.timer[*].email))
 
-  # A pass ends by itself before the platform ends it, and the platform ends it before
-  # Cloud Scheduler gives the attempt up: otherwise passes would overlap.
+  # A pass ends after two minutes (shared/reconcile, DefaultTimeout), before the platform
+  # ends the request. The platform ends the request before Cloud Scheduler's attempt
+  # deadline, so that passes do not overlap.
   pass_timeout_seconds          = 150
   pass_attempt_deadline_seconds = 180
 }
@@ -19,14 +20,14 @@ module "reconcile" {
   name        = "${var.name}-reconcile"
   account     = contains(keys(var.service_accounts), "reconcile") ? null : "${var.name}-recon" # at most 30 characters
   email       = lookup(var.service_accounts, "reconcile", null)
-  description = "Hands over the events of jobs whose delivery never came"
+  description = "Publishes the events of jobs whose delivery never came"
   folder      = "functions/reconcile"
   entry_point = "Reconcile"
   image       = local.images.reconcile
   invoker     = "serviceAccount:${local.timer_email}"
 
   settings = merge(local.function, {
-    ingress         = "ALLOW_INTERNAL_ONLY" # which Cloud Scheduler of the same project is
+    ingress         = "ALLOW_INTERNAL_ONLY" # includes Cloud Scheduler of the same project
     concurrency     = 1
     min_instances   = 0
     max_instances   = 1
@@ -79,7 +80,7 @@ resource "google_cloud_scheduler_job" "reconcile" {
   time_zone        = "Etc/UTC"
   attempt_deadline = "${local.pass_attempt_deadline_seconds}s"
 
-  # The next pass is the retry: it repeats a failed one whole.
+  # The next pass repeats a failed one completely.
   retry_config {
     retry_count = 0
   }
@@ -93,5 +94,5 @@ resource "google_cloud_scheduler_job" "reconcile" {
     }
   }
 
-  depends_on = [module.reconcile] # with the grant to call it
+  depends_on = [module.reconcile] # includes the grant to call it
 }

@@ -1,30 +1,30 @@
-# What is read from the log lines of a pass: one line "pass", and one line for each
-# missed and each lost job.
+# Metrics, charts and alerts from the log lines of a pass: one line "pass", and one line
+# for each missed and each lost job.
 
 locals {
   reconcile_logs = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"${var.name}-reconcile\""
   passes         = "${local.reconcile_logs} AND jsonPayload.message=\"pass\""
 
-  # Metrics that count lines, with the labels that they take from them.
+  # Metrics that count lines. The values of their labels are fields of the lines.
   reconcile_counts = local.reconciles ? {
     complete_passes = {
-      description = "Passes that read all that they had to"
+      description = "Passes in which no step failed"
       filter      = "${local.passes} AND jsonPayload.complete=true"
       labels      = {}
     }
     missed_jobs = {
-      description = "Jobs that ended without an event, once for each pass that finds them"
+      description = "Jobs that ended without an event. Each pass that finds a job counts it"
       filter      = "${local.reconcile_logs} AND jsonPayload.message=\"missed job\""
       labels      = { kind = "batch, interaction or video", action = "handed_over, held, reported or deferred" }
     }
     lost_jobs = {
-      description = "Registered jobs that the API no longer knows"
+      description = "Registered jobs that the API no longer shows"
       filter      = "${local.reconcile_logs} AND jsonPayload.message=\"lost job\""
       labels      = { kind = "interaction or video" }
     }
   } : {}
 
-  # As queries name them.
+  # The metrics' names in PromQL.
   reconcile_series = { for key, metric in merge(google_logging_metric.reconcile, { for metric in google_logging_metric.pass_time : "pass_time" => metric }) :
     key => "logging_googleapis_com:user_${replace(metric.name, "/[^a-z0-9]/", "_")}"
   }
@@ -32,7 +32,7 @@ locals {
   reconcile_rows = local.reconciles ? [[
     { kind = "scorecard", title = "Complete passes",
     query = "sum(increase(${local.reconcile_series.complete_passes}${local.interval})) or vector(0)" },
-    { kind = "STACKED_BAR", title = "Jobs without an event, by kind and what was done",
+    { kind = "STACKED_BAR", title = "Missed jobs, by kind and action",
     query = "sum by (kind, action) (increase(${local.reconcile_series.missed_jobs}${local.interval}))" },
     { kind = "STACKED_BAR", title = "Lost jobs, by kind",
     query = "sum by (kind) (increase(${local.reconcile_series.lost_jobs}${local.interval}))" },
@@ -40,7 +40,7 @@ locals {
     query = "histogram_quantile(0.99, sum by (le) (rate(${local.reconcile_series.pass_time}_bucket${local.interval})))" },
   ]] : []
 
-  # Each alert is named after its page, as in monitoring.tf.
+  # As in monitoring.tf, an alert has the name and the title of its page.
   reconcile_alerts = { for name, alert in {
     webhook = {
       title    = "The webhook is not enabled"
@@ -66,9 +66,9 @@ locals {
       title    = "No complete pass"
       severity = "CRITICAL"
       queries = {
-        # None in a window of 15 minutes, for 30 minutes: an installation that is new
-        # has as long to make its first.
-        "None for 45 minutes" = {
+        # No complete pass in a window of 15 minutes, for 30 minutes. A new installation
+        # has the same time to make its first one.
+        "No complete pass for 45 minutes" = {
           query    = "absent(sum(increase(${lookup(local.reconcile_series, "complete_passes", "")}[15m])) > 0)"
           duration = "1800s"
         }

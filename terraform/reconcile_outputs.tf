@@ -1,7 +1,8 @@
-# scripts/geminihook reads these, too. If there is no reconciler, all but the first are null.
+# scripts/geminihook reads these too. If there is no reconciler, all except the first are
+# null.
 
 output "reconcile" {
-  description = "The mode of the reconciler: off, report, auto or publish. If off, the outputs about it are null."
+  description = "Mode of the reconciler: off, report, auto or publish. If it is off, the other outputs about the reconciler are null."
   value       = var.reconcile
 }
 
@@ -11,47 +12,47 @@ output "reconcile_function" {
 }
 
 output "api_key_secret_name" {
-  description = "The secret that holds the reconciler's Gemini API key."
+  description = "Secret with the reconciler's Gemini API key."
   value       = one(google_secret_manager_secret.api_key[*].secret_id)
 }
 
 output "jobs_topic" {
-  description = "The topic to which applications publish the names of interactions and videos that they start."
+  description = "Topic to which applications publish the names of interactions and videos that they start."
   value       = one(google_pubsub_topic.jobs[*].name)
 }
 
 output "jobs_subscription" {
-  description = "The subscription from which the reconciler pulls those names."
+  description = "Subscription from which the reconciler pulls these names."
   value       = one(google_pubsub_subscription.jobs[*].name)
 }
 
 output "jobs_dead_letter_topic" {
-  description = "The topic for copies of messages that name no job, and their subscription."
+  description = "Topic for copies of messages that do not contain a job's name. Its subscription has the same name."
   value       = one(google_pubsub_topic.jobs_rejected[*].name)
 }
 
 output "jobs_collection" {
-  description = "The collection of registered jobs."
+  description = "Collection of registered jobs."
   value       = local.reconciles ? local.jobs_collection : null
 }
 
 output "state_collection" {
-  description = "The collection of the reconciler's notes."
+  description = "Collection of the reconciler's notes."
   value       = local.reconciles ? local.state_collection : null
 }
 
 output "grace" {
-  description = "How long after a job's end the reconciler waits for its event."
+  description = "Time after the end of a job for which the reconciler waits for its delivery."
   value       = local.reconciles ? "${var.grace_minutes}m" : null
 }
 
 output "look_back" {
-  description = "For how long after its end the reconciler looks at a batch."
+  description = "Time after the end of a batch during which passes look at it."
   value       = local.reconciles ? "${var.lookback_hours}h" : null
 }
 
 output "reenable" {
-  description = "Whether the reconciler enables a webhook again that Gemini disabled."
+  description = "Whether the reconciler enables a webhook that Gemini disabled."
   value       = local.reconciles ? var.reenable : null
 }
 
@@ -61,6 +62,6 @@ output "static_webhook" {
 }
 
 output "publish_unknown" {
-  description = "Whether the reconciler publishes events for statuses of which no event is documented."
+  description = "Whether the reconciler publishes events for statuses without a documented event."
   value       = local.reconciles ? var.publish_unknown : null
 }

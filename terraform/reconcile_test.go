@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// reconcilers are the addresses of what only the reconciler needs.
+// reconcilers matches the addresses of resources that only the reconciler needs.
 var reconcilers = regexp.MustCompile(`reconcile|timer|jobs|api_key|pass_time|cloudscheduler|\["(?:webhook|missed|held|lost|passes)"\]`)
 
 func TestOffHasNoneOfIt(t *testing.T) {
@@ -27,7 +27,7 @@ func TestOffHasNoneOfIt(t *testing.T) {
 	off := planned(t, "reconcile_off")
 	for _, r := range off.Resources {
 		if reconcilers.MatchString(r.Address) {
-			t.Errorf("%s is there if it is off", r.Address)
+			t.Errorf("%s exists although the reconciler is off", r.Address)
 		}
 		eachString(r.Change.After, func(s string) {
 			if r.Type != "google_monitoring_alert_policy" && strings.Contains(s, "reconcile") {
@@ -40,7 +40,8 @@ func TestOffHasNoneOfIt(t *testing.T) {
 	}
 }
 
-// Turned off, it goes in one apply, protected installation or not.
+// reconcile = "off" destroys the reconciler's resources in one apply, also if the
+// installation is protected.
 func TestItCanBeTurnedOff(t *testing.T) {
 	gone := 0
 	for _, r := range planned(t, "turns_reconcile_off").Resources {
@@ -49,10 +50,10 @@ func TestItCanBeTurnedOff(t *testing.T) {
 		}
 		gone++
 		if !reconcilers.MatchString(r.Address) {
-			t.Errorf("%s goes with it", r.Address)
+			t.Errorf("%s is destroyed too", r.Address)
 		}
 		if r.Change.Before["deletion_policy"] == "PREVENT" || r.Change.Before["deletion_protection"] == true {
-			t.Errorf("%s resists", r.Address)
+			t.Errorf("%s is protected", r.Address)
 		}
 	}
 	if gone < 40 {
@@ -60,8 +61,8 @@ func TestItCanBeTurnedOff(t *testing.T) {
 	}
 }
 
-// A pass ends before the platform ends it, and that before the Scheduler gives it up and
-// may start the next.
+// A pass ends before the function's timeout, which ends before the attempt deadline of
+// Cloud Scheduler, after which the next pass may start.
 func TestPassesDoNotOverlap(t *testing.T) {
 	p := planned(t, "defaults")
 	function := p.function(t, "geminihook-reconcile").block("service_config")
@@ -84,11 +85,11 @@ func TestPassesDoNotOverlap(t *testing.T) {
 		}
 	}
 	if retry := job.block("retry_config"); retry["retry_count"] != 0.0 {
-		t.Errorf("a pass is tried again: %v", retry)
+		t.Errorf("a failed pass is retried: %v", retry)
 	}
 }
 
-// The timer calls the function as an account of its own, which is the only one that may.
+// The timer calls the function with an account of its own. No other account may call it.
 func TestOnlyTheTimerCallsIt(t *testing.T) {
 	p := planned(t, "defaults")
 	target := p.of("google_cloud_scheduler_job")[0].block("http_target")
@@ -110,7 +111,8 @@ func TestOnlyTheTimerCallsIt(t *testing.T) {
 	}
 }
 
-// Ids of service accounts have at most 30 characters, whatever the installation's name.
+// Ids of service accounts have at most 30 characters, also if the installation's name has
+// the maximum length.
 func TestAccountsFitTheLongestName(t *testing.T) {
 	found(t, "variables.tf", `\[a-z\]\[a-z0-9-\]\{2,(20)\}\[a-z0-9\]`)
 	for _, account := range planned(t, "defaults").of("google_service_account") {
@@ -120,7 +122,7 @@ func TestAccountsFitTheLongestName(t *testing.T) {
 	}
 }
 
-// An alert goes off if more than one pass in a row fails, not if one does.
+// The alert on passes is raised if several consecutive passes fail, and not if one does.
 func TestOneFailedPassIsNoAlert(t *testing.T) {
 	const none = `^absent\(sum\(increase\(logging_googleapis_com:user_geminihook_complete_passes\[(\d+)m\]\)\) > 0\)$`
 	for _, policy := range planned(t, "defaults").of("google_monitoring_alert_policy") {
@@ -135,14 +137,15 @@ func TestOneFailedPassIsNoAlert(t *testing.T) {
 		minutes, _ := strconv.Atoi(window[1])
 		duration, err := time.ParseDuration(fmt.Sprint(condition["duration"]))
 		if total := time.Duration(minutes)*time.Minute + duration; err != nil || total != 45*time.Minute {
-			t.Errorf("goes off after %v, %v", total, err)
+			t.Errorf("raised after %v, %v", total, err)
 		}
 		return
 	}
 	t.Error("there is no such alert")
 }
 
-// Fields without an entry are indexed, and only queried ones are to be.
+// All fields have an entry, because Firestore indexes others. Only queried fields have an
+// index.
 func TestEveryFieldOfAJobIsAccountedFor(t *testing.T) {
 	want := map[string][]string{
 		"jobs":      {"ended_at", "expire_at", "kind", "missed_since", "misses", "name", "next_at", "registered_at", "state"},

@@ -37,7 +37,7 @@ func TestRunbooks(t *testing.T) {
 	}
 }
 
-// Sources of what the runbooks claim.
+// Files that make the runbooks' claims true.
 const (
 	headersGo  = "../shared/webhook/headers.go"
 	refreshGo  = "../shared/refresh/refresh.go"
@@ -47,31 +47,32 @@ const (
 	monitoring = "monitoring.tf"
 )
 
-// claims are the phrases by which runbooks tell a time, or what the code says, and the
-// text of the code that makes them true. Every time in a page is in one of its phrases.
+// claims are phrases of the runbooks that state a time or quote the code, each with the
+// expression that the code must match for the phrase to be true. Every time in a page must
+// be in a phrase.
 var claims = []struct {
 	pages  string // a pattern
 	phrase string
 	file   string
-	code   string // an expression
+	code   string // a regular expression
 }{
-	{"secret.md", "refused within 5 minutes", refreshGo, `const TTL = 5 \* time\.Minute`},
+	{"secret.md", "rejected within 5 minutes", refreshGo, `const TTL = 5 \* time\.Minute`},
 	{"secret.md", "serve for up to an hour", secretGo, `staleIfError = time\.Hour`},
 	{"secret.md", "notice within a minute", refreshGo, `maxBackoff = time\.Minute`},
 	{"secret.md", "found no enabled version", secretGo, `has no enabled version`},
-	{"unavailable.md", "Keys once read serve for 24 hours", jwksGo, `staleIfError = 24 \* time\.Hour`},
+	{"unavailable.md", "Cached keys serve for 24 hours", jwksGo, `staleIfError = 24 \* time\.Hour`},
 	{"unavailable.md", "`build` (settings)", "../shared/instance/instance.go", `"step", "build"`},
 	{"unavailable.md", "`gate` (the URL token)", receiverGo, `StepGate\n\t+if err := r\.Gate\.Check`},
 	{"unavailable.md", "`signature` (the signing secret, the signing keys)", receiverGo, `StepSignature .*\n\t+res\.delivery, err = r\.Verifier`},
 	{"unavailable.md", "`claim` (Firestore)", receiverGo, `StepClaim\n\t+.* r\.Ledger\.Once`},
 	{"unavailable.md", "`publish` (Pub/Sub)", receiverGo, `StepPublish\n\t+.* r\.Publisher\.Publish`},
 	{"overloaded.md", "In ten minutes more than 10", monitoring, `outcome=\\"overloaded\\"\}\[10m\]\)\) > 10"`},
-	{"overloaded.md", "was serving 80 already", receiverGo, `DefaultLimit = 80`},
+	{"overloaded.md", "was already serving 80", receiverGo, `DefaultLimit = 80`},
 	{"stale.md", "five minutes unless set otherwise", headersGo, `DefaultTolerance = 5 \* time\.Minute`},
-	{"stale.md", "What was refused for a day", headersGo, `RetriedFor = 24 \* time\.Hour`},
+	{"stale.md", "rejected for a day", headersGo, `RetriedFor = 24 \* time\.Hour`},
 	{"stale.md", "(at most 3600)", "variables.tf", `timestamp_tolerance_seconds <= 3600 `},
 	{"stale.md", "iat or exp of a JWT", "../shared/webhook/claims.go", `ErrStale`},
-	{"audience.md", "`error` names the audience that came, quoted", "../shared/webhook/claims.go", `AudienceUnknown, ".*aud is %v", c\.audience\)`},
+	{"audience.md", "`error` names the audience in the JWT, quoted", "../shared/webhook/claims.go", `AudienceUnknown, ".*aud is %v", c\.audience\)`},
 	{"unavailable.md", `message="refresh partial"`, refreshGo, `"refresh partial"`},
 	{"refused.md", "In ten minutes", monitoring, `\[10m\]\)\) > \$\{local\.threshold\.refused\}`},
 	{"latency.md", "For a quarter of an hour", monitoring, `\$\{local\.threshold\.latency_ms\}"\n +duration = "900s"`},
@@ -79,11 +80,11 @@ var claims = []struct {
 	{"silence.md", "seven times as long", monitoring, `7 \* local\.threshold\.silence_hours`},
 	{"unreachable.md", "every 5 minutes from six places", "uptime.tf", `period +=[ ]"300s" # from each of six places`},
 	{"unreachable.md", "For about 5 minutes at least half", monitoring, `\[10m\]\)\) < 0\.5"`},
-	{"lost.md", "404 or 403 in five passes or more, over at least an hour", "../shared/reconcile/decide.go", `lostAsks += 5\n\tlostAfter = time\.Hour`},
+	{"lost.md", "404 or 403 about a registered job in five passes or more, over at least an hour", "../shared/reconcile/decide.go", `lostAsks += 5\n\tlostAfter = time\.Hour`},
 	{"missed.md", "at most 50 in a pass", "../shared/reconcile/reconcile.go", `maxHandedOver = 50\n`},
 	{"webhook.md", "at most once in six hours", "../shared/reconcile/decide.go", `enablePause = 6 \* time\.Hour`},
 	{"missed.md", "a `ce-source` that ends in `reconciled`", "../shared/webhook/*.go", `Endpoint = "reconciled"`},
-	{"passes.md", "for 45 minutes", "reconcile_log.tf", `"None for 45 minutes"`},
+	{"passes.md", "for 45 minutes", "reconcile_log.tf", `"No complete pass for 45 minutes"`},
 	{".*", "for 24 hours", headersGo, `RetriedFor = 24 \* time\.Hour`},
 	{".*", "within 24 hours", headersGo, `RetriedFor = 24 \* time\.Hour`},
 }
@@ -107,20 +108,20 @@ func TestRunbooksTellTheTruth(t *testing.T) {
 			}
 		}
 		for _, other := range aTime.FindAllString(text, -1) {
-			t.Errorf("%s: %q: no claim says what makes it true", page, other)
+			t.Errorf("%s: %q is in no phrase of claims", page, other)
 		}
 		if strings.Contains(text, "release") {
-			t.Errorf("%s speaks of releases: there are commits", page)
+			t.Errorf("%s mentions a release: there are only commits", page)
 		}
 	}
 	for i, claim := range claims {
 		if !made[i] {
-			t.Errorf("no page %s says %q", claim.pages, claim.phrase)
+			t.Errorf("no page %s contains %q", claim.pages, claim.phrase)
 		}
 	}
 }
 
-// Every word in code is one that the code, the configuration or a command knows.
+// Every word in backquotes is a name in the code, in the configuration or of a command.
 func TestRunbooksNameWhatThereIs(t *testing.T) {
 	known := vocabulary(t)
 	pages, _ := filepath.Glob("runbooks/*.md")
@@ -142,7 +143,7 @@ func TestRunbooksNameWhatThereIs(t *testing.T) {
 					knownCommand(t, page, code)
 				case rest != "" && !strings.HasPrefix(rest, "= "),
 					!slices.ContainsFunc(slices.Collect(maps.Values(known)), func(words []string) bool { return slices.Contains(words, name) }):
-					t.Errorf("%s: nothing is called %q", page, code)
+					t.Errorf("%s: unknown name %q", page, code)
 				}
 			}
 		}
@@ -161,7 +162,7 @@ func vocabulary(t *testing.T) map[string][]string {
 		"variable":  found(t, "variables.tf", `(?m)^variable "(\w+)"`),
 		"threshold": {"alert_thresholds.silence_hours", "silence_hours"},
 		"command":   commands(t),
-		// What others have named.
+		// Names that are not ours.
 		"other": {"aud", "reconciled", "webhook-timestamp", "enabled", "allUsers", "roles/run.invoker", `logName:"uptime_checks"`, "--auto-ack"},
 	}
 }

@@ -1,7 +1,6 @@
-# The secrets, without their values: those never pass through Terraform, nor its
-# state. scripts/geminihook stores the signing secret when it registers the webhook,
-# and makes the URL token. Until then the functions answer 503, and the sender
-# tries again.
+# The secrets, without their values: Terraform and its state never contain these. The
+# command geminihook register stores the signing secret, dynamic-url the URL token, and
+# api-key the API key. Until then the functions answer 503, and Gemini retries.
 
 resource "google_secret_manager_secret" "signing_secret" {
   project             = local.project
@@ -70,11 +69,11 @@ resource "google_secret_manager_secret" "url_token" {
 locals {
   secrets_anywhere = length(var.secret_locations) == 0
 
-  # A function reads every enabled version of its secret: it lists them, then
-  # accesses each. Viewer lists, and shows the metadata of this one secret besides.
-  # A role of our own with just the two permissions would be narrower by that, but
-  # its id stays taken for weeks after a teardown, and whoever deploys would have
-  # to be allowed to define roles.
+  # A function lists the versions of its secret and accesses each enabled one. The role
+  # viewer allows the list, and also allows to read the metadata of this secret. A custom
+  # role with only the two permissions would avoid the latter, but its id could not be
+  # used again for weeks after a removal, and the account that deploys would need the
+  # permission to define roles.
   secret_roles = toset(["roles/secretmanager.secretAccessor", "roles/secretmanager.viewer"])
 }
 
@@ -96,8 +95,8 @@ resource "google_secret_manager_secret_iam_member" "url_token" {
   member    = module.dynamic.member
 }
 
-# The Gemini API key of the reconciler. Unprotected, so that reconcile = "off" removes it
-# in one apply: the Gemini API has the key still.
+# The Gemini API key of the reconciler. It is not protected, so that reconcile = "off"
+# removes it in one apply. The key remains valid at the Gemini API.
 resource "google_secret_manager_secret" "api_key" {
   count = local.reconciles ? 1 : 0
 

@@ -18,20 +18,20 @@ resource "google_project_service" "this" {
   project = var.project_id
   service = each.key
 
-  # Others in the project may have come to need them.
+  # Other applications in the project may use them.
   disable_on_destroy = false
 }
 
 locals {
-  # The project once its services are on: whoever names this project waits for
-  # them, and nobody needs depends_on.
+  # The id of the project, known once its services are enabled. A resource that uses it
+  # waits for the services, without depends_on.
   project = one(distinct([for service in google_project_service.this : service.project]))
 
-  # The bucket of the sources knows the number of the project it is in: no data source
-  # has to ask for it at every plan. Without the bucket, a variable gives it.
+  # The source bucket has its project's number as an attribute, so that no data source
+  # reads it at every plan. Without the bucket, the variable is required.
   project_number = coalesce(var.project_number, one(google_storage_bucket.source[*].project_number))
 
-  # Written out at each resource, not in the provider's default_labels, which no
-  # mocked plan shows.
+  # Each resource sets these. Plans with mocked providers do not show default_labels of a
+  # provider, so that tests could not check them.
   labels = merge({ app = var.name }, var.labels)
 }

@@ -22,8 +22,8 @@ func settingsRead(t *testing.T, function string) []string {
 
 const settingsPage = "../docs/settings.md"
 
-// settingsDocumented returns the first column of the page's tables of environment
-// variables, by the function that reads them; those of all functions by "".
+// settingsDocumented returns the environment variables in the page's tables, by the
+// function that reads them. The key of those that all functions read is "".
 func settingsDocumented(t *testing.T) map[string][]string {
 	t.Helper()
 	_, section, _ := strings.Cut(read(t, settingsPage), "\n## Environment of the functions\n")
@@ -43,7 +43,7 @@ func settingsDocumented(t *testing.T) map[string][]string {
 	return all
 }
 
-// Every setting that a function reads is on the page, and no other.
+// The page has exactly the settings that the functions read.
 func TestSettingsAreDocumented(t *testing.T) {
 	documented := settingsDocumented(t)
 	for _, function := range functions {
@@ -51,8 +51,8 @@ func TestSettingsAreDocumented(t *testing.T) {
 	}
 }
 
-// Every variable of Terraform has its line on the page, in the order of variables.tf and
-// with its default, and there is no other line.
+// The page has one line for each variable of Terraform, with its default and in the order
+// of variables.tf, and no others.
 func TestVariablesAreDocumented(t *testing.T) {
 	for heading, file := range map[string]string{
 		"Terraform variables": "variables.tf", "Variables of terraform/edge": "edge/variables.tf",
@@ -77,7 +77,7 @@ func TestVariablesAreDocumented(t *testing.T) {
 	}
 }
 
-// Terraform sets every setting that a function reads, and no other.
+// Terraform sets exactly the settings that a function reads.
 func TestSettingsAreSet(t *testing.T) {
 	for _, function := range functions {
 		f := planned(t, "defaults").function(t, "geminihook-"+function)
@@ -92,8 +92,8 @@ func TestSettingsAreSet(t *testing.T) {
 	}
 }
 
-// A setting has the name of the variable or output that its value comes from. A number
-// of Terraform's says its unit.
+// A setting has the name of the variable or output from which its value comes. In
+// Terraform, the name of a number ends in its unit.
 func TestSettingsAreNamedAlike(t *testing.T) {
 	known := map[string]bool{
 		"google_cloud_project": true, // Google's name for project_id

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// A shape is what a run of tests/*.tftest.hcl plans.
+// A shape is the kind of installation that a run of tests/*.tftest.hcl plans.
 type shape struct {
 	run       string
 	names     []string // of the installations
@@ -47,8 +47,8 @@ func eachShape(t *testing.T, test func(t *testing.T, s shape, p plan)) {
 	}
 }
 
-// services returns what serves requests, functions or services of images, by name, with
-// its ingress in the words of the functions API.
+// services returns the functions, or the Cloud Run services of images, by name. The values
+// are their ingress settings as in the Cloud Functions API.
 func (p plan) services() map[string]string {
 	ingress := make(map[string]string)
 	for _, f := range p.of("google_cloudfunctions2_function") {
@@ -63,8 +63,8 @@ func (p plan) services() map[string]string {
 	return ingress
 }
 
-// Everybody may call the two receivers of an installation, and nothing else: by a grant
-// to allUsers, or, with images, because the invoker check is disabled; never both.
+// Anyone may call the two receivers of an installation, and no other function: because of
+// a grant to allUsers, or, with images, because the invoker check is disabled; never both.
 func TestPublicInExactlyOneWay(t *testing.T) {
 	eachShape(t, func(t *testing.T, s shape, p plan) {
 		var granted, unchecked, receivers []string
@@ -90,8 +90,8 @@ func TestPublicInExactlyOneWay(t *testing.T) {
 	})
 }
 
-// The receivers are reached through the load balancer alone if there is one, and the
-// reconciler from inside of the project alone.
+// If there is a load balancer, the receivers accept requests from it only. The reconciler
+// accepts requests from inside of the project only.
 func TestIngress(t *testing.T) {
 	eachShape(t, func(t *testing.T, s shape, p plan) {
 		ingress := "ALLOW_ALL"
@@ -112,7 +112,7 @@ func TestIngress(t *testing.T) {
 	})
 }
 
-// An edge has a way to each receiver of its installation.
+// An edge has a route to each receiver of its installation.
 func TestEdgeLeadsToTheReceivers(t *testing.T) {
 	for _, run := range []string{"one_edge", "two_edge", "two_images_edge_off"} {
 		p := planned(t, run)
@@ -129,7 +129,8 @@ func TestEdgeLeadsToTheReceivers(t *testing.T) {
 	}
 }
 
-// With images nothing is built, and without the reconciler there is nothing of it.
+// With images there are no resources of the build, and without the reconciler none of the
+// reconciler.
 func TestShapesHaveNoMore(t *testing.T) {
 	built := regexp.MustCompile(`\.build\b|\["build/|google_storage_|google_artifact_|google_cloudfunctions2_`)
 	eachShape(t, func(t *testing.T, s shape, p plan) {
@@ -150,8 +151,8 @@ func TestShapesHaveNoMore(t *testing.T) {
 	})
 }
 
-// Every resource that can have labels has ours. A plan shows all attributes of a
-// resource, those without a value included.
+// Every resource that can have labels has ours. A plan shows all attributes of a resource,
+// also those without a value.
 func TestLabels(t *testing.T) {
 	labelled := make(map[string]bool)
 	check := func(t *testing.T, names []string, team any, p plan) {
@@ -186,7 +187,7 @@ func TestLabels(t *testing.T) {
 	})
 }
 
-// Installations share a project, and no name in it.
+// Two installations in one project have no resource with the same identity.
 func TestInstallationsShareNoName(t *testing.T) {
 	eachShape(t, func(t *testing.T, s shape, p plan) {
 		named, of := make(map[string]string), make(map[string]int)
@@ -196,7 +197,7 @@ func TestInstallationsShareNoName(t *testing.T) {
 			}
 			identity := identity(t, r)
 			if other := named[identity]; other != "" {
-				t.Errorf("%s and %s are one thing: %.200s", other, r.Address, identity)
+				t.Errorf("%s and %s have the same identity: %.200s", other, r.Address, identity)
 			}
 			named[identity] = r.Address
 			if key := regexp.MustCompile(`^module\.geminihook\["([a-z-]+)"\]`).FindStringSubmatch(r.Address); key != nil {

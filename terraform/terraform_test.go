@@ -46,7 +46,7 @@ func TestPublicAreTheTwoFunctionsOnly(t *testing.T) {
 	})
 }
 
-// A grant is a decision: whoever adds one writes it down here as well.
+// The list contains all grants. If you add a grant, add it here too.
 func TestGrants(t *testing.T) {
 	const (
 		agent    = "serviceAccount:service-123456789012@gcp-sa-pubsub.iam.gserviceaccount.com"
@@ -103,7 +103,7 @@ func TestGrants(t *testing.T) {
 	same(t, "grants", got, want)
 }
 
-// Values of secrets never pass through Terraform: they would stay in its state.
+// Terraform never has the values of secrets, because they would stay in its state.
 func TestSecretsHaveNoValues(t *testing.T) {
 	everywhere(t, func(t *testing.T, p plan) {
 		for _, r := range p.Resources {
@@ -195,7 +195,7 @@ func TestSettings(t *testing.T) {
 	}
 	var url string
 	if p.output(t, "dynamic_url", &url); url != own["geminihook-dynamic"]["JWT_AUDIENCES"] {
-		t.Errorf("senders are given %s, which is not the audience", url)
+		t.Errorf("the dynamic URL is %s, which is not the audience", url)
 	}
 }
 
@@ -238,7 +238,7 @@ func TestSubscriptions(t *testing.T) {
 				continue
 			case "google_pubsub_subscription.jobs[0]": // the function sorts them out
 				if policy != nil || s.block("retry_policy") == nil {
-					t.Errorf("%s: a name that cannot be stored for long is given up", s.Address)
+					t.Errorf("%s: want no dead-letter policy, because a name must stay until it can be stored", s.Address)
 				}
 				continue
 			}
@@ -251,12 +251,12 @@ func TestSubscriptions(t *testing.T) {
 			if !slices.ContainsFunc(p.of("google_pubsub_subscription_iam_member"), func(r resource) bool {
 				return r.text("subscription") == s.text("name") && r.text("role") == "roles/pubsub.subscriber"
 			}) {
-				t.Errorf("%s: Pub/Sub's agent cannot take dead letters off it", s.Address)
+				t.Errorf("%s: Pub/Sub's agent cannot acknowledge dead letters on it", s.Address)
 			}
 		}
 		for _, topic := range p.of("google_pubsub_topic") {
 			if !taken[topic.text("name")] {
-				t.Errorf("nobody can take from %s", topic.Address)
+				t.Errorf("%s has no subscription", topic.Address)
 			}
 			if topic.text("message_retention_duration") == "" {
 				t.Errorf("%s keeps no messages", topic.Address)
@@ -265,8 +265,8 @@ func TestSubscriptions(t *testing.T) {
 	})
 }
 
-// An index on a field that nobody thought of would cap the ledger's writes, and
-// show only under load.
+// Every field of a record has an entry. The default index of a forgotten field would limit
+// the writes of the ledger, which would be visible only under load.
 func TestEveryFieldOfTheLedgerIsAccountedFor(t *testing.T) {
 	var want, got []string
 	files, err := filepath.Glob("../shared/dedup/*.go")
@@ -303,7 +303,7 @@ func TestArchives(t *testing.T) {
 			root := !strings.Contains(at, "/")
 			switch {
 			case strings.HasSuffix(at, "_test.go"), strings.Contains(at, "test/"):
-				t.Errorf("%s: %s is not to be deployed", function, at)
+				t.Errorf("%s: %s must not be deployed", function, at)
 			case root && strings.HasSuffix(at, ".go") && path.Dir(file) != "functions/"+function:
 				t.Errorf("%s: %s comes from %s", function, at, file)
 			case !root && at != file:
@@ -319,7 +319,7 @@ func TestArchives(t *testing.T) {
 func TestFunctionIsCallableAgainAfterItWasRecreated(t *testing.T) {
 	for _, r := range planned(t, "changes_nothing_when_nothing_changed").Resources {
 		if r.Mode == "managed" && !slices.Equal(r.Change.Actions, []string{"no-op"}) {
-			t.Errorf("nothing changed, but %s: %v", r.Address, r.Change.Actions)
+			t.Errorf("no variable changed, but %s: %v", r.Address, r.Change.Actions)
 		}
 	}
 	again := make(map[string]bool)

@@ -1,5 +1,5 @@
-# Whether the functions can be reached at all, asked from outside. A function that is
-# shut off logs nothing, and without deliveries nothing else tells.
+# Requests from outside that check whether the functions can be reached. A function that
+# cannot be reached logs nothing, so that no metric of the log would show it.
 
 resource "google_monitoring_uptime_check_config" "function" {
   for_each = { static = module.static.name, dynamic = module.dynamic.name }
@@ -7,13 +7,13 @@ resource "google_monitoring_uptime_check_config" "function" {
   project            = local.project
   display_name       = each.value
   period             = "300s" # from each of six places
-  timeout            = "10s"  # a cold start is in time
+  timeout            = "10s"  # longer than a cold start
   log_check_failures = true
   user_labels        = local.labels
 
-  # A function answers 405 to a GET before it looks at anything else: no URL token is
-  # needed here, nor is one to be. It answers 503 while its settings are wrong. The
-  # platform answers 403 without the public grant, and 404 without the function.
+  # A function answers 405 to a GET before it checks anything else, so that the check
+  # needs no URL token. If its settings are invalid, it answers 503. The platform answers
+  # 403 if the public grant is missing, and 404 if the function is.
   http_check {
     request_method = "GET"
     path           = "/${try(regex("^https://[^/]+/(.*)$", local.urls[each.key])[0], "")}"

@@ -39,11 +39,11 @@ func TestEverythingIsDescribed(t *testing.T) {
 	}
 }
 
-// unvalidated are the folders whose variables are passed on by the root, which validates
-// them.
+// unvalidated matches folders whose variables the root sets. The root validates the
+// values.
 var unvalidated = regexp.MustCompile(`^function/`)
 
-// A variable that only has two values needs no further check.
+// Every variable is validated, except booleans.
 func TestVariablesAreValidated(t *testing.T) {
 	for name, body := range declared(t, "variable") {
 		if !unvalidated.MatchString(name) && !strings.Contains(body, "\n  validation {") && !regexp.MustCompile(`\n  type +=[ ]bool\n`).MatchString(body) {
@@ -64,7 +64,7 @@ func TestVariablesAreUsed(t *testing.T) {
 	}
 }
 
-// A file is read in one sitting. Only the list of variables is longer.
+// A file has at most 200 lines, except the list of variables.
 func TestFilesAreShort(t *testing.T) {
 	var files []string
 	for _, pattern := range []string{"*.tf", "*/*.tf", "tests/*/*.tf", "../examples/terraform/*.tf"} {
@@ -81,12 +81,13 @@ func TestFilesAreShort(t *testing.T) {
 	}
 }
 
-// Null either is the default, or means something that the description says.
+// If a variable can be null, its description states the meaning of null. Otherwise null
+// means the default.
 func TestNullMeansTheDefault(t *testing.T) {
 	for name, body := range declared(t, "variable") {
 		nullable := !regexp.MustCompile(`\n  nullable +=[ ]false\n`).MatchString(body)
 		if meant := strings.Contains(body, "Null: "); nullable != meant {
-			t.Errorf("variable %s: nullable %t, but described as if %t", name, nullable, meant)
+			t.Errorf("variable %s: nullable is %t, but its description has \"Null: \" is %t", name, nullable, meant)
 		}
 	}
 }

@@ -1,5 +1,5 @@
-# A root configuration and a module in one: there is no provider block, and every
-# resource names its project and its region. See docs/deploy.md.
+# This folder is a root configuration and a module. Therefore it has no provider block,
+# and every resource sets its project and region. See docs/deploy.md.
 
 terraform {
   required_version = ">= 1.11"

@@ -1,5 +1,5 @@
-// Starts jobs at the Gemini API and fetches their results: as main.go does, with the same
-// arguments and the same environment.
+// Starts jobs with the Gemini API and fetches their results, like main.go, with the same
+// arguments and environment.
 import {GoogleGenAI} from '@google/genai';
 import {PubSub} from '@google-cloud/pubsub';
 

@@ -1,5 +1,5 @@
-"""Starts jobs at the Gemini API and fetches their results: as main.go does, with the same
-arguments and the same environment. The tests do not run it."""
+"""Starts jobs with the Gemini API and fetches their results, like main.go, with the same
+arguments and environment. No test runs it."""
 
 import os
 import sys

@@ -1,13 +1,13 @@
-// The job command starts jobs at the Gemini API and fetches their results. It is the
-// program of docs/from-a-job-to-its-event.md:
+// Command job starts jobs with the Gemini API and fetches their results. It is the program
+// of docs/from-a-job-to-its-event.md:
 //
 //	job batch          starts a batch and prints its name
 //	job results NAME   prints the results of a batch that succeeded
-//	job video          starts a video, registers it, and prints its operation's name
+//	job video          starts a video, registers it, and prints the name of its operation
 //
 // GEMINI_API_KEY is the API key, and GOOGLE_CLOUD_PROJECT the project of the topic
-// geminihook-jobs. GOOGLE_GEMINI_BASE_URL and PUBSUB_EMULATOR_HOST lead to `geminihook
-// serve` in place of Google.
+// geminihook-jobs. If GOOGLE_GEMINI_BASE_URL and PUBSUB_EMULATOR_HOST are set, the program
+// uses these in place of Google: `geminihook serve` prints their values.
 package main
 
 import (

@@ -1,6 +1,6 @@
-# A configuration of your own that calls geminihook as a module, and adds what is the
-# consumer's: a push subscription to Cloud Run, a table of all events in BigQuery, and
-# a grant to take messages from the subscription that geminihook makes.
+# A configuration that calls geminihook as a module and adds the resources of consumers:
+# a grant to pull from a subscription of geminihook, a push subscription to Cloud Run, and
+# a table of all events in BigQuery.
 #
 #	terraform init
 #	terraform apply -var project_id=PROJECT …
@@ -22,7 +22,7 @@ terraform {
 }
 
 locals {
-  labels = { app = "geminihook" } # as the module labels its own
+  labels = { app = "geminihook" } # as in the module
 }
 
 module "geminihook" {
@@ -33,14 +33,14 @@ module "geminihook" {
   region     = var.region
 }
 
-# The geminihook command finds the deployment by this output, whatever its name is.
+# The geminihook command finds the deployment by this output. The name does not matter.
 output "geminihook" {
   description = "All outputs of the module."
   value       = module.geminihook
-  sensitive   = true # because the module's output sources is; no secret is in it
+  sensitive   = true # because the module's output sources is sensitive; it contains no secret
 }
 
-# 1. Batch events, pulled. Several programs may pull: each message goes to one of them.
+# 1. Batch events, pulled. If several programs pull, each message goes to one of them.
 
 resource "google_pubsub_subscription_iam_member" "consumer" {
   subscription = module.geminihook.subscription_ids[module.geminihook.routes["batch"]]
@@ -48,7 +48,7 @@ resource "google_pubsub_subscription_iam_member" "consumer" {
   member       = var.consumer
 }
 
-# 2. Videos, pushed to a Cloud Run service that lets in only the account below.
+# 2. Video events, pushed to a Cloud Run service that only the account below may call.
 
 resource "google_service_account" "push" {
   project      = var.project_id
@@ -78,7 +78,7 @@ resource "google_pubsub_subscription" "push" {
       service_account_email = google_service_account.push.email
     }
     no_wrapper {
-      write_metadata = true # the attributes as headers: the request is a CloudEvent
+      write_metadata = true # sends the attributes as headers, so that the request is a CloudEvent
     }
   }
   expiration_policy {
@@ -94,7 +94,7 @@ resource "google_pubsub_subscription" "push" {
   }
 }
 
-# Pub/Sub acknowledges what it moves to the dead-letter topic.
+# Pub/Sub acknowledges the messages that it moves to the dead-letter topic.
 resource "google_pubsub_subscription_iam_member" "dead_letters" {
   project      = var.project_id
   subscription = google_pubsub_subscription.push.name
@@ -102,7 +102,7 @@ resource "google_pubsub_subscription_iam_member" "dead_letters" {
   member       = module.geminihook.pubsub_agent
 }
 
-# 3. All events in one table of BigQuery, for questions asked later.
+# 3. All events in one BigQuery table, for later queries.
 
 resource "google_bigquery_table" "events" {
   project             = var.project_id

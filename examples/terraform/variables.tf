@@ -5,26 +5,26 @@ variable "project_id" {
 }
 
 variable "region" {
-  description = "Region of the functions and of the service that events are pushed to."
+  description = "Region of the functions, and of the Cloud Run service to which events are pushed."
   type        = string
   default     = "us-central1"
   nullable    = false
 }
 
 variable "consumer" {
-  description = "Who pulls batch events, as an IAM member: serviceAccount:…"
+  description = "IAM member that pulls batch events: serviceAccount:…"
   type        = string
   nullable    = false
 }
 
 variable "push_endpoint" {
-  description = "URL of the Cloud Run service that video events are pushed to."
+  description = "URL of the Cloud Run service to which video events are pushed."
   type        = string
   nullable    = false
 }
 
 variable "push_service" {
-  description = "Name of that service."
+  description = "Name of the Cloud Run service at push_endpoint."
   type        = string
   nullable    = false
 }

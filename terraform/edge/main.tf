@@ -1,10 +1,11 @@
-# An address of one's own in front of the functions: a global load balancer with a
-# managed certificate. The core's variable urls names the URLs of this address. No rate
-# limit: the sender's addresses are not published, and 429s may count against the webhook.
+# An address of your own in front of the functions: a global load balancer with a managed
+# certificate. The core's variable urls contains the URLs at this address. There is no
+# rate limit: Gemini's addresses are not published, and 429s may count as failed
+# deliveries.
 
 locals {
-  # The static function's requests may be logged. The dynamic function's URL holds its
-  # token, and a load balancer logs the URL.
+  # Only the static function's requests are logged. A load balancer logs the URL, and the
+  # dynamic function's URL contains its token.
   logged = { static = true, dynamic = false }
   labels = merge({ app = var.name }, var.labels)
 }
@@ -45,8 +46,8 @@ resource "google_compute_backend_service" "function" {
   }
 }
 
-# Anything but the two paths is sent to the static function, which refuses what Gemini
-# has not signed.
+# Requests for other paths are sent to the static function, which rejects them unless
+# Gemini has signed them.
 resource "google_compute_url_map" "this" {
   project         = var.project_id
   name            = "${var.name}-edge"

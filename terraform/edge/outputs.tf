@@ -4,6 +4,6 @@ output "address" {
 }
 
 output "urls" {
-  description = "The value of the core's variable urls. It comes from the domain alone, so that the core can take it although this module takes the core's functions. In calls with for_each, Terraform still sees a cycle: write the URLs out there."
+  description = "The value of the core's variable urls. It depends on the domain only, so that the core can use it although this module uses the core's functions. With for_each, Terraform still reports a cycle: there, write the URLs as text."
   value       = { static = "https://${var.domain}/static", dynamic = "https://${var.domain}/dynamic" }
 }

@@ -1,6 +1,6 @@
 # The function as a Cloud Run service, from an image that the platform's buildpack made
-# of the same files. The functions API cannot disable the invoker check, and Cloud Run
-# cannot build from Terraform: hence the image.
+# from the same files. An image is required because the Cloud Functions API cannot disable
+# the invoker check, and Terraform cannot make Cloud Run build.
 
 locals {
   run_ingress = {
@@ -20,7 +20,7 @@ resource "google_cloud_run_v2_service" "this" {
   labels               = var.settings.labels
   ingress              = local.run_ingress[var.settings.ingress]
   invoker_iam_disabled = var.public # public without a grant to allUsers
-  deletion_protection  = false      # it holds nothing
+  deletion_protection  = false      # a service has no data
 
   template {
     encryption_key                   = var.settings.kms_key

@@ -1,15 +1,14 @@
-# One deployed function: its service account, unless that was made elsewhere, and either
+# One deployed function: its service account, unless an existing one is used, and either
 # the function, built from source, or a Cloud Run service of the same name, from an image
 # (image.tf).
 
 locals {
   email = var.account == null ? var.email : google_service_account.this[0].email
 
-  # The buildpack wants the function's package at the archive's root and go.mod
-  # beside it, and fails on a test file there. A list of what goes in, rather than
-  # of what stays out: a file that nobody thought of is missed by the build, which
-  # says so, instead of being deployed. A folder whose name ends in "test" holds what
-  # tests need.
+  # The buildpack requires the function's package and go.mod at the root of the archive,
+  # and fails if a test file is there. The list contains the files to include, not those
+  # to exclude: if a file is forgotten, the build fails, and no file is deployed by
+  # mistake. A folder whose name ends in "test" contains test support.
   shared = [for path in fileset(var.settings.repository, "shared/**/*.go") : path
     if !anytrue([for folder in split("/", dirname(path)) : endswith(folder, "test")])
   ]
@@ -25,7 +24,7 @@ data "archive_file" "source" {
 
   type             = "zip"
   output_path      = "${var.settings.archives}/${var.name}.zip"
-  output_file_mode = "0644" # the hash depends on what is in the files, not on whose they are
+  output_file_mode = "0644" # the hash must not depend on the file modes of this checkout
 
   dynamic "source" {
     for_each = local.sources
@@ -36,7 +35,7 @@ data "archive_file" "source" {
   }
 }
 
-# The name changes with the content: that is what makes the function be built anew.
+# The name contains a hash of the content. A new name makes Cloud Functions build again.
 resource "google_storage_bucket_object" "source" {
   count = var.image == null ? 1 : 0
 
@@ -105,7 +104,7 @@ resource "google_cloud_run_v2_service_iam_member" "invoker" {
   member   = var.public ? "allUsers" : var.invoker
 
   lifecycle {
-    # A function that is recreated has a new service, and that has no grants.
+    # A function that is recreated has a new service, without grants.
     replace_triggered_by = [google_cloudfunctions2_function.this[0].id]
   }
 }

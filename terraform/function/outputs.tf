@@ -9,16 +9,16 @@ output "uri" {
 }
 
 output "member" {
-  description = "The function's service account, as grants name it."
+  description = "The function's service account, as an IAM member."
   value       = "serviceAccount:${local.email}"
 }
 
 output "email" {
-  description = "The function's service account."
+  description = "Email of the function's service account."
   value       = local.email
 }
 
 output "sources" {
-  description = "What the archive holds: path in it = path in the repository."
+  description = "Files in the archive: path in the archive = path in the repository."
   value       = local.sources
 }

@@ -5,38 +5,38 @@ variable "name" {
 }
 
 variable "account" {
-  description = "Id of the function's service account, which is created: at most 30 characters. Null: email names one."
+  description = "Id of the function's service account, which is created: at most 30 characters. Null: the account in email is used."
   type        = string
   default     = null
 }
 
 variable "email" {
-  description = "Email of a service account made elsewhere. Null: the account is created."
+  description = "Email of an existing service account. Null: the account is created."
   type        = string
   default     = null
 }
 
 variable "public" {
-  description = "Whether everybody may call the function: the sender has no Google identity, and its signature is verified instead."
+  description = "Whether anyone may call the function. Gemini has no Google identity; the function verifies its signature instead."
   type        = bool
   default     = false
   nullable    = false
 }
 
 variable "invoker" {
-  description = "Who may call the function if it is not public, as grants name it. Null: it is public."
+  description = "IAM member that may call the function if it is not public. Null: it is public."
   type        = string
   default     = null
 }
 
 variable "description" {
-  description = "What the function is for."
+  description = "Description of the function in the console."
   type        = string
   nullable    = false
 }
 
 variable "folder" {
-  description = "The function's folder in the repository: its Go files go to the archive's root."
+  description = "The function's folder in the repository. Its Go files are at the root of the archive."
   type        = string
   nullable    = false
 }
@@ -54,13 +54,13 @@ variable "image" {
 }
 
 variable "environment" {
-  description = "The function's settings."
+  description = "Environment variables of the function: its settings."
   type        = map(string)
   nullable    = false
 }
 
 variable "settings" {
-  description = "What the functions have in common: where they are, what they are built from and by whom, and their size."
+  description = "Settings that all functions have in common: place, build and size."
   type = object({
     project          = string
     region           = string
@@ -84,7 +84,7 @@ variable "settings" {
 }
 
 variable "ready" {
-  description = "What must exist before the function: anything that names it. (depends_on on the module would leave the archive unread until apply.)"
+  description = "Ids of the resources that must exist before the function. With depends_on on the module instead, Terraform would read the archive only during the apply."
   type        = list(string)
   nullable    = false
 }

@@ -1,6 +1,6 @@
-# What an apply leaves behind, with every provider mocked, and what the next plan
-# makes of that. Apart from plan.tftest.hcl: a value overridden during plan makes an
-# apply fail.
+# The state after an apply with mocked providers, and the plans that follow from it. These
+# runs are not in plan.tftest.hcl, because an apply fails if a value is overridden during
+# the plan.
 
 mock_provider "google" {
   mock_resource "google_storage_bucket" {
@@ -53,15 +53,15 @@ run "apply" {
       contains(output.services, "pubsub.googleapis.com") &&
       contains(output.services, "cloudscheduler.googleapis.com")
     )
-    error_message = "The outputs are what scripts/geminihook reads."
+    error_message = "Outputs: want the values that scripts/geminihook reads."
   }
   assert {
     condition     = startswith(output.next_steps, "go run ./scripts/geminihook api-key ") && strcontains(output.next_steps, "\ngo run ./scripts/geminihook register ") && !strcontains(output.next_steps, "token=")
-    error_message = "The next steps are printed, no token with them."
+    error_message = "next_steps: want the commands, without a token."
   }
 }
 
-# What these plan is asserted by terraform_test.go and protection_test.go.
+# terraform_test.go and protection_test.go check the plans of these runs.
 
 run "changes_nothing_when_nothing_changed" {
   command = plan
@@ -105,7 +105,7 @@ run "turns_reconcile_off" {
   }
 }
 
-# Here values of the same apply are not known while it plans.
+# Here the plan depends on values that are known only after the apply.
 
 run "takes_accounts_of_the_same_apply" {
   command = plan
@@ -119,7 +119,7 @@ run "takes_accounts_of_the_same_apply" {
   }
 }
 
-# An installation keeps its identity, protected or not.
+# The identity of an installation cannot change, even without deletion protection.
 
 run "refuses_to_rename" {
   command = plan

@@ -1,5 +1,5 @@
-# Data and builds under the company's control. That every resource of a kind has the
-# key is asserted by company_test.go.
+# Data and builds under a company's control. company_test.go checks that each resource
+# that can have the key has it.
 
 mock_provider "google" {
   override_during = plan
@@ -74,7 +74,7 @@ run "their_grants_without_build_and_reconciler" {
 
   assert {
     condition     = length(regexall("\n", output.project_grants)) == 2 && length(regexall("roles/datastore.user", output.project_grants)) == 2
-    error_message = "Two functions, and nothing that builds."
+    error_message = "Grants without build and reconciler: want those of the two functions only."
   }
 }
 

@@ -1,4 +1,4 @@
-# An address of one's own, and the functions behind it.
+# An address of your own, and the functions behind it.
 
 mock_provider "google" {
   override_during = plan
@@ -30,27 +30,27 @@ run "edge" {
 
   assert {
     condition     = google_compute_backend_service.function["static"].log_config[0].enable && !google_compute_backend_service.function["dynamic"].log_config[0].enable
-    error_message = "The dynamic function's URL holds its token: its backend logs nothing."
+    error_message = "Logs of the backends: want none for the dynamic function, because its URL contains the token."
   }
   assert {
     condition     = alltrue([for backend in google_compute_backend_service.function : backend.security_policy == "projects/a-project/global/securityPolicies/ours"])
-    error_message = "The policy is the caller's."
+    error_message = "Security policy: want that of the variable."
   }
   assert {
     condition     = { for key, group in google_compute_region_network_endpoint_group.function : key => group.cloud_run[0].service } == { static = "geminihook-static", dynamic = "geminihook-dynamic" }
-    error_message = "A group a function."
+    error_message = "Network endpoint groups: want one for each function."
   }
   assert {
     condition     = toset(flatten(google_compute_url_map.this.path_matcher[0].path_rule[*].paths)) == toset(["/static", "/dynamic"])
-    error_message = "A path a function."
+    error_message = "Paths: want one for each function."
   }
   assert {
     condition     = google_compute_ssl_policy.this.profile == "MODERN" && google_compute_ssl_policy.this.min_tls_version == "TLS_1_2"
-    error_message = "Modern TLS."
+    error_message = "SSL policy: want MODERN, and TLS 1.2 or later."
   }
   assert {
     condition     = output.urls == { static = "https://hooks.example.com/static", dynamic = "https://hooks.example.com/dynamic" }
-    error_message = "The core is told these URLs."
+    error_message = "Output urls: want the two URLs at the domain."
   }
 }
 
@@ -84,7 +84,7 @@ run "behind_the_edge" {
 
   assert {
     condition     = output.static_url == "https://hooks.example.com/static" && output.dynamic_url == "https://hooks.example.com/dynamic"
-    error_message = "Senders are given the addresses of the load balancer."
+    error_message = "URLs: want those of the load balancer."
   }
 }
 

@@ -1,5 +1,5 @@
-# The functions as Cloud Run services, from images. What this plans is asserted by
-# images_test.go.
+# The functions as Cloud Run services, from images. images_test.go checks the plans of
+# these runs.
 
 mock_provider "google" {
   override_during = plan
@@ -48,15 +48,15 @@ run "images" {
 
   assert {
     condition     = output.static_url == "https://geminihook-static-123456789012.us-central1.run.app"
-    error_message = "The URLs are Cloud Run's."
+    error_message = "URLs: want those of Cloud Run."
   }
   assert {
     condition     = !anytrue([for service in ["cloudbuild", "cloudfunctions", "artifactregistry", "storage"] : contains(output.services, "${service}.googleapis.com")])
-    error_message = "What only builds need is not switched on."
+    error_message = "Services: want none that only builds need."
   }
   assert {
     condition     = google_pubsub_topic_iam_member.dead_letter.member == "serviceAccount:service-123456789012@gcp-sa-pubsub.iam.gserviceaccount.com"
-    error_message = "The project's number is the variable's."
+    error_message = "Project number: want that of the variable."
   }
 }
 

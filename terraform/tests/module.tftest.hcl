@@ -1,5 +1,5 @@
-# The configuration as a module of others: twice in one project, and in the example.
-# What these plan is asserted by module_test.go.
+# The configuration as a module: twice in one project, and in the example. module_test.go
+# checks the plans of these runs.
 
 mock_provider "google" {
   override_during = plan

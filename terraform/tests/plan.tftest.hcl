@@ -1,7 +1,6 @@
-# What a plan shows. Mocked values are known here (override_during), so that wiring
-# can be asserted; what a mock made up is never asserted by itself. What holds for
-# all resources of a kind, and what is inside module function, is asserted by
-# terraform_test.go, which reads the plans of these runs.
+# Plans. Mocked values are known in them (override_during), so that the connections between
+# resources can be checked; no assertion is about a mocked value itself. terraform_test.go
+# reads these plans, and checks all resources of a type and the module function.
 
 mock_provider "google" {
   override_during = plan
@@ -15,7 +14,7 @@ mock_provider "archive" {
   override_during = plan
 }
 
-# Who is who, for the grants.
+# The accounts, for the grants.
 
 override_resource {
   target          = google_service_account.build[0]
@@ -78,7 +77,7 @@ variables {
 run "defaults" {
   command = plan
 
-  # Literals that only the API would check.
+  # Literal values that only the API checks.
   assert {
     condition = (
       google_firestore_database.this.type == "FIRESTORE_NATIVE" &&
@@ -88,7 +87,7 @@ run "defaults" {
       google_firestore_database.this.location_id == "us-central1" &&
       google_firestore_database.this.name == "geminihook"
     )
-    error_message = "The database: native, standard, named, protected, in the functions' region."
+    error_message = "Database: want native, standard, protected, with the installation's name and in the functions' region."
   }
   assert {
     condition = (
@@ -96,28 +95,28 @@ run "defaults" {
       google_storage_bucket.source[0].uniform_bucket_level_access &&
       google_storage_bucket.source[0].public_access_prevention == "enforced"
     )
-    error_message = "The source bucket: named after the project, and never public."
+    error_message = "Source bucket: want a name that begins with the project's id, and no public access."
   }
   assert {
     condition = (
       google_artifact_registry_repository.images[0].format == "DOCKER" &&
       toset(google_artifact_registry_repository.images[0].cleanup_policies[*].action) == toset(["KEEP", "DELETE"])
     )
-    error_message = "The image repository: Docker, and it cleans up."
+    error_message = "Image repository: want format Docker, and cleanup policies."
   }
   assert {
     condition     = google_secret_manager_secret.signing_secret.deletion_protection && google_secret_manager_secret.url_token.deletion_protection
-    error_message = "The secrets are protected."
+    error_message = "Secrets: want deletion protection."
   }
   assert {
     condition = alltrue([for secret in [google_secret_manager_secret.signing_secret, google_secret_manager_secret.url_token] :
       length(secret.replication[0].auto) == 1 && length(secret.replication[0].user_managed) == 0
     ])
-    error_message = "Unless told otherwise, Google chooses where secrets are kept."
+    error_message = "Secrets: want automatic replication by default."
   }
   assert {
     condition     = alltrue([for service in google_project_service.this : !service.disable_on_destroy])
-    error_message = "A teardown leaves the project's services on."
+    error_message = "Services: want them to remain enabled after a removal."
   }
 
   # Deduplication.
@@ -127,37 +126,37 @@ run "defaults" {
       length(google_firestore_field.expire_at.ttl_config) == 1 &&
       length(google_firestore_field.expire_at.index_config[0].indexes) == 0
     )
-    error_message = "Records expire by expire_at, which is not indexed."
+    error_message = "Field expire_at: want a TTL and no index."
   }
   assert {
     condition = toset(keys(google_firestore_field.queried)) == toset(["endpoint", "job_id", "type"]) && alltrue([for field in google_firestore_field.queried :
       one(field.index_config[0].indexes).order == "ASCENDING" && one(field.index_config[0].indexes).query_scope == "COLLECTION"
     ])
-    error_message = "Fields that are queried keep their index."
+    error_message = "Fields that are queried: want an index."
   }
   assert {
     condition     = alltrue([for field in google_firestore_field.unindexed : length(field.index_config[0].indexes) == 0 && length(field.ttl_config) == 0])
-    error_message = "The other fields have neither index nor TTL."
+    error_message = "Other fields: want neither index nor TTL."
   }
   assert {
     condition     = { for key, grant in google_project_iam_member.this : key => grant.member if startswith(key, "dedup/") } == { "dedup/static" = "serviceAccount:static", "dedup/dynamic" = "serviceAccount:dynamic", "dedup/reconcile" = "serviceAccount:reconcile" }
-    error_message = "All functions use the database."
+    error_message = "Grants on the database: want one for each function."
   }
   assert {
     condition     = alltrue([for key, grant in google_project_iam_member.this : grant.condition[0].expression == "resource.name == \"projects/a-project/databases/geminihook\"" if startswith(key, "dedup/")])
-    error_message = "That, and no other."
+    error_message = "Grants on the database: want a condition that limits them to it."
   }
 
   # Publishing.
   assert {
     condition     = toset(keys(google_pubsub_topic.route)) == toset(["geminihook-batch", "geminihook-interaction", "geminihook-video", "geminihook-other"])
-    error_message = "A topic a route."
+    error_message = "Topics: want one for each route."
   }
   assert {
     condition = alltrue([for key, topic in google_pubsub_topic.route :
       topic.message_retention_duration == "604800s" && google_pubsub_subscription.route[key].topic == key
     ])
-    error_message = "Topics keep messages, and each has its subscription."
+    error_message = "Topics: want message retention, and a subscription for each."
   }
   assert {
     condition = alltrue([for subscription in google_pubsub_subscription.route :
@@ -167,11 +166,11 @@ run "defaults" {
       subscription.retry_policy[0].maximum_backoff == "600s" &&
       subscription.ack_deadline_seconds == 60
     ])
-    error_message = "Subscriptions: retries, then the dead-letter topic."
+    error_message = "Subscriptions: want a retry policy and a dead-letter policy."
   }
   assert {
     condition     = google_pubsub_subscription.dead_letter.topic == google_pubsub_topic.dead_letter.name
-    error_message = "Dead letters can be taken."
+    error_message = "Dead letters: want a subscription to their topic."
   }
   assert {
     condition = (
@@ -179,7 +178,7 @@ run "defaults" {
       google_pubsub_topic_iam_member.dead_letter.role == "roles/pubsub.publisher" &&
       google_pubsub_topic_iam_member.dead_letter.topic == "geminihook-dead-letter"
     )
-    error_message = "Pub/Sub's agent publishes dead letters."
+    error_message = "Dead letters: want a grant to Pub/Sub's agent to publish them."
   }
   assert {
     condition = (
@@ -188,12 +187,12 @@ run "defaults" {
         grant.role == "roles/pubsub.subscriber" && grant.member == google_pubsub_topic_iam_member.dead_letter.member
       ])
     )
-    error_message = "Pub/Sub's agent takes dead letters off every subscription."
+    error_message = "Dead letters: want a grant to Pub/Sub's agent on each subscription."
   }
 
   assert {
     condition     = google_logging_project_exclusion.dynamic_requests.filter == "logName=\"projects/a-project/logs/run.googleapis.com%2Frequests\" AND resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"geminihook-dynamic\""
-    error_message = "The dynamic function's request logs, and only those, are not kept: its URL holds a token."
+    error_message = "Excluded logs: want the dynamic function's request logs only, because its URL contains a token."
   }
 }
 
@@ -218,7 +217,7 @@ run "other_values" {
 
   assert {
     condition     = output.dynamic_url == "https://europe-west1-a-project.cloudfunctions.net/hooks-dynamic"
-    error_message = "URLs follow region and name."
+    error_message = "URLs: want the region and the name of the variables in them."
   }
   assert {
     condition = (
@@ -227,38 +226,39 @@ run "other_values" {
       !google_secret_manager_secret.signing_secret.deletion_protection &&
       !google_secret_manager_secret.url_token.deletion_protection
     )
-    error_message = "A teardown is possible once protection is off."
+    error_message = "Deletion policies: want no protection if deletion_protection is false."
   }
   assert {
     condition = alltrue([for secret in [google_secret_manager_secret.signing_secret, google_secret_manager_secret.url_token] :
       secret.replication[0].user_managed[0].replicas[*].location == tolist(["europe-west1", "europe-west4"]) && length(secret.replication[0].auto) == 0
     ])
-    error_message = "Secrets are kept in the regions that are named, in an order that never changes."
+    error_message = "Secrets: want the regions of secret_locations, in a fixed order."
   }
   assert {
     condition     = toset(keys(google_pubsub_topic.route)) == toset(["trouble", "the.re+st", "once~%"])
-    error_message = "Routes may share a topic, and a retired topic stays."
+    error_message = "Topics: want one for routes that share it, and the retired one."
   }
   assert {
     condition     = output.routes == { "batch.failed" = "trouble", "video" = "trouble", "*" = "the.re+st" }
-    error_message = "The output says where each route goes."
+    error_message = "Output routes: want the topic of each route."
   }
   assert {
     condition     = google_pubsub_subscription.route["the.re+st"].message_retention_duration == "86400s"
-    error_message = "Retention follows its variable."
+    error_message = "Record retention: want that of the variable."
   }
   assert {
     condition     = alltrue([for policy in google_monitoring_alert_policy.this : policy.notification_channels == tolist(["projects/a-project/notificationChannels/1"])])
-    error_message = "Every alert is sent."
+    error_message = "Alerts: want all notification channels on each."
   }
   assert {
     condition     = strcontains(google_monitoring_alert_policy.this["silence"].conditions[0].condition_prometheus_query_language[0].query, "[504h])) > 0 unless ") && endswith(google_monitoring_alert_policy.this["silence"].conditions[0].condition_prometheus_query_language[0].query, "[72h])) > 0")
-    error_message = "Silence is measured against seven times as long."
+    error_message = "Alert silence: want a window seven times as long as silence_hours."
   }
 }
 
-# The value checks. None of a variable's checks is made if one of them looks at a second
-# variable, and that is refused: so those come apart.
+# The validation of variables. If a validation refers to a second variable and that one is
+# invalid, Terraform makes none of the first variable's validations. So these are in
+# separate runs.
 
 run "refuses_too_little" {
   command = plan
@@ -447,11 +447,11 @@ run "names_topics_after_the_installation" {
 
   assert {
     condition     = output.routes == { batch = "hooks-batch", interaction = "hooks-interaction", video = "hooks-video", "*" = "hooks-other" }
-    error_message = "Two installations in one project need nothing but two names."
+    error_message = "Names of topics: want the installation's name in front, so that a second installation in the project needs only another name."
   }
 }
 
-# Null means the default, but where a description says what else it means.
+# Null means the default, unless the variable's description states another meaning.
 run "takes_null_for_the_default" {
   command = plan
 
@@ -472,7 +472,7 @@ run "takes_null_for_the_default" {
 
   assert {
     condition     = output.dynamic_url == "https://us-central1-a-project.cloudfunctions.net/geminihook-dynamic" && output.url_token_required
-    error_message = "Null is the default."
+    error_message = "Variables that are null: want their defaults."
   }
 }
 

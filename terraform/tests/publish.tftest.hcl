@@ -1,4 +1,4 @@
-# Topics and subscriptions that are the consumer's own.
+# Topics of other projects, and subscriptions with other settings than the default.
 
 mock_provider "google" {
   override_during = plan
@@ -35,15 +35,15 @@ run "consumers_own" {
 
   assert {
     condition     = toset(keys(google_pubsub_topic.route)) == toset(["batches", "trouble", "rest"]) && toset(keys(google_pubsub_subscription.route)) == toset(["trouble", "rest"])
-    error_message = "A topic of another project is not created, nor is a subscription that is left out."
+    error_message = "Topics and subscriptions: want none for the topic of another project, and no subscription for pull = false."
   }
   assert {
     condition     = google_pubsub_subscription.route["trouble"].filter == "attributes.\"ce-scheme\" = \"v1\""
-    error_message = "A filter is passed on."
+    error_message = "Filter: want that of the variable."
   }
   assert {
     condition     = output.routes["video"] == "projects/another-project/topics/clips" && !contains([for grant in google_pubsub_topic_iam_member.route : grant.topic], "projects/another-project/topics/clips")
-    error_message = "The receiver publishes to it; its owner grants that."
+    error_message = "Topic of another project: want it in the routes, and no grant on it."
   }
   assert {
     condition = (
@@ -51,11 +51,11 @@ run "consumers_own" {
       alltrue([for grant in google_pubsub_subscription_iam_member.consumers : grant.role == "roles/pubsub.subscriber" && contains(var.consumers, grant.member)]) &&
       toset([for grant in google_pubsub_subscription_iam_member.consumers : grant.subscription]) == toset(["trouble-pull", "rest-pull"])
     )
-    error_message = "Consumers may take from every pull subscription."
+    error_message = "Consumers: want a grant on each pull subscription."
   }
   assert {
     condition     = strcontains(output.next_steps, "subscriptions pull rest-pull ")
-    error_message = "The next step names a subscription that exists."
+    error_message = "next_steps: want a subscription that exists."
   }
 }
 
@@ -68,7 +68,7 @@ run "no_subscription_for_the_rest" {
 
   assert {
     condition     = !strcontains(output.next_steps, "subscriptions pull") && length(google_pubsub_topic.route) == 0
-    error_message = "Nothing is to be pulled here."
+    error_message = "next_steps: want no pull command."
   }
 }
 

@@ -1,5 +1,6 @@
-# The reconciler's resources and settings, with it and without it. Apart from
-# plan.tftest.hcl, whose overrides name resources that are not there if it is off.
+# The reconciler's resources and settings, on and off. These runs are not in
+# plan.tftest.hcl, because its overrides contain resources that do not exist if the
+# reconciler is off.
 
 mock_provider "google" {
   override_during = plan
@@ -22,12 +23,12 @@ run "reconcile_off" {
 
   variables {
     reconcile              = "off"
-    record_retention_hours = 48 # not above lookback_hours, which nothing reads
+    record_retention_hours = 48 # not above lookback_hours, which is not used if reconcile is off
   }
 
   assert {
     condition     = !contains(output.services, "cloudscheduler.googleapis.com")
-    error_message = "What is not used is not switched on."
+    error_message = "Services: want none that only the reconciler needs."
   }
   assert {
     condition = output.reconcile == "off" && alltrue([for value in [
@@ -35,11 +36,11 @@ run "reconcile_off" {
       output.jobs_dead_letter_topic, output.jobs_collection, output.state_collection,
       output.grace, output.look_back, output.reenable, output.static_webhook, output.publish_unknown,
     ] : value == null])
-    error_message = "The outputs say that there is no reconciler."
+    error_message = "Outputs: want reconcile = off, and null for the others about the reconciler."
   }
   assert {
     condition     = !strcontains(output.next_steps, "api-key") && startswith(output.next_steps, "go run ./scripts/geminihook register ")
-    error_message = "No key is asked for."
+    error_message = "next_steps: want no api-key command."
   }
 }
 
@@ -61,15 +62,15 @@ run "reconcile_other_values" {
 
   assert {
     condition     = google_cloud_scheduler_job.reconcile[0].schedule == "*/5 * * * *"
-    error_message = "The schedule follows its variable."
+    error_message = "Schedule: want that of the variable."
   }
   assert {
     condition     = { for key, grant in google_pubsub_topic_iam_member.job_publishers : key => "${grant.topic} ${grant.role}" } == { for member in var.job_publishers : member => "geminihook-jobs roles/pubsub.publisher" }
-    error_message = "Who is named may register jobs."
+    error_message = "Job publishers: want a grant for each member of the variable."
   }
   assert {
     condition     = google_secret_manager_secret.api_key[0].replication[0].user_managed[0].replicas[*].location == tolist(["europe-west1"])
-    error_message = "The key is kept where the other secrets are."
+    error_message = "API key: want the same regions as for the other secrets."
   }
 }
 
@@ -89,7 +90,7 @@ run "reconcile_takes_null_for_the_default" {
 
   assert {
     condition     = output.reconcile == "auto"
-    error_message = "Null is the default."
+    error_message = "Variables that are null: want their defaults."
   }
 }
 

@@ -1,6 +1,6 @@
 # The shapes of an installation: as a root and as a module, once and twice, as functions
-# and from images, with and without an address of its own and the reconciler. The other
-# files plan some of them. What all of them have in common is asserted by shapes_test.go.
+# and from images, with and without an address of its own and the reconciler. Some are
+# planned in the other files. shapes_test.go checks the rules that all plans share.
 
 mock_provider "google" {
   override_during = plan

@@ -27,5 +27,5 @@ module "edge" {
 output "geminihook" {
   description = "The module's outputs."
   value       = module.geminihook
-  sensitive   = true # because the module's output sources is
+  sensitive   = true # because the module's output sources is sensitive
 }

@@ -14,7 +14,7 @@ variable "images" {
 }
 
 variable "edge" {
-  description = "Whether each has an address of its own."
+  description = "Whether each installation has an address of its own."
   type        = bool
   default     = false
 }
@@ -78,5 +78,5 @@ module "edge" {
 output "geminihook" {
   description = "The module's outputs, by installation."
   value       = module.geminihook
-  sensitive   = true # because the module's output sources is
+  sensitive   = true # because the module's output sources is sensitive
 }
