@@ -157,7 +157,7 @@ func (d *destination) schemes(t *Target) ([]webhook.Scheme, error) {
 	case len(chosen) == 0 && t.keys.given[webhook.JWT]:
 		return []webhook.Scheme{webhook.JWT}, nil // the only scheme that the key can sign
 	case len(chosen) == 0:
-		return nil, errors.New("--url: no serve runs there, so a key is needed: give --secret-file, " + SecretVariable + " or --key-file")
+		return nil, errors.New("--url: no serve runs there, so say how to sign: give --secret-file, " + SecretVariable + " or --key-file")
 	case !t.Serve && len(chosen) > 1 && chosen[0] == webhook.V1:
 		return nil, errors.New("--url is one endpoint, but there are keys for both kinds: give --scheme v1 for a static endpoint, --scheme v1a for a dynamic one")
 	}
