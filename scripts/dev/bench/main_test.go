@@ -18,7 +18,8 @@ import (
 	"github.com/geminihook/geminihook/shared/gcptest/emulator"
 )
 
-// A short run measures everything, and its counts are right. Its times mean nothing.
+// A short run measures every part, and its counts are correct. Its times are too short to
+// be meaningful.
 func TestShortRun(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	err := run(t.Context(), []string{"-count", "1", "-turn", "20ms", "-records", "1000"}, &stdout, &stderr)
@@ -186,8 +187,8 @@ func TestPercentile(t *testing.T) {
 	}
 }
 
-// Bytes arrive late and in order; the first ones by a round trip more, which the
-// connection takes.
+// Bytes arrive delayed and in order. The first ones arrive a round trip later, because the
+// connection must be opened.
 func TestDelayed(t *testing.T) {
 	echo, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
