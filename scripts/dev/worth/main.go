@@ -56,7 +56,7 @@ var (
 type command struct {
 	jobs  int // number of jobs of each kind
 	seed  uint64
-	write string // folder for the result files; empty: none are written
+	write string // folder for the result files; empty: do not write them
 }
 
 func main() {

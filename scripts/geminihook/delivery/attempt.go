@@ -36,7 +36,7 @@ func Endpoint(scheme webhook.Scheme) string {
 	return webhook.DynamicEndpoint
 }
 
-// EventType returns the event type in a body, or "-" if the body has none.
+// EventType returns the event type in a body, or "-" if the body has no type.
 func EventType(body []byte) string {
 	if t := webhook.ParseEvent(body).Type; t != "" {
 		return t

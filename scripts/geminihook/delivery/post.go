@@ -35,15 +35,15 @@ type Request struct {
 type Answer struct {
 	Status  int           // 0 if Err is set
 	Header  http.Header   // nil if Err is set
-	Latency time.Duration // from the start of the request to the response's headers
+	Latency time.Duration // until the answer is read; 0 if Err is set
 	Err     error
 }
 
 // OK reports whether the delivery was accepted.
 func (a Answer) OK() bool { return a.Err == nil && a.Status/100 == 2 }
 
-// RetryAfter returns the delay in the Retry-After header, or 0 if there is none. It is
-// negative if the header names a time in the past.
+// RetryAfter returns the delay in the Retry-After header. It is 0 if the header is missing
+// or malformed, and negative if the header has a time in the past.
 func (a Answer) RetryAfter() time.Duration {
 	text := a.Header.Get("Retry-After")
 	if seconds, err := strconv.Atoi(text); err == nil {

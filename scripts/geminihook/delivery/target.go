@@ -14,7 +14,8 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
-// SecretVariable is the environment variable that may hold the signing secret.
+// SecretVariable is the name of the environment variable with the signing secret. Commands
+// use it if they have no --secret-file.
 const SecretVariable = "GEMINIHOOK_SECRET"
 
 // Schemes are all signature schemes.
@@ -81,8 +82,8 @@ func Find(ctx context.Context, o Options) (*Target, error) {
 	return t, err
 }
 
-// findServe returns the serve at URL, or nil if there is none. Without a URL it returns
-// the newest serve, and fails if there is none.
+// findServe returns the serve at URL, or nil if no serve is there. If URL is empty, it
+// returns the newest serve, and fails if no serve runs.
 func (d *destination) findServe(ctx context.Context) (*running.Serve, error) {
 	if d.at == nil {
 		return running.Newest(ctx, "--url and how to sign")

@@ -25,14 +25,14 @@ const maxCapture = 8 << 20
 type Capture struct {
 	At     time.Time // time of arrival; zero means now
 	Method string    // empty if the capture has no request line
-	URL    string    // empty if the capture has none
+	URL    string    // empty if the capture has no request line
 	Header http.Header
 	Body   []byte
 
 	// Answer is the receiver's answer on arrival. If it is nil, Explain runs the receiver.
 	Answer *reverify.Answer
 
-	arrived time.Time // time of arrival in the capture; zero if there is none
+	arrived time.Time // the capture's time of arrival; zero if it is unknown
 	parsed  any       // the body's value, if the capture does not have its bytes; Body encodes it
 	note    string    // how Body was decoded; empty if it was not
 	short   string    // how Body differs from its Content-Length; empty if it does not

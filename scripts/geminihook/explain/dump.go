@@ -217,8 +217,8 @@ func (f *finder) keep(c *Capture, parents [][]member) {
 	}
 }
 
-// named returns the value of the member whose name has these letters, or nil if there is
-// none.
+// named returns the value of the member whose name has these letters, or nil if it is
+// missing.
 func named(members []member, name string) any {
 	for _, m := range members {
 		if letters(m.name) == name && m.value != nil {
@@ -256,7 +256,7 @@ func textIn(value any) string {
 	return ""
 }
 
-// arrival returns the time of arrival in the dump, or zero if there is none.
+// arrival returns the time of arrival in the dump, or zero if it is missing.
 func arrival(parents [][]member) (at time.Time) {
 	nearest(parents, timeNames, func(value any) bool {
 		for _, layout := range []string{time.RFC3339Nano, time.DateTime} {
@@ -270,7 +270,7 @@ func arrival(parents [][]member) (at time.Time) {
 	return at
 }
 
-// requestOf returns the request whose headers are in the nearest parent.
+// requestOf returns the request with this header, which was found in the nearest parent.
 func requestOf(header http.Header, parents [][]member) *Capture {
 	all := parents
 	for _, members := range parents {

@@ -80,7 +80,7 @@ type Receiver struct {
 
 // A Report is the result of Explain.
 type Report struct {
-	Genuine bool           `json:"genuine"`          // the function accepts the request
+	Genuine bool           `json:"genuine"`          // the function accepts the request at Capture.At
 	Verdict string         `json:"verdict"`          // one sentence
 	Status  int            `json:"status"`           // the function's HTTP status
 	Step    webhook.Step   `json:"step,omitempty"`   // the step that rejects; empty if Genuine

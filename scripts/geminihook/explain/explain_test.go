@@ -272,7 +272,7 @@ func TestRewritten(t *testing.T) {
 	sorted := `{"data":{"id":"batches/é😀","list":[],"n":1.5,"output_file_uri":"a/b<c>&d"},"timestamp":"2026-09-25T10:00:00Z","type":"batch.succeeded","version":"v1"}`
 	flat := `{"type":"x","version":"v1","timestamp":"t","data":{"id":"1"}}`
 	for name, test := range map[string]struct{ signed, captured, how string }{
-		"indented on the way":   {event, indented(event), "compact, as by JavaScript's JSON.stringify"},
+		"indented in transit":   {event, indented(event), "compact, as by JavaScript's JSON.stringify"},
 		"indented by 4":         {strings.ReplaceAll(indented(event), "  ", "    "), event, "indented by 4 spaces"},
 		"indented by 2":         {indented(event), event, "indented by 2 spaces"},
 		"indented with CRLF":    {strings.ReplaceAll(indented(event), "\n", "\r\n"), event, `indented by 2 spaces, with \r\n line ends`},
@@ -281,14 +281,14 @@ func TestRewritten(t *testing.T) {
 		"Python compact":        {ascii(event), event, "with non-ASCII characters escaped, as by Python's"},
 		"PHP":                   {strings.ReplaceAll(ascii(event), "/", `\/`), event, "as by PHP's"},
 		"Go":                    {escaped, event, "with <, > and & escaped"},
-		"Go's undone":           {event, escaped, "compact"},
+		"Go's escapes removed":  {event, escaped, "compact"},
 		"sorted before":         {sorted, event, "with sorted keys"},
-		"sorted on the way":     {flat, `{"data":{"id":"1"},"timestamp":"t","type":"x","version":"v1"}`, "with keys in the documentation's order"},
+		"sorted in transit":     {flat, `{"data":{"id":"1"},"timestamp":"t","type":"x","version":"v1"}`, "with keys in the documentation's order"},
 		"newline added":         {event, event + "\n", "without the newline at its end"},
-		"newline taken":         {event + "\n", event, "with a newline at its end"},
+		"newline removed":       {event + "\n", event, "with a newline at its end"},
 		"Encoder's":             {escaped + "\n", event, "escaped, as by Go's encoding/json, with a newline at its end"},
-		"CRLF on the way":       {indented(event), strings.ReplaceAll(indented(event), "\n", "\r\n"), `with \n instead of \r\n`},
-		"LF on the way":         {strings.ReplaceAll(indented(event), "\n", "\r\n"), indented(event), `with \r\n instead of \n`},
+		"CRLF in transit":       {indented(event), strings.ReplaceAll(indented(event), "\n", "\r\n"), `with \n instead of \r\n`},
+		"LF in transit":         {strings.ReplaceAll(indented(event), "\n", "\r\n"), indented(event), `with \r\n instead of \n`},
 		"in a JSON string":      {event, string(must(json.Marshal(event))), "decoded from a JSON string"},
 		"in base64":             {event, base64.StdEncoding.EncodeToString([]byte(event)), "decoded from base64"},
 		"a byte order mark":     {event, "\ufeff" + event, "without the byte order mark"},

@@ -77,7 +77,7 @@ func invisible(r rune) bool {
 	return unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) || r == utf8.RuneError
 }
 
-// single returns a header's value, or "" if there is none. It reports a header that is
+// single returns a header's value, or "" if it is missing. It reports a header that is
 // missing, has another name, or is duplicate.
 func (x *examination) single(name string) string {
 	values, called := x.capture.Header[http.CanonicalHeaderKey(name)], name
@@ -108,7 +108,7 @@ func alike(values []string) string {
 }
 
 // renamed returns a header's other name and its values, for example svix-id for
-// webhook-id. It returns "" if there is none.
+// webhook-id. It returns "" if there is no such header.
 func (x *examination) renamed(name string) (called string, values []string) {
 	wanted := letters(strings.TrimPrefix(name, "webhook-"))
 	for other, values := range x.capture.Header {

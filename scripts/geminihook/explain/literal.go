@@ -279,7 +279,7 @@ func (l *literal) orBuffer(members []member) any {
 	return members
 }
 
-// lookup returns the value of a member, or nil if there is none.
+// lookup returns the value of a member, or nil if it is missing.
 func lookup(members []member, name string) any {
 	if i := slices.IndexFunc(members, func(m member) bool { return m.name == name }); i >= 0 {
 		return members[i].value

@@ -55,7 +55,7 @@ func TestWhatTheOutputSays(t *testing.T) {
 		"decoded, what to do":       {"v1", stored(func(d *sent) string { return fmt.Sprintf("%x", d.by.key) }), rawHeaders + "\r\n{body}", explain.SecretDecoded, "store the secret as Gemini returned it"},
 		"no URL token":              {"v1a", nil, rawHeaders + "\r\n{body}", "", "missing from the URL"},
 		"a URL token":               {"v1a", nil, strings.Replace(rawHeaders, "POST / ", "POST /?token=x ", 1) + "\r\n{body}", "", "present in the URL"},
-		"hex":                       {"v1", written(func(raw []byte) string { return fmt.Sprintf("%x", raw) }), rawHeaders + "\r\n{body}", explain.SignatureEncoding, "✗ signature          matches, but the signature is encoded in hex"},
+		"hex":                       {"v1", written(func(raw []byte) string { return fmt.Sprintf("%x", raw) }), rawHeaders + "\r\n{body}", explain.SignatureEncoding, "✗ signature          does not match: the signature is encoded in hex"},
 		"base64url":                 {"v1", func(d *sent) { d.signature = strings.NewReplacer("+", "-", "/", "_").Replace(d.signature) }, rawHeaders + "\r\n{body}", explain.SignatureEncoding, "in base64url"},
 		"another secret of the page": {"v1", func(d *sent) {
 			d.to.Secrets = append([]string{"whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}, d.to.Secrets...)
@@ -72,15 +72,15 @@ func TestWhatTheOutputSays(t *testing.T) {
 			d.sign()
 			d.body = plain
 		}, rawHeaders + "Content-Encoding: gzip\r\n\r\n{body}", explain.BodyCompressed, "compressed or decompressed between the sender and the capture"},
-		"a line of a dotenv file": {"v1", stored(func(d *sent) string { return "SECRET=" + d.by.secret() }), rawHeaders + "\r\n{body}", explain.SecretLine, "matches, but the secret is a whole line"},
+		"a line of a dotenv file": {"v1", stored(func(d *sent) string { return "SECRET=" + d.by.secret() }), rawHeaders + "\r\n{body}", explain.SecretLine, "does not match: the secret is a whole line"},
 		"decoded, as text": {"v1", stored(func(d *sent) string {
 			var text strings.Builder
 			for _, c := range d.by.key {
 				text.WriteRune(rune(c))
 			}
 			return text.String()
-		}), rawHeaders + "\r\n{body}", explain.SecretDecoded, "matches, but the secret was decoded"},
-		"chunks":         {"v1", body(chunks), rawHeaders + "\r\n{body}", explain.BodyChunks, "matches, but the body contains chunk headers"},
+		}), rawHeaders + "\r\n{body}", explain.SecretDecoded, "does not match: the secret was decoded"},
+		"chunks":         {"v1", body(chunks), rawHeaders + "\r\n{body}", explain.BodyChunks, "does not match: the body contains chunk headers"},
 		"a GET":          {"v1", nil, strings.Replace(rawHeaders, "POST", "GET", 1) + "\r\n{body}", explain.Method, "Rejected with 405 at step method"},
 		"stale and late": {"v1", func(d *sent) { d.at = d.at.Add(-time.Hour); d.sign(); d.body = nil }, rawHeaders + "\r\n", explain.BodyMissing, "– age"},
 	} {

@@ -107,8 +107,8 @@ func count(changes ...bool) (n int) {
 	return n
 }
 
-// try tries the ids and timestamps with exactly that number of differences. If changes is
-// negative, there are none.
+// try tries the ids and timestamps with exactly this number of differences from the
+// captured ones. It fails if changes is negative.
 func (x *examination) try(s signer, body rewriting, changes int) (match, bool) {
 	for i, id := range x.ids() {
 		for j, timestamp := range x.timestamps() {

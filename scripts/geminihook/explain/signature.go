@@ -106,8 +106,8 @@ func (x *examination) signature() {
 	}
 }
 
-// packedElsewhere notes if a request whose signature matches has a content-encoding that
-// the captured body does not have: the body may have arrived compressed.
+// packedElsewhere adds a note if the signature matches, but the captured body does not have
+// its content-encoding: the body may have arrived compressed.
 func (x *examination) packedElsewhere() {
 	if x.looksPacked().cause == BodyCompressed {
 		x.say(Note, "content-encoding", "names an encoding, but the captured body is not encoded: if the body arrives compressed, the function rejects it, because it does not decompress bodies")
@@ -143,7 +143,7 @@ func (x *examination) found(m match) {
 	}
 	switch {
 	case len(but) > 0:
-		x.say(Fail, "signature", "matches, but %s", strings.Join(but, "; and "))
+		x.say(Fail, "signature", "does not match: %s", strings.Join(but, "; and "))
 	case m.timestamp != x.header.timestamp:
 		x.say(Pass, "signature", "matches with the timestamp in seconds")
 	case x.has(Milliseconds):
@@ -184,7 +184,7 @@ func formed(form string) finding {
 	return finding{SignatureEncoding, "the signature is encoded " + form, "encode the signature in standard base64, padded with ="}
 }
 
-// notFound reports that none of the guesses makes the signature match.
+// notFound reports that the signature matches with no guess.
 func (x *examination) notFound() {
 	f, says := x.lost(), "does not match the captured part of the body"
 	switch {

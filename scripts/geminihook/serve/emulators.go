@@ -116,8 +116,8 @@ func (r *reader) subscribe(ctx context.Context) error {
 	return err
 }
 
-// run shows messages until stopping is closed and a Pull returns none. It then deletes
-// the subscription. An error ends it with a note.
+// run shows messages until stopping is closed and a Pull is empty. It then deletes the
+// subscription. If a Pull fails, run prints a note and returns.
 func (r *reader) run(stopping <-chan struct{}) {
 	for {
 		n, err := r.pull()

@@ -125,7 +125,7 @@ func TestOnlyHere(t *testing.T) {
 		"http://example.com/": false, "http://198.51.100.7:1/": true,
 	} {
 		ctx, cancel := context.WithCancel(t.Context())
-		cancel() // nothing is sent
+		cancel() // before a request is sent
 		req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, nil)
 		if err != nil {
 			t.Fatal(err)

@@ -65,8 +65,8 @@ func newChecks(o *Options, p *parts, audiences []string) (c *inspector.Checks, e
 	return c, nil
 }
 
-// first returns the first text, or "" if there is none. Without an audience, the function
-// rejects every JWT.
+// first returns the first text, or "" if the list is empty. Without an audience, the
+// function rejects every JWT.
 func first(texts []string) string {
 	if len(texts) == 0 {
 		return ""

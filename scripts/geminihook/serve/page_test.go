@@ -16,7 +16,7 @@ import (
 type visitor struct {
 	*browsertest.Page
 	t     *testing.T
-	shots string // where screenshots go; empty for nowhere
+	shots string // folder for screenshots; empty: none are taken
 }
 
 func visit(t *testing.T, args ...string) (*visitor, *commandtest.Serve) {

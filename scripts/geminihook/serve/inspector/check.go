@@ -26,7 +26,7 @@ type check struct {
 }
 
 // Checks verify a delivery again, with the functions' own code and keys, to show each step
-// and the step that decided. It is safe for concurrent use.
+// and the step that decided. They are safe for concurrent use.
 type Checks struct {
 	Static  *Keys[webhook.SigningKey] // of the static endpoint
 	Tokens  *Keys[webhook.URLToken]   // of the dynamic endpoint

@@ -181,7 +181,7 @@ func (l *Deliveries) Close() {
 	}
 }
 
-// find returns a copy of a shown delivery, or nil if there is none with this id.
+// find returns a copy of the shown delivery with this id, or nil if it is not in memory.
 func (l *Deliveries) find(id int64) *delivery {
 	l.mu.Lock()
 	defer l.mu.Unlock()

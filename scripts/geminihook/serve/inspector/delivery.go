@@ -20,7 +20,7 @@ type delivery struct {
 	path     string
 	query    string // as received, including the URL token
 	header   http.Header
-	length   int64  // Content-Length; -1 if there is none
+	length   int64  // Content-Length; -1 if it is missing
 	body     []byte // as far as it was read, at most maxBytes
 	ended    bool   // the body was read to its end
 	broke    bool   // reading the body failed
@@ -29,7 +29,7 @@ type delivery struct {
 	retryAfter string
 	latency    time.Duration // of the whole request, measured by Watch
 	checks     []check
-	refusal    *webhook.Refusal // the checks' result; nil if they refused nothing
+	refusal    *webhook.Refusal // the checks' refusal; nil if they passed
 
 	answered, announced bool
 	log                 logLine // zero until the line arrives
@@ -139,7 +139,8 @@ func (d *delivery) row() row {
 	}
 }
 
-// took returns the latency that the function logged, or if there is none that of Watch.
+// took returns the latency that the function logged. Without a log line, it returns the
+// latency measured by Watch.
 func (d *delivery) took() string {
 	if d.log.Outcome != "" {
 		return fmt.Sprintf("%.1f ms", d.log.LatencyMS)

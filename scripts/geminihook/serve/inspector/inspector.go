@@ -167,8 +167,8 @@ func (in *Inspector) delivery(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// named returns the delivery whose id is in the path. If there is none, it answers 404 and
-// returns nil.
+// named returns the delivery with the path's id. If it is not in memory, named answers 404
+// and returns nil.
 func (in *Inspector) named(w http.ResponseWriter, r *http.Request) *delivery {
 	id, _ := strconv.ParseInt(r.PathValue("id"), 10, 64) // 0 if invalid; no delivery has id 0
 	d := in.Deliveries.find(id)

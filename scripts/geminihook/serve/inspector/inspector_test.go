@@ -454,7 +454,7 @@ func TestNoFunction(t *testing.T) {
 	}
 	d := l.latest(1)
 	if want := (check{"Path", "fail", "no function is at /staticwebhook"}); d.checks[0] != want || d.checks[1].Mark != "open" {
-		t.Errorf("checks %v, want %v and nothing reached", d.checks, want)
+		t.Errorf("checks %v, want %v, and the others not reached", d.checks, want)
 	}
 	_, page := l.ask("/inspector/deliveries/1", "")
 	if !strings.Contains(page, "no_function") || !strings.Contains(page, "No function is at this path, so the delivery cannot be replayed.") ||

@@ -123,7 +123,7 @@ func (j *Jobs) start(w http.ResponseWriter, r *http.Request) {
 	}
 	end, ok := ends[asked.Kind][asked.End]
 	if !ok {
-		say(w, errors.New("there is no such job"))
+		say(w, errors.New("unknown job"))
 		return
 	}
 	start := map[string]func(geminitest.Job) string{
@@ -153,7 +153,7 @@ func (j *Jobs) lose(w http.ResponseWriter, r *http.Request) {
 		say(w, nil)
 		return
 	}
-	say(w, errors.New("there is no such job"))
+	say(w, errors.New("unknown job"))
 }
 
 // reconcile runs a pass.

@@ -102,8 +102,8 @@ func (s *Stored) Name(key webhook.SigningKey) string {
 	return s.names[key]
 }
 
-// PublicKeys returns the keys of a key set. A key is named by its kid, or if it has none
-// by the first 4 bytes of its SHA-256.
+// PublicKeys returns the keys of a key set. A key is named by its kid. A key without a kid
+// is named by the first 4 bytes of its SHA-256.
 func PublicKeys(ring webhook.Keyring[webhook.PublicKey]) *Keys[webhook.PublicKey] {
 	return &Keys[webhook.PublicKey]{Keys: reverify.Keys[webhook.PublicKey]{Ring: ring, Name: publicName}}
 }

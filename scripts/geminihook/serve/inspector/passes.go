@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// A Pass is the reconciler's log line about one pass, with the same field names.
+// A Pass is the reconciler's log line about one pass. Its counts are those of
+// reconcile.Summary. After a failed build, the line has only Time, and the rest is zero.
 type Pass struct {
 	Time         time.Time `json:"time"`
 	WebhookState string    `json:"webhook_state,omitempty"` // empty if reading it failed

@@ -23,9 +23,9 @@ type Records struct {
 }
 
 // of returns the records with a delivery's endpoint and webhook-id, by document id. There
-// are two if the id was sent both with a signature and with a JWT, whose document id
-// includes the body. of looks for both, because a rejected delivery has no verified
-// scheme. It fails if Firestore fails.
+// are two if the id was sent both with a signature and with a JWT, because a JWT's
+// document id includes the body. of looks for both, because a rejected delivery has no
+// verified scheme. It fails if Firestore fails.
 func (r *Records) of(ctx context.Context, d *delivery) (map[string]dedup.Record, error) {
 	id := d.webhookID()
 	if id == "" {

@@ -35,7 +35,7 @@ type view struct {
 	RecordError string
 	Refused     bool // not verified, so the records belong to another delivery
 
-	Message *messageView // nil if there is none
+	Message *messageView // nil if it is not published or not in memory
 	Request requestView
 	Whole   bool // the body is complete and its path is a function's, so it can be replayed
 }
