@@ -12,13 +12,13 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
-// A counter counts RPCs. An RPC failed if its status is neither OK nor AlreadyExists; the
-// latter is the normal result for a duplicate. On a slow machine an RPC can exceed its
-// deadline, and its retry costs one or two more.
+// A counter counts RPCs. An RPC failed if its status is neither OK nor AlreadyExists;
+// the latter is the normal result for a duplicate. On a slow machine an RPC can exceed
+// its deadline, and its retry costs one or two more.
 type counter struct{ calls, failed atomic.Int64 }
 
-// measureCalls counts the RPCs of new deliveries and of duplicates, with a proxy in front
-// of each server. It does not measure time.
+// measureCalls counts the RPCs of new deliveries and of duplicates, with a proxy in
+// front of each server. It does not measure time.
 func (b *bench) measureCalls(ctx context.Context) error {
 	b.progress("calls")
 	var c counter
@@ -48,8 +48,8 @@ func (b *bench) measureCalls(ctx context.Context) error {
 	})
 }
 
-// countCalls counts the RPCs of a receiver after a first pass, in which the receiver opens
-// its connections and reads its secret.
+// countCalls counts the RPCs of a receiver after a first pass, in which the receiver
+// opens its connections and reads its secret.
 func (b *bench) countCalls(ctx context.Context, c *counter, r *process, at int) error {
 	if _, err := b.sender.load(ctx, r, at, numbered(webhooktest.NewID(), at)); err != nil {
 		return err

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// sleepers is the number of goroutines that can sleep in the kernel without delaying other
-// goroutines. Each occupies one of Go's processors for up to 10 ms, until the runtime
-// notices.
+// sleepers is the number of goroutines that can sleep in the kernel without delaying
+// other goroutines. Each occupies one of Go's processors for up to 10 ms, until the
+// runtime notices.
 const sleepers = 64
 
 // A wire is a connection to a server with a delay.
@@ -18,8 +18,8 @@ type wire struct {
 }
 
 // delayed simulates distant servers: each byte arrives half a round trip after it was
-// sent, and a connection is open one round trip after it was requested. Chunks in flight
-// do not delay each other, and bandwidth is not limited.
+// sent, and a connection is open one round trip after it was requested. Chunks in
+// flight do not delay each other, and bandwidth is not limited.
 func delayed(roundTrip time.Duration) between {
 	return func(addr string) (instead string, stop func(), err error) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -42,9 +42,9 @@ func delayed(roundTrip time.Duration) between {
 
 // carry connects a client with the server. If either side closes, carry closes both.
 //
-// The client's connection is open at once. Over a real network, the client's would be open
-// after one round trip, and the server's half a round trip later. Bytes sent earlier are
-// delayed as if they were sent at these times.
+// The client's connection is open at once. Over a real network, the client's would be
+// open after one round trip, and the server's half a round trip later. Bytes sent
+// earlier are delayed as if they were sent at these times.
 func (w wire) carry(client net.Conn, requested time.Time) {
 	server, err := net.Dial("tcp", w.server)
 	if err != nil {

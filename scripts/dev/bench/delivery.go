@@ -47,9 +47,9 @@ func (s *sender) deliver(ctx context.Context, r *process, id string) (status int
 	return resp.StatusCode, time.Since(begin), nil
 }
 
-// accept sends a delivery that must be accepted. Like Gemini, it retries after a 503, which
-// a receiver on a slow machine may answer, but at most nine times. The latency is the sum
-// of all attempts.
+// accept sends a delivery that must be accepted. Like Gemini, it retries after a 503,
+// which a receiver on a slow machine may answer, but at most nine times. The latency is
+// the sum of all attempts.
 func (s *sender) accept(ctx context.Context, r *process, id string) (latency time.Duration, err error) {
 	for attempt := 1; ; attempt++ {
 		status, took, err := s.deliver(ctx, r, id)
@@ -63,7 +63,8 @@ func (s *sender) accept(ctx context.Context, r *process, id string) (latency tim
 	}
 }
 
-// during returns a function that returns new ids for a duration, at least one, and then "".
+// during returns a function that returns new ids for a duration, at least one, and then
+// "".
 func during(d time.Duration) (next func() string) {
 	var begun atomic.Bool
 	end := time.Now().Add(d)
@@ -111,8 +112,8 @@ func (s *sender) load(ctx context.Context, r *process, at int, next func() strin
 	return latencies, nil
 }
 
-// burst sends all copies of one new delivery at once. It returns the time until the last
-// answer, and the number of answers by status.
+// burst sends all copies of one new delivery at once. It returns the time until the
+// last answer, and the number of answers by status.
 func (s *sender) burst(ctx context.Context, r *process) (last time.Duration, answers map[int]int, err error) {
 	var mu sync.Mutex
 	answers = make(map[int]int)

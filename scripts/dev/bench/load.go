@@ -87,15 +87,15 @@ func (l latencies) metrics(r *process, at int) map[string]float64 {
 	}
 }
 
-// percentile returns the smallest value of sorted, in nanoseconds, that p percent of the
-// values do not exceed.
+// percentile returns the smallest value of sorted, in nanoseconds, that p percent of
+// the values do not exceed.
 func percentile(sorted []time.Duration, p float64) float64 {
 	i := int(math.Ceil(p/100*float64(len(sorted)))) - 1
 	return float64(sorted[max(i, 0)])
 }
 
-// measureCopies measures a burst of copies for each receiver except floor, which does not
-// detect duplicates.
+// measureCopies measures a burst of copies for each receiver except floor, which does
+// not detect duplicates.
 func (b *bench) measureCopies(ctx context.Context, part string, f fleet, turn int) error {
 	f = slices.DeleteFunc(slices.Clone(f), func(r *process) bool { return r.name == floor })
 	for _, r := range inOrder(f, turn) {

@@ -1,6 +1,6 @@
-// Command bench compares the deployed static function with two other receivers. It prints
-// Go's benchmark format, https://go.dev/design/14313-benchmark-format, from which
-// benchstat computes medians, confidence intervals and ratios.
+// Command bench compares the deployed static function with two other receivers. It
+// prints Go's benchmark format, https://go.dev/design/14313-benchmark-format, from
+// which benchstat computes medians, confidence intervals and ratios.
 //
 // It is a separate module, because the main go.mod is uploaded with the functions: a
 // change of the bench's dependencies there would redeploy them.
@@ -154,8 +154,8 @@ func (b *bench) progress(format string, args ...any) {
 	fmt.Fprintf(b.stderr, "bench: "+format+"\n", args...)
 }
 
-// result prints a line with the metrics of n operations, by unit. It omits metrics that are
-// NaN because they could not be measured.
+// result prints a line with the metrics of n operations, by unit. It omits metrics that
+// are NaN because they could not be measured.
 func (b *bench) result(name, receiver string, n int, metrics map[string]float64) {
 	maps.DeleteFunc(metrics, func(_ string, value float64) bool { return math.IsNaN(value) })
 	fmt.Fprintf(b.stdout, "Benchmark%s/receiver=%s\t%s\n", name, receiver, testing.BenchmarkResult{N: n, Extra: metrics})

@@ -65,8 +65,8 @@ type process struct {
 	proc    procfs.Proc // without /proc, its methods fail
 }
 
-// start starts a receiver with only the project's environment. It does not wait until the
-// receiver listens.
+// start starts a receiver with only the project's environment. It does not wait until
+// the receiver listens.
 func (b *bench) start(ctx context.Context, name string, p *project) (*process, error) {
 	port, err := child.FreePort()
 	if err != nil {
@@ -100,7 +100,8 @@ func (r *process) fail(err error) error {
 	return fmt.Errorf("%s: %w; its log ends: %s", r.name, err, log[max(0, len(log)-2000):])
 }
 
-// answered retries a request while the receiver refuses connections, at most startLimit.
+// answered retries a request while the receiver refuses connections, at most
+// startLimit.
 func (r *process) answered(ctx context.Context, request func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
@@ -139,8 +140,8 @@ func (r *process) cpuSeconds() float64 {
 	return stat.CPUTime()
 }
 
-// memory returns the current resident bytes and their peak since resetPeak. Both are NaN
-// without /proc.
+// memory returns the current resident bytes and their peak since resetPeak. Both are
+// NaN without /proc.
 func (r *process) memory() (resident, peak float64) {
 	status, err := r.proc.NewStatus()
 	if err != nil {
@@ -163,8 +164,8 @@ func (f fleet) stop() {
 	}
 }
 
-// deploy makes a project with a number of records, starts and warms up the receivers, and
-// calls use. It ends all processes before it returns.
+// deploy makes a project with a number of records, starts and warms up the receivers,
+// and calls use. It ends all processes before it returns.
 func (b *bench) deploy(ctx context.Context, between between, records int, use func(*project, fleet) error) error {
 	p, err := b.newProject(ctx, between)
 	defer p.close()

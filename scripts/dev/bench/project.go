@@ -27,8 +27,8 @@ type project struct {
 	closers   []func()
 }
 
-// A between starts a proxy in front of a server. It returns the address that receivers use
-// instead of the server's.
+// A between starts a proxy in front of a server. It returns the address that receivers
+// use instead of the server's.
 type between func(addr string) (instead string, stop func(), err error)
 
 // direct is a between without a proxy.

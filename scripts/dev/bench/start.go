@@ -30,8 +30,8 @@ func (b *bench) measureStart(ctx context.Context) error {
 	})
 }
 
-// measureStartOf starts a receiver to measure its first answer, and again to measure its
-// first delivery. The empty function accepts no deliveries.
+// measureStartOf starts a receiver to measure its first answer, and again to measure
+// its first delivery. The empty function accepts no deliveries.
 func (b *bench) measureStartOf(ctx context.Context, name string, p *project) error {
 	metrics := make(map[string]float64)
 	err := b.started(ctx, name, p, metrics, func(r *process) error {

@@ -1,6 +1,6 @@
 // Command emulators starts Google's official Firestore and Pub/Sub emulators, runs a
-// command with them, and stops them. All tests of one `go test ./...` can then share one
-// pair of emulators.
+// command with them, and stops them. All tests of one `go test ./...` can then share
+// one pair of emulators.
 package main
 
 import (
@@ -102,8 +102,8 @@ func start() (env []string, stop func(), err error) {
 	return []string{"FIRESTORE_EMULATOR_HOST=" + addrs[0], "PUBSUB_EMULATOR_HOST=" + addrs[1]}, stop, nil
 }
 
-// wait runs cmd, forwards signals to it, and returns its exit status as a shell would. The
-// command receives a terminal's Ctrl-C twice: from the terminal and from wait.
+// wait runs cmd, forwards signals to it, and returns its exit status as a shell would.
+// The command receives a terminal's Ctrl-C twice: from the terminal and from wait.
 func wait(cmd *exec.Cmd, signals <-chan os.Signal) int {
 	if err := cmd.Start(); err != nil {
 		fmt.Fprintln(os.Stderr, "emulators:", err)

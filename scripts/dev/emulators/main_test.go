@@ -61,8 +61,8 @@ func child(t *testing.T, do string) string {
 	return self
 }
 
-// install makes the fake java the only one in PATH, and installs emulators for it. Without
-// jars, no emulator is installed.
+// install makes the fake java the only one in PATH, and installs emulators for it.
+// Without jars, no emulator is installed.
 func install(t *testing.T, jars ...string) {
 	t.Helper()
 	dir := t.TempDir()

@@ -64,9 +64,9 @@ type death struct {
 	settled  time.Time // by then, publishes that were under way have reached the topic
 }
 
-// causes returns the cause of each copy of a delivery except the one that counts. It finds
-// them in the log lines of the delivery's requests, and in the deaths of instances during
-// these requests.
+// causes returns the cause of each copy of a delivery except the one that counts. It
+// finds them in the log lines of the delivery's requests, and in the deaths of
+// instances during these requests.
 func causes(messages []functiontest.Message, logged []line, requests []request, deaths []death, lease time.Duration) (causes []string) {
 	if len(messages) < 2 {
 		return nil
@@ -109,8 +109,8 @@ func causes(messages []functiontest.Message, logged []line, requests []request, 
 	return causes
 }
 
-// died reports whether the instance of a request that may have published at this time was
-// killed during the request.
+// died reports whether the instance of a request that may have published at this time
+// was killed during the request.
 func died(published time.Time, requests []request, deaths []death) bool {
 	for _, r := range requests {
 		for _, d := range deaths {
@@ -123,8 +123,8 @@ func died(published time.Time, requests []request, deaths []death) bool {
 	return false
 }
 
-// overrun returns the cause of a second acknowledged copy: overranLease if a request took
-// longer than the lease.
+// overrun returns the cause of a second acknowledged copy: overranLease if a request
+// took longer than the lease.
 func overrun(logged []line, lease time.Duration) string {
 	if slices.ContainsFunc(logged, func(l line) bool { return l.outcome == "published" && l.latency >= lease }) {
 		return overranLease

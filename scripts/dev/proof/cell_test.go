@@ -29,8 +29,8 @@ const (
 	// enough bounds the time until a delivery is accepted, on a busy machine.
 	enough = 10 * time.Minute
 
-	// arrival is the delay of a call during an instance's start, so that the delivery has
-	// arrived when the fault occurs.
+	// arrival is the delay of a call during an instance's start, so that the delivery
+	// has arrived when the fault occurs.
 	arrival = 300 * time.Millisecond
 
 	// meeting bounds a step's wait for the concurrent duplicate's answer.
@@ -46,8 +46,8 @@ type plan struct {
 	times     times // for an idle machine
 }
 
-// A cell is one execution of a plan. It has its own project, one delivery, and one or two
-// instances.
+// A cell is one execution of a plan. It has its own project, one delivery, and one or
+// two instances.
 type cell struct {
 	plan
 
@@ -194,9 +194,9 @@ func (c *cell) newParty() *party {
 	}
 }
 
-// warmedUp waits until the instances have made their warm-up reads, so that these are not
-// mistaken for the delivery's. If the fault needs an idle instance, warmedUp also sends
-// another delivery, which opens all connections.
+// warmedUp waits until the instances have made their warm-up reads, so that these are
+// not mistaken for the delivery's. If the fault needs an idle instance, warmedUp also
+// sends another delivery, which opens all connections.
 func (c *cell) warmedUp() {
 	var reads int
 	functiontest.Eventually(c.t, "warmed up", func() bool {
@@ -225,8 +225,8 @@ func (c *cell) slower(d time.Duration) time.Duration { return d * time.Duration(
 // idle leaves all connections idle until keepalive is due.
 func (c *cell) idle() { c.machine.idle(idleTime) }
 
-// probe sends another delivery to the victim's instance, once. It returns the status, or 0
-// if there was no answer.
+// probe sends another delivery to the victim's instance, once. It returns the status,
+// or 0 if there was no answer.
 func (c *cell) probe() (status int) {
 	id := webhooktest.NewID()
 	defer func() {
@@ -251,8 +251,8 @@ func (c *cell) thawed() {
 	}
 }
 
-// deliver sends the delivery until all parties have a 204, and then ends the instances and
-// waits for all calls.
+// deliver sends the delivery until all parties have a 204, and then ends the instances
+// and waits for all calls.
 func (c *cell) deliver() {
 	if c.step.dupFirst && c.other != nil {
 		c.begin(c.other)
@@ -377,8 +377,8 @@ func (c *cell) handle(ctx context.Context, method string, forward func() error) 
 	return apply()
 }
 
-// lead returns the action of the next lead and removes the lead, if this call is the lead.
-// Otherwise it returns nil.
+// lead returns the action of the next lead and removes the lead, if this call is the
+// lead. Otherwise it returns nil.
 func (c *cell) lead(method string) func(*cell, func() error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -469,7 +469,8 @@ func (c *cell) freeze(d time.Duration) {
 	c.victim.instance.Signal(syscall.SIGCONT)
 }
 
-// terminate sends SIGTERM to the victim's instance, and starts a new one when it has ended.
+// terminate sends SIGTERM to the victim's instance, and starts a new one when it has
+// ended.
 func (c *cell) terminate() {
 	c.victim.instance.Signal(syscall.SIGTERM)
 	c.background.Go(func() {

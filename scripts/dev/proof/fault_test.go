@@ -23,20 +23,21 @@ type fault struct {
 	// idles leaves all connections idle before the fault, long enough for keepalive.
 	idles bool
 
-	// mostRefused bounds the attempts that fail before an instance opens a new connection.
-	// 0 means no bound.
+	// mostRefused bounds the attempts that fail before an instance opens a new
+	// connection. 0 means no bound.
 	mostRefused int
 
-	// idle makes the fault occur between two deliveries. It is nil if that is impossible.
+	// idle makes the fault occur between two deliveries. It is nil if that is
+	// impossible.
 	idle func(c *cell)
 
-	// answer makes the fault occur at the answer, which the sender does not get. It is nil
-	// if that is impossible.
+	// answer makes the fault occur at the answer, which the sender does not get. It is
+	// nil if that is impossible.
 	answer func(c *cell)
 }
 
-// The faults, in the table's order. A concurrent duplicate arrives during the fault: after
-// the server has acted if the fault is after that, else before.
+// The faults, in the table's order. A concurrent duplicate arrives during the fault:
+// after the server has acted if the fault is after that, else before.
 var (
 	refused = &fault{name: "refused", lasts: true, call: func(c *cell, _ context.Context, _ func() error) error {
 		c.meet()
@@ -113,8 +114,8 @@ var (
 	faults = []*fault{refused, requestLost, replyLost, late, pastLease, killedBefore, killedAfter, terminated, hungUp, stalled, forgotten, frozen}
 )
 
-// freezeTime is longer than each of the function's deadlines at the step. After the claim,
-// it is shorter than the lease.
+// freezeTime is longer than each of the function's deadlines at the step. After the
+// claim, it is shorter than the lease.
 func (c *cell) freezeTime() time.Duration {
 	if c.step.atStart {
 		return warmUpFreeze

@@ -30,19 +30,19 @@ import (
 type times struct{ process, end, lease time.Duration }
 
 var (
-	// shortTimes are proportional to the real ones: a request's longest duration is less
-	// than the lease.
+	// shortTimes are proportional to the real ones: a request's longest duration is
+	// less than the lease.
 	shortTimes = times{process: time.Second, end: 800 * time.Millisecond, lease: 2500 * time.Millisecond}
 
-	// wireTimes have production's timeouts, so that a call can detect a dead connection,
-	// and a lease that expires while the connection is idle.
+	// wireTimes have production's timeouts, so that a call can detect a dead
+	// connection, and a lease that expires while the connection is idle.
 	wireTimes = times{process: receiver.DefaultProcessTimeout, end: dedup.DefaultEndTimeout, lease: 10 * time.Second}
 
 	realTimes = times{process: receiver.DefaultProcessTimeout, end: dedup.DefaultEndTimeout, lease: dedup.DefaultLease}
 )
 
-// Additional environment variables of a function under test: its times and its Firestore.
-// The function connects to Firestore as in production, with keepalive. With
+// Additional environment variables of a function under test: its times and its
+// Firestore. The function connects to Firestore as in production, with keepalive. With
 // FIRESTORE_EMULATOR_HOST, the client would not use keepalive.
 const (
 	timesVariable     = "GEMINIHOOK_TEST_TIMES"
@@ -90,8 +90,8 @@ const (
 
 var onEmbedded = flag.Bool("embedded", false, "use in-process stand-ins instead of the official emulators")
 
-// newProject returns a project on the official emulators. Without emulators, the test is
-// skipped, or fails with REQUIRE_EMULATORS=1.
+// newProject returns a project on the official emulators. Without emulators, the test
+// is skipped, or fails with REQUIRE_EMULATORS=1.
 func newProject(t *testing.T) *functiontest.Project {
 	t.Helper()
 	if *onEmbedded {

@@ -19,8 +19,8 @@ import (
 const (
 	halfSent = 400
 
-	// soonEnough bounds a half-sent request, and the drain of an instance with half-sent
-	// requests, on an idle machine.
+	// soonEnough bounds a half-sent request, and the drain of an instance with
+	// half-sent requests, on an idle machine.
 	soonEnough = 4 * time.Second
 )
 
@@ -52,8 +52,8 @@ func TestHalfSent(t *testing.T) {
 	}
 }
 
-// sendHalves sends half-sent requests. It returns the time until the last connection was
-// closed, the answers, and the answers to genuine deliveries sent meanwhile.
+// sendHalves sends half-sent requests. It returns the time until the last connection
+// was closed, the answers, and the answers to genuine deliveries sent meanwhile.
 func (l *load) sendHalves(t *testing.T) (slowest time.Duration, answers map[string]int, genuine *tally) {
 	answers, genuine = make(map[string]int), &tally{other: make(map[string]int)}
 	var mu sync.Mutex

@@ -19,10 +19,11 @@ type machine struct {
 }
 
 const (
-	// An idle machine with two cores starts an instance in less than quickStart (with the
-	// race detector), and answers 90 % of deliveries, eight at a time, in less than
-	// quickAnswer. On a slower machine, the functions' times are proportionally longer, so
-	// that the same number of cells can run. On a very slow machine, fewer cells run.
+	// An idle machine with two cores starts an instance in less than quickStart (with
+	// the race detector), and answers 90 % of deliveries, eight at a time, in less than
+	// quickAnswer. On a slower machine, the functions' times are proportionally longer,
+	// so that the same number of cells can run. On a very slow machine, fewer cells
+	// run.
 	quickStart  = 750 * time.Millisecond
 	quickAnswer = 100 * time.Millisecond
 
@@ -47,8 +48,8 @@ func calibrate(t *testing.T) *machine {
 	return measured.machine
 }
 
-// measure starts an instance and sends it deliveries, eight at a time. It ignores the first
-// half, in which the emulators warm up.
+// measure starts an instance and sends it deliveries, eight at a time. It ignores the
+// first half, in which the emulators warm up.
 func measure(t *testing.T) *machine {
 	p := newProject(t)
 	s := newSigner(t, p, shortStatic)

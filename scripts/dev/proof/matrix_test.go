@@ -27,7 +27,8 @@ const (
 
 var situations = []string{"first", "retry", "concurrent"}
 
-// A step is one call of a function during a delivery or during its start, or the answer.
+// A step is one call of a function during a delivery or during its start, or the
+// answer.
 type step struct {
 	name   string
 	method string // the call's method; empty for the answer and for idle
@@ -99,8 +100,8 @@ func cannot(s *step, f *fault, in situation) string {
 	return ""
 }
 
-// plans returns all possible cells. Cells with long times are first, because they take the
-// longest.
+// plans returns all possible cells. Cells with long times are first, because they take
+// the longest.
 func plans() []plan {
 	var all []plan
 	for _, s := range steps {

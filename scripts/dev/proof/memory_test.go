@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// judgedFrom is the shortest run in which memory growth is checked, and maxGrowth the
-	// allowed growth in MiB.
+	// judgedFrom is the shortest run in which memory growth is checked, and maxGrowth
+	// the allowed growth in MiB.
 	judgedFrom = time.Minute
 	maxGrowth  = 16.0
 )

@@ -24,8 +24,8 @@ import (
 )
 
 const (
-	// Pub/Sub's capacity: the number of concurrent messages, and the time for each. It is
-	// the bottleneck, so that the result does not depend on the test's machine.
+	// Pub/Sub's capacity: the number of concurrent messages, and the time for each. It
+	// is the bottleneck, so that the result does not depend on the test's machine.
 	publishedAtOnce = 10
 	publishTakes    = 100 * time.Millisecond
 
@@ -39,7 +39,8 @@ const (
 	memory = 512.0
 )
 
-// timed enables the checks of rates and latencies, which are meaningless on a busy machine.
+// timed enables the checks of rates and latencies, which are meaningless on a busy
+// machine.
 var timed = flag.Bool("timed", false, "also check rates and latencies; use only on an idle machine")
 
 // narrow returns a proxy handler that limits Pub/Sub's capacity.
@@ -128,8 +129,8 @@ func (l *load) ordinary(when string) {
 	})
 }
 
-// closed sends from n senders, each of which waits for an answer before its next delivery.
-// It returns the number of accepted deliveries per second.
+// closed sends from n senders, each of which waits for an answer before its next
+// delivery. It returns the number of accepted deliveries per second.
 func (l *load) closed(n int, length time.Duration) (rate float64) {
 	a := &tally{other: make(map[string]int)}
 	var all sync.WaitGroup
@@ -166,8 +167,8 @@ func TestOverload(t *testing.T) {
 	l, p := newLoad(t, realStatic)
 	p.Interfere(narrow())
 	capacity := l.closed(2*publishedAtOnce, 3*time.Second)
-	// On a busy machine, the measured capacity may be far below that of the next seconds.
-	// Pub/Sub's capacity is the upper bound.
+	// On a busy machine, the measured capacity may be far below that of the next
+	// seconds. Pub/Sub's capacity is the upper bound.
 	most := publishedAtOnce / publishTakes.Seconds()
 	a := l.open(overloadFactor*max(capacity, most), overloadFor)
 	goodput := float64(len(a.accepted)) / overloadFor.Seconds()
@@ -194,8 +195,8 @@ func TestOverload(t *testing.T) {
 	}
 }
 
-// peakMemory returns a process's peak resident memory, in MiB. It is 0 if the process has
-// ended or if there is no /proc.
+// peakMemory returns a process's peak resident memory, in MiB. It is 0 if the process
+// has ended or if there is no /proc.
 func peakMemory(p *functiontest.Process) (mebibytes float64) {
 	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID()))
 	for line := range strings.Lines(string(text)) {

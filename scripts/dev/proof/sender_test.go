@@ -35,8 +35,8 @@ func post(ctx context.Context, client *http.Client, url string, sign webhooktest
 	return m.Post(ctx, client, url+"?token="+urlToken)
 }
 
-// backoff returns a function that returns the pause before each retry. The pauses grow like
-// Gemini's, but start shorter. Retry-After is ignored, as the worst case.
+// backoff returns a function that returns the pause before each retry. The pauses grow
+// like Gemini's, but start shorter. Retry-After is ignored, as the worst case.
 func backoff() func() time.Duration {
 	pause := 50 * time.Millisecond
 	return func() time.Duration {

@@ -34,8 +34,8 @@ const (
 	oneKilled = 1000
 )
 
-// A soak sends many deliveries to two instances. Instances are killed and connections cut
-// repeatedly.
+// A soak sends many deliveries to two instances. Instances are killed and connections
+// cut repeatedly.
 type soak struct {
 	t         *testing.T
 	project   *functiontest.Project
@@ -158,8 +158,8 @@ func (s *soak) attempt(instance *functiontest.Process, id string, body []byte) (
 // soon sleeps until a random time during a delivery.
 func soon() { time.Sleep(rand.N(20 * time.Millisecond)) }
 
-// handle is called by the proxy for each call. A publish that it has forwarded reaches the
-// topic, even if its function is killed.
+// handle is called by the proxy for each call. A publish that it has forwarded reaches
+// the topic, even if its function is killed.
 func (s *soak) handle(_ context.Context, method string, forward func() error) error {
 	if method != functiontest.Publish {
 		return forward()
@@ -205,7 +205,8 @@ func (s *soak) kill() {
 	s.deaths = append(s.deaths, d)
 }
 
-// conclude checks that each delivery is published and that each second copy has a cause.
+// conclude checks that each delivery is published and that each second copy has a
+// cause.
 func (s *soak) conclude(topic copies, memory *samples) {
 	for _, instance := range s.instances {
 		instance.Kill() // no request is under way
@@ -244,8 +245,8 @@ func (c copies) add(messages []functiontest.Message) {
 	}
 }
 
-// checkRecords checks that each delivery has a record that is done, unless a failed mark
-// was logged.
+// checkRecords checks that each delivery has a record that is done, unless a failed
+// mark was logged.
 func (s *soak) checkRecords(logged map[string][]line) {
 	states := s.readStates()
 	var open []string

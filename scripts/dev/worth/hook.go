@@ -111,7 +111,8 @@ func (s *subscriber) know(j started) {
 	s.known[j.Name] = j
 }
 
-// register publishes a job's name on the jobs topic, from which the reconciler learns it.
+// register publishes a job's name on the jobs topic, from which the reconciler learns
+// it.
 func (s *subscriber) register(name string) {
 	_, err := pubsubpb.NewPublisherClient(s.cloud).Publish(s.ctx, &pubsubpb.PublishRequest{
 		Topic: jobsTopic, Messages: []*pubsubpb.PubsubMessage{{Data: []byte(name)}},
@@ -160,8 +161,8 @@ func (s *subscriber) handle(m *pubsubpb.PubsubMessage) {
 	s.take(j, file)
 }
 
-// job returns the job with a name, and false if the run has ended. In real time, an event
-// may arrive before know is called for its job, so job waits for that.
+// job returns the job with a name, and false if the run has ended. In real time, an
+// event may arrive before know is called for its job, so job waits for that.
 func (s *subscriber) job(name string) (j started, known bool) {
 	for {
 		s.mu.Lock()

@@ -115,8 +115,8 @@ func (c command) run(t *testing.T) error {
 		os.WriteFile(filepath.Join(c.write, "worth.svg"), []byte(r.Picture()), 0o644))
 }
 
-// measure runs the jobs on virtual time, under usual and other conditions, and then short
-// jobs in real time.
+// measure runs the jobs on virtual time, under usual and other conditions, and then
+// short jobs in real time.
 func (c command) measure(t *testing.T) (*Report, error) {
 	within := time.Duration(c.jobs) * 7 * 24 * time.Hour / perWeek
 	plan := draw(c.seed, c.jobs, within, realistic)

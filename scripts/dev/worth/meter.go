@@ -22,8 +22,8 @@ const (
 // noKind is the kind of job of calls that are not about a job.
 const noKind = "webhook"
 
-// A meter is a transport that counts calls, and records the delays of results. It is safe
-// for concurrent use.
+// A meter is a transport that counts calls, and records the delays of results. It is
+// safe for concurrent use.
 type meter struct {
 	http.RoundTripper
 
@@ -102,7 +102,8 @@ func (c *counted) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// inHand notes that the result of a job has arrived. It ignores repeated calls for a job.
+// inHand notes that the result of a job has arrived. It ignores repeated calls for a
+// job.
 func (m *meter) inHand(s started) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

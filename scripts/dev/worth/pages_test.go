@@ -17,7 +17,8 @@ func read(t *testing.T, name string) string {
 	return string(text)
 }
 
-// The tables in README.md and docs/cost.md and the picture are made from docs/worth.json.
+// The tables in README.md and docs/cost.md and the picture are made from
+// docs/worth.json.
 func TestPages(t *testing.T) {
 	var r Report
 	if err := json.Unmarshal([]byte(read(t, "docs/worth.json")), &r); err != nil {

@@ -33,9 +33,9 @@ type job struct {
 // A lifetime draws the duration of a job of a kind.
 type lifetime func(r *rand.Rand, kind string) time.Duration
 
-// realistic draws durations within the published limits. Batches: 2 minutes to 48 hours,
-// half of them less than 76 minutes. Deep Research: "maximum 60 minutes, most within 20".
-// Video: 11 seconds to 6 minutes.
+// realistic draws durations within the published limits. Batches: 2 minutes to 48
+// hours, half of them less than 76 minutes. Deep Research: "maximum 60 minutes, most
+// within 20". Video: 11 seconds to 6 minutes.
 func realistic(r *rand.Rand, kind string) time.Duration {
 	switch kind {
 	case geminitest.KindBatch:
@@ -57,9 +57,9 @@ func logUniform(r *rand.Rand, from, to time.Duration) time.Duration {
 	return time.Duration(float64(from) * math.Pow(float64(to)/float64(from), r.Float64()))
 }
 
-// draw returns n random jobs of each kind, ordered by their start within a span. Half of
-// the jobs use the dynamic webhook. Lost and repeated deliveries are random, too. The same
-// seed returns the same jobs.
+// draw returns n random jobs of each kind, ordered by their start within a span. Half
+// of the jobs use the dynamic webhook. Lost and repeated deliveries are random, too.
+// The same seed returns the same jobs.
 func draw(seed uint64, n int, within time.Duration, lives lifetime) []job {
 	r := rand.New(rand.NewPCG(seed, 1))
 	var all []job

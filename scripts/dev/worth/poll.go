@@ -20,7 +20,8 @@ type way struct {
 	hooked bool // jobs have webhooks
 	faulty bool // 1 % of deliveries are lost, and 1 % are made twice
 
-	// open starts the way on a side. It returns the function to call for each started job.
+	// open starts the way on a side. It returns the function to call for each started
+	// job.
 	open func(*side) (begin func(started), err error)
 }
 
@@ -36,9 +37,9 @@ var (
 	ways = []way{get, doubling, list, webhooks, lossy, reconciled}
 )
 
-// poll polls each job in its own loop, as in Google's guides. If a call fails, the guides'
-// loops end, but this one retries after a random time around the interval, so that loops
-// that failed together do not stay together.
+// poll polls each job in its own loop, as in Google's guides. If a call fails, the
+// guides' loops end, but this one retries after a random time around the interval, so
+// that loops that failed together do not stay together.
 func (s *side) poll(doubling bool) func(started) {
 	return func(j started) {
 		s.running.Go(func() {
@@ -64,8 +65,8 @@ func (s *side) poll(doubling bool) func(started) {
 	}
 }
 
-// list polls the list of batches. Jobs of other kinds have no list, so list uses poll for
-// them.
+// list polls the list of batches. Jobs of other kinds have no list, so list uses poll
+// for them.
 func (s *side) list() func(started) {
 	var mu sync.Mutex
 	open := make(map[string]started)
@@ -95,8 +96,8 @@ func (s *side) list() func(started) {
 }
 
 // endedOf returns the open batches that have ended, each with its result file. It reads
-// pages of the list, newest batches first, until it has seen all open batches. If a call
-// fails, it returns the batches found until then.
+// pages of the list, newest batches first, until it has seen all open batches. If a
+// call fails, it returns the batches found until then.
 func (s *side) endedOf(open map[string]started) map[string]string {
 	ended := make(map[string]string)
 	query := url.Values{"pageSize": {strconv.Itoa(maxBatches)}}
@@ -124,8 +125,8 @@ func (s *side) endedOf(open map[string]started) map[string]string {
 	return ended
 }
 
-// take fetches the result of an ended job: from its file, or if file is empty first with a
-// get.
+// take fetches the result of an ended job: from its file, or if file is empty first
+// with a get.
 func (s *side) take(j started, file string) {
 	for wait := time.Second; file == ""; wait = min(2*wait, time.Minute) {
 		a, err := s.get(j.Kind, j.Name)

@@ -92,8 +92,8 @@ func really(ctx context.Context, w way, plan []job, at pace) (f Figures, err err
 	return f, nil
 }
 
-// beSide is the user's side of a real-time run. From in, it reads its setup and then the
-// started jobs. To out, it writes the URL of its webhooks and then its figures.
+// beSide is the user's side of a real-time run. From in, it reads its setup and then
+// the started jobs. To out, it writes the URL of its webhooks and then its figures.
 func beSide(in io.Reader, out io.Writer) error {
 	hear, tell := json.NewDecoder(in), json.NewEncoder(out)
 	var with setup

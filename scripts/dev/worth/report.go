@@ -34,8 +34,8 @@ func (r *Report) cpuPerCall() float64 {
 	return 0
 }
 
-// Tables returns the report as Markdown tables: first the summary, which is in README.md,
-// and then the tables in docs/cost.md.
+// Tables returns the report as Markdown tables: first the summary, which is in
+// README.md, and then the tables in docs/cost.md.
 func (r *Report) Tables() []string {
 	return []string{r.summary(), r.calls(), r.ranges(), r.bill(), r.months(), r.real()}
 }
@@ -141,7 +141,8 @@ func (r *Report) months() string {
 	return table("$ a month, by jobs a month | 1,000 | 10,000 | 100,000 | 1,000,000 | cheaper than the machine up to", rows)
 }
 
-// of returns the figures of a way under usual conditions. The way must have been measured.
+// of returns the figures of a way under usual conditions. The way must have been
+// measured.
 func (r *Report) of(w way) Figures {
 	for _, f := range r.Ways {
 		if f.Way == w.name {

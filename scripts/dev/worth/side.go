@@ -112,8 +112,9 @@ func (s *side) download(file string) error {
 	return s.call("download/v1beta/"+file+":download", url.Values{"alt": {"media"}}, nil)
 }
 
-// collect downloads the file with an ended job's result, retries until that succeeds, and
-// notes that the result has arrived. If file is empty, the result has already arrived.
+// collect downloads the file with an ended job's result, retries until that succeeds,
+// and notes that the result has arrived. If file is empty, the result has already
+// arrived.
 func (s *side) collect(j started, file string) {
 	for wait := time.Second; file != "" && s.download(file) != nil; wait = min(2*wait, time.Minute) {
 		if !s.sleep(wait) {

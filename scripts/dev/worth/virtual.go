@@ -78,8 +78,8 @@ func inBubble(w way, plan []job, at pace, under Conditions, f *Figures) error {
 	return nil
 }
 
-// play starts each job at its time, calls begin with it, and returns the end of the last
-// job. A job's first delivery follows its end after latency.
+// play starts each job at its time, calls begin with it, and returns the end of the
+// last job. A job's first delivery follows its end after latency.
 func play(api *geminitest.API, plan []job, w way, latency time.Duration, hooks *url.URL, begin func(started)) (last time.Time) {
 	from := time.Now()
 	for _, j := range plan {

@@ -21,8 +21,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// few draws a few jobs, with as many per week as in the command. Of each kind, the first
-// job's delivery is lost, and the second job's is made twice.
+// few draws a few jobs, with as many per week as in the command. Of each kind, the
+// first job's delivery is lost, and the second job's is made twice.
 func few(n int) []job {
 	plan := draw(1, n, time.Duration(n)*7*24*time.Hour/perWeek, realistic)
 	seen := make(map[string]int)
@@ -33,8 +33,8 @@ func few(n int) []job {
 	return plan
 }
 
-// Webhooks make the fewest calls and notice ends first, before the polling loops. Every way
-// notices all ends, except webhooks without the reconciler if deliveries are lost.
+// Webhooks make the fewest calls and notice ends first, before the polling loops. Every
+// way notices all ends, except webhooks without the reconciler if deliveries are lost.
 func TestOrder(t *testing.T) {
 	const n = 10
 	plan := few(n)
@@ -159,8 +159,8 @@ func TestDraw(t *testing.T) {
 	}
 }
 
-// Without the subscriber, a million events cost 5.64 dollars, the sum of the rounded rows
-// about receiving in the cost table.
+// Without the subscriber, a million events cost 5.64 dollars, the sum of the rounded
+// rows about receiving in the cost table.
 func TestBill(t *testing.T) {
 	events := Figures{
 		Jobs:  map[string]Jobs{geminitest.KindBatch: {Started: 1000}},
@@ -177,8 +177,8 @@ func TestBill(t *testing.T) {
 	}
 }
 
-// At turn's number of jobs, the machine and the webhooks cost the same. More machines are
-// billed only if one cannot make all calls.
+// At turn's number of jobs, the machine and the webhooks cost the same. More machines
+// are billed only if one cannot make all calls.
 func TestTurn(t *testing.T) {
 	f := Figures{
 		Jobs:  map[string]Jobs{geminitest.KindBatch: {Started: 1000}},

@@ -42,8 +42,8 @@ type Answer struct {
 // OK reports whether the delivery was accepted.
 func (a Answer) OK() bool { return a.Err == nil && a.Status/100 == 2 }
 
-// RetryAfter returns the delay in the Retry-After header. It is 0 if the header is missing
-// or malformed, and negative if the header has a time in the past.
+// RetryAfter returns the delay in the Retry-After header. It is 0 if the header is
+// missing or malformed, and negative if the header has a time in the past.
 func (a Answer) RetryAfter() time.Duration {
 	text := a.Header.Get("Retry-After")
 	if seconds, err := strconv.Atoi(text); err == nil {

@@ -14,8 +14,8 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
-// SecretVariable is the name of the environment variable with the signing secret. Commands
-// use it if they have no --secret-file.
+// SecretVariable is the name of the environment variable with the signing secret.
+// Commands use it if they have no --secret-file.
 const SecretVariable = "GEMINIHOOK_SECRET"
 
 // Schemes are all signature schemes.

@@ -13,8 +13,8 @@ var tolerance = fmt.Sprintf("%.0f minutes", webhook.DefaultTolerance.Minutes())
 // setClocks is the remedy for a wrong clock.
 const setClocks = "synchronize both clocks with NTP, the sender's first"
 
-// clock explains why a timestamp outside the tolerance shows a wrong clock. It returns ""
-// if the timestamp is only old: then it may have been correct when it was sent.
+// clock explains why a timestamp outside the tolerance shows a wrong clock. It returns
+// "" if the timestamp is only old: then it may have been correct when it was sent.
 func (x *examination) clock() string {
 	sent, event := x.header.sent, webhook.ParseEvent(x.capture.Body).Time
 	switch {
@@ -30,8 +30,8 @@ func (x *examination) clock() string {
 	return ""
 }
 
-// age compares the timestamp with the current time. Most captures are examined later than
-// five minutes after arrival, so age is the cause only if there is no other.
+// age compares the timestamp with the current time. Most captures are examined later
+// than five minutes after arrival, so age is the cause only if there is no other.
 func (x *examination) age() {
 	if x.header.sent.IsZero() {
 		return

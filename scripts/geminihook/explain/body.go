@@ -29,8 +29,8 @@ type rewriting struct {
 	finding finding // reported if this body was signed; zero means a Rewritten finding
 }
 
-// rewritings yields guesses at the body that was signed, the simplest first. parsed is the
-// body's value if the capture has only that, else nil.
+// rewritings yields guesses at the body that was signed, the simplest first. parsed is
+// the body's value if the capture has only that, else nil.
 func rewritings(body []byte, parsed any) iter.Seq[rewriting] {
 	return func(yield func(rewriting) bool) {
 		for _, r := range slices.Concat(textual(body), packed(body)) {
@@ -101,8 +101,8 @@ type member struct {
 	value any
 }
 
-// parse parses a body that is one JSON value, and keeps the numbers' text. ok is false if
-// the body is not JSON, or exceeds maxRewritten or maxDepth.
+// parse parses a body that is one JSON value, and keeps the numbers' text. ok is false
+// if the body is not JSON, or exceeds maxRewritten or maxDepth.
 func parse(body []byte) (value any, ok bool) {
 	if len(body) > maxRewritten || !json.Valid(body) {
 		return nil, false
@@ -221,7 +221,8 @@ func (w *writer) list(brackets string, n int, item func(i int)) {
 	w.text.WriteByte(brackets[1])
 }
 
-// shortEscapes are the two-character escapes of RFC 8259, section 7, that all encoders use.
+// shortEscapes are the two-character escapes of RFC 8259, section 7, that all encoders
+// use.
 var shortEscapes = map[rune]string{'"': `\"`, '\\': `\\`, '\b': `\b`, '\f': `\f`, '\n': `\n`, '\r': `\r`, '\t': `\t`}
 
 func (w *writer) quote(text string) {

@@ -17,8 +17,8 @@ import (
 	"github.com/geminihook/geminihook/scripts/internal/reverify"
 )
 
-// maxCapture bounds a capture, in bytes. A body of 1 MiB, the functions' limit, is up to
-// four times as long in a dump.
+// maxCapture bounds a capture, in bytes. A body of 1 MiB, the functions' limit, is up
+// to four times as long in a dump.
 const maxCapture = 8 << 20
 
 // A Capture is a recorded request.
@@ -29,7 +29,8 @@ type Capture struct {
 	Header http.Header
 	Body   []byte
 
-	// Answer is the receiver's answer on arrival. If it is nil, Explain runs the receiver.
+	// Answer is the receiver's answer on arrival. If it is nil, Explain runs the
+	// receiver.
 	Answer *reverify.Answer
 
 	arrived time.Time // the capture's time of arrival; zero if it is unknown
@@ -53,9 +54,9 @@ var (
 //   - a framework's request, printed as JSON, by Python's repr or by JavaScript's
 //     console.log, alone or inside a log entry or an export.
 //
-// The text is in UTF-8, or in UTF-16 as PowerShell writes it. It must not exceed 8 MiB. The
-// error states the form that was recognised and the position at which reading stopped. It
-// contains no value of the capture.
+// The text is in UTF-8, or in UTF-16 as PowerShell writes it. It must not exceed 8 MiB.
+// The error states the form that was recognised and the position at which reading
+// stopped. It contains no value of the capture.
 func Read(r io.Reader) (*Capture, error) {
 	text, err := io.ReadAll(io.LimitReader(r, maxCapture+1))
 	switch {
@@ -170,8 +171,8 @@ func (c *Capture) recognised() string {
 	return strings.Join(parts, " and ")
 }
 
-// settle decodes a chunked body, and removes a line end after the body that belongs to the
-// file. It fails if there are no headers.
+// settle decodes a chunked body, and removes a line end after the body that belongs to
+// the file. It fails if there are no headers.
 func (c *Capture) settle() error {
 	if len(c.Header) == 0 {
 		return fmt.Errorf("read as raw HTTP, %s: no headers: the headers must come first, then an empty line, then the body", c.recognised())
@@ -201,9 +202,9 @@ func (c *Capture) measure() {
 	}
 }
 
-// length returns the body's length for the receiver. It is the Content-Length only if that
-// exceeds most. A smaller Content-Length that differs from the body shows that the capture
-// is incomplete, which the receiver did not see.
+// length returns the body's length for the receiver. It is the Content-Length only if
+// that exceeds most. A smaller Content-Length that differs from the body shows that the
+// capture is incomplete, which the receiver did not see.
 func (c *Capture) length(most int64) int64 {
 	if n, err := strconv.ParseInt(c.Header.Get("Content-Length"), 10, 64); err == nil && n > most {
 		return n
@@ -214,8 +215,8 @@ func (c *Capture) length(most int64) int64 {
 var chunkSize = regexp.MustCompile(`^([0-9a-fA-F]{1,7})[ \t]*(?:;[^\r\n]*)?\r?\n`)
 
 // dechunk decodes a chunked body (RFC 9112, section 7.1), also with LF line ends. cut
-// describes how the encoding is incomplete; it is empty if the encoding is complete. ok is
-// false if the text is not chunked.
+// describes how the encoding is incomplete; it is empty if the encoding is complete. ok
+// is false if the text is not chunked.
 func dechunk(text []byte) (body []byte, cut string, ok bool) {
 	for n := 1; ; n++ {
 		size := chunkSize.FindSubmatch(text)
@@ -238,8 +239,8 @@ func dechunk(text []byte) (body []byte, cut string, ok bool) {
 	}
 }
 
-// where returns the method and the path, and whether the URL has a token. The query is left
-// out, because it contains the token.
+// where returns the method and the path, and whether the URL has a token. The query is
+// left out, because it contains the token.
 func (c *Capture) where() (text string, token bool) {
 	u, err := url.Parse(c.URL)
 	if err != nil {

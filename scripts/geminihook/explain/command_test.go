@@ -16,8 +16,8 @@ import (
 
 func TestMain(m *testing.M) { commandtest.Main(m) }
 
-// explain accepts deliveries that send signs, with a secret from a file or the environment,
-// and with a key set in a file or at a URL.
+// explain accepts deliveries that send signs, with a secret from a file or the
+// environment, and with a key set in a file or at a URL.
 func TestCommand(t *testing.T) {
 	published := webhooktest.NewKeySet()
 	source := httptest.NewServer(published)

@@ -14,19 +14,19 @@ import (
 	"time"
 )
 
-// maxDumpDepth bounds the nesting of texts that contain a request, such as a log's message
-// in an export.
+// maxDumpDepth bounds the nesting of texts that contain a request, such as a log's
+// message in an export.
 const maxDumpDepth = 3
 
 // labelled matches a label before a value: headers: {…}.
 var labelled = regexp.MustCompile("^[A-Za-z_][A-Za-z0-9_. -]{0,40}[:=]+[ \t]*(?:[\\[{(\"'`]|[bBuU]['\"]|[A-Z][A-Za-z]+[({]|<Buffer|$)")
 
-// readDump reads a request as a program printed it: one value that contains the request at
-// any level, or the headers and then the body, each with or without a label.
+// readDump reads a request as a program printed it: one value that contains the request
+// at any level, or the headers and then the body, each with or without a label.
 //
-// Headers are a map of strings, numbers or lists, a list of pairs or of objects with a name
-// and a value, a flat list of names and values, or raw lines. A body is a string, base64,
-// bytes in any of the forms of [literal], or the body's parsed value.
+// Headers are a map of strings, numbers or lists, a list of pairs or of objects with a
+// name and a value, a flat list of names and values, or raw lines. A body is a string,
+// base64, bytes in any of the forms of [literal], or the body's parsed value.
 func readDump(text []byte, depth int) (*Capture, error) {
 	l := &literal{text: text, most: maxLiteralDepth}
 	root, err := l.sequence()
@@ -44,8 +44,8 @@ func readDump(text []byte, depth int) (*Capture, error) {
 	return f.found, nil
 }
 
-// stopped returns an error with the position at which reading a dump stopped. It contains
-// no value of the dump.
+// stopped returns an error with the position at which reading a dump stopped. It
+// contains no value of the dump.
 func stopped(l *literal, err error) error {
 	at := 0
 	if syntax, is := errors.AsType[*syntaxError](err); is {
@@ -59,8 +59,8 @@ func stopped(l *literal, err error) error {
 	return fmt.Errorf("read as a dump of %s: line %d, column %d: %w", described(l.names), line, column, err)
 }
 
-// described returns the names of the members that were read. It leaves out long names and
-// names with a secret in them.
+// described returns the names of the members that were read. It leaves out long names
+// and names with a secret in them.
 func described(names []string) string {
 	names = slices.DeleteFunc(names, func(n string) bool { return len(n) > 40 || strings.Contains(n, "whsec") })
 	if len(names) > 8 {
@@ -113,8 +113,8 @@ func (l *literal) sequence() ([]member, error) {
 	}
 }
 
-// goHeader matches an http.Header as Go's fmt prints it, map[A:[x y] B:[z]], and goValues
-// the beginning of each member.
+// goHeader matches an http.Header as Go's fmt prints it, map[A:[x y] B:[z]], and
+// goValues the beginning of each member.
 var (
 	goHeader = regexp.MustCompile(`^map\[\S+:\[[^\n]*\]\](?:\r?\n|$)`)
 	goValues = regexp.MustCompile(`(?:^| )([^\s:\[\]]+):\[`)
@@ -163,8 +163,8 @@ func (f *finder) visit(value any, parents [][]member) {
 	}
 }
 
-// text looks for a request in a text: raw HTTP or a dump, as in a log's message, or base64
-// of one, as in ngrok's export.
+// text looks for a request in a text: raw HTTP or a dump, as in a log's message, or
+// base64 of one, as in ngrok's export.
 func (f *finder) text(text []byte, parents [][]member) {
 	if raw, err := base64.StdEncoding.DecodeString(string(text)); err == nil && len(raw) > 0 {
 		text = raw
@@ -270,7 +270,8 @@ func arrival(parents [][]member) (at time.Time) {
 	return at
 }
 
-// requestOf returns the request with this header, which was found in the nearest parent.
+// requestOf returns the request with this header, which was found in the nearest
+// parent.
 func requestOf(header http.Header, parents [][]member) *Capture {
 	all := parents
 	for _, members := range parents {
@@ -291,8 +292,8 @@ func requestOf(header http.Header, parents [][]member) *Capture {
 	return c
 }
 
-// isParsed reports whether a value is a parsed body. {} is not: Express sets it if it has
-// parsed no body.
+// isParsed reports whether a value is a parsed body. {} is not: Express sets it if it
+// has parsed no body.
 func isParsed(value any) bool {
 	switch value := value.(type) {
 	case []member:
@@ -376,8 +377,8 @@ func headersIn(value any) http.Header {
 }
 
 // firstPair returns the first name and value in a list of pairs, of objects with a name
-// and a value, or of alternating names and values. taken is the number of items that they
-// occupy, 0 if the list has another form.
+// and a value, or of alternating names and values. taken is the number of items that
+// they occupy, 0 if the list has another form.
 func firstPair(list []any) (name, value any, taken int) {
 	switch item := list[0].(type) {
 	case []any:

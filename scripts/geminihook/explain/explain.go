@@ -1,5 +1,5 @@
-// Package explain reports whether a captured request is a genuine delivery, and if it is
-// not, the cause and the remedy.
+// Package explain reports whether a captured request is a genuine delivery, and if it
+// is not, the cause and the remedy.
 //
 // The verdict is that of the functions' own code in shared/receiver and shared/webhook.
 // The other checks in this package only look for the cause.
@@ -21,9 +21,9 @@ import (
 // A Cause is the reason for which a request is rejected.
 type Cause string
 
-// The causes, grouped by the part of the request: headers and method, scheme, signature,
-// secret or key, body, JWT, time. Their values are part of the JSON output and must not
-// change.
+// The causes, grouped by the part of the request: headers and method, scheme,
+// signature, secret or key, body, JWT, time. Their values are part of the JSON output
+// and must not change.
 const (
 	HeaderMissing    Cause = "header-missing"
 	HeaderRenamed    Cause = "header-renamed"
@@ -69,8 +69,8 @@ const (
 	Refused     Cause = "refused" // any other rejection
 )
 
-// A Receiver is the endpoint that the request was sent to, with its keys. It is a dynamic
-// endpoint if Keys is not nil, else a static one.
+// A Receiver is the endpoint that the request was sent to, with its keys. It is a
+// dynamic endpoint if Keys is not nil, else a static one.
 type Receiver struct {
 	Secrets []string // signing secrets as stored; only for a static endpoint
 
@@ -86,8 +86,8 @@ type Report struct {
 	Step    webhook.Step   `json:"step,omitempty"`   // the step that rejects; empty if Genuine
 	Reason  webhook.Reason `json:"reason,omitempty"` // the reason for it; empty if Genuine
 
-	// The causes, most important first. An accepted capture can have causes, too: faults
-	// that other receivers reject, and data that the capture lost.
+	// The causes, most important first. An accepted capture can have causes, too:
+	// faults that other receivers reject, and data that the capture lost.
 	Cause  Cause    `json:"cause,omitempty"` // the first of Causes
 	Causes []Cause  `json:"causes"`
 	Why    []string `json:"why"`    // explains each cause
@@ -130,8 +130,8 @@ type examination struct {
 	report   Report
 }
 
-// Explain examines a request. It does not change the capture. The receiver's clock is at
-// c.At, or if that is zero at the current time. Explain is safe for concurrent use.
+// Explain examines a request. It does not change the capture. The receiver's clock is
+// at c.At, or if that is zero at the current time. Explain is safe for concurrent use.
 func (to Receiver) Explain(c *Capture) *Report {
 	x := &examination{to: to, capture: *c, now: c.At}
 	if c.At.IsZero() {
@@ -190,8 +190,8 @@ func (x *examination) request() {
 	}
 }
 
-// size compares the body's length with the receiver's limit. The receiver checks it before
-// the headers.
+// size compares the body's length with the receiver's limit. The receiver checks it
+// before the headers.
 func (x *examination) size() {
 	if n := x.capture.length(receiver.MaxBody); n > receiver.MaxBody {
 		x.find(finding{BodyTooLarge, fmt.Sprintf("the body has %d bytes, more than a function's limit of %d", n, receiver.MaxBody),

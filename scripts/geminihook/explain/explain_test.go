@@ -321,7 +321,8 @@ func must(text []byte, err error) []byte {
 	return text
 }
 
-// A body that is too long or too deep for rewritings is explained without them, quickly.
+// A body that is too long or too deep for rewritings is explained without them,
+// quickly.
 func TestBounds(t *testing.T) {
 	w := newWorld()
 	for body, want := range map[string]Cause{
@@ -423,8 +424,8 @@ func TestOtherMethod(t *testing.T) {
 	}
 }
 
-// For any capture, the report is genuine if the functions' verifier accepts the request,
-// and else has a cause. Nothing panics.
+// For any capture, the report is genuine if the functions' verifier accepts the
+// request, and else has a cause. Nothing panics.
 func FuzzExplain(f *testing.F) {
 	w := newWorld()
 	for _, d := range []*delivery{w.delivery(w.static(), v1), w.delivery(w.dynamic(), v1a), w.delivery(w.dynamic(), jwt(unchanged))} {

@@ -14,8 +14,8 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook"
 )
 
-// headers are the three webhook headers of a delivery, found under any of their names and
-// without white space around them.
+// headers are the three webhook headers of a delivery, found under any of their names
+// and without white space around them.
 type headers struct {
 	id        string
 	timestamp string // as received, because it is signed
@@ -32,8 +32,8 @@ func (h *headers) http() http.Header {
 	return http.Header{"Webhook-Id": {h.id}, "Webhook-Timestamp": {h.timestamp}, "Webhook-Signature": {h.signature}}
 }
 
-// entries returns the signatures. It removes a comma after one, which a proxy adds if it
-// joins two header lines.
+// entries returns the signatures. It removes a comma after one, which a proxy adds if
+// it joins two header lines.
 func (h *headers) entries() []string {
 	entries := strings.FieldsFunc(h.signature, func(r rune) bool { return r == ' ' || r == '\t' })
 	for i := range entries {
@@ -71,8 +71,8 @@ func (x *examination) trimmed(name string) (value, raw string) {
 	return value, raw
 }
 
-// invisible reports whether a character is white space or has no width. A byte that is not
-// UTF-8 counts too, because it may be the no-break space of Latin-1.
+// invisible reports whether a character is white space or has no width. A byte that is
+// not UTF-8 counts too, because it may be the no-break space of Latin-1.
 func invisible(r rune) bool {
 	return unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) || r == utf8.RuneError
 }
@@ -179,8 +179,8 @@ func (x *examination) timestamp() {
 	}
 }
 
-// printable returns text from a request, shortened and without control characters, which a
-// terminal would obey.
+// printable returns text from a request, shortened and without control characters,
+// which a terminal would obey.
 func printable(text string) string {
 	const most = 200
 	if len(text) > most {

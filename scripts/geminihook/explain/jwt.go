@@ -12,8 +12,8 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook"
 )
 
-// A decodedJWT holds a JWT's header and claims, verified or not. They are only shown; the
-// verdict does not depend on them.
+// A decodedJWT holds a JWT's header and claims, verified or not. They are only shown;
+// the verdict does not depend on them.
 type decodedJWT struct {
 	header struct{ Alg, Kid string }
 	claims map[string]json.RawMessage
@@ -30,8 +30,8 @@ func decodeJWT(text string) (t decodedJWT) {
 	return t
 }
 
-// jwtSignature checks a JWT in the verifier's order. r is the verifier's result with the
-// tolerance anyAge.
+// jwtSignature checks a JWT in the verifier's order. r is the verifier's result with
+// the tolerance anyAge.
 func (x *examination) jwtSignature(r reverify.Result) {
 	t := decodeJWT(x.header.signature)
 	about := fmt.Sprintf("alg %s, kid %s", orNone(t.header.Alg), orNone(t.header.Kid))
@@ -119,8 +119,8 @@ func (x *examination) audience(t decodedJWT, reason webhook.Reason) {
 	}
 }
 
-// otherBody returns the finding that explains why a JWT's event differs from the body. It
-// is zero if no rewriting of the body matches.
+// otherBody returns the finding that explains why a JWT's event differs from the body.
+// It is zero if no rewriting of the body matches.
 func (x *examination) otherBody() finding {
 	for _, body := range append(textual(x.capture.Body), packed(x.capture.Body)...) {
 		if r := x.verify(x.header.http(), body.body, anyAge); r.Passed(webhook.StepJWT) {
@@ -130,8 +130,8 @@ func (x *examination) otherBody() finding {
 	return x.lost()
 }
 
-// times compares exp, nbf and iat with the current time, in the verifier's order. If the
-// sender's clock is wrong, age reports that instead.
+// times compares exp, nbf and iat with the current time, in the verifier's order. If
+// the sender's clock is wrong, age reports that instead.
 func (x *examination) times(t decodedJWT) {
 	if x.clock() != "" {
 		x.say(Note, "exp", "%s", utc(t.time("exp")))

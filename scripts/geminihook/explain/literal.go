@@ -114,8 +114,8 @@ func (l *literal) value(depth int) (any, error) {
 	return l.word(depth)
 }
 
-// word reads a value that begins with a letter or a digit: a class name with arguments, a
-// keyword, a number, or any other word.
+// word reads a value that begins with a letter or a digit: a class name with arguments,
+// a keyword, a number, or any other word.
 func (l *literal) word(depth int) (any, error) {
 	if class := className.FindSubmatchIndex(l.text[l.at:]); class != nil {
 		l.at += class[4]
@@ -193,8 +193,8 @@ func (l *literal) name() (string, error) {
 	return string(name), nil
 }
 
-// list reads a list or a tuple. A list of at least minBuffer bytes becomes a buffer, unless
-// plain is set.
+// list reads a list or a tuple. A list of at least minBuffer bytes becomes a buffer,
+// unless plain is set.
 func (l *literal) list(depth int) (any, error) {
 	end := map[byte]string{'[': "]", '(': ")"}[l.text[l.at]]
 	list, more := []any{}, 0
@@ -222,8 +222,8 @@ func (l *literal) list(depth int) (any, error) {
 	}
 }
 
-// nextNumber reports whether a number follows a number. Go's fmt prints no commas between
-// them.
+// nextNumber reports whether a number follows a number. Go's fmt prints no commas
+// between them.
 func (l *literal) nextNumber(list []any) bool {
 	if len(list) == 0 || l.at >= len(l.text) {
 		return false
@@ -232,11 +232,12 @@ func (l *literal) nextNumber(list []any) bool {
 	return number && '0' <= l.text[l.at] && l.text[l.at] <= '9'
 }
 
-// minBuffer is the shortest list of numbers from 0 to 255 that is taken for bytes. Shorter
-// lists occur in parsed bodies.
+// minBuffer is the shortest list of numbers from 0 to 255 that is taken for bytes.
+// Shorter lists occur in parsed bodies.
 const minBuffer = 8
 
-// bytesIn converts a list of numbers to bytes. It reports whether all are from 0 to 255.
+// bytesIn converts a list of numbers to bytes. It reports whether all are from 0 to
+// 255.
 func bytesIn(list []any) ([]byte, bool) {
 	all := make([]byte, len(list))
 	for i, item := range list {
@@ -250,8 +251,9 @@ func bytesIn(list []any) ([]byte, bool) {
 	return all, true
 }
 
-// orBuffer returns an object's members, or a buffer if the object is JavaScript's JSON for
-// bytes: a Buffer, {"type":"Buffer","data":[…]}, or a Uint8Array, {"0":123,"1":34,…}.
+// orBuffer returns an object's members, or a buffer if the object is JavaScript's JSON
+// for bytes: a Buffer, {"type":"Buffer","data":[…]}, or a Uint8Array,
+// {"0":123,"1":34,…}.
 func (l *literal) orBuffer(members []member) any {
 	if l.plain {
 		return members

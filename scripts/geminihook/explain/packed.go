@@ -63,8 +63,8 @@ func with[R io.Reader](newReader func(io.Reader) (R, error)) func(body []byte) (
 	}
 }
 
-// looksPacked returns the finding for a body that looks compressed or chunked by its first
-// bytes or its headers. It is zero if the body does not.
+// looksPacked returns the finding for a body that looks compressed or chunked by its
+// first bytes or its headers. It is zero if the body does not.
 func (x *examination) looksPacked() finding {
 	body := x.capture.Body
 	encoding := strings.ToLower(strings.TrimSpace(x.capture.Header.Get("Content-Encoding")))

@@ -302,8 +302,9 @@ var things = []thing{
 	{"an expired token", explain.Expired, "jwt", func(d *sent) { d.claims = map[string]any{"exp": d.at.Add(-time.Hour).Unix()}; d.sign() }, nil},
 }
 
-// After any single change to a genuine delivery, in any format of the capture, the first
-// cause is that change. The formats are chosen at random; a failure prints the seed.
+// After any single change to a genuine delivery, in any format of the capture, the
+// first cause is that change. The formats are chosen at random; a failure prints the
+// seed.
 func TestASingleThingIsNamedFirst(t *testing.T) {
 	by, seed := newSender(t), uint64(time.Now().UnixNano())
 	lot := rand.New(rand.NewPCG(seed, 0))

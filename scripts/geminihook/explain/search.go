@@ -61,8 +61,8 @@ func decodeSignature(text string) (all []signature) {
 	return all
 }
 
-// A signer is a guess at the key and the algorithm. signed reports whether a signature in
-// the header matches, and its encoding.
+// A signer is a guess at the key and the algorithm. signed reports whether a signature
+// in the header matches, and its encoding.
 type signer struct {
 	finding
 	signed func(id, timestamp string, body []byte) (form string, ok bool)
@@ -77,8 +77,8 @@ type match struct {
 	form      string
 }
 
-// search looks for a match: first with one difference from the captured request, then with
-// two.
+// search looks for a match: first with one difference from the captured request, then
+// with two.
 func (x *examination) search() (match, bool) {
 	signers, bodies := x.signers(), slices.Collect(rewritings(x.capture.Body, x.capture.parsed))
 	most := 2

@@ -119,13 +119,15 @@ func narrow(text string) []byte {
 	return all
 }
 
-// secretIn matches a secret within other text, and dotenvLine the name in a dotenv file.
+// secretIn matches a secret within other text, and dotenvLine the name in a dotenv
+// file.
 var (
 	secretIn   = regexp.MustCompile(secretPrefix + `[A-Za-z0-9+/_-]{20,}={0,2}`)
 	dotenvLine = regexp.MustCompile(`(?m)^\s*(?:export\s+|set\s+|\$env:)?[A-Za-z_][A-Za-z0-9_]*\s*[=:]`)
 )
 
-// malformed returns the finding for a malformed secret. It contains no part of the secret.
+// malformed returns the finding for a malformed secret. It contains no part of the
+// secret.
 func malformed(text string) finding {
 	f := finding{SecretForm, "the secret is malformed: ", "store the secret as Gemini returned it: only " + secretPrefix + " and base64"}
 	before, _, _ := strings.Cut(text, secretPrefix)
@@ -179,8 +181,8 @@ func cleaned(text string) string {
 }
 
 // secretForm checks the form of the secrets. Like the functions, it accepts white space
-// around a secret and a missing prefix. The functions also ignore a byte order mark, but
-// other receivers do not.
+// around a secret and a missing prefix. The functions also ignore a byte order mark,
+// but other receivers do not.
 func (x *examination) secretForm() {
 	for _, text := range x.to.Secrets {
 		_, err := webhook.ParseSigningKey([]byte(text))

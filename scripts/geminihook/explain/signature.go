@@ -16,7 +16,8 @@ import (
 const otherScheme = "sign as Standard Webhooks specifies: HMAC-SHA256 over id.timestamp.body, in base64 after v1,; " +
 	"if another service sent the request, give that service another URL"
 
-// senders are the signature headers of other services. Their order is that of preference.
+// senders are the signature headers of other services. Their order is that of
+// preference.
 var senders = []struct{ header, whose string }{
 	{"X-Hub-Signature-256", "GitHub's"},
 	{"X-Hub-Signature", "GitHub's or Meta's"},
@@ -106,8 +107,8 @@ func (x *examination) signature() {
 	}
 }
 
-// packedElsewhere adds a note if the signature matches, but the captured body does not have
-// its content-encoding: the body may have arrived compressed.
+// packedElsewhere adds a note if the signature matches, but the captured body does not
+// have its content-encoding: the body may have arrived compressed.
 func (x *examination) packedElsewhere() {
 	if x.looksPacked().cause == BodyCompressed {
 		x.say(Note, "content-encoding", "names an encoding, but the captured body is not encoded: if the body arrives compressed, the function rejects it, because it does not decompress bodies")
@@ -175,8 +176,8 @@ func (x *examination) asSigned(m match) finding {
 var parsedBody = finding{BodyParsed, "the capture has the body as a parsed value, so the signed bytes are lost",
 	"verify and capture the bytes as they arrive, before they are parsed (express.raw, request.get_data(), io.ReadAll)"}
 
-// formed returns the finding for a signature that is encoded in another form than padded
-// standard base64. It is zero if form is empty.
+// formed returns the finding for a signature that is encoded in another form than
+// padded standard base64. It is zero if form is empty.
 func formed(form string) finding {
 	if form == "" {
 		return finding{}
@@ -215,8 +216,8 @@ func (x *examination) usable() bool {
 	return slices.ContainsFunc(x.to.Secrets, func(text string) bool { _, err := keyOf(text); return err == nil })
 }
 
-// lost returns the finding for a body that is missing, incomplete, compressed or chunked.
-// It is zero if the body looks complete.
+// lost returns the finding for a body that is missing, incomplete, compressed or
+// chunked. It is zero if the body looks complete.
 func (x *examination) lost() finding {
 	c := x.capture
 	switch f := x.looksPacked(); {

@@ -57,8 +57,8 @@ const (
 
 func dump(headers, body string) string { return `{"headers":` + headers + `,` + body + `}` }
 
-// captures are captured requests in the formats of common programs, each with its cause.
-// An empty cause means that the functions accept the request.
+// captures are captured requests in the formats of common programs, each with its
+// cause. An empty cause means that the functions accept the request.
 var captures = []struct {
 	name    string
 	scheme  string

@@ -94,7 +94,8 @@ var common = []conformanceCase{
 	{name: "OPTIONS", ours: true, want: notPost, why: "deliveries are POSTs; no CORS", mutateSigned: method("OPTIONS")},
 }
 
-// signatures are the cases for v1 and v1a, which sign the id, the timestamp and the body.
+// signatures are the cases for v1 and v1a, which sign the id, the timestamp and the
+// body.
 var signatures = []conformanceCase{
 	{name: "same id, another body", ours: true, want: accepted, why: "a duplicate, logged as a mismatch", then: otherBody},
 	{name: "another body", want: rejected, why: "the signature covers it", mutateSigned: func(r *delivery.Request) { r.Body = webhooktest.NewEvent("batch.succeeded") }},

@@ -120,7 +120,8 @@ func (v *verdict) send(ctx context.Context, client *http.Client, a *delivery.Att
 	v.got = append(v.got, got...)
 }
 
-// fault describes the first unexpected answer. It is empty if all answers were expected.
+// fault describes the first unexpected answer. It is empty if all answers were
+// expected.
 func (v *verdict) fault() string {
 	if v.err != nil {
 		return "not sent: " + v.err.Error()

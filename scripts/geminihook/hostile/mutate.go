@@ -83,8 +83,8 @@ func strangers(a *delivery.Attempt) {
 	a.Sign = delivery.Strangers(a.Keys.Audience).Signer(a.Scheme)
 }
 
-// signV1WithPublicKey signs with the receiver's public key as the HMAC secret. A receiver
-// that lets the sender choose the scheme would accept it.
+// signV1WithPublicKey signs with the receiver's public key as the HMAC secret. A
+// receiver that lets the sender choose the scheme would accept it.
 func signV1WithPublicKey(a *delivery.Attempt) {
 	public := a.Keys.Ed25519.Public().(ed25519.PublicKey)
 	a.Sign = webhooktest.SignV1("whsec_" + base64.StdEncoding.EncodeToString(public))

@@ -77,7 +77,8 @@ type (
 // event prints an event as a JSON line.
 func (c *console) event(e any) { c.screen.put(c.out, messages.Line(e)) }
 
-// ready prints that the functions accept deliveries, with the URLs and keys to use them.
+// ready prints that the functions accept deliveries, with the URLs and keys to use
+// them.
 func (c *console) ready(o *Options, s *running.Serve, p *parts) {
 	if c.json {
 		c.event(ready{"ready", s.StaticURL, s.DynamicURL, s.Secrets, p.jwksURL, s.Audience, s.GeminiURL, s.GeminiAPIKey,

@@ -26,9 +26,9 @@ const (
 	maxMessage = 64 << 20 // bytes in one Pull's reply
 )
 
-// startEmulators starts the official Firestore and Pub/Sub emulators, creates the topics,
-// and shows published messages on c. If FIRESTORE_EMULATOR_HOST or PUBSUB_EMULATOR_HOST
-// is set, it uses the running emulator instead.
+// startEmulators starts the official Firestore and Pub/Sub emulators, creates the
+// topics, and shows published messages on c. If FIRESTORE_EMULATOR_HOST or
+// PUBSUB_EMULATOR_HOST is set, it uses the running emulator instead.
 func (p *parts) startEmulators(ctx context.Context, topics []string, c *console) (err error) {
 	c.note("starting the official emulators, unless FIRESTORE_EMULATOR_HOST or PUBSUB_EMULATOR_HOST names a running one")
 	for _, e := range []struct {
@@ -72,8 +72,8 @@ func (p *parts) readTopics(ctx context.Context, topics []string, c *console) err
 	return p.subscribeToJobs(ctx, conn)
 }
 
-// subscribeToJobs creates the subscription that the reconciler pulls. The name is unique,
-// because another serve may use the same emulator.
+// subscribeToJobs creates the subscription that the reconciler pulls. The name is
+// unique, because another serve may use the same emulator.
 func (p *parts) subscribeToJobs(ctx context.Context, conn *grpc.ClientConn) error {
 	jobs := &reader{
 		client: pubsubpb.NewSubscriberClient(conn), topic: topicName(jobsTopic),

@@ -63,8 +63,8 @@ func (p *parts) environment(own map[string]string) []string {
 
 // kept are the variables of the developer's shell that a function sees. The proxy and
 // certificate variables are for fetching the keys at --jwks-url; Go uses no proxy for
-// loopback addresses. Windows needs SYSTEMROOT to start a process. GORACE and GOCOVERDIR
-// are for binaries built with -race or -cover.
+// loopback addresses. Windows needs SYSTEMROOT to start a process. GORACE and
+// GOCOVERDIR are for binaries built with -race or -cover.
 var kept = []string{
 	"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy",
 	"SSL_CERT_FILE", "SSL_CERT_DIR", "SYSTEMROOT", "GORACE", "GOCOVERDIR",

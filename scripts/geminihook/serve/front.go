@@ -17,8 +17,8 @@ import (
 )
 
 // front returns the handler for serve's address. It routes to the public functions, to
-// the stand-in for the Gemini API, and to the page. A POST to any other path is answered
-// 404, logged, and shown on the page: the sender probably has a wrong URL.
+// the stand-in for the Gemini API, and to the page. A POST to any other path is
+// answered 404, logged, and shown on the page: the sender probably has a wrong URL.
 func front(fs functions, instance string, page *inspector.Inspector, gemini http.Handler, out io.Writer) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/v1beta/", gemini)
@@ -45,7 +45,8 @@ func front(fs functions, instance string, page *inspector.Inspector, gemini http
 	return mux
 }
 
-// noFunction answers 404 and logs the request in the form of a function's delivery line.
+// noFunction answers 404 and logs the request in the form of a function's delivery
+// line.
 func noFunction(log *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
@@ -66,8 +67,8 @@ const maxLost = 1 << 20
 var forwarded = []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"}
 
 // proxy forwards requests to the function unchanged: path, query, body, and all headers
-// except hop-by-hop ones. It does not cancel a request if the sender disconnects, because
-// a deployed function finishes it, too.
+// except hop-by-hop ones. It does not cancel a request if the sender disconnects,
+// because a deployed function finishes it, too.
 func (f *function) proxy(faults *log.Logger) http.Handler {
 	proxy := httputil.ReverseProxy{
 		ErrorLog: faults,

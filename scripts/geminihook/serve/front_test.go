@@ -15,8 +15,8 @@ import (
 	"github.com/geminihook/geminihook/shared/gcptest/cloudrun"
 )
 
-// The proxy forwards a request unchanged: path, query, host, header values, body, and the
-// choice between Content-Length and chunks.
+// The proxy forwards a request unchanged: path, query, host, header values, body, and
+// the choice between Content-Length and chunks.
 func TestProxyChangesNothing(t *testing.T) {
 	type request struct {
 		URI, Host string

@@ -31,7 +31,8 @@ const (
 	// startTimeout bounds the start of all functions, first answers included.
 	startTimeout = 10 * time.Second
 
-	// probeID is the execution id of serve's own requests. Their log lines are not shown.
+	// probeID is the execution id of serve's own requests. Their log lines are not
+	// shown.
 	probeID = "serve-probe"
 )
 

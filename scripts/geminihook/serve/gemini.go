@@ -12,14 +12,14 @@ import (
 	"github.com/geminihook/geminihook/shared/geminitest"
 )
 
-// disableAfter is the number of consecutive failed deliveries that disables the webhook.
-// Google does not document Gemini's number.
+// disableAfter is the number of consecutive failed deliveries that disables the
+// webhook. Google does not document Gemini's number.
 const disableAfter = 20
 
-// startGemini starts the stand-in for the Gemini API, with its public keys, and stores its
-// API key in the secret that the reconciler reads. The stand-in also has its own listener
-// on loopback, because the functions use plain http only with loopback addresses, and
-// --addr may be another address.
+// startGemini starts the stand-in for the Gemini API, with its public keys, and stores
+// its API key in the secret that the reconciler reads. The stand-in also has its own
+// listener on loopback, because the functions use plain http only with loopback
+// addresses, and --addr may be another address.
 func (p *parts) startGemini(ctx context.Context, o *Options) error {
 	listener, err := net.Listen("tcp", anyPort)
 	if err != nil {
@@ -54,8 +54,8 @@ func (p *parts) registerWebhook(me *running.Serve) {
 	p.gemini.AddWithSecret(me.StaticURL, me.Secrets[0])
 }
 
-// onlyHere is a transport that connects only to loopback addresses and to its value, the
-// host that serve listens on. The stand-in must not deliver to other machines.
+// onlyHere is a transport that connects only to loopback addresses and to its value,
+// the host that serve listens on. The stand-in must not deliver to other machines.
 type onlyHere string
 
 // RoundTrip implements http.RoundTripper.

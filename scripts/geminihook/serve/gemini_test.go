@@ -19,7 +19,8 @@ import (
 	"github.com/geminihook/geminihook/shared/geminitest/sdktest"
 )
 
-// sdk returns the official client, configured with the URL and API key that serve printed.
+// sdk returns the official client, configured with the URL and API key that serve
+// printed.
 func sdk(t *testing.T, s *commandtest.Serve) *genai.Client {
 	t.Helper()
 	c, err := genai.NewClient(t.Context(), &genai.ClientConfig{
@@ -42,8 +43,9 @@ func aboutJob(t *testing.T, s *commandtest.Serve, topic, eventType, job string) 
 	return e
 }
 
-// With the official SDK, a batch is started, its event is published, and its results can
-// be fetched. The event of a video with a webhook config goes to the dynamic function.
+// With the official SDK, a batch is started, its event is published, and its results
+// can be fetched. The event of a video with a webhook config goes to the dynamic
+// function.
 func TestFromAJobToItsEvent(t *testing.T) {
 	s := commandtest.NewHome(t).Serve(t, "--job-time", "300ms")
 	c := sdk(t, s)

@@ -16,7 +16,8 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook"
 )
 
-// collection is the Firestore collection that the functions write records to by default.
+// collection is the Firestore collection that the functions write records to by
+// default.
 const collection = "deliveries"
 
 // inspect returns the page. The page verifies deliveries with the functions' keys, and

@@ -5,12 +5,12 @@ import (
 	"sync"
 )
 
-// keptLines is the number of output lines shown for a function that ends by itself. It is
-// about the length of one goroutine's trace after a panic.
+// keptLines is the number of output lines shown for a function that ends by itself. It
+// is about the length of one goroutine's trace after a panic.
 const keptLines = 20
 
-// An output splits a function's output into lines, shows each, and keeps the last 20. It
-// drops lines about serve's own requests. It is safe for concurrent use.
+// An output splits a function's output into lines, shows each, and keeps the last 20.
+// It drops lines about serve's own requests. It is safe for concurrent use.
 type output struct {
 	show func(line []byte) // the line includes its newline
 

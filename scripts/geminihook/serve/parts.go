@@ -52,8 +52,8 @@ type parts struct {
 	stops []func() // called by stop, in reverse order
 }
 
-// startParts starts all parts. Every published message is passed to c.message. If a part
-// fails to start, startParts stops the others.
+// startParts starts all parts. Every published message is passed to c.message. If a
+// part fails to start, startParts stops the others.
 func startParts(ctx context.Context, o *Options, c *console) (*parts, error) {
 	p := &parts{jwksURL: o.JWKSURL, official: o.Emulators}
 	start := p.startEmbedded
@@ -112,8 +112,8 @@ func (p *parts) start(s gcptest.Service) (addr string, err error) {
 	return server.Addr(), nil
 }
 
-// startSecretManager starts Secret Manager with the signing secret and the URL token. It
-// is always a stand-in, because there is no official emulator.
+// startSecretManager starts Secret Manager with the signing secret and the URL token.
+// It is always a stand-in, because there is no official emulator.
 func (p *parts) startSecretManager(ctx context.Context, o *Options) error {
 	m := gcptest.NewSecretManager()
 	for id, values := range map[string][]string{signingSecret: o.Secrets, urlTokenSecret: o.Tokens} {
@@ -129,8 +129,8 @@ func (p *parts) startSecretManager(ctx context.Context, o *Options) error {
 	return err
 }
 
-// signingSecrets returns the numbers and texts of the signing secret's enabled versions,
-// newest first.
+// signingSecrets returns the numbers and texts of the signing secret's enabled
+// versions, newest first.
 func (p *parts) signingSecrets(ctx context.Context) (numbers, texts []string, err error) {
 	list, err := p.secrets.ListSecretVersions(ctx, &secretmanagerpb.ListSecretVersionsRequest{
 		Parent: "projects/" + project + "/secrets/" + signingSecret, Filter: "state:ENABLED", PageSize: maxVersions,
@@ -148,7 +148,8 @@ func (p *parts) signingSecrets(ctx context.Context) (numbers, texts []string, er
 	return numbers, texts, nil
 }
 
-// privateKeys returns the private keys for send, in PEM. They are empty with --jwks-url.
+// privateKeys returns the private keys for send, in PEM. They are empty with
+// --jwks-url.
 func (p *parts) privateKeys() (ed25519, rsa string) {
 	if p.keys == nil {
 		return "", ""

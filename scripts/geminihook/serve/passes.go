@@ -12,8 +12,8 @@ import (
 // longer than the deployed function's timeout.
 const passTimeout = 3 * time.Minute
 
-// passes calls the reconciler as Cloud Scheduler does, one pass at a time. It is safe for
-// concurrent use.
+// passes calls the reconciler as Cloud Scheduler does, one pass at a time. It is safe
+// for concurrent use.
 type passes struct {
 	stop     context.Context // when it is done, waits for a pass end
 	function *function

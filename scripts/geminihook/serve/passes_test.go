@@ -139,8 +139,8 @@ func TestReconcilerIsPrivate(t *testing.T) {
 	}
 }
 
-// With --json, each pass is an event and its log line is unchanged. Without --json, a pass
-// is shown in words, and only if the words have changed.
+// With --json, each pass is an event and its log line is unchanged. Without --json, a
+// pass is shown in words, and only if the words have changed.
 func TestPassIsShown(t *testing.T) {
 	const (
 		line = `{"time":"2026-11-25T10:00:00Z","severity":"WARNING","message":"pass","webhook_state":"enabled","webhook_ok":true,"jobs":2,"delivered":1,` +

@@ -105,8 +105,8 @@ func TestProcessGroups(t *testing.T) {
 	}
 }
 
-// A function sees the variables that Terraform would set. From the developer's shell, it
-// sees only the variables for reaching --jwks-url.
+// A function sees the variables that Terraform would set. From the developer's shell,
+// it sees only the variables for reaching --jwks-url.
 func TestEnvironmentIsItsOwn(t *testing.T) {
 	home := commandtest.NewHome(t)
 	home.Env = []string{"NO_PROXY=example.com", "OTHER=nonsense"}
@@ -154,8 +154,8 @@ func TestFunctionEndsByItself(t *testing.T) {
 	}
 }
 
-// Before the first delivery, each function opens its connections and fetches its secrets
-// and keys, as in production.
+// Before the first delivery, each function opens its connections and fetches its
+// secrets and keys, as in production.
 func TestWarmsUp(t *testing.T) {
 	p := functiontest.NewEmbedded(t)
 	home := commandtest.NewHome(t)

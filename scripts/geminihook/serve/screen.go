@@ -5,9 +5,9 @@ import (
 	"sync"
 )
 
-// A screen writes texts to streams in the order of the calls to put. put never blocks, so
-// a paused terminal or a full pipe does not delay deliveries. Texts that are not written
-// yet stay in memory, without a limit. It is safe for concurrent use.
+// A screen writes texts to streams in the order of the calls to put. put never blocks,
+// so a paused terminal or a full pipe does not delay deliveries. Texts that are not
+// written yet stay in memory, without a limit. It is safe for concurrent use.
 type screen struct {
 	mu      sync.Mutex
 	waiting []text

@@ -1,9 +1,9 @@
-// Package serve runs the functions on this machine as they are deployed: each in its own
-// process, with its own environment. serve starts, watches and ends these processes.
-// Firestore, Pub/Sub and Secret Manager are stand-ins in serve's own process; with
-// --emulators, Firestore and Pub/Sub are the official emulators. A stand-in for the
-// Gemini API starts jobs and delivers their events. serve prints each published message,
-// and shows deliveries on a web page.
+// Package serve runs the functions on this machine as they are deployed: each in its
+// own process, with its own environment. serve starts, watches and ends these
+// processes. Firestore, Pub/Sub and Secret Manager are stand-ins in serve's own
+// process; with --emulators, Firestore and Pub/Sub are the official emulators. A
+// stand-in for the Gemini API starts jobs and delivers their events. serve prints each
+// published message, and shows deliveries on a web page.
 package serve
 
 import (
@@ -31,9 +31,10 @@ const (
 )
 
 // Run serves until ctx is done, then waits up to 10 s for deliveries in flight and
-// returns nil. It returns an error if an option is invalid, if a part cannot start, if a
-// function ends by itself, or if deliveries are unfinished after 10 s. The binary must
-// call cloudrun.Main first, because the functions run as processes of the same binary.
+// returns nil. It returns an error if an option is invalid, if a part cannot start, if
+// a function ends by itself, or if deliveries are unfinished after 10 s. The binary
+// must call cloudrun.Main first, because the functions run as processes of the same
+// binary.
 func Run(ctx context.Context, o Options) error {
 	if err := o.complete(); err != nil {
 		return err
@@ -133,7 +134,8 @@ func announce(me *running.Serve, c *console) (withdraw func()) {
 }
 
 // finish stops accepting requests, waits until those in flight are answered, and then
-// ends the functions. Cloud Run keeps the same order: it sends no requests after SIGTERM.
+// ends the functions. Cloud Run keeps the same order: it sends no requests after
+// SIGTERM.
 func finish(server *http.Server, functions functions) error {
 	ctx, cancel := context.WithTimeout(context.Background(), finishTimeout)
 	defer cancel()

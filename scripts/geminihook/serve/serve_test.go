@@ -151,8 +151,8 @@ func TestPostToNoFunction(t *testing.T) {
 	}
 }
 
-// checkLog fails the test unless standard error is one JSON line per delivery and a last
-// line.
+// checkLog fails the test unless standard error is one JSON line per delivery and a
+// last line.
 func checkLog(t *testing.T, stderr string, deliveries int) {
 	t.Helper()
 	lines := strings.Split(strings.TrimSpace(stderr), "\n")
@@ -378,8 +378,8 @@ func TestHelp(t *testing.T) {
 	}
 }
 
-// Without --json, serve prints the URLs and keys for sending a delivery, then the message
-// and its log line in columns, and no control characters from deliveries.
+// Without --json, serve prints the URLs and keys for sending a delivery, then the
+// message and its log line in columns, and no control characters from deliveries.
 func TestHumanOutput(t *testing.T) {
 	s := commandtest.NewHome(t).StartServe(t)
 	out := bufio.NewScanner(s.Stdout())
@@ -470,8 +470,8 @@ func TestOfficialEmulators(t *testing.T) {
 	}
 }
 
-// checkPage waits until the page shows a delivery's record and message. With the official
-// emulators, the message arrives some time after the answer.
+// checkPage waits until the page shows a delivery's record and message. With the
+// official emulators, the message arrives some time after the answer.
 func checkPage(t *testing.T, s *commandtest.Serve) {
 	t.Helper()
 	checkShown(t, strings.TrimSuffix(s.Ready.StaticURL, staticPath)+"/inspector/deliveries/1", "attempt 1", "Copy as JSON")

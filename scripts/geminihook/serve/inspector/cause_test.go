@@ -74,8 +74,8 @@ func TestCauseIsShown(t *testing.T) {
 	}
 }
 
-// The page notes if its checks and the function rejected a delivery for different reasons.
-// It does not for outcomes that no check can have.
+// The page notes if its checks and the function rejected a delivery for different
+// reasons. It does not for outcomes that no check can have.
 func TestDisagreement(t *testing.T) {
 	refusal := webhook.Refuse(webhook.NoKeyMatches, "")
 	failed, passed := []check{{Name: "Signature", Mark: "fail"}}, []check{{Name: "Signature", Mark: "pass"}}

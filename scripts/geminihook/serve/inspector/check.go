@@ -25,8 +25,8 @@ type check struct {
 	Text string
 }
 
-// Checks verify a delivery again, with the functions' own code and keys, to show each step
-// and the step that decided. They are safe for concurrent use.
+// Checks verify a delivery again, with the functions' own code and keys, to show each
+// step and the step that decided. They are safe for concurrent use.
 type Checks struct {
 	Static  *Keys[webhook.SigningKey] // of the static endpoint
 	Tokens  *Keys[webhook.URLToken]   // of the dynamic endpoint
@@ -35,10 +35,10 @@ type Checks struct {
 	Audiences []string // accepted JWT audiences; empty: all JWTs are rejected
 }
 
-// of returns the checks of a delivery and the refusal. The refusal is nil if the delivery
-// passed all checks, if it was for no function, or if the keys are unavailable. Watch
-// calls of when the delivery arrives, because the timestamp is compared with the current
-// time.
+// of returns the checks of a delivery and the refusal. The refusal is nil if the
+// delivery passed all checks, if it was for no function, or if the keys are
+// unavailable. Watch calls of when the delivery arrives, because the timestamp is
+// compared with the current time.
 func (c *Checks) of(ctx context.Context, d *delivery) ([]check, *webhook.Refusal) {
 	r := new(report)
 	if d.endpoint == NoFunction {
@@ -64,8 +64,9 @@ func (c *Checks) receive(ctx context.Context, d *delivery) reverify.Answer {
 	return (&reverify.Endpoint{Static: &c.Static.Keys}).Receive(ctx, request, nil)
 }
 
-// explain returns the cause of a refusal, as `geminihook explain` finds it. It returns nil
-// if there was no refusal, or if it was for the URL token, which the checks show in full.
+// explain returns the cause of a refusal, as `geminihook explain` finds it. It returns
+// nil if there was no refusal, or if it was for the URL token, which the checks show in
+// full.
 func (c *Checks) explain(ctx context.Context, d *delivery) *explain.Report {
 	if d.refusal == nil || d.refusal.Step == webhook.StepGate {
 		return nil

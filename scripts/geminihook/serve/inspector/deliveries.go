@@ -10,18 +10,18 @@ import (
 )
 
 const (
-	// logPatience is how long an answered delivery waits for its log line. After that, it
-	// is shown without the line.
+	// logPatience is how long an answered delivery waits for its log line. After that,
+	// it is shown without the line.
 	logPatience = time.Second
 
-	// maxUnread is the number of events that a page may be behind. A page further behind
-	// is disconnected; it reconnects and gets the whole list.
+	// maxUnread is the number of events that a page may be behind. A page further
+	// behind is disconnected; it reconnects and gets the whole list.
 	maxUnread = 256
 )
 
-// Deliveries holds the latest deliveries and published messages. A delivery is joined from
-// its request and answer, and from the function's log line, which arrive in any order. Its
-// methods are safe for concurrent use, and do not wait for pages.
+// Deliveries holds the latest deliveries and published messages. A delivery is joined
+// from its request and answer, and from the function's log line, which arrive in any
+// order. Its methods are safe for concurrent use, and do not wait for pages.
 type Deliveries struct {
 	mu       sync.Mutex
 	last     int64                // id of the latest delivery
@@ -181,7 +181,8 @@ func (l *Deliveries) Close() {
 	}
 }
 
-// find returns a copy of the shown delivery with this id, or nil if it is not in memory.
+// find returns a copy of the shown delivery with this id, or nil if it is not in
+// memory.
 func (l *Deliveries) find(id int64) *delivery {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -193,8 +194,8 @@ func (l *Deliveries) find(id int64) *delivery {
 	return nil
 }
 
-// message returns the message with this full topic name and Pub/Sub message id, or nil if
-// it is not in memory.
+// message returns the message with this full topic name and Pub/Sub message id, or nil
+// if it is not in memory.
 func (l *Deliveries) message(topic, id string) *message {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -71,11 +71,12 @@ func (d *delivery) webhookID() string {
 	return id
 }
 
-// genuine reports whether the function verified the delivery: only then it logs a scheme.
+// genuine reports whether the function verified the delivery: only then it logs a
+// scheme.
 func (d *delivery) genuine() bool { return d.log.Scheme != "" }
 
-// eventType returns the type that the function logged. If the delivery was not verified,
-// it returns the type in the body.
+// eventType returns the type that the function logged. If the delivery was not
+// verified, it returns the type in the body.
 func (d *delivery) eventType() string {
 	if d.genuine() {
 		return d.log.Type
@@ -87,8 +88,8 @@ func (d *delivery) eventType() string {
 	return shorten(claimed.Type, 80)
 }
 
-// scheme returns the scheme that the function logged. If the delivery was not verified, it
-// returns the scheme that the signature names.
+// scheme returns the scheme that the function logged. If the delivery was not verified,
+// it returns the scheme that the signature names.
 func (d *delivery) scheme() string {
 	if d.genuine() {
 		return d.log.Scheme

@@ -1,6 +1,6 @@
 // Package inspector is serve's web page. It lists deliveries as they arrive. For each
-// delivery it shows the checks and their results, the cause of a rejection, the record in
-// Firestore, and the published message. Its buttons send samples and start jobs. The
+// delivery it shows the checks and their results, the cause of a rejection, the record
+// in Firestore, and the published message. Its buttons send samples and start jobs. The
 // package is not part of any deployed function.
 package inspector
 
@@ -29,8 +29,8 @@ type Inspector struct {
 	Sender     *Sender
 	Jobs       *Jobs
 
-	// Host is the host that serve listens on; "" means all addresses. If it is a loopback
-	// address, the page is shown to this machine only.
+	// Host is the host that serve listens on; "" means all addresses. If it is a
+	// loopback address, the page is shown to this machine only.
 	Host string
 }
 
@@ -45,8 +45,8 @@ const writeTimeout = 10 * time.Second
 // maxForm bounds the body of a button's request, in bytes.
 const maxForm = 4 << 10
 
-// policy is the Content-Security-Policy. The page loads only serve's own scripts, styles
-// and images, and no inline script, because it shows the contents of deliveries.
+// policy is the Content-Security-Policy. The page loads only serve's own scripts,
+// styles and images, and no inline script, because it shows the contents of deliveries.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
@@ -73,8 +73,8 @@ func (in *Inspector) Handler() http.Handler {
 }
 
 // guard rejects requests that must not see the page. With DNS rebinding, another web
-// page's host name could resolve to this address; the Host header shows that. A tunnel for
-// deliveries would make the page public; its forwarding headers show that.
+// page's host name could resolve to this address; the Host header shows that. A tunnel
+// for deliveries would make the page public; its forwarding headers show that.
 func (in *Inspector) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -167,8 +167,8 @@ func (in *Inspector) delivery(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// named returns the delivery with the path's id. If it is not in memory, named answers 404
-// and returns nil.
+// named returns the delivery with the path's id. If it is not in memory, named answers
+// 404 and returns nil.
 func (in *Inspector) named(w http.ResponseWriter, r *http.Request) *delivery {
 	id, _ := strconv.ParseInt(r.PathValue("id"), 10, 64) // 0 if invalid; no delivery has id 0
 	d := in.Deliveries.find(id)
@@ -200,8 +200,8 @@ func (in *Inspector) sample(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// read decodes the JSON body of a button's request. If it is invalid, read answers 400 and
-// returns false.
+// read decodes the JSON body of a button's request. If it is invalid, read answers 400
+// and returns false.
 func read(w http.ResponseWriter, r *http.Request, to any) bool {
 	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxForm))
 	if err != nil || json.Unmarshal(text, to) != nil {

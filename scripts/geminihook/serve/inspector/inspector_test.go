@@ -207,8 +207,8 @@ func TestChecks(t *testing.T) {
 	}
 }
 
-// checkMarks compares the marks of checks, and the text of the failed check. If no check
-// failed, it compares the text of the signature's check.
+// checkMarks compares the marks of checks, and the text of the failed check. If no
+// check failed, it compares the text of the signature's check.
 func checkMarks(t *testing.T, checks []check, want string) {
 	t.Helper()
 	marks, text := "", ""
@@ -368,8 +368,8 @@ func TestView(t *testing.T) {
 	}
 }
 
-// A delivery's records have its endpoint and its id, under any scheme. A JWT's record also
-// has its body.
+// A delivery's records have its endpoint and its id, under any scheme. A JWT's record
+// also has its body.
 func TestRecordsOf(t *testing.T) {
 	l := newLab(t)
 	body, other := []byte("{}"), []byte("{ }")
@@ -441,7 +441,8 @@ func TestCopyOfAnEmptyMessage(t *testing.T) {
 	}
 }
 
-// A request to a path without a function is shown with the reason, and cannot be replayed.
+// A request to a path without a function is shown with the reason, and cannot be
+// replayed.
 func TestNoFunction(t *testing.T) {
 	l := newLab(t)
 	l.status, l.log = http.StatusNotFound, logLine{Outcome: "no_function"}

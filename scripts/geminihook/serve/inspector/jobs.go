@@ -17,8 +17,8 @@ import (
 // maxJobs is the number of jobs that the page shows, latest first.
 const maxJobs = 50
 
-// Jobs shows and starts jobs of the stand-in for the Gemini API. It is safe for concurrent
-// use.
+// Jobs shows and starts jobs of the stand-in for the Gemini API. It is safe for
+// concurrent use.
 type Jobs struct {
 	API     *geminitest.API
 	Webhook string        // URL of the webhook that the page disables and enables

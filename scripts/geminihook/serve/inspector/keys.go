@@ -50,8 +50,8 @@ func Versions[K comparable](of string, values []string, parse func([]byte) (K, e
 	return &Keys[K]{reverify.Keys[K]{Ring: ring, Name: func(k K) string { return names[k] }}, values}, nil
 }
 
-// A Stored ring reads the enabled versions of a signing secret each time that a delivery
-// is checked. It is safe for concurrent use.
+// A Stored ring reads the enabled versions of a signing secret each time that a
+// delivery is checked. It is safe for concurrent use.
 type Stored struct {
 	// List returns the numbers and the texts of the enabled versions, newest first.
 	List func(context.Context) (numbers, texts []string, err error)
@@ -102,8 +102,8 @@ func (s *Stored) Name(key webhook.SigningKey) string {
 	return s.names[key]
 }
 
-// PublicKeys returns the keys of a key set. A key is named by its kid. A key without a kid
-// is named by the first 4 bytes of its SHA-256.
+// PublicKeys returns the keys of a key set. A key is named by its kid. A key without a
+// kid is named by the first 4 bytes of its SHA-256.
 func PublicKeys(ring webhook.Keyring[webhook.PublicKey]) *Keys[webhook.PublicKey] {
 	return &Keys[webhook.PublicKey]{Keys: reverify.Keys[webhook.PublicKey]{Ring: ring, Name: publicName}}
 }

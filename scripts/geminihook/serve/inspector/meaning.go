@@ -38,7 +38,8 @@ func meaningOf(outcome string) meaning {
 	return meaning{"bad", "This page has no explanation for this outcome."}
 }
 
-// taken are the outcomes of verified deliveries. Unverified ones can be "unavailable", too.
+// taken are the outcomes of verified deliveries. Unverified ones can be "unavailable",
+// too.
 var taken = map[string]bool{
 	"published": true, "duplicate": true, "busy": true, "mismatch": true, "unmarked": true, "unavailable": true,
 }

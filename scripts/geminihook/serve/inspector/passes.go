@@ -11,7 +11,8 @@ import (
 )
 
 // A Pass is the reconciler's log line about one pass. Its counts are those of
-// reconcile.Summary. After a failed build, the line has only Time, and the rest is zero.
+// reconcile.Summary. After a failed build, the line has only Time, and the rest is
+// zero.
 type Pass struct {
 	Time         time.Time `json:"time"`
 	WebhookState string    `json:"webhook_state,omitempty"` // empty if reading it failed
@@ -77,16 +78,16 @@ func (p *Pass) Words() string {
 }
 
 // Passes holds the reconciler's latest pass, and its latest action for each job with a
-// missed event. Both come from the function's log. The zero value is ready for use. It is
-// safe for concurrent use.
+// missed event. Both come from the function's log. The zero value is ready for use. It
+// is safe for concurrent use.
 type Passes struct {
 	mu      sync.Mutex
 	last    *Pass             // nil before the first one
 	actions map[string]string // by the last segment of the job's name
 }
 
-// Logged records a line of the functions' log. If the line is about a pass, Logged returns
-// the pass, and whether its words equal those of the pass before.
+// Logged records a line of the functions' log. If the line is about a pass, Logged
+// returns the pass, and whether its words equal those of the pass before.
 func (p *Passes) Logged(line []byte) (pass *Pass, again bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -22,10 +22,10 @@ type Records struct {
 	Collection *firestore.CollectionRef
 }
 
-// of returns the records with a delivery's endpoint and webhook-id, by document id. There
-// are two if the id was sent both with a signature and with a JWT, because a JWT's
-// document id includes the body. of looks for both, because a rejected delivery has no
-// verified scheme. It fails if Firestore fails.
+// of returns the records with a delivery's endpoint and webhook-id, by document id.
+// There are two if the id was sent both with a signature and with a JWT, because a
+// JWT's document id includes the body. of looks for both, because a rejected delivery
+// has no verified scheme. It fails if Firestore fails.
 func (r *Records) of(ctx context.Context, d *delivery) (map[string]dedup.Record, error) {
 	id := d.webhookID()
 	if id == "" {

@@ -74,8 +74,8 @@ func forge(a *outgoing) { a.Secret, a.Keys = webhooktest.NewSecret(), webhooktes
 var errNoKeys = errors.New("with --jwks-url, serve has no private keys to sign with")
 
 // send sends a sample with an event type and a scheme. The sample's own scheme takes
-// precedence. send fails if the name or the scheme is unknown, if there is no key, or if
-// serve does not answer. A rejection by the function is not an error.
+// precedence. send fails if the name or the scheme is unknown, if there is no key, or
+// if serve does not answer. A rejection by the function is not an error.
 func (s *Sender) send(ctx context.Context, name, eventType string, scheme webhook.Scheme) error {
 	if name == "types" {
 		for _, t := range webhooktest.Types {
@@ -164,8 +164,8 @@ func post(ctx context.Context, method, url string, header http.Header, body []by
 }
 
 // again replays a delivery: with the same bytes, as in a replay attack, or with a new
-// timestamp and signature, as in a retry by Gemini. It fails if the body is incomplete or
-// the path was not a function's.
+// timestamp and signature, as in a retry by Gemini. It fails if the body is incomplete
+// or the path was not a function's.
 func (s *Sender) again(ctx context.Context, d *delivery, anew bool) error {
 	if !d.whole() {
 		return errors.New("the delivery's body is incomplete, so it cannot be replayed")

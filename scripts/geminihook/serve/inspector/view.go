@@ -204,8 +204,8 @@ func hideToken(query string) string {
 	return "?" + strings.Join(parts, "&")
 }
 
-// text returns at most maxShown bytes as text, with a dot for each character that is not
-// printable.
+// text returns at most maxShown bytes as text, with a dot for each character that is
+// not printable.
 func text(b []byte) string {
 	if len(b) > maxShown {
 		b = b[:maxShown]

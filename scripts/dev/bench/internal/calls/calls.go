@@ -1,5 +1,5 @@
-// Package calls builds the requests of a delivery's three calls. They have the same fields
-// as those of this project's receiver, but use no client library.
+// Package calls builds the requests of a delivery's three calls. They have the same
+// fields as those of this project's receiver, but use no client library.
 package calls
 
 import (
@@ -20,9 +20,10 @@ type Where struct {
 	Topic      string // id, not the full name
 }
 
-// Dial returns a connection to an emulator at host:port. It connects on the first call. The
-// calls have the administrator's credential, like those of the client libraries: for other
-// callers the Firestore emulator evaluates its security rules, at a third of the speed.
+// Dial returns a connection to an emulator at host:port. It connects on the first call.
+// The calls have the administrator's credential, like those of the client libraries:
+// for other callers the Firestore emulator evaluates its security rules, at a third of
+// the speed.
 func Dial(addr string) (*grpc.ClientConn, error) {
 	return grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithPerRPCCredentials(owner{}))
 }

@@ -1,5 +1,5 @@
-// Command empty is a function without code of its own. It shows the framework's share of a
-// start.
+// Command empty is a function without code of its own. It shows the framework's share
+// of a start.
 package main
 
 import (

@@ -1,6 +1,6 @@
-// Command textbook is a receiver that follows the samples of the client libraries. It uses
-// the Standard Webhooks library, a transaction that reads and then creates a record, a
-// publisher with default settings, and an update of the record.
+// Command textbook is a receiver that follows the samples of the client libraries. It
+// uses the Standard Webhooks library, a transaction that reads and then creates a
+// record, a publisher with default settings, and an update of the record.
 package main
 
 import (

@@ -1,5 +1,5 @@
-// Command this is this project's static function as it is deployed, with the main function
-// that the buildpack generates.
+// Command this is this project's static function as it is deployed, with the main
+// function that the buildpack generates.
 package main
 
 import (
