@@ -101,7 +101,7 @@ func TestFromAJobToItsEvent(t *testing.T) {
 // follow follows the page, in the language that choose chooses.
 func follow(t *testing.T, steps []string, choose func(*terminal)) {
 	first := newScreen(t, steps[0]+" --addr 127.0.0.1:0 --job-time 8s --grace 1s --reconcile-every 3s")
-	first.wait("Ctrl-C ends it")
+	first.wait("Press Ctrl-C to stop")
 	second := newTerminal(t, first.env)
 	for _, line := range strings.Split(first.shown.String(), "\n") {
 		if strings.Contains(line, "  export ") {

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Breaks the code on purpose, one comparison, bound, sum or connective after another, and
-# runs the package's tests each time. KILLED is what a test noticed; LIVED is a hole in
-# the tests, or changes nothing that matters.
+# Mutation testing: changes one comparison, bound, sum or connective at a time, and runs
+# the package's tests. KILLED means that a test failed, as it should. LIVED means that no
+# test failed: either a test is missing, or the change does not affect behaviour.
 #
-#   scripts/dev/mutants.sh                    what decides about a delivery: six minutes
+#   scripts/dev/mutants.sh                    webhook, dedup and receiver: six minutes
 #   scripts/dev/mutants.sh ./shared/publish   one package
 set -euo pipefail
 cd "$(dirname "$0")/../.."

@@ -12,13 +12,13 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
-// A counter counts RPCs. A failed one ended otherwise than OK or AlreadyExists, which is
-// how a duplicate is found: on a slow machine an RPC can exceed its deadline, and its
-// repetition costs one or two more.
+// A counter counts RPCs. An RPC failed if its status is neither OK nor AlreadyExists;
+// the latter is the normal result for a duplicate. On a slow machine an RPC can exceed
+// its deadline, and its retry costs one or two more.
 type counter struct{ calls, failed atomic.Int64 }
 
-// measureCalls counts the RPCs of deliveries and of duplicates with a proxy in front of
-// each server. It measures no time.
+// measureCalls counts the RPCs of new deliveries and of duplicates, with a proxy in
+// front of each server. It does not measure time.
 func (b *bench) measureCalls(ctx context.Context) error {
 	b.progress("calls")
 	var c counter
@@ -48,8 +48,8 @@ func (b *bench) measureCalls(ctx context.Context) error {
 	})
 }
 
-// countCalls counts after a first pass, in which the receiver opens its connections and
-// reads its secret.
+// countCalls counts the RPCs of a receiver after a first pass, in which the receiver
+// opens its connections and reads its secret.
 func (b *bench) countCalls(ctx context.Context, c *counter, r *process, at int) error {
 	if _, err := b.sender.load(ctx, r, at, numbered(webhooktest.NewID(), at)); err != nil {
 		return err
@@ -57,7 +57,7 @@ func (b *bench) countCalls(ctx context.Context, c *counter, r *process, at int) 
 	id, n := webhooktest.NewID(), 10*at
 	for _, delivery := range []string{"new", "duplicate"} {
 		if delivery == "duplicate" && r.name == floor {
-			return nil // it does not detect them
+			return nil // floor does not detect duplicates
 		}
 		c.calls.Store(0)
 		c.failed.Store(0)

@@ -6,20 +6,20 @@ import (
 	"time"
 )
 
-// sleepers is how many goroutines may sleep in the kernel until a chunk is due without
-// holding up others of this process. Each keeps one of Go's processors until the runtime
-// notices, for up to 10 ms.
+// sleepers is the number of goroutines that can sleep in the kernel without delaying
+// other goroutines. Each occupies one of Go's processors for up to 10 ms, until the
+// runtime notices.
 const sleepers = 64
 
-// A wire leads to a server at a distance.
+// A wire is a connection to a server with a delay.
 type wire struct {
-	server string
-	oneWay time.Duration
+	server string        // host:port
+	oneWay time.Duration // half of a round trip
 }
 
-// delayed puts servers at a distance: every byte arrives half a round trip after it was
-// sent, and a connection is open one round trip after it was requested. A chunk waits for
-// its own delay only, however many are under way. Bandwidth is not limited.
+// delayed simulates distant servers: each byte arrives half a round trip after it was
+// sent, and a connection is open one round trip after it was requested. Chunks in
+// flight do not delay each other, and bandwidth is not limited.
 func delayed(roundTrip time.Duration) between {
 	return func(addr string) (instead string, stop func(), err error) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -40,11 +40,11 @@ func delayed(roundTrip time.Duration) between {
 	}
 }
 
-// carry connects a client with the server. Both connections end when either side ends.
+// carry connects a client with the server. If either side closes, carry closes both.
 //
-// The client's connection is open at once. Over a real wire the client would know that
-// after a round trip, and the server after half a round trip more: bytes that either side
-// sends earlier are delayed as if they were sent then.
+// The client's connection is open at once. Over a real network, the client's would be
+// open after one round trip, and the server's half a round trip later. Bytes sent
+// earlier are delayed as if they were sent at these times.
 func (w wire) carry(client net.Conn, requested time.Time) {
 	server, err := net.Dial("tcp", w.server)
 	if err != nil {
@@ -55,7 +55,7 @@ func (w wire) carry(client net.Conn, requested time.Time) {
 	go w.pump(client, server, requested.Add(3*w.oneWay))
 }
 
-// A chunk is the result of one read.
+// A chunk is the bytes of one read.
 type chunk struct {
 	due   time.Time
 	bytes []byte
@@ -63,7 +63,7 @@ type chunk struct {
 
 // pump carries one direction of a connection that opens at a given time.
 func (w wire) pump(dst, src net.Conn, open time.Time) {
-	underWay := make(chan chunk, 4096) // with more, the sender would have to wait
+	underWay := make(chan chunk, 4096) // more chunks in flight would block the sender
 	go arrive(dst, src, underWay)
 	defer close(underWay)
 	buf := make([]byte, 64<<10)
@@ -80,8 +80,8 @@ func (w wire) pump(dst, src net.Conn, open time.Time) {
 	}
 }
 
-// arrive writes each chunk when it is due. At the end it closes both sides, which ends
-// the other direction, too.
+// arrive writes each chunk when it is due. At the end it closes both connections, which
+// ends the other direction, too.
 func arrive(dst, src net.Conn, underWay <-chan chunk) {
 	defer src.Close()
 	defer dst.Close()

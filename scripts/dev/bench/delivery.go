@@ -13,7 +13,7 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
-// A sender signs deliveries of one event and posts them over connections that it keeps.
+// A sender signs deliveries of one event and posts them over reused connections.
 type sender struct {
 	secret string
 	sign   webhooktest.Signer
@@ -32,7 +32,7 @@ func newSender() *sender {
 }
 
 // deliver sends a delivery with an id. It returns the status, and the latency until the
-// answer was read; signing is not part of that.
+// answer is read, without the time for signing.
 func (s *sender) deliver(ctx context.Context, r *process, id string) (status int, latency time.Duration, err error) {
 	m := webhooktest.Message{ID: id, Timestamp: webhooktest.Timestamp(time.Now()), Body: s.body, Sign: s.sign}
 	req, err := m.Request(ctx, r.url)
@@ -47,9 +47,9 @@ func (s *sender) deliver(ctx context.Context, r *process, id string) (status int
 	return resp.StatusCode, time.Since(begin), nil
 }
 
-// accept is deliver for a delivery that must be accepted. Like Gemini, it sends a
-// delivery again that was answered 503, as a slow machine can make a receiver do, but at
-// most nine times. The latency is that of all attempts together.
+// accept sends a delivery that must be accepted. Like Gemini, it retries after a 503,
+// which a receiver on a slow machine may answer, but at most nine times. The latency is
+// the sum of all attempts.
 func (s *sender) accept(ctx context.Context, r *process, id string) (latency time.Duration, err error) {
 	for attempt := 1; ; attempt++ {
 		status, took, err := s.deliver(ctx, r, id)
@@ -63,7 +63,8 @@ func (s *sender) accept(ctx context.Context, r *process, id string) (latency tim
 	}
 }
 
-// during returns a function that returns new ids for a time, at least one, and then "".
+// during returns a function that returns new ids for a duration, at least one, and then
+// "".
 func during(d time.Duration) (next func() string) {
 	var begun atomic.Bool
 	end := time.Now().Add(d)
@@ -86,8 +87,8 @@ func numbered(prefix string, n int) (next func() string) {
 	}
 }
 
-// load sends deliveries, at of them at once, until next has no more ids. All of them must
-// be accepted. It returns their latencies.
+// load sends deliveries with a concurrency of at until next returns "". All must be
+// accepted. It returns their latencies.
 func (s *sender) load(ctx context.Context, r *process, at int, next func() string) (latencies []time.Duration, err error) {
 	var mu sync.Mutex
 	workers, ctx := errgroup.WithContext(ctx)
@@ -111,8 +112,8 @@ func (s *sender) load(ctx context.Context, r *process, at int, next func() strin
 	return latencies, nil
 }
 
-// burst sends copies of one new delivery at once. It returns the time until the last
-// answer, and the number of answers by status.
+// burst sends all copies of one new delivery at once. It returns the time until the
+// last answer, and the number of answers by status.
 func (s *sender) burst(ctx context.Context, r *process) (last time.Duration, answers map[int]int, err error) {
 	var mu sync.Mutex
 	answers = make(map[int]int)

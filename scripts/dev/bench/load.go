@@ -9,12 +9,13 @@ import (
 	"time"
 )
 
+// concurrencies are the numbers of concurrent deliveries that are measured.
 var concurrencies = []int{1, 16, 80}
 
-// copies is how many copies of one delivery are sent at once.
+// copies is the number of concurrent copies of one delivery.
 const copies = 50
 
-// measureLoad measures load and copies in one project that holds records.
+// measureLoad measures load and copies in a project with a number of records.
 func (b *bench) measureLoad(ctx context.Context, part string, between between, records int) error {
 	err := b.deploy(ctx, between, records, func(_ *project, f fleet) error {
 		for i := range b.count {
@@ -39,7 +40,7 @@ func (b *bench) measureLoad(ctx context.Context, part string, between between, r
 // measureLoadAt gives each receiver one turn in every order.
 func (b *bench) measureLoadAt(ctx context.Context, part string, f fleet, at int) error {
 	latencies := make(latencies)
-	cpu := make(map[*process]float64) // before; a receiver works in its own turns only
+	cpu := make(map[*process]float64) // before the turns; a receiver is idle in other turns
 	for _, r := range f {
 		r.resetPeak()
 		cpu[r] = r.cpuSeconds()
@@ -60,7 +61,7 @@ func (b *bench) measureLoadAt(ctx context.Context, part string, f fleet, at int)
 
 type latencies map[*process][]time.Duration
 
-// takeTurns loads the receivers one after another and adds to their latencies.
+// takeTurns loads the receivers one after another, and adds the results to latencies.
 func (b *bench) takeTurns(ctx context.Context, f fleet, at int, latencies latencies) error {
 	for _, r := range f {
 		more, err := b.sender.load(ctx, r, at, during(b.turn))
@@ -86,15 +87,15 @@ func (l latencies) metrics(r *process, at int) map[string]float64 {
 	}
 }
 
-// percentile returns, in nanoseconds, the least value of sorted that p percent of the
-// values do not exceed.
+// percentile returns the smallest value of sorted, in nanoseconds, that p percent of
+// the values do not exceed.
 func percentile(sorted []time.Duration, p float64) float64 {
 	i := int(math.Ceil(p/100*float64(len(sorted)))) - 1
 	return float64(sorted[max(i, 0)])
 }
 
-// measureCopies sends copies to all receivers except the floor, which does not detect
-// them.
+// measureCopies measures a burst of copies for each receiver except floor, which does
+// not detect duplicates.
 func (b *bench) measureCopies(ctx context.Context, part string, f fleet, turn int) error {
 	f = slices.DeleteFunc(slices.Clone(f), func(r *process) bool { return r.name == floor })
 	for _, r := range inOrder(f, turn) {

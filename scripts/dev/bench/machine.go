@@ -8,12 +8,12 @@ import (
 	"github.com/prometheus/procfs"
 )
 
-// processors are seconds of processor time since the machine was started.
+// processors is the processor time used since the machine was started, in seconds.
 type processors struct {
-	all  float64 // idle time included
+	all  float64 // including idle time
 	busy float64
-	ours float64 // used by this process, and by its children that have ended
-	err  error   // there is no /proc
+	ours float64 // of this process and of its children that have ended
+	err  error   // set if /proc cannot be read
 }
 
 func readProcessors() (p processors) {
@@ -36,7 +36,7 @@ func readProcessors() (p processors) {
 // warn returns a warning if the machine was busy or if that is unknown, otherwise "".
 func warn(before, after processors) string {
 	if os.Getenv("FIRESTORE_EMULATOR_HOST")+os.Getenv("PUBSUB_EMULATOR_HOST") != "" {
-		return "emulators that were running already look like other programs: unknown whether the machine was busy"
+		return "unknown whether the machine was busy: emulators that were already running count as other programs"
 	}
 	if err := errors.Join(before.err, after.err); err != nil {
 		return fmt.Sprintf("unknown whether the machine was busy: %v", err)

@@ -1,9 +1,9 @@
-// Command bench measures the deployed static function beside two other receivers. It
-// prints Go's benchmark format, https://go.dev/design/14313-benchmark-format, from which
-// benchstat computes medians, confidence intervals and ratios.
+// Command bench compares the deployed static function with two other receivers. It
+// prints Go's benchmark format, https://go.dev/design/14313-benchmark-format, from
+// which benchstat computes medians, confidence intervals and ratios.
 //
-// It is a module of its own: go.mod is uploaded with the functions, so a dependency of
-// the bench in it would redeploy them.
+// It is a separate module, because the main go.mod is uploaded with the functions: a
+// change of the bench's dependencies there would redeploy them.
 package main
 
 import (
@@ -25,11 +25,11 @@ import (
 const usage = `Usage: go run -C scripts/dev/bench . [flags] >bench.out
        go tool -modfile=scripts/dev/tools.mod benchstat -col /receiver bench.out
 
-Measures three receivers, each a process of its own, on Google's Firestore and Pub/Sub
+Measures three receivers, each in its own process, with Google's Firestore and Pub/Sub
 emulators. They take short turns in all six orders, so that other load on the machine
-affects all of them alike. Trust the ratios: absolute times belong to the machine.
+affects all of them equally. Compare the ratios; absolute times depend on the machine.
 
-  floor     makes the three calls of a delivery from generated stubs, and nothing else
+  floor     only makes the three calls of a delivery, with generated stubs
   this      the static function of this project, as it is deployed
   textbook  follows the samples of the client libraries: the Standard Webhooks library,
             a transaction that reads and then creates, a publisher with default batching
@@ -39,22 +39,24 @@ Benchmarks:
   Load    1, 16 and 80 deliveries at once. deliveries/s is concurrency ÷ mean latency,
           without the sender's time between an answer and the next delivery. CPU time and
           memory are the receiver's, on systems with /proc
-  Copies  one delivery 50 times at once: the time to the last answer, and the answers
-  Start   from the start of the process to the first answer of any kind, and to that of a
-          delivery sent as soon as the port is open; the latency of that delivery and of
-          later ones; memory when idle. The empty function is the framework alone
+  Copies  50 concurrent copies of one delivery: the time to the last answer, and the
+          answers
+  Start   from the start of the process to the first answer of any kind, and to the
+          answer to a delivery sent as soon as the port is open; the latency of that
+          delivery and of later ones; memory when idle. Also for an empty function, which
+          shows the framework's share
 
-  distance=5ms  a round trip of 5 ms between receivers and emulators is injected on the
-                wire: each byte is delayed, and so is a new connection. Start has it too
-  records=N     N records are in Firestore already (-records)
+  distance=5ms  with a simulated round trip of 5 ms between receivers and emulators, also
+                for new connections. Start has it too
+  records=N     with N records in Firestore (-records)
 
 Emulators are started for each part, unless FIRESTORE_EMULATOR_HOST and
-PUBSUB_EMULATOR_HOST name running ones. A warning is printed at the end if other programs
-used a tenth of the processors' time or more.
+PUBSUB_EMULATOR_HOST name running ones. At the end, a warning is printed if other programs
+used 10 % of the processor time or more.
 
 Examples:
   go run -C scripts/dev/bench . -records 200000       ten minutes
-  go run -C scripts/dev/bench . -count 1 -turn 20ms   one minute, to see that it works
+  go run -C scripts/dev/bench . -count 1 -turn 20ms   a quick try: one minute
 
 Flags:
 `
@@ -66,10 +68,10 @@ const distance = 5 * time.Millisecond
 type bench struct {
 	count   int           // lines per benchmark and receiver
 	turn    time.Duration // length of one receiver's turn
-	records int           // to measure among; 0: not measured
+	records int           // records in Firestore in the last part; 0: no such part
 
 	stdout, stderr io.Writer
-	programs       string // folder of the built receivers
+	programs       string // folder with the built receivers
 	sender         *sender
 }
 
@@ -82,7 +84,7 @@ func main() {
 	}
 }
 
-// run measures. stdout gets the results; stderr gets progress.
+// run measures, and writes results to stdout and progress to stderr.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	b := &bench{stdout: stdout, stderr: stderr, sender: newSender()}
 	if err := b.parse(args); err != nil {
@@ -98,7 +100,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err := errors.Join(b.build(ctx), setJavaOptions()); err != nil {
 		return err
 	}
-	// benchstat ignores lines with # and splits its tables by those with a colon.
+	// benchstat ignores lines with #. Lines with a colon separate its tables.
 	fmt.Fprintf(stdout, "# %s, %d cores, %s\n", time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), runtime.Version())
 	fmt.Fprintf(stdout, "goos: %s\ngoarch: %s\n", runtime.GOOS, runtime.GOARCH)
 	fmt.Fprint(stdout, "Unit deliveries/s better=higher\nUnit calls/op assume=exact\n")
@@ -152,8 +154,8 @@ func (b *bench) progress(format string, args ...any) {
 	fmt.Fprintf(b.stderr, "bench: "+format+"\n", args...)
 }
 
-// result prints one line: the metrics by unit of n operations, without those that could
-// not be measured and are NaN.
+// result prints a line with the metrics of n operations, by unit. It omits metrics that
+// are NaN because they could not be measured.
 func (b *bench) result(name, receiver string, n int, metrics map[string]float64) {
 	maps.DeleteFunc(metrics, func(_ string, value float64) bool { return math.IsNaN(value) })
 	fmt.Fprintf(b.stdout, "Benchmark%s/receiver=%s\t%s\n", name, receiver, testing.BenchmarkResult{N: n, Extra: metrics})

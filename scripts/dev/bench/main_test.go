@@ -18,7 +18,8 @@ import (
 	"github.com/geminihook/geminihook/shared/gcptest/emulator"
 )
 
-// A short run measures everything, and its counts are right. Its times mean nothing.
+// A short run measures every part, and its counts are correct. Its times are too short
+// to be meaningful.
 func TestShortRun(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	err := run(t.Context(), []string{"-count", "1", "-turn", "20ms", "-records", "1000"}, &stdout, &stderr)
@@ -81,8 +82,9 @@ func parseResults(t *testing.T, text string) (metric func(benchmark, unit string
 	}
 }
 
-// checkCalls compares with the design: an accepted delivery costs 3 RPCs, a duplicate 2.
-// Each RPC that failed allows two more: itself, and a read of the record by its repetition.
+// checkCalls compares with the design: an accepted delivery costs 3 RPCs, a duplicate
+// 2. Each RPC that failed allows two more: itself, and a read of the record by its
+// repetition.
 func checkCalls(t *testing.T, metric func(benchmark, unit string) float64) {
 	t.Helper()
 	want := map[string]float64{"new/at=1/receiver=textbook": 5, "duplicate/at=1/receiver=textbook": 3}
@@ -154,8 +156,8 @@ func TestWarn(t *testing.T) {
 	}
 }
 
-// The processor time of this process and of children that have ended is the bench's own,
-// not that of other programs.
+// The processor time of this process and of children that have ended is the bench's
+// own, not that of other programs.
 func TestOwnProcessorTime(t *testing.T) {
 	before := readProcessors()
 	if before.err != nil {
@@ -192,8 +194,8 @@ func TestPercentile(t *testing.T) {
 	}
 }
 
-// Bytes arrive late and in order; the first ones by a round trip more, which the
-// connection takes.
+// Bytes arrive delayed and in order. The first ones arrive a round trip later, because
+// the connection must be opened.
 func TestDelayed(t *testing.T) {
 	echo, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// The receivers take turns in all orders. Each is first equally often and follows each
-// other one equally often, also from one order to the next.
+// The receivers take turns in all orders. Each is first equally often, and follows each
+// other receiver equally often, also from one order to the next.
 func TestOrders(t *testing.T) {
 	all, firsts, follows := make(map[string]bool), make(map[string]int), make(map[string]int)
 	previous := inOrder(receivers, len(orders)-1)[2]

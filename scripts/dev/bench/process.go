@@ -19,12 +19,12 @@ import (
 	"github.com/geminihook/geminihook/shared/gcptest/child"
 )
 
-// The receivers, by their folders.
+// The names of the receivers, which are also their folders.
 const (
 	floor    = "floor"
 	this     = "this"
 	textbook = "textbook"
-	empty    = "empty" // the framework alone
+	empty    = "empty" // only the framework
 )
 
 var (
@@ -35,16 +35,16 @@ var (
 )
 
 const (
-	startLimit = 10 * time.Second       // for a receiver's first answer
-	pollEvery  = 100 * time.Microsecond // between two attempts to reach it
+	startLimit = 10 * time.Second       // bounds a receiver's start
+	pollEvery  = 100 * time.Microsecond // between attempts to connect to it
 
-	// warmTurns, at warmConcurrency, give the emulators time to compile.
+	// warmTurns turns with warmConcurrency let the emulators' JIT compile their code.
 	warmTurns       = 14
 	warmConcurrency = 16
 )
 
-// build builds the receivers. They are programs of their own because the packages that a
-// program imports decide how long it takes to start and how much memory it holds.
+// build builds the receivers. They are separate programs, because a program's imports
+// affect its start time and its memory.
 func (b *bench) build(ctx context.Context) error {
 	const all = "github.com/geminihook/geminihook/scripts/dev/bench/receivers/..."
 	out, err := exec.CommandContext(ctx, "go", "build", "-o", b.programs+"/", all).CombinedOutput()
@@ -65,8 +65,8 @@ type process struct {
 	proc    procfs.Proc // without /proc, its methods fail
 }
 
-// start starts a receiver with the environment of a project and no other. It does not
-// wait until the receiver listens.
+// start starts a receiver with only the project's environment. It does not wait until
+// the receiver listens.
 func (b *bench) start(ctx context.Context, name string, p *project) (*process, error) {
 	port, err := child.FreePort()
 	if err != nil {
@@ -91,7 +91,7 @@ func (b *bench) start(ctx context.Context, name string, p *project) (*process, e
 // stop kills the process and waits until it has ended. It may be called again.
 func (r *process) stop() {
 	r.cmd.Process.Kill()
-	_ = r.child.Wait() // its end by a signal
+	_ = r.child.Wait() // the error is that a signal ended the process
 }
 
 // fail adds the end of the receiver's log to an error.
@@ -100,7 +100,8 @@ func (r *process) fail(err error) error {
 	return fmt.Errorf("%s: %w; its log ends: %s", r.name, err, log[max(0, len(log)-2000):])
 }
 
-// answered repeats a request until the receiver's port is open.
+// answered retries a request while the receiver refuses connections, at most
+// startLimit.
 func (r *process) answered(ctx context.Context, request func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
@@ -116,7 +117,7 @@ func (r *process) answered(ctx context.Context, request func(context.Context) er
 	}
 }
 
-// get sends a GET request over a connection of its own, and accepts any answer.
+// get sends a GET request over a new connection, and accepts any answer.
 func (r *process) get(ctx context.Context) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.url, nil)
 	if err != nil {
@@ -130,7 +131,7 @@ func (r *process) get(ctx context.Context) error {
 	return resp.Body.Close()
 }
 
-// cpuSeconds returns the processor time that the process has used, NaN without /proc.
+// cpuSeconds returns the process's processor time. It is NaN without /proc.
 func (r *process) cpuSeconds() float64 {
 	stat, err := r.proc.Stat()
 	if err != nil {
@@ -139,8 +140,8 @@ func (r *process) cpuSeconds() float64 {
 	return stat.CPUTime()
 }
 
-// memory returns the resident bytes now and at their peak since resetPeak, NaN without
-// /proc.
+// memory returns the current resident bytes and their peak since resetPeak. Both are
+// NaN without /proc.
 func (r *process) memory() (resident, peak float64) {
 	status, err := r.proc.NewStatus()
 	if err != nil {
@@ -149,12 +150,12 @@ func (r *process) memory() (resident, peak float64) {
 	return float64(status.VmRSS), float64(status.VmHWM)
 }
 
-// resetPeak makes the peak start anew. It does nothing without /proc.
+// resetPeak resets the peak. It does nothing without /proc.
 func (r *process) resetPeak() {
 	_ = os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", r.cmd.Process.Pid), []byte("5"), 0)
 }
 
-// A fleet is the three receivers in one project.
+// A fleet is the running receivers of one project.
 type fleet []*process
 
 func (f fleet) stop() {
@@ -163,8 +164,8 @@ func (f fleet) stop() {
 	}
 }
 
-// deploy makes a project with records, starts the receivers in it, warms all of them and
-// the emulators up, and calls use. Everything has ended when it returns.
+// deploy makes a project with a number of records, starts and warms up the receivers,
+// and calls use. It ends all processes before it returns.
 func (b *bench) deploy(ctx context.Context, between between, records int, use func(*project, fleet) error) error {
 	p, err := b.newProject(ctx, between)
 	defer p.close()

@@ -19,30 +19,31 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
-// A project is the surroundings of receivers: emulators, a topic, a secret.
+// A project holds the resources of receivers: emulators, a topic and a secret.
 type project struct {
 	calls.Where
-	firestore string   // address of the emulator
-	env       []string // of receivers
+	firestore string   // the emulator's host:port
+	env       []string // the receivers' environment
 	closers   []func()
 }
 
-// A between puts something between receivers and a server. It returns the address that
-// receivers use instead of the server's.
+// A between starts a proxy in front of a server. It returns the address that receivers
+// use instead of the server's.
 type between func(addr string) (instead string, stop func(), err error)
 
+// direct is a between without a proxy.
 func direct(addr string) (string, func(), error) { return addr, func() {}, nil }
 
-// setJavaOptions makes every Java program that is started from now on take options before
-// those of its command line and after the user's: a heap that holds all that a part
-// writes, and full compilation. The emulators' default is a fast start.
+// setJavaOptions sets the emulators' Java options: a heap that is large enough for the
+// writes of a part, and full compilation, because their default is a fast start. The
+// options override the emulators' command lines, but not the user's _JAVA_OPTIONS.
 func setJavaOptions() error {
 	const variable = "_JAVA_OPTIONS"
 	return os.Setenv(variable, "-Xmx4g -XX:TieredStopAtLevel=4 "+os.Getenv(variable))
 }
 
-// newProject starts a project. The caller closes it after its receivers have ended, also
-// after an error.
+// newProject starts a project. The caller must close it after its receivers have ended,
+// also after an error.
 func (b *bench) newProject(ctx context.Context, between between) (p *project, err error) {
 	p = &project{Where: calls.Where{
 		Project:    fmt.Sprintf("bench-%.12s", strings.ToLower(rand.Text())),
@@ -79,7 +80,7 @@ func (p *project) close() {
 }
 
 // open starts a server, puts between in front of it, and adds the variable to the
-// environment of receivers. It returns the server's own address.
+// receivers' environment. It returns the server's own address.
 func (p *project) open(variable string, between between, start func() (string, func(), error)) (addr string, err error) {
 	addr, stop, err := start()
 	if err != nil {
@@ -95,6 +96,7 @@ func (p *project) open(variable string, between between, start func() (string, f
 	return addr, nil
 }
 
+// secretID is the id of the signing secret.
 const secretID = "geminihook-signing-secret"
 
 // serveSecret serves a secret from this process, because there is no official emulator.
@@ -108,7 +110,7 @@ func (p *project) serveSecret(ctx context.Context, value string) (addr string, s
 	return server.Addr(), server.Close, nil
 }
 
-// fill writes n records like those that the receiver leaves.
+// fill writes n records like those of the receiver.
 func (p *project) fill(ctx context.Context, n int) error {
 	const writesPerCommit = 500
 	conn, err := calls.Dial(p.firestore)

@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// sleepUntil sleeps with the kernel's precision of 0.1 ms. time.Sleep rounds up to whole
-// milliseconds if the process is otherwise idle: a third of the injected round trip.
+// sleepUntil sleeps with the kernel's precision of 0.1 ms. In an idle process,
+// time.Sleep rounds up to whole milliseconds, which would distort a round trip of 5 ms.
 func sleepUntil(t time.Time) {
 	for d := time.Until(t); d > 0; d = time.Until(t) {
 		left := syscall.NsecToTimespec(d.Nanoseconds())
-		_ = syscall.Nanosleep(&left, nil) // an interrupted sleep is continued
+		_ = syscall.Nanosleep(&left, nil) // the loop continues after an interruption
 	}
 }

@@ -9,16 +9,16 @@ import (
 )
 
 const (
-	startsPerCount  = 2 // of each receiver
-	laterDeliveries = 5 // after the first, to the same process
-	idleFor         = 200 * time.Millisecond
+	startsPerCount  = 2                      // measured starts of each receiver per line
+	laterDeliveries = 5                      // deliveries to a process after the first
+	idleFor         = 200 * time.Millisecond // before idle memory is measured
 )
 
-// measureStart starts the receivers and the empty function again and again, in turns.
+// measureStart starts the receivers and the empty function repeatedly, in turns.
 func (b *bench) measureStart(ctx context.Context) error {
 	b.progress("start")
 	return b.deploy(ctx, delayed(distance), 0, func(p *project, f fleet) error {
-		f.stop() // it has warmed up the emulators
+		f.stop() // the fleet was only needed to warm up the emulators
 		for i := range startsPerCount * b.count {
 			for _, name := range inOrder([]string{floor, this, textbook, empty}, i) {
 				if err := b.measureStartOf(ctx, name, p); err != nil {
@@ -30,8 +30,8 @@ func (b *bench) measureStart(ctx context.Context) error {
 	})
 }
 
-// measureStartOf starts a receiver for its first answer, and again for a delivery. The
-// empty function accepts no deliveries.
+// measureStartOf starts a receiver to measure its first answer, and again to measure
+// its first delivery. The empty function accepts no deliveries.
 func (b *bench) measureStartOf(ctx context.Context, name string, p *project) error {
 	metrics := make(map[string]float64)
 	err := b.started(ctx, name, p, metrics, func(r *process) error {
@@ -49,7 +49,8 @@ func (b *bench) measureStartOf(ctx context.Context, name string, p *project) err
 	return nil
 }
 
-// started starts a receiver and uses it. Afterwards it adds the idle memory to metrics.
+// started starts a receiver, calls use, adds the idle memory to metrics, and stops the
+// receiver.
 func (b *bench) started(ctx context.Context, name string, p *project, metrics map[string]float64, use func(*process) error) error {
 	r, err := b.start(ctx, name, p)
 	if err != nil {

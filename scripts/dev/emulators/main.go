@@ -1,5 +1,6 @@
-// Command emulators runs a command with Google's official Firestore and Pub/Sub emulators up, so that all the tests of one
-// `go test ./...` share one pair.
+// Command emulators starts Google's official Firestore and Pub/Sub emulators, runs a
+// command with them, and stops them. All tests of one `go test ./...` can then share
+// one pair of emulators.
 package main
 
 import (
@@ -20,16 +21,21 @@ import (
 
 const usage = `Usage: go run ./scripts/dev/emulators [-if-found] [--] COMMAND [ARGS...]
 
-Runs COMMAND with Google's official Firestore and Pub/Sub emulators up and FIRESTORE_EMULATOR_HOST and
-PUBSUB_EMULATOR_HOST set, stops them afterwards, and exits with COMMAND's status (126 or 127 if it cannot be run, 128 and
-the signal's number if a signal ended it, 1 if the emulators cannot be had). Where a variable is set already, the emulator it
-names is used and left running. SIGINT, SIGTERM and SIGHUP are passed on to COMMAND; to send one, build this program first,
-since go run passes none on.
+Starts Google's official Firestore and Pub/Sub emulators, runs COMMAND with
+FIRESTORE_EMULATOR_HOST and PUBSUB_EMULATOR_HOST set, and stops the emulators. If a
+variable is already set, its emulator is used and keeps running.
+
+SIGINT, SIGTERM and SIGHUP are forwarded to COMMAND. go run does not forward signals; to
+send one, build this program first.
+
+Exit status: COMMAND's; 128 plus the signal's number if a signal ended it; 126 or 127 if
+it cannot be run; 1 if the emulators cannot be started.
 
 The emulators need Java 17 or later and
     gcloud components install cloud-firestore-emulator pubsub-emulator
-or GEMINIHOOK_EMULATORS, a folder with their jar files.
+or their jar files in the folder that GEMINIHOOK_EMULATORS names.
 
+Examples:
     go run ./scripts/dev/emulators -- go test ./...
     go run ./scripts/dev/emulators -if-found -- go test ./...
 
@@ -41,7 +47,7 @@ func main() {
 		fmt.Fprint(flag.CommandLine.Output(), usage)
 		flag.PrintDefaults()
 	}
-	ifFound := flag.Bool("if-found", false, "where an emulator is not installed, say so and run COMMAND without either")
+	ifFound := flag.Bool("if-found", false, "if an emulator is not installed, print a warning and run COMMAND without emulators")
 	flag.Parse()
 	if flag.NArg() == 0 {
 		flag.Usage()
@@ -50,9 +56,10 @@ func main() {
 	os.Exit(run(*ifFound, flag.Args()))
 }
 
+// passedOn are the signals that are forwarded to the command.
 var passedOn = []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP}
 
-// run returns the exit status.
+// run runs the command with the emulators, and returns the exit status.
 func run(ifFound bool, command []string) int {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, passedOn...)
@@ -72,7 +79,8 @@ func run(ifFound bool, command []string) int {
 	return wait(cmd, signals)
 }
 
-// start starts both emulators, or neither, and returns the environment that names them. A signal ends the attempt.
+// start starts both emulators and returns their environment variables. If one fails to
+// start, or a signal arrives meanwhile, it stops both and returns an error.
 func start() (env []string, stop func(), err error) {
 	ctx, cancel := signal.NotifyContext(context.Background(), passedOn...)
 	defer cancel()
@@ -94,7 +102,8 @@ func start() (env []string, stop func(), err error) {
 	return []string{"FIRESTORE_EMULATOR_HOST=" + addrs[0], "PUBSUB_EMULATOR_HOST=" + addrs[1]}, stop, nil
 }
 
-// wait runs cmd, passing signals on to it, and returns its exit status as a shell does. A terminal's Ctrl-C thus comes twice.
+// wait runs cmd, forwards signals to it, and returns its exit status as a shell would.
+// The command receives a terminal's Ctrl-C twice: from the terminal and from wait.
 func wait(cmd *exec.Cmd, signals <-chan os.Signal) int {
 	if err := cmd.Start(); err != nil {
 		fmt.Fprintln(os.Stderr, "emulators:", err)
@@ -105,7 +114,7 @@ func wait(cmd *exec.Cmd, signals <-chan os.Signal) int {
 	}
 	go func() {
 		for s := range signals {
-			cmd.Process.Signal(s) // fails if it has ended
+			cmd.Process.Signal(s) // fails only if the process has ended
 		}
 	}()
 	cmd.Wait()

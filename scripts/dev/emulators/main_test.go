@@ -14,7 +14,8 @@ import (
 	"testing"
 )
 
-// The test binary is also the command to run, told by CHILD what to do, and a stand-in for java that answers on its port.
+// The test binary is also the command that is run, controlled by CHILD, and a fake java
+// that listens on the emulator's port.
 func TestMain(m *testing.M) {
 	if filepath.Base(os.Args[0]) == "java" {
 		_, port, _ := strings.Cut(strings.Join(os.Args, " "), "--port=")
@@ -49,7 +50,7 @@ func answers(addr string) bool {
 	return true
 }
 
-// child makes the test binary a command that does as told.
+// child makes the test binary a command with a given behaviour.
 func child(t *testing.T, do string) string {
 	t.Helper()
 	t.Setenv("CHILD", do)
@@ -60,7 +61,8 @@ func child(t *testing.T, do string) string {
 	return self
 }
 
-// install makes the stand-in the only java, and emulators for it to run; without jars there are none.
+// install makes the fake java the only one in PATH, and installs emulators for it.
+// Without jars, no emulator is installed.
 func install(t *testing.T, jars ...string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -82,7 +84,7 @@ func install(t *testing.T, jars ...string) {
 	t.Setenv("PUBSUB_EMULATOR_HOST", "")
 }
 
-// stderr returns what is written to standard error meanwhile.
+// stderr calls a function and returns the text that it writes to standard error.
 func stderr(t *testing.T, do func()) string {
 	t.Helper()
 	r, w, err := os.Pipe()

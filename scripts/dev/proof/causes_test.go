@@ -12,7 +12,7 @@ import (
 	"github.com/geminihook/geminihook/functions/functiontest"
 )
 
-// The causes that the contract names for a second copy, and what is none.
+// The causes that the contract allows for a second copy. unexplained is a violation.
 const (
 	unknownOutcome = "the publish's outcome could not be known"
 	killedBetween  = "killed between publish and mark"
@@ -21,17 +21,17 @@ const (
 	unexplained    = "unexplained"
 )
 
-// granularity is that of the time at which a topic says that something was published.
+// granularity is the resolution of a message's publish time.
 const granularity = time.Millisecond
 
-// line is what a function logged about one request.
+// A line is a function's log line about one request.
 type line struct {
 	outcome, messageID, err string
-	attempts                int // to publish
+	attempts                int // attempts to publish
 	latency                 time.Duration
 }
 
-// readLines returns the lines of instances about deliveries, by webhook-id.
+// readLines returns the instances' log lines about deliveries, by webhook-id.
 func readLines(t *testing.T, instances ...*functiontest.Process) map[string][]line {
 	logged := make(map[string][]line)
 	for _, instance := range instances {
@@ -51,27 +51,27 @@ func readLines(t *testing.T, instances ...*functiontest.Process) map[string][]li
 	return logged
 }
 
-// A request is one attempt to hand a delivery over.
+// A request is one attempt at a delivery.
 type request struct {
 	instance *functiontest.Process
 	from, to time.Time
 }
 
-// A death is the end of an instance that was killed, somewhere between two times.
+// A death is the end of a killed instance, at some time between from and to.
 type death struct {
 	instance *functiontest.Process
 	from, to time.Time
-	settled  time.Time // what was being published meanwhile is on the topic
+	settled  time.Time // by then, publishes that were under way have reached the topic
 }
 
-// causes says of each copy of a delivery but the one that counts why it was not the
-// last, by the log of the delivery's own requests, or by the death of an instance in
-// the middle of one.
+// causes returns the cause of each copy of a delivery except the one that counts. It
+// finds them in the log lines of the delivery's requests, and in the deaths of
+// instances during these requests.
 func causes(messages []functiontest.Message, logged []line, requests []request, deaths []death, lease time.Duration) (causes []string) {
 	if len(messages) < 2 {
 		return nil
 	}
-	// Each attempt to publish that was not acknowledged may have made one copy.
+	// Each unacknowledged attempt to publish may have made one copy.
 	unacknowledged := 0
 	outcome := make(map[string]string)
 	for _, l := range logged {
@@ -101,7 +101,7 @@ func causes(messages []functiontest.Message, logged []line, requests []request, 
 			causes = append(causes, unexplained)
 		}
 	}
-	if counts == 0 { // no acknowledgement was marked, so one of those explained counts
+	if counts == 0 { // no acknowledged copy was marked done, so an explained one counts
 		if i := slices.IndexFunc(causes, func(cause string) bool { return cause != unexplained }); i >= 0 {
 			causes = slices.Delete(causes, i, i+1)
 		}
@@ -109,8 +109,8 @@ func causes(messages []functiontest.Message, logged []line, requests []request, 
 	return causes
 }
 
-// died reports whether a request that may have published at a moment ended with its
-// instance.
+// died reports whether the instance of a request that may have published at this time
+// was killed during the request.
 func died(published time.Time, requests []request, deaths []death) bool {
 	for _, r := range requests {
 		for _, d := range deaths {
@@ -123,8 +123,8 @@ func died(published time.Time, requests []request, deaths []death) bool {
 	return false
 }
 
-// overrun explains a second acknowledged copy by an owner that took longer than its
-// lease.
+// overrun returns the cause of a second acknowledged copy: overranLease if a request
+// took longer than the lease.
 func overrun(logged []line, lease time.Duration) string {
 	if slices.ContainsFunc(logged, func(l line) bool { return l.outcome == "published" && l.latency >= lease }) {
 		return overranLease
@@ -132,7 +132,7 @@ func overrun(logged []line, lease time.Duration) string {
 	return unexplained
 }
 
-// TestCauses has copies whose causes are known.
+// TestCauses checks causes on copies with known causes.
 func TestCauses(t *testing.T) {
 	const lease = 5 * time.Second
 	mortal, survivor := new(functiontest.Process), new(functiontest.Process)
@@ -140,7 +140,7 @@ func TestCauses(t *testing.T) {
 	copyAt := func(id string, ms int) functiontest.Message {
 		return functiontest.Message{PubsubMessage: &pubsubpb.PubsubMessage{MessageId: id, PublishTime: timestamppb.New(at(ms))}}
 	}
-	// A copy without a line, published at 100, and the one that counts.
+	// a has no log line and was published at 100 ms; b is the copy that counts.
 	copies := []functiontest.Message{copyAt("a", 100), copyAt("b", 900)}
 	published := line{outcome: "published", messageID: "b", attempts: 1}
 	refused := line{outcome: "unavailable", err: "publish to t: deadline", attempts: 1}
@@ -160,7 +160,7 @@ func TestCauses(t *testing.T) {
 		want     []string
 	}{
 		{"one copy", copies[:1], nil, to(survivor, 80, 150), nil, nil},
-		{"nothing in the log", copies, []line{published}, to(survivor, 80, 150), nil, []string{unexplained}},
+		{"no log line", copies, []line{published}, to(survivor, 80, 150), nil, []string{unexplained}},
 		{"published again by the same call", copies, []line{with(published, func(l *line) { l.attempts = 2 })}, nil, nil, []string{unknownOutcome}},
 		{"published again by another request", copies, []line{refused, published}, nil, nil, []string{unknownOutcome}},
 		{"one attempt, two copies", append(copies, copyAt("c", 120)), []line{refused, published}, nil, nil, []string{unknownOutcome, unexplained}},
@@ -176,7 +176,7 @@ func TestCauses(t *testing.T) {
 		{"published long after the death", copies, []line{published}, to(mortal, 20, 150), kill(50), []string{unexplained}},
 		{"unmarked", copies, []line{{outcome: "unmarked", messageID: "a", attempts: 1}, published}, nil, nil, []string{markFailed}},
 		{"unmarked twice", copies, []line{{outcome: "unmarked", messageID: "a", attempts: 1}, {outcome: "unmarked", messageID: "b", attempts: 1}}, nil, nil, []string{markFailed}},
-		{"unmarked, and a copy from nowhere", copies, []line{{outcome: "unmarked", messageID: "a", attempts: 1}}, nil, nil, []string{unexplained}},
+		{"unmarked, and an unexplained copy", copies, []line{{outcome: "unmarked", messageID: "a", attempts: 1}}, nil, nil, []string{unexplained}},
 		{"published twice", copies, []line{published, with(published, func(l *line) { l.messageID = "a" })}, to(mortal, 80, 150), kill(120), []string{unexplained}},
 		{"published twice, the owner stalled", copies, []line{published, with(published, func(l *line) { l.messageID, l.latency = "a", lease })},
 			nil, nil, []string{overranLease}},

@@ -23,16 +23,17 @@ import (
 )
 
 const (
-	// patience is how long a sender waits for an answer, and enough until a delivery
-	// must be accepted on a machine that has much else to do.
+	// patience bounds a sender's wait for an answer.
 	patience = time.Minute
-	enough   = 10 * time.Minute
 
-	// arrival is how long a call of an instance that starts is held up, so that the
-	// delivery is there when the fault comes.
+	// enough bounds the time until a delivery is accepted, on a busy machine.
+	enough = 10 * time.Minute
+
+	// arrival is the delay of a call during an instance's start, so that the delivery
+	// has arrived when the fault occurs.
 	arrival = 300 * time.Millisecond
 
-	// meeting bounds how long a step waits for the concurrent duplicate's answer.
+	// meeting bounds a step's wait for the concurrent duplicate's answer.
 	meeting = 300 * time.Millisecond
 )
 
@@ -42,49 +43,49 @@ type plan struct {
 	fault     *fault
 	situation situation
 	function  string
-	times     times // on a machine with nothing else to do
+	times     times // for an idle machine
 }
 
-// A cell is a plan carried out: in a project of its own, with one delivery, and one
-// or two instances that it is sent to.
+// A cell is one execution of a plan. It has its own project, one delivery, and one or
+// two instances.
 type cell struct {
 	plan
 
 	t       *testing.T
 	machine *machine
 	project *functiontest.Project
-	store   *firestore.Client // past the wire
+	store   *firestore.Client // not through the proxy
 	id      string
 	body    []byte
 	sign    webhooktest.Signer
-	victim  *party // whom the fault befalls
-	other   *party // the concurrent duplicate's; nil if there is none
+	victim  *party // has the fault
+	other   *party // sends the concurrent duplicate; nil if there is none
 
-	calls      sync.RWMutex   // held by each call on the wire
-	background sync.WaitGroup // what is under way beside the senders
-	published  atomic.Int32   // on the topic, as far as the wire knows
-	before     atomic.Int32   // the same, of deliveries before this one
-	second     []string       // in the end, the causes of second copies
+	calls      sync.RWMutex   // read-locked by each call through the proxy
+	background sync.WaitGroup // all goroutines of the cell
+	published  atomic.Int32   // successful publishes of this delivery and of probes
+	before     atomic.Int32   // successful publishes before the delivery
+	second     []string       // the causes of second copies, at the end
 
 	mu     sync.Mutex
-	leads  []lead        // what the step still needs to come about
-	struck chan struct{} // closed when the fault has come
+	leads  []lead        // the calls that must still precede the step
+	struck chan struct{} // closed when the fault occurs
 	deaths []death
-	probes map[string]int // how further deliveries were answered, by webhook-id
+	probes map[string]int // statuses of other deliveries, by webhook-id
 }
 
-// A party sends the delivery, to an instance of its own.
+// A party is a sender of the delivery with its own instance.
 type party struct {
 	instance *functiontest.Process
 	client   *http.Client
-	answered chan struct{} // closed when the first attempt that got through is over
-	accepted chan struct{} // closed when it knows that the delivery is accepted
+	answered chan struct{} // closed at the end of the first attempt that reached the function
+	accepted chan struct{} // closed when the sender has a 204
 	start    sync.Once
 
 	mu       sync.Mutex
-	hangUp   context.CancelFunc
-	requests []request // all attempts
-	refused  int       // of those answered 503: how many were not busy, and found no new connection
+	hangUp   context.CancelFunc // cancels the current attempt
+	requests []request          // all attempts
+	refused  int                // attempts answered 503 without Retry-After and without a new connection
 }
 
 func newCell(t *testing.T, m *machine, what plan, p *functiontest.Project) *cell {
@@ -104,7 +105,7 @@ func newCell(t *testing.T, m *machine, what plan, p *functiontest.Project) *cell
 	}
 }
 
-// run goes through the cell.
+// run executes the cell's plan.
 func (c *cell) run() {
 	c.store = c.openStore()
 	if c.situation == retry || c.step.takesOver {
@@ -161,11 +162,11 @@ func (c *cell) openStore() *firestore.Client {
 	return client
 }
 
-// state is that of the delivery's record, empty if there is none.
+// state returns the state of the delivery's record, or "" if there is no record.
 func (c *cell) state() string {
 	records, err := c.store.Collection("deliveries").Where("webhook_id", "==", c.id).Documents(context.Background()).GetAll()
 	if err != nil || len(records) > 1 {
-		c.t.Errorf("%d records: %v", len(records), err)
+		c.t.Errorf("%d records, want at most one: %v", len(records), err)
 	}
 	if len(records) == 0 {
 		return ""
@@ -174,7 +175,7 @@ func (c *cell) state() string {
 	return state
 }
 
-// abandon leaves the expired claim of an owner that was killed.
+// abandon makes an expired claim, as a killed owner would leave it.
 func (c *cell) abandon() {
 	ledger, err := dedup.Open(c.t.Context(), c.project.ID, "(default)", "deliveries", loopback(c.project.Firestore)...)
 	if err != nil {
@@ -203,9 +204,9 @@ func (c *cell) newParty() *party {
 	}
 }
 
-// warmedUp waits until the instances have made the reads that they make by
-// themselves, so that these are not taken for the delivery's. Where the fault wants an
-// instance that idles, it first accepts another delivery, over all of its connections.
+// warmedUp waits until the instances have made their warm-up reads, so that these are
+// not mistaken for the delivery's. If the fault needs an idle instance, warmedUp also
+// sends another delivery, which opens all connections.
 func (c *cell) warmedUp() {
 	var reads int
 	functiontest.Eventually(c.t, "warmed up", func() bool {
@@ -228,14 +229,14 @@ func (c *cell) warmedUp() {
 	}
 }
 
-// slower lengthens a time as much as the machine's slowness does the function's.
+// slower multiplies a time by the machine's slowness, like the function's times.
 func (c *cell) slower(d time.Duration) time.Duration { return d * time.Duration(c.machine.slowness) }
 
-// idle lets all connections be silent for as long as keepalive asks for.
+// idle leaves all connections idle until keepalive is due.
 func (c *cell) idle() { c.machine.idle(idleTime) }
 
-// probe sends another delivery to the victim's instance, once, and returns how it was
-// answered: 0 if it was not.
+// probe sends another delivery to the victim's instance, once. It returns the status,
+// or 0 if there was no answer.
 func (c *cell) probe() (status int) {
 	id := webhooktest.NewID()
 	defer func() {
@@ -250,18 +251,18 @@ func (c *cell) probe() (status int) {
 	return resp.StatusCode
 }
 
-// thawed sends a delivery to the victim's instance, which was frozen until now. It is
-// accepted, unless the machine is too slow: then all of its time is over.
+// thawed sends a delivery to the victim's instance after a freeze. The delivery must be
+// accepted, unless the machine is so slow that the request's deadline has passed.
 func (c *cell) thawed() {
 	start := time.Now()
 	status := c.probe()
 	if took := time.Since(start); status != http.StatusNoContent && took < min(leastDeadline, c.times.process) {
-		c.t.Errorf("the first delivery after a thaw was answered %d after %v", status, took)
+		c.t.Errorf("the first delivery after a freeze was answered %d after %v, want 204", status, took)
 	}
 }
 
-// deliver sends the delivery until everybody knows that it is accepted, and what is
-// under way has come to its end.
+// deliver sends the delivery until all parties have a 204, and then ends the instances
+// and waits for all calls.
 func (c *cell) deliver() {
 	if c.step.dupFirst && c.other != nil {
 		c.begin(c.other)
@@ -281,7 +282,7 @@ func (c *cell) deliver() {
 		_ = p.instance.Wait()
 	}
 	c.project.Interfere(nil)
-	c.calls.Lock() // nothing is on its way any more
+	c.calls.Lock() // waits for all calls through the proxy
 }
 
 func (c *cell) parties() []*party {
@@ -291,17 +292,17 @@ func (c *cell) parties() []*party {
 	return []*party{c.victim, c.other}
 }
 
-// begin has a party send.
+// begin makes a party start sending.
 func (c *cell) begin(p *party) {
 	p.start.Do(func() { c.background.Go(func() { c.send(p) }) })
 }
 
-// send repeats the delivery until it is accepted.
+// send retries the delivery until it is accepted.
 func (c *cell) send(p *party) {
 	defer close(p.accepted)
 	for pause := backoff(); !c.attempt(p); {
 		if c.fault.idles && p == c.victim && c.hasStruck() {
-			c.idle() // its connection too, if it is one that the fault did not find idle
+			c.idle() // a connection that was not idle when the fault occurred must be idle now
 		} else {
 			time.Sleep(pause())
 		}
@@ -311,7 +312,7 @@ func (c *cell) send(p *party) {
 	}
 }
 
-// attempt reports whether the sender learns that the delivery is accepted.
+// attempt makes one attempt, and reports whether the sender got a 204.
 func (c *cell) attempt(p *party) bool {
 	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
 	defer cancel()
@@ -328,7 +329,7 @@ func (c *cell) attempt(p *party) bool {
 	}
 	p.mu.Unlock()
 	if err != nil && ctx.Err() == nil {
-		return false // did not get through, or was killed
+		return false // no connection, or the instance was killed
 	}
 	defer p.over()
 	if err != nil {
@@ -337,6 +338,7 @@ func (c *cell) attempt(p *party) bool {
 	return c.learn(p, resp.StatusCode)
 }
 
+// over notes the end of an attempt that reached the function.
 func (p *party) over() {
 	select {
 	case <-p.answered:
@@ -345,17 +347,17 @@ func (p *party) over() {
 	}
 }
 
-// learn checks an answer, and reports whether it is good and reaches the sender.
+// learn checks an answer, and reports whether it is a 204 that reaches the sender.
 func (c *cell) learn(p *party, status int) bool {
 	switch status {
 	case http.StatusNoContent:
 		if c.published.Load() == 0 {
-			c.t.Error("answered 204, and is not on its topic")
+			c.t.Error("answered 204, but not published")
 		}
 	case http.StatusServiceUnavailable:
 		return false
 	default:
-		c.t.Errorf("answered %d", status)
+		c.t.Errorf("answered %d, want 204 or 503", status)
 		return false
 	}
 	if p == c.victim && c.step == answer && c.strike("") {
@@ -366,7 +368,7 @@ func (c *cell) learn(p *party, status int) bool {
 	return true
 }
 
-// handle is the wire.
+// handle is called by the proxy for each call. It makes the fault occur at its step.
 func (c *cell) handle(ctx context.Context, method string, forward func() error) error {
 	c.calls.RLock()
 	defer c.calls.RUnlock()
@@ -385,7 +387,8 @@ func (c *cell) handle(ctx context.Context, method string, forward func() error) 
 	return apply()
 }
 
-// lead takes the next thing that has to come about before the step, if this is it.
+// lead returns the action of the next lead and removes the lead, if this call is the
+// lead. Otherwise it returns nil.
 func (c *cell) lead(method string) func(*cell, func() error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -397,7 +400,7 @@ func (c *cell) lead(method string) func(*cell, func() error) error {
 	return act
 }
 
-// strike reports whether this is the call that the fault is to befall.
+// strike reports whether the fault must occur at this call. It does so only once.
 func (c *cell) strike(method string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -417,7 +420,7 @@ func (c *cell) hasStruck() bool {
 	}
 }
 
-// lasts reports whether the fault befalls this call too.
+// lasts reports whether a lasting fault affects this call, too.
 func (c *cell) lasts(method string) bool {
 	if !c.fault.lasts || method != c.step.method || !c.hasStruck() {
 		return false
@@ -430,20 +433,21 @@ func (c *cell) lasts(method string) bool {
 	}
 }
 
-// apply has the server act, and looks whether the record runs ahead of the topic.
+// apply forwards a call to the server. It fails the test if a record is done before the
+// delivery is published.
 func (c *cell) apply(method string, forward func() error) error {
 	err := forward()
 	if err == nil && method == functiontest.Publish {
 		c.published.Add(1)
 	}
 	if err == nil && method == functiontest.Commit && c.state() == "done" && c.published.Load() == 0 {
-		c.t.Error("the record is done, and nothing is on its topic")
+		c.t.Error("the record is done, but the delivery is not published")
 	}
 	return err
 }
 
-// meet has the concurrent duplicate come now, if there is one, and waits a little
-// for its answer.
+// meet sends the concurrent duplicate, if there is one, and waits up to meeting for its
+// answer.
 func (c *cell) meet() {
 	if c.other == nil {
 		return
@@ -455,20 +459,19 @@ func (c *cell) meet() {
 	}
 }
 
-// kill ends the victim's instance in the middle of whatever it does. Another comes
-// up in its place.
+// kill kills the victim's instance and starts a new one.
 func (c *cell) kill() {
 	d := death{instance: c.victim.instance, from: time.Now()}
 	c.victim.instance.Kill()
 	d.to = time.Now()
-	d.settled = d.to.Add(enough) // the wire is the cell's own, and so is what is on it
+	d.settled = d.to.Add(enough) // all messages in the cell's project are the cell's own
 	c.mu.Lock()
 	c.deaths = append(c.deaths, d)
 	c.mu.Unlock()
 	c.background.Go(c.victim.instance.Start)
 }
 
-// freeze stops the victim's instance for a while.
+// freeze suspends the victim's instance for a time.
 func (c *cell) freeze(d time.Duration) {
 	c.victim.instance.Signal(syscall.SIGSTOP)
 	c.meet()
@@ -476,29 +479,30 @@ func (c *cell) freeze(d time.Duration) {
 	c.victim.instance.Signal(syscall.SIGCONT)
 }
 
-// terminate tells the victim's instance to end. Another comes up in its place.
+// terminate sends SIGTERM to the victim's instance, and starts a new one when it has
+// ended.
 func (c *cell) terminate() {
 	c.victim.instance.Signal(syscall.SIGTERM)
 	c.background.Go(func() {
 		if err := c.victim.instance.Wait(); err != nil {
-			c.t.Errorf("the instance ended with %v", err)
+			c.t.Errorf("after SIGTERM, the instance ended with %v", err)
 		}
 		c.victim.instance.Start()
 	})
 }
 
-// hang breaks off the attempt that is under way.
+// hang cancels the current attempt, so the sender disconnects.
 func (p *party) hang() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.hangUp()
 }
 
-// conclude checks what is left when all is quiet.
+// conclude checks the topic, the record and the log after the end of all calls.
 func (c *cell) conclude() {
 	defer c.tell()
 	if !c.hasStruck() {
-		c.t.Error("the fault never came")
+		c.t.Error("the fault did not occur")
 	}
 	byID := make(map[string][]functiontest.Message)
 	for _, m := range c.project.Messages(c.t) {
@@ -509,7 +513,7 @@ func (c *cell) conclude() {
 	c.second = c.judge(byID[c.id], logged[c.id])
 	for id, status := range c.probes {
 		if c.judge(byID[id], logged[id]); status == http.StatusNoContent && len(byID[id]) == 0 {
-			c.t.Errorf("another delivery was answered 204, and is not on its topic")
+			c.t.Errorf("another delivery was answered 204, but not published")
 		}
 	}
 	total := 0
@@ -517,14 +521,14 @@ func (c *cell) conclude() {
 		total += len(copies)
 	}
 	if n := int(c.published.Load() + c.before.Load()); len(byID[c.id]) == 0 || total != n {
-		c.t.Errorf("%d copies on the topic, %d messages of %d published", len(byID[c.id]), total, n)
+		c.t.Errorf("%d copies on the topic, and %d messages in total; want at least 1, and %d", len(byID[c.id]), total, n)
 	}
 	unmarked := slices.ContainsFunc(logged[c.id], func(l line) bool { return l.outcome == "unmarked" })
 	if state := c.state(); state != "done" && !unmarked {
-		c.t.Errorf("the record ends %q, and no line says that a mark failed", state)
+		c.t.Errorf("the record's last state is %q, want done, or a log line about a failed mark", state)
 	}
 	if most := c.fault.mostRefused; most > 0 && c.victim.refused > most {
-		c.t.Errorf("%d attempts were refused without a new connection, of at most %d", c.victim.refused, most)
+		c.t.Errorf("%d attempts were answered 503 without a new connection, want at most %d", c.victim.refused, most)
 	}
 }
 
@@ -535,13 +539,13 @@ func (c *cell) instances() (all []*functiontest.Process) {
 	return all
 }
 
-// judge checks that every copy of a delivery is the delivery, and returns why there is
-// more than one, which must have a cause.
+// judge checks that all copies of a delivery are equal to it, and returns the causes of
+// second copies. An unexplained copy fails the test.
 func (c *cell) judge(copies []functiontest.Message, logged []line) []string {
 	for _, m := range copies {
 		if m.Attributes["ce-source"] != copies[0].Attributes["ce-source"] ||
 			m.Topic != functiontest.BatchTopic || !slices.Equal(m.Data, c.body) {
-			c.t.Errorf("a copy reads %v on %s", m.Attributes, m.Topic)
+			c.t.Errorf("a copy differs from the delivery: attributes %v, topic %s", m.Attributes, m.Topic)
 		}
 	}
 	var requests []request
@@ -550,12 +554,12 @@ func (c *cell) judge(copies []functiontest.Message, logged []line) []string {
 	}
 	second := causes(copies, logged, requests, c.deaths, c.times.lease)
 	if slices.Contains(second, unexplained) {
-		c.t.Errorf("%d copies on the topic: %v", len(copies), second)
+		c.t.Errorf("%d copies on the topic, at least one unexplained: %v", len(copies), second)
 	}
 	return second
 }
 
-// tell shows what the instances logged, where something went wrong.
+// tell prints the instances' logs if the test has failed.
 func (c *cell) tell() {
 	if c.t.Failed() {
 		for _, p := range c.parties() {

@@ -1,18 +1,18 @@
-// Package proof holds no code but tests, which make evidence of what the ledger
-// promises (package dedup), under every fault that a wire, a process or a sender
-// can have:
+// Package proof contains only tests. They check the contract of package dedup under
+// faults of the network, of processes and of the sender:
 //
 //	go test ./scripts/dev/proof -run Matrix -v    every fault at every step
-//	go test ./scripts/dev/proof -run Shared -v    the faults of a call that deliveries share
-//	go test ./scripts/dev/proof -run Soak -v      many deliveries, while instances are killed and connections cut
-//	go test ./scripts/dev/proof -run 'Overload|Large|Forgeries|HalfSent' -v -timed  more than can be accepted
+//	go test ./scripts/dev/proof -run Shared -v    faults of calls that deliveries share
+//	go test ./scripts/dev/proof -run Soak -v      many deliveries, with instances killed and connections cut
+//	go test ./scripts/dev/proof -run 'Overload|Large|Forgeries|HalfSent' -v -timed  overload
 //
-// The soak is short. One of a minute and more fails also where an instance's memory
-// grows. A long one needs room for the history that the Firestore emulator keeps:
+// The default soak is short. A soak of a minute or more also fails if an instance's
+// memory grows. A long soak needs memory for the history that the Firestore emulator
+// keeps:
 //
 //	_JAVA_OPTIONS=-Xmx4g go test ./scripts/dev/proof -run Soak -v -deliveries 100000 -timeout 2h
 //
-// The functions run as processes, on the official emulators, and the faults are
-// injected on the wire between the two. Where there are no emulators, -embedded does
-// the same on the embedded products.
+// The functions run as processes and use the official emulators. A proxy between the
+// two injects the faults. With -embedded, the tests use in-process stand-ins instead of
+// the emulators.
 package proof

@@ -8,35 +8,36 @@ import (
 	"github.com/geminihook/geminihook/shared/gcptest/proxy"
 )
 
-// A fault is something that goes wrong at a step.
+// A fault is a failure at a step.
 type fault struct {
 	name string
 
-	// call does it to a call on the wire. apply has the server act. The error is what
-	// the function learns.
+	// call makes the fault occur at a call. apply forwards the call to the server. The
+	// function gets the error that call returns.
 	call func(c *cell, ctx context.Context, apply func() error) error
 
-	// lasts is set if it befalls every call of the step until the sender has its
+	// lasts makes the fault occur at every call of the step until the sender has its
 	// answer.
 	lasts bool
 
-	// idles is set where all connections are idle before, long enough for keepalive.
+	// idles leaves all connections idle before the fault, long enough for keepalive.
 	idles bool
 
-	// mostRefused bounds how many attempts may be refused before an instance connects
-	// anew; 0 is no bound.
+	// mostRefused bounds the attempts that fail before an instance opens a new
+	// connection. 0 means no bound.
 	mostRefused int
 
-	// idle does it to an instance between two deliveries. It is nil where that cannot be.
+	// idle makes the fault occur between two deliveries. It is nil if that is
+	// impossible.
 	idle func(c *cell)
 
-	// answer does it to the answer, which the sender then does not get. It is nil
-	// where that cannot be.
+	// answer makes the fault occur at the answer, which the sender does not get. It is
+	// nil if that is impossible.
 	answer func(c *cell)
 }
 
-// The faults, in the table's order. At each a concurrent duplicate arrives at its
-// most telling moment: before the server acts, or, where it acts, after.
+// The faults, in the table's order. A concurrent duplicate arrives during the fault:
+// after the server has acted if the fault is after that, else before.
 var (
 	refused = &fault{name: "refused", lasts: true, call: func(c *cell, _ context.Context, _ func() error) error {
 		c.meet()
@@ -96,7 +97,7 @@ var (
 	forgotten = &fault{name: "wire forgotten", idles: true, mostRefused: 1, call: func(c *cell, ctx context.Context, _ func() error) error {
 		c.project.Forget(ctx)
 		c.meet()
-		return proxy.Refuse() // which does not arrive
+		return proxy.Refuse() // does not reach the function
 	}, idle: func(c *cell) {
 		c.project.Forget(context.Background())
 		c.meet()
@@ -113,8 +114,8 @@ var (
 	faults = []*fault{refused, requestLost, replyLost, late, pastLease, killedBefore, killedAfter, terminated, hungUp, stalled, forgotten, frozen}
 )
 
-// freezeTime is longer than each deadline that the function has at a step, and, once
-// it has claimed the delivery, shorter than the lease.
+// freezeTime is longer than each of the function's deadlines at the step. After the
+// claim, it is shorter than the lease.
 func (c *cell) freezeTime() time.Duration {
 	if c.step.atStart {
 		return warmUpFreeze
@@ -123,20 +124,19 @@ func (c *cell) freezeTime() time.Duration {
 }
 
 const (
-	// margin is by how much a lease is overstayed. In it another owner takes over,
-	// publishes and marks.
+	// margin is the time by which an owner exceeds its lease. It is enough for another
+	// owner to take over, publish and mark.
 	margin = time.Second
 
-	// idleTime is how long a connection is silent before a call on it sends a ping, and
-	// more.
+	// idleTime is longer than the idle time after which keepalive pings a connection.
 	idleTime = 12 * time.Second
 
-	// warmUpFreeze is longer than a warm-up may take.
+	// warmUpFreeze is longer than the timeout of a warm-up.
 	warmUpFreeze = 11 * time.Second
 
-	// leastDeadline is the shortest deadline before an answer: that of a refresh.
+	// leastDeadline is the shortest deadline during a request, that of a refresh.
 	leastDeadline = 2 * time.Second
 
-	// noticed is how long a process has to notice a signal, or a closed connection.
+	// noticed is enough time for a process to notice a signal or a closed connection.
 	noticed = 30 * time.Millisecond
 )

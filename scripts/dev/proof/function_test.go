@@ -26,24 +26,24 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook"
 )
 
-// times are those of a function under test.
+// times are the timeouts and the lease of a function under test.
 type times struct{ process, end, lease time.Duration }
 
 var (
-	// shortTimes stand to each other as the real ones do: all that a request may take
-	// is less than the lease.
+	// shortTimes are proportional to the real ones: a request's longest duration is
+	// less than the lease.
 	shortTimes = times{process: time.Second, end: 800 * time.Millisecond, lease: 2500 * time.Millisecond}
 
-	// wireTimes leave a call the time that it has in production to notice that its
-	// connection is dead, and a lease that ends while the connection idles.
+	// wireTimes have production's timeouts, so that a call can detect a dead
+	// connection, and a lease that expires while the connection is idle.
 	wireTimes = times{process: receiver.DefaultProcessTimeout, end: dedup.DefaultEndTimeout, lease: 10 * time.Second}
 
 	realTimes = times{process: receiver.DefaultProcessTimeout, end: dedup.DefaultEndTimeout, lease: dedup.DefaultLease}
 )
 
-// What the environment of a function under test holds beside its settings: its times,
-// and a Firestore that it reaches on its client's ordinary path, which keeps the
-// connection alive as in production. FIRESTORE_EMULATOR_HOST would lead around that.
+// Additional environment variables of a function under test: its times and its
+// Firestore. The function connects to Firestore as in production, with keepalive. With
+// FIRESTORE_EMULATOR_HOST, the client would not use keepalive.
 const (
 	timesVariable     = "GEMINIHOOK_TEST_TIMES"
 	firestoreVariable = "GEMINIHOOK_TEST_FIRESTORE"
@@ -62,7 +62,7 @@ func parseTimes(text string) (t times, err error) {
 	return t, err
 }
 
-// environment returns that of a function under test in a project.
+// environment returns the environment of a function under test.
 func environment(p *functiontest.Project, t times) []string {
 	env := append(slices.Clone(p.Env), "SIGNING_SECRET_NAME="+signingSecret, timesVariable+"="+t.String())
 	for i, setting := range env {
@@ -82,16 +82,16 @@ const (
 	realDynamic  = "DynamicWebhook"
 )
 
-// The secrets that they read.
+// The names of the functions' secrets.
 const (
 	signingSecret = "signing"
 	tokenSecret   = "token"
 )
 
-var onEmbedded = flag.Bool("embedded", false, "embedded products instead of the official emulators")
+var onEmbedded = flag.Bool("embedded", false, "use in-process stand-ins instead of the official emulators")
 
-// newProject returns a project on the official emulators; without them the test is
-// skipped, or fails.
+// newProject returns a project on the official emulators. Without emulators, the test
+// is skipped, or fails with REQUIRE_EMULATORS=1.
 func newProject(t *testing.T) *functiontest.Project {
 	t.Helper()
 	if *onEmbedded {
@@ -102,7 +102,7 @@ func newProject(t *testing.T) *functiontest.Project {
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	_ = flag.Set("test.parallel", "1000") // a cell waits for a slot of its own
+	_ = flag.Set("test.parallel", "1000") // the machine's slots limit the cells that run in parallel
 	functiontest.Main(m)
 }
 
@@ -148,7 +148,7 @@ func buildDynamic(ctx context.Context) (*instance.Function, error) {
 	})
 }
 
-// build reads and opens what both functions have in common, and sets their times.
+// build makes a function from the settings common to both, and sets its times.
 func build(ctx context.Context, open func(settings.Common, *settings.Opened) (*receiver.Receiver, error)) (f *instance.Function, err error) {
 	var reader settings.Reader
 	s := reader.Common()

@@ -19,14 +19,14 @@ import (
 const (
 	halfSent = 400
 
-	// soonEnough is how long a half-sent request, and the drain of an instance that has
-	// some, may take on a machine with nothing else to do.
+	// soonEnough bounds a half-sent request, and the drain of an instance with
+	// half-sent requests, on an idle machine.
 	soonEnough = 4 * time.Second
 )
 
-// TestHalfSent opens many connections that each send one byte of a body and then
-// nothing. Every one is answered and closed, genuine deliveries are accepted meanwhile,
-// and SIGTERM ends the instance.
+// TestHalfSent opens many connections that each send only one byte of a body. All are
+// answered and closed, genuine deliveries are accepted meanwhile, and SIGTERM ends the
+// instance.
 func TestHalfSent(t *testing.T) {
 	for _, function := range []string{realStatic, realDynamic} {
 		t.Run(function, func(t *testing.T) {
@@ -52,8 +52,8 @@ func TestHalfSent(t *testing.T) {
 	}
 }
 
-// sendHalves returns how long the slowest half-sent request took until its connection
-// was closed, the answers, and what became of genuine deliveries until then.
+// sendHalves sends half-sent requests. It returns the time until the last connection
+// was closed, the answers, and the answers to genuine deliveries sent meanwhile.
 func (l *load) sendHalves(t *testing.T) (slowest time.Duration, answers map[string]int, genuine *tally) {
 	answers, genuine = make(map[string]int), &tally{other: make(map[string]int)}
 	var mu sync.Mutex
@@ -84,8 +84,8 @@ func (l *load) sendHalves(t *testing.T) (slowest time.Duration, answers map[stri
 	}
 }
 
-// half sends the head of a request and one byte of its body, and returns the status
-// line of the answer when the connection is closed.
+// half sends the headers of a request and one byte of its body. It waits until the
+// connection is closed, and returns the answer's status line.
 func half(t *testing.T, address string) string {
 	u, err := url.Parse(address)
 	if err != nil {
@@ -115,7 +115,7 @@ func half(t *testing.T, address string) string {
 	return strings.TrimSpace(status)
 }
 
-// drainHalves ends an instance that has half-sent requests.
+// drainHalves sends SIGTERM to an instance with half-sent requests.
 func (l *load) drainHalves(t *testing.T) {
 	var all sync.WaitGroup
 	for range halfSent {

@@ -12,18 +12,18 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
-// A machine is how fast this one is, with whatever else it has to do at the moment.
+// A machine is the measured speed of this machine under its current load.
 type machine struct {
 	slowness int           // multiplies the times of the functions under test
 	slots    chan struct{} // one for each cell that may be active at a time
 }
 
 const (
-	// A machine of two cores with nothing else to do starts an instance in less than
-	// quickStart (race detector included), and answers nine of ten deliveries, eight at a
-	// time, in less than quickAnswer. A machine that needs longer gets times that are
-	// longer in proportion, so that as many cells at a time keep it as busy; if it is
-	// slower still, it gets fewer cells at a time.
+	// An idle machine with two cores starts an instance in less than quickStart (with
+	// the race detector), and answers 90 % of deliveries, eight at a time, in less than
+	// quickAnswer. On a slower machine, the functions' times are proportionally longer,
+	// so that the same number of cells can run. On a very slow machine, fewer cells
+	// run.
 	quickStart  = 750 * time.Millisecond
 	quickAnswer = 100 * time.Millisecond
 
@@ -37,7 +37,7 @@ var measured struct {
 	*machine
 }
 
-// calibrate measures the machine, once, and prints what follows.
+// calibrate measures the machine once, and prints its slowness and its slots.
 func calibrate(t *testing.T) *machine {
 	t.Helper()
 	measured.Lock()
@@ -48,8 +48,8 @@ func calibrate(t *testing.T) *machine {
 	return measured.machine
 }
 
-// measure starts an instance, and sends it deliveries, eight at a time. Only the second
-// half counts: until then the emulators warm up.
+// measure starts an instance and sends it deliveries, eight at a time. It ignores the
+// first half, in which the emulators warm up.
 func measure(t *testing.T) *machine {
 	p := newProject(t)
 	s := newSigner(t, p, shortStatic)
@@ -97,7 +97,7 @@ func newMachine(start, answer time.Duration) *machine {
 func (m *machine) acquire() { m.slots <- struct{}{} }
 func (m *machine) release() { <-m.slots }
 
-// idle waits, and lets another cell be active meanwhile.
+// idle sleeps, and frees the cell's slot meanwhile.
 func (m *machine) idle(d time.Duration) {
 	m.release()
 	time.Sleep(d)

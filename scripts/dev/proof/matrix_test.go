@@ -16,32 +16,33 @@ import (
 	"github.com/geminihook/geminihook/shared/gcptest/proxy"
 )
 
-// A situation is what a delivery finds.
+// A situation is the state at the arrival of a delivery.
 type situation int
 
 const (
-	first      situation = iota // nothing
-	retry                       // the expired claim of an owner that was killed
-	concurrent                  // a duplicate at the same moment, at another instance
+	first      situation = iota // no record
+	retry                       // an expired claim of a killed owner
+	concurrent                  // a concurrent duplicate at another instance
 )
 
 var situations = []string{"first", "retry", "concurrent"}
 
-// A step is one thing that a function does with a delivery.
+// A step is one call of a function during a delivery or during its start, or the
+// answer.
 type step struct {
 	name   string
-	method string // the call that it is; empty for the answer
+	method string // the call's method; empty for the answer and for idle
 
-	atStart   bool // an instance does it by itself when it starts
-	idle      bool // an instance does nothing
-	takesOver bool // only if there is an expired claim
-	dupFirst  bool // done to the duplicate: the other one is there first
+	atStart   bool // the step belongs to an instance's warm-up
+	idle      bool // between two deliveries
+	takesOver bool // the step needs an expired claim
+	dupFirst  bool // the fault affects the duplicate, so the other delivery is sent first
 
-	// leads are what has to come about before, by situation.
+	// leads are the calls that must precede the step, by situation.
 	leads [3][]lead
 }
 
-// A lead is a call that precedes a step, and what is done to it.
+// A lead is a call that must precede a step, with its handling.
 type lead struct {
 	method string
 	act    func(c *cell, apply func() error) error
@@ -54,11 +55,11 @@ func loseReply(_ *cell, apply func() error) error {
 	return proxy.Refuse()
 }
 
-// refuseOutright is the one answer to a publish after which it has certainly not
+// refuseOutright makes a publish fail with an error after which it certainly has not
 // happened.
 func refuseOutright(*cell, func() error) error { return status.Error(codes.NotFound, "no such topic") }
 
-// letVictimIn holds the owner up until the fault has come over the duplicate.
+// letVictimIn delays the owner's call until the fault has occurred at the duplicate.
 func letVictimIn(c *cell, apply func() error) error {
 	c.begin(c.victim)
 	<-c.struck
@@ -86,21 +87,21 @@ var (
 	steps      = []*step{idle, listSecret, readSecret, fetchKeys, claim, read, begin, takeOver, publishing, release, mark, answer}
 )
 
-// cannot returns why a cell cannot occur, "" if it can.
+// cannot returns the reason for which a cell is impossible, or "" if it is possible.
 func cannot(s *step, f *fault, in situation) string {
 	switch {
 	case s.takesOver && in == first:
 		return "there is no claim to take over"
 	case s.idle && f.idle == nil:
-		return "between two deliveries nothing is under way"
+		return "there is no call between two deliveries"
 	case s == answer && f.answer == nil:
-		return "an answer is a reply: it can be lost, and what befalls the function before it is the mark's"
+		return "an answer can only be lost; a fault of the function before it belongs to mark"
 	}
 	return ""
 }
 
-// plans are all cells that can occur, of the functions with short times. Those that
-// idle, and so take longest, come first.
+// plans returns all possible cells. Cells with long times are first, because they take
+// the longest.
 func plans() []plan {
 	var all []plan
 	for _, s := range steps {
@@ -127,7 +128,7 @@ func newPlan(s *step, f *fault, in situation) plan {
 	return p
 }
 
-// TestMatrix tries every fault at every step in every situation.
+// TestMatrix runs every fault at every step in every situation.
 func TestMatrix(t *testing.T) {
 	m := matrix{machine: calibrate(t)}
 	t.Run("cell", func(t *testing.T) {
@@ -145,7 +146,7 @@ func TestMatrix(t *testing.T) {
 	}
 }
 
-// A matrix collects the cells that were run.
+// A matrix collects the results of cells.
 type matrix struct {
 	machine *machine
 
@@ -153,7 +154,7 @@ type matrix struct {
 	cells []*cell
 }
 
-// run runs a plan as soon as the machine has a slot for it.
+// run runs a plan when the machine has a free slot.
 func (m *matrix) run(t *testing.T, p plan) {
 	name := fmt.Sprintf("%s/%s/%s/%s", p.step.name, p.fault.name, situations[p.situation], p.function)
 	t.Run(strings.ReplaceAll(name, " ", "-"), func(t *testing.T) {
@@ -168,7 +169,7 @@ func (m *matrix) run(t *testing.T, p plan) {
 	})
 }
 
-// signs are the cells by their names.
+// signs returns the results of the cells, by name.
 func (m *matrix) signs() map[string]string {
 	signs := make(map[string]string)
 	for _, c := range m.cells {
@@ -186,7 +187,8 @@ func (m *matrix) signs() map[string]string {
 	return signs
 }
 
-// table is the matrix as text, three signs a cell.
+// table returns the matrix as text. Each cell shows three results: a first delivery, a
+// retry after the owner was killed and its lease expired, and a concurrent duplicate.
 func (m *matrix) table() string {
 	signs := m.signs()
 	var b strings.Builder
@@ -230,7 +232,7 @@ func (m *matrix) summary() string {
 		}
 	}
 	return fmt.Sprintf("%d cells\n", len(m.cells)) +
-		fmt.Sprintf("2  there was a second copy, and the log of the delivery's own requests says why\n%s", list(seen)) +
+		fmt.Sprintf("2  there was a second copy with a cause that the contract allows\n%s", list(seen)) +
 		fmt.Sprintf("–  cannot occur\n%s", list(impossible))
 }
 

@@ -10,13 +10,13 @@ import (
 )
 
 const (
-	// judgedFrom is how long a run must be for its memory to tell anything, and
-	// maxGrowth by how many MiB a process may then grow.
+	// judgedFrom is the shortest run in which memory growth is checked, and maxGrowth
+	// the allowed growth in MiB.
 	judgedFrom = time.Minute
 	maxGrowth  = 16.0
 )
 
-// samples are a process's resident memory over time.
+// samples are the resident memory of a process over time.
 type samples struct {
 	seconds, mebibytes []float64
 }
@@ -32,8 +32,8 @@ func (s *samples) add(at time.Duration, pid int) {
 	s.mebibytes = append(s.mebibytes, float64(pages*os.Getpagesize())/(1<<20))
 }
 
-// fifth is the mean over one fifth of the samples. In the first, 0, a process comes to
-// its size.
+// fifth returns the mean of one fifth of the samples, 0 to 4. During fifth 0, a process
+// grows to its normal size.
 func (s *samples) fifth(i int) float64 {
 	n, sum := len(s.mebibytes), 0.0
 	part := s.mebibytes[i*n/5 : (i+1)*n/5]
@@ -43,14 +43,15 @@ func (s *samples) fifth(i int) float64 {
 	return sum / float64(len(part))
 }
 
-// check fails if a process has grown in a run that was long enough to tell.
+// check fails the test if a process grew by more than maxGrowth in a run of at least
+// judgedFrom.
 func (s *samples) check(t *testing.T) {
 	n := len(s.seconds)
 	if n < 10 || s.seconds[n-1] < judgedFrom.Seconds() {
 		return
 	}
 	if grown, limit := s.fifth(4)-s.fifth(1), maxGrowth*raceFactor(); grown > limit {
-		t.Errorf("memory grew by %.1f MiB, of at most %.1f", grown, limit)
+		t.Errorf("memory grew by %.1f MiB, want at most %.1f", grown, limit)
 	}
 }
 

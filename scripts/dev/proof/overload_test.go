@@ -24,26 +24,26 @@ import (
 )
 
 const (
-	// A Pub/Sub that accepts this many messages at a time, this long for each, is what
-	// bounds the function, and not the machine that the test runs on.
+	// Pub/Sub's capacity: the number of concurrent messages, and the time for each. It
+	// is the bottleneck, so that the result does not depend on the test's machine.
 	publishedAtOnce = 10
 	publishTakes    = 100 * time.Millisecond
 
 	overloadFactor = 4
 	overloadFor    = 8 * time.Second
 
-	// handlerDeadline is all the time that a request may take.
+	// handlerDeadline is the longest duration of a request.
 	handlerDeadline = receiver.DefaultVerifyTimeout + receiver.DefaultProcessTimeout + dedup.DefaultEndTimeout
 
-	// memory is what an instance has unless it is given another, in MiB.
+	// memory is the default memory of a deployed instance, in MiB.
 	memory = 512.0
 )
 
-// timed has rates and latencies judged, which say nothing where the machine has other
-// work.
-var timed = flag.Bool("timed", false, "judge rates and latencies too: for a machine that does nothing else")
+// timed enables the checks of rates and latencies, which are meaningless on a busy
+// machine.
+var timed = flag.Bool("timed", false, "also check rates and latencies; use only on an idle machine")
 
-// narrow is a wire on which Pub/Sub has little capacity.
+// narrow returns a proxy handler that limits Pub/Sub's capacity.
 func narrow() func(ctx context.Context, method string, forward func() error) error {
 	slots := make(chan struct{}, publishedAtOnce)
 	return func(ctx context.Context, method string, forward func() error) error {
@@ -64,7 +64,7 @@ func narrow() func(ctx context.Context, method string, forward func() error) err
 // tally counts answers.
 type tally struct {
 	mu       sync.Mutex
-	accepted []time.Duration // how long those took
+	accepted []time.Duration // latencies of 204
 	refused  int             // 503 with Retry-After
 	other    map[string]int
 }
@@ -92,7 +92,7 @@ func (a *tally) percentile(p int) time.Duration {
 	return a.accepted[(len(a.accepted)-1)*p/100]
 }
 
-// load sends deliveries to one instance.
+// A load sends deliveries to one instance.
 type load struct {
 	t        *testing.T
 	client   *http.Client
@@ -100,7 +100,7 @@ type load struct {
 	sign     webhooktest.Signer
 }
 
-// newLoad deploys a function as it is, in an embedded project.
+// newLoad starts a deployed function in an embedded project.
 func newLoad(t *testing.T, function string) (*load, *functiontest.Project) {
 	p := functiontest.NewEmbedded(t)
 	env := append(p.Env, "SIGNING_SECRET_NAME="+signingSecret, "URL_TOKEN_SECRET_NAME="+tokenSecret)
@@ -129,8 +129,8 @@ func (l *load) ordinary(when string) {
 	})
 }
 
-// closed sends from n senders, each the next delivery when the last is answered, and
-// returns what was accepted in a second.
+// closed sends from n senders, each of which waits for an answer before its next
+// delivery. It returns the number of accepted deliveries per second.
 func (l *load) closed(n int, length time.Duration) (rate float64) {
 	a := &tally{other: make(map[string]int)}
 	var all sync.WaitGroup
@@ -146,7 +146,7 @@ func (l *load) closed(n int, length time.Duration) (rate float64) {
 	return float64(len(a.accepted)) / length.Seconds()
 }
 
-// open sends at a rate, whatever is answered.
+// open sends at a fixed rate, without waiting for answers.
 func (l *load) open(rate float64, length time.Duration) *tally {
 	a := &tally{other: make(map[string]int)}
 	var all sync.WaitGroup
@@ -162,13 +162,13 @@ func (l *load) open(rate float64, length time.Duration) *tally {
 	return a
 }
 
-// TestOverload sends four times what can be accepted.
+// TestOverload sends four times the function's capacity.
 func TestOverload(t *testing.T) {
 	l, p := newLoad(t, realStatic)
 	p.Interfere(narrow())
 	capacity := l.closed(2*publishedAtOnce, 3*time.Second)
-	// A capacity that is measured while the machine is busy may be far below that of the
-	// next seconds, but no more than this is ever published.
+	// On a busy machine, the measured capacity may be far below that of the next
+	// seconds. Pub/Sub's capacity is the upper bound.
 	most := publishedAtOnce / publishTakes.Seconds()
 	a := l.open(overloadFactor*max(capacity, most), overloadFor)
 	goodput := float64(len(a.accepted)) / overloadFor.Seconds()
@@ -176,27 +176,27 @@ func TestOverload(t *testing.T) {
 		capacity, overloadFactor, overloadFor, goodput, a.percentile(50).Round(time.Millisecond), a.percentile(99).Round(time.Millisecond),
 		a.refused, a.other, peakMemory(l.instance))
 	if n := len(p.Messages(t)); n < len(a.accepted) {
-		t.Errorf("%d messages, %d deliveries accepted", n, len(a.accepted))
+		t.Errorf("%d messages published, but %d deliveries accepted", n, len(a.accepted))
 	}
 	if a.refused == 0 {
-		t.Error("none was refused")
+		t.Error("no delivery was rejected with 503")
 	}
 	if !*timed {
 		return
 	}
 	if goodput < 0.6*capacity {
-		t.Errorf("accepted %.0f/s under overload, of a capacity of %.0f/s", goodput, capacity)
+		t.Errorf("%.0f deliveries/s accepted under overload, with a capacity of %.0f/s", goodput, capacity)
 	}
 	if p99 := a.percentile(99); p99 > handlerDeadline {
-		t.Errorf("accepted after %v, 99%% of them", p99)
+		t.Errorf("p99 latency of accepted deliveries is %v", p99)
 	}
 	if len(a.other) > 0 {
-		t.Errorf("refused %d, and otherwise answered %v", a.refused, a.other)
+		t.Errorf("%d deliveries rejected with 503, and other answers: %v", a.refused, a.other)
 	}
 }
 
-// peakMemory is the most that a process ever had resident, in MiB; 0 where it has
-// ended, or the system does not tell.
+// peakMemory returns a process's peak resident memory, in MiB. It is 0 if the process
+// has ended or if there is no /proc.
 func peakMemory(p *functiontest.Process) (mebibytes float64) {
 	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID()))
 	for line := range strings.Lines(string(text)) {
@@ -207,8 +207,8 @@ func peakMemory(p *functiontest.Process) (mebibytes float64) {
 	return 0
 }
 
-// raceFactor is how much more memory the race detector is allowed: it multiplies what
-// a program takes (by five to ten, as its documentation says).
+// raceFactor multiplies the memory limit if the race detector is on. According to its
+// documentation, it increases memory usage by five to ten times.
 func raceFactor() float64 {
 	if raced() {
 		return 3
@@ -222,11 +222,11 @@ func raced() bool {
 	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }
 
-// TestLargeBodies sends the largest bodies that there may be, more at once than are
-// served.
+// TestLargeBodies sends bodies of the maximum size, more at once than the concurrency
+// limit.
 func TestLargeBodies(t *testing.T) {
 	l, _ := newLoad(t, realStatic)
-	l.ordinary("first") // the secret is there
+	l.ordinary("first") // makes the function fetch its secret
 	a := &tally{other: make(map[string]int)}
 	body := append(webhooktest.NewEvent("batch.succeeded"), strings.Repeat(" ", 1<<20)...)[:1<<20]
 	var all sync.WaitGroup
@@ -237,19 +237,19 @@ func TestLargeBodies(t *testing.T) {
 	peak := peakMemory(l.instance)
 	fmt.Printf("400 bodies of 1 MiB at once: accepted %d, refused with Retry-After %d, else %v; memory at most %.0f MiB\n",
 		len(a.accepted), a.refused, a.other, peak)
-	if len(a.accepted) == 0 && !raced() { // which can slow all of them down beyond their deadlines
-		t.Error("none was accepted")
+	if len(a.accepted) == 0 && !raced() { // the race detector can delay all of them beyond their deadlines
+		t.Error("no delivery was accepted")
 	}
 	if peak == 0 && runtime.GOOS == "linux" {
-		t.Error("no memory to read: the instance has ended")
+		t.Error("the instance has ended, so its memory cannot be read")
 	}
 	if limit := memory * raceFactor(); peak > limit {
-		t.Errorf("memory %.0f MiB, of at most %.0f", peak, limit)
+		t.Errorf("peak memory is %.0f MiB, want at most %.0f", peak, limit)
 	}
 	l.ordinary("afterwards")
 }
 
-// TestForgeries sends genuine deliveries through a storm of forged ones.
+// TestForgeries sends genuine deliveries during a flood of forged ones.
 func TestForgeries(t *testing.T) {
 	for _, function := range []string{realStatic, realDynamic} {
 		t.Run(function, func(t *testing.T) {
@@ -268,7 +268,7 @@ func TestForgeries(t *testing.T) {
 			fmt.Printf("%s: %d forgeries refused in 4 s, and %d genuine deliveries accepted, p50 %v, p99 %v; %d calls, %d key fetches\n", function,
 				forgeries.Load(), n, genuine.percentile(50).Round(time.Millisecond), genuine.percentile(99).Round(time.Millisecond), len(calls), p.Keys.Fetches())
 			if len(genuine.other)+genuine.refused > 0 {
-				t.Errorf("genuine deliveries were answered %v, and %d times refused", genuine.other, genuine.refused)
+				t.Errorf("genuine deliveries got the answers %v, and %d times 503", genuine.other, genuine.refused)
 			}
 			if len(calls) != 3*(n-1) || p.Keys.Fetches() > 1 {
 				t.Errorf("%d calls for %d deliveries, and %d key fetches", len(calls), n-1, p.Keys.Fetches())
@@ -277,8 +277,7 @@ func TestForgeries(t *testing.T) {
 	}
 }
 
-// forge sends deliveries with wrong signatures, from many senders, until it is
-// stopped.
+// forge sends deliveries with wrong signatures from many senders, until it is stopped.
 func (l *load) forge(count *atomic.Int64) (stop func()) {
 	ctx, cancel := context.WithCancel(l.t.Context())
 	forged := func(id, timestamp string, body []byte) (string, error) {

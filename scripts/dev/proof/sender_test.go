@@ -12,7 +12,7 @@ import (
 
 const urlToken = "0123456789abcdef"
 
-// newSigner gives the project its secrets, and signs with them.
+// newSigner adds the secrets to the project and returns a signer that uses them.
 func newSigner(t *testing.T, p *functiontest.Project, function string) webhooktest.Signer {
 	t.Helper()
 	if function == shortDynamic || function == realDynamic {
@@ -24,19 +24,19 @@ func newSigner(t *testing.T, p *functiontest.Project, function string) webhookte
 	return webhooktest.SignV1(secret)
 }
 
-// newClient returns a client that keeps its connections, as Gemini may.
+// newClient returns a client that reuses connections, as Gemini may.
 func newClient() *http.Client {
 	return &http.Client{Timeout: patience, Transport: &http.Transport{MaxIdleConnsPerHost: 1000}}
 }
 
-// post makes one attempt to hand a delivery over, signed now.
+// post makes one attempt at a delivery, signed with the current time.
 func post(ctx context.Context, client *http.Client, url string, sign webhooktest.Signer, id string, body []byte) (*http.Response, error) {
 	m := webhooktest.Message{ID: id, Timestamp: webhooktest.Timestamp(time.Now()), Body: body, Sign: sign}
 	return m.Post(ctx, client, url+"?token="+urlToken)
 }
 
-// backoff returns the pause before each next attempt. It grows as Gemini's does,
-// from less: nothing that the receiver says is honoured.
+// backoff returns a function that returns the pause before each retry. The pauses grow
+// like Gemini's, but start shorter. Retry-After is ignored, as the worst case.
 func backoff() func() time.Duration {
 	pause := 50 * time.Millisecond
 	return func() time.Duration {

@@ -21,21 +21,21 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
-var deliveries = flag.Int("deliveries", 3000, "in the soak")
+var deliveries = flag.Int("deliveries", 3000, "number of deliveries in the soak")
 
 const (
-	senders    = 64 // that work at a time
-	soakSlower = 2  // than the cells of the matrix: all senders share two instances
+	senders    = 64 // concurrent senders
+	soakSlower = 2  // factor on the times of the matrix: all senders share two instances
 
-	// One delivery in this many is sent twice at once, and has all connections cut,
-	// or an instance killed, somewhere in the middle of it.
+	// One delivery in this many is sent twice at once; during one in this many, all
+	// connections are cut, or an instance is killed.
 	oneTwice  = 10
 	oneCut    = 150
 	oneKilled = 1000
 )
 
-// A soak is many deliveries to two instances, one of which is killed again and
-// again, over connections that are cut again and again.
+// A soak sends many deliveries to two instances. Instances are killed and connections
+// cut repeatedly.
 type soak struct {
 	t         *testing.T
 	project   *functiontest.Project
@@ -46,17 +46,17 @@ type soak struct {
 	survivor  *functiontest.Process
 	instances []*functiontest.Process
 
-	next atomic.Int64 // of the deliveries
+	next atomic.Int64 // number of the next delivery
 
 	mu         sync.Mutex
 	sent       map[string][]request // by webhook-id
 	deaths     []death
-	publishing *sync.WaitGroup // what is under way on the wire
+	publishing *sync.WaitGroup // publishes that are under way
 	killing    sync.WaitGroup
 	cuts       atomic.Int64
 }
 
-// TestSoak sends many deliveries, none of which gets lost.
+// TestSoak sends many deliveries and checks that none is lost.
 func TestSoak(t *testing.T) {
 	s := newSoak(t)
 	done := make(chan struct{})
@@ -106,7 +106,7 @@ func (s *soak) run() {
 	s.killing.Wait()
 }
 
-// deliver sends one delivery until it is accepted, now and then twice at once.
+// deliver sends one delivery until it is accepted, sometimes twice at once.
 func (s *soak) deliver() {
 	id, body := webhooktest.NewID(), webhooktest.NewEvent("batch.succeeded")
 	var both sync.WaitGroup
@@ -124,7 +124,7 @@ func (s *soak) deliver() {
 	both.Wait()
 }
 
-// send repeats a delivery, at either instance in turn, until it is accepted.
+// send retries a delivery until it is accepted, alternating between the instances.
 func (s *soak) send(at int, id string, body []byte) {
 	end := time.Now().Add(enough)
 	for pause := backoff(); s.t.Context().Err() == nil; at = 1 - at {
@@ -138,13 +138,13 @@ func (s *soak) send(at int, id string, body []byte) {
 		case resp.StatusCode == http.StatusNoContent:
 			return
 		default:
-			s.t.Errorf("answered %d", resp.StatusCode)
+			s.t.Errorf("answered %d, want 204 or 503", resp.StatusCode)
 		}
 		time.Sleep(pause())
 	}
 }
 
-// attempt makes one request, and notes it.
+// attempt makes one request and records it.
 func (s *soak) attempt(instance *functiontest.Process, id string, body []byte) (*http.Response, error) {
 	r := request{instance: instance, from: time.Now()}
 	resp, err := post(s.t.Context(), s.client, instance.URL(), s.sign, id, body)
@@ -155,11 +155,11 @@ func (s *soak) attempt(instance *functiontest.Process, id string, body []byte) (
 	return resp, err
 }
 
-// soon waits until somewhere in the middle of a delivery.
+// soon sleeps until a random time during a delivery.
 func soon() { time.Sleep(rand.N(20 * time.Millisecond)) }
 
-// handle is the wire. A publish that is on it gets to the topic, whatever becomes of
-// its function.
+// handle is called by the proxy for each call. A publish that it has forwarded reaches
+// the topic, even if its function is killed.
 func (s *soak) handle(_ context.Context, method string, forward func() error) error {
 	if method != functiontest.Publish {
 		return forward()
@@ -172,9 +172,9 @@ func (s *soak) handle(_ context.Context, method string, forward func() error) er
 	return forward()
 }
 
-// settle waits until what is being published is on the topic.
+// settle waits until all publishes under way have reached the topic.
 func (s *soak) settle() {
-	time.Sleep(noticed) // what has been sent is on the wire
+	time.Sleep(noticed) // until the proxy has received calls sent before
 	next := new(sync.WaitGroup)
 	s.mu.Lock()
 	publishing := s.publishing
@@ -184,14 +184,14 @@ func (s *soak) settle() {
 	publishing.Wait()
 }
 
-// cut breaks off all connections.
+// cut closes all connections.
 func (s *soak) cut() {
 	soon()
 	s.project.Cut()
 	s.cuts.Add(1)
 }
 
-// kill ends an instance, has another come up in its place, and notes it.
+// kill kills an instance, starts a new one, and records the death.
 func (s *soak) kill() {
 	soon()
 	d := death{instance: s.mortal, from: time.Now()}
@@ -205,10 +205,11 @@ func (s *soak) kill() {
 	s.deaths = append(s.deaths, d)
 }
 
-// conclude counts, and asks of each second copy where it came from.
+// conclude checks that each delivery is published and that each second copy has a
+// cause.
 func (s *soak) conclude(topic copies, memory *samples) {
 	for _, instance := range s.instances {
-		instance.Kill() // nothing is under way
+		instance.Kill() // no request is under way
 	}
 	topic.add(s.project.Messages(s.t))
 	logged := readLines(s.t, s.instances...)
@@ -225,16 +226,16 @@ func (s *soak) conclude(topic copies, memory *samples) {
 		len(s.sent), len(s.deaths), s.cuts.Load(), lost, second)
 	fmt.Println(memory)
 	if lost > 0 || len(topic) != len(s.sent) {
-		s.t.Errorf("%d lost, %d ids on the topic of %d", lost, len(topic), len(s.sent))
+		s.t.Errorf("%d deliveries lost: the topic has %d ids of %d", lost, len(topic), len(s.sent))
 	}
 	if n := second[unexplained]; n > 0 {
-		s.t.Errorf("%d second copies that nothing explains", n)
+		s.t.Errorf("%d unexplained second copies", n)
 	}
 	s.checkRecords(logged)
 	memory.check(s.t)
 }
 
-// copies are the messages on the topic, by webhook-id.
+// copies returns the messages on the topic, by webhook-id.
 type copies map[string][]functiontest.Message
 
 func (c copies) add(messages []functiontest.Message) {
@@ -244,7 +245,8 @@ func (c copies) add(messages []functiontest.Message) {
 	}
 }
 
-// checkRecords checks that every delivery's record is there and done, or said not to be.
+// checkRecords checks that each delivery has a record that is done, unless a failed
+// mark was logged.
 func (s *soak) checkRecords(logged map[string][]line) {
 	states := s.readStates()
 	var open []string
@@ -255,7 +257,7 @@ func (s *soak) checkRecords(logged map[string][]line) {
 		}
 	}
 	if len(open) > 0 {
-		s.t.Errorf("%d deliveries have no record that is done: that of %s ends %q", len(open), open[0], states[open[0]])
+		s.t.Errorf("%d deliveries have no record that is done: the last state of %s is %q", len(open), open[0], states[open[0]])
 	}
 }
 

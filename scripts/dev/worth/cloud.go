@@ -14,17 +14,17 @@ import (
 	"github.com/geminihook/geminihook/shared/gcptest"
 )
 
-// Billed is what the cloud charges for.
+// Billed are the quantities that Google Cloud bills.
 type Billed struct {
 	Requests int64 // to the receivers
-	Events   int64 // messages on the topic of events
-	Names    int64 // messages on the topic of started jobs
+	Events   int64 // messages on the events topic
+	Names    int64 // messages on the jobs topic
 	Writes   int64 // documents written
 	Deletes  int64 // documents deleted
 	Reads    int64 // documents read
 }
 
-// A cloud is Firestore and Pub/Sub in this process, and counts what is billed.
+// A cloud is an in-process Firestore and Pub/Sub that counts billed quantities.
 type cloud struct {
 	firestore *gcptest.Firestore
 	pubsub    *gcptest.Queues
@@ -49,8 +49,8 @@ func (c *cloud) billed() Billed {
 	return Billed{c.requests.Load(), c.events.Load(), c.names.Load(), c.writes.Load(), c.deletes.Load(), c.reads.Load()}
 }
 
-// inMemory serves the cloud over a connection in memory, which a bubble of
-// testing/synctest needs. stop ends both.
+// inMemory serves the cloud over an in-memory connection, because testing/synctest does
+// not work with sockets. stop closes the connection and the server.
 func (c *cloud) inMemory() (conn *grpc.ClientConn, stop func(), err error) {
 	server := grpc.NewServer(c.counting()...)
 	c.Register(server)
@@ -65,7 +65,7 @@ func (c *cloud) inMemory() (conn *grpc.ClientConn, stop func(), err error) {
 	return conn, func() { conn.Close(); server.Stop() }, nil
 }
 
-// counting returns what makes a server count.
+// counting returns interceptors that count billed quantities.
 func (c *cloud) counting() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.UnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
@@ -108,7 +108,7 @@ type counting struct {
 func (s *counting) SendMsg(m any) error {
 	switch m := m.(type) {
 	case *firestorepb.BatchGetDocumentsResponse:
-		s.cloud.reads.Add(1) // a document that is not there is billed, too
+		s.cloud.reads.Add(1) // a missing document is billed, too
 	case *firestorepb.RunQueryResponse:
 		if m.Document != nil {
 			s.cloud.reads.Add(1)

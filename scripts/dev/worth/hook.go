@@ -36,24 +36,24 @@ var place = jobs.Place{
 	Subscription: "projects/worth/subscriptions/jobs", Rejected: "projects/worth/topics/jobs-rejected",
 }
 
-// lookBack is the reconciler's, as it is deployed.
+// lookBack is the default of the deployed reconciler.
 const lookBack = 48 * time.Hour
 
-// one is a keyring of one key.
+// one is a keyring with one key.
 type one[K any] struct{ key K }
 
 // Find implements webhook.Keyring and gemini.Keys.
 func (o one[K]) Find(_ context.Context, match func(K) bool) (bool, error) { return match(o.key), nil }
 
-// A subscriber has what the webhooks need beside the receivers.
+// A subscriber receives the events and fetches the results.
 type subscriber struct {
 	*side
 	mu    sync.Mutex
 	known map[string]started // by name
 }
 
-// webhooks opens both receivers, a subscriber that fetches each result, and the
-// reconciler if it is asked for.
+// webhooks starts both receivers, a subscriber, and if reconciled the reconciler. It
+// returns the function to call for each started job.
 func (s *side) webhooks(reconciled bool) (func(started), error) {
 	cloud := option.WithGRPCConn(s.cloud)
 	ledger, err := dedup.Open(s.ctx, project, place.Database, "deliveries", cloud)
@@ -111,7 +111,8 @@ func (s *subscriber) know(j started) {
 	s.known[j.Name] = j
 }
 
-// register publishes the name of a job, so that the reconciler knows it.
+// register publishes a job's name on the jobs topic, from which the reconciler learns
+// it.
 func (s *subscriber) register(name string) {
 	_, err := pubsubpb.NewPublisherClient(s.cloud).Publish(s.ctx, &pubsubpb.PublishRequest{
 		Topic: jobsTopic, Messages: []*pubsubpb.PubsubMessage{{Data: []byte(name)}},
@@ -121,7 +122,7 @@ func (s *subscriber) register(name string) {
 	}
 }
 
-// pull takes the events from their topic until the run ends.
+// pull receives events until the run ends.
 func (s *subscriber) pull() {
 	client := pubsubpb.NewSubscriberClient(s.cloud)
 	for s.ctx.Err() == nil {
@@ -138,7 +139,7 @@ func (s *subscriber) pull() {
 	}
 }
 
-// handle fetches the result that an event announces. It trusts the event's file name.
+// handle fetches the result of an event's job, from the file that the event names.
 func (s *subscriber) handle(m *pubsubpb.PubsubMessage) {
 	j, ok := s.job(m.Attributes["ce-subject"])
 	if !ok {
@@ -160,8 +161,8 @@ func (s *subscriber) handle(m *pubsubpb.PubsubMessage) {
 	s.take(j, file)
 }
 
-// job returns the job of a name, and false if the run has ended. In real time an event may
-// overtake the news that its job has started: job waits for it.
+// job returns the job with a name, and false if the run has ended. In real time, an
+// event may arrive before know is called for its job, so job waits for that.
 func (s *subscriber) job(name string) (j started, known bool) {
 	for {
 		s.mu.Lock()
@@ -173,7 +174,7 @@ func (s *subscriber) job(name string) (j started, known bool) {
 	}
 }
 
-// reconcile makes passes until the run ends.
+// reconcile runs passes until the run ends.
 func (s *side) reconcile(ledger *dedup.Ledger, publisher *publish.Publisher, register *jobs.Register) {
 	r := &reconcile.Reconciler{
 		Options: reconcile.Options{

@@ -1,5 +1,6 @@
-// Command worth measures what webhooks save over polling: the same jobs, on a stand-in
-// for the Gemini API, whose ends are noticed in several ways.
+// Command worth compares webhooks with polling. It runs the same jobs on a stand-in for
+// the Gemini API, and measures the API calls, the delay and the cost of several ways to
+// notice their ends.
 package main
 
 import (
@@ -16,46 +17,46 @@ import (
 
 const usage = `Usage: go run ./scripts/dev/worth [flags] >tables.md
 
-Starts the same jobs several times and notices their ends in several ways:
+Runs the same jobs once for each way to notice their ends:
 
-  get                    one loop a job: batches every 30 s, Deep Research and video 10 s
-  get, doubling          the same, with intervals that double to sixteen times the first
-  list                   one loop for all batches, pages of 100 every 60 s. The other
-                         kinds have no list: they are polled by get
+  get                    one polling loop per job: every 30 s for batches, every 10 s for
+                         Deep Research and video
+  get, doubling          the same, with intervals that double up to 16 times the first
+  list                   one loop for all batches, with pages of 100 every 60 s. The API
+                         does not list the other kinds, so they are polled as in get
   webhooks               this project's receivers, and a subscriber that fetches each
                          result with one call
-  webhooks, 1 % lost     of 100 deliveries one is never made, and one is made twice
-  webhooks + reconciler  the same, with a pass of the reconciler every ten minutes
+  webhooks, 1 % lost     the same, but 1 % of deliveries are lost and 1 % are made twice
+  webhooks + reconciler  the same, with a reconciler pass every ten minutes
 
-The jobs run on virtual time, in this process: a week takes seconds, a call takes no
-time, and there is no noise of a clock. Then jobs of seconds run over HTTP in real time;
-there the user's side is a process of its own, whose CPU time is measured. Tables are
-printed in Markdown.
+The jobs first run on virtual time in this process: a week takes seconds, and a call takes
+no time. Then jobs of a few seconds run over HTTP in real time. The user's side is then a
+separate process, whose CPU time is measured. The tables are printed in Markdown.
 
 Examples:
-  go run ./scripts/dev/worth -jobs 50       two minutes, to see that it works
-  go run ./scripts/dev/worth -write docs    the figures in docs: half an hour at most
+  go run ./scripts/dev/worth -jobs 50       a quick try: two minutes
+  go run ./scripts/dev/worth -write docs    the figures in docs: up to half an hour
 
 Flags:
 `
 
-// perWeek is how many jobs of each kind start in a week.
+// perWeek is the number of jobs of each kind that start in a week.
 const perWeek = 1000
 
-// usualLatency is the latency of deliveries unless another is said. None is published.
+// usualLatency is the assumed latency of deliveries. Google publishes no figure.
 const usualLatency = time.Second
 
-// The ranges over which the figures are repeated.
+// The ranges of other conditions.
 var (
-	limits    = []int{15, 60, 150} // calls a minute
+	limits    = []int{15, 60, 150} // calls per minute
 	latencies = []time.Duration{0, 10 * time.Second, time.Minute, 5 * time.Minute}
 )
 
-// A command is one run.
+// A command is the command's flags.
 type command struct {
-	jobs  int // of each kind
+	jobs  int // number of jobs of each kind
 	seed  uint64
-	write string // folder; empty: none
+	write string // folder for the result files; empty: do not write them
 }
 
 func main() {
@@ -70,8 +71,8 @@ func main() {
 	if err != nil {
 		os.Exit(2)
 	}
-	os.Args = os.Args[:1] // testing parses them
-	// A bubble of testing/synctest has to be inside a test. Main exits.
+	os.Args = os.Args[:1] // else testing parses the flags
+	// testing/synctest works only inside a test. Main exits the process.
 	all := func(_, _ string) (bool, error) { return true, nil }
 	testing.Main(all, []testing.InternalTest{{Name: "worth", F: func(t *testing.T) {
 		if err := c.run(t); err != nil {
@@ -86,9 +87,9 @@ func parse(args []string) (c command, err error) {
 		fmt.Fprint(flags.Output(), usage)
 		flags.PrintDefaults()
 	}
-	flags.IntVar(&c.jobs, "jobs", perWeek, "jobs of each of the three kinds; 1000 start in a week")
-	flags.Uint64Var(&c.seed, "seed", 1, "of the draw of jobs")
-	flags.StringVar(&c.write, "write", "", "`folder` for worth.json and worth.svg")
+	flags.IntVar(&c.jobs, "jobs", perWeek, "`number` of jobs of each of the three kinds; 1000 start per week")
+	flags.Uint64Var(&c.seed, "seed", 1, "`seed` of the random jobs")
+	flags.StringVar(&c.write, "write", "", "write worth.json and worth.svg to this `folder`")
 	if err := flags.Parse(args); err != nil {
 		return c, err
 	}
@@ -99,7 +100,7 @@ func parse(args []string) (c command, err error) {
 	return c, nil
 }
 
-// run measures, prints, and writes.
+// run measures, prints the tables, and writes the files.
 func (c command) run(t *testing.T) error {
 	r, err := c.measure(t)
 	if err != nil {
@@ -114,8 +115,8 @@ func (c command) run(t *testing.T) error {
 		os.WriteFile(filepath.Join(c.write, "worth.svg"), []byte(r.Picture()), 0o644))
 }
 
-// measure runs the jobs on virtual time, under usual conditions and over the ranges, and
-// then other jobs in real time.
+// measure runs the jobs on virtual time, under usual and other conditions, and then
+// short jobs in real time.
 func (c command) measure(t *testing.T) (*Report, error) {
 	within := time.Duration(c.jobs) * 7 * 24 * time.Hour / perWeek
 	plan := draw(c.seed, c.jobs, within, realistic)

@@ -11,7 +11,7 @@ import (
 	"github.com/geminihook/geminihook/shared/geminitest"
 )
 
-// The kinds of calls that a way makes of the API.
+// The kinds of API calls.
 const (
 	callGet      = "get"
 	callList     = "list"
@@ -19,23 +19,23 @@ const (
 	callWebhooks = "webhooks" // the reconciler reads the webhook's state
 )
 
-// noKind stands for the calls that are about no kind of jobs.
+// noKind is the kind of job of calls that are not about a job.
 const noKind = "webhook"
 
-// A meter is a transport that counts the calls and what became of the jobs. It is safe
-// for concurrent use.
+// A meter is a transport that counts calls, and records the delays of results. It is
+// safe for concurrent use.
 type meter struct {
 	http.RoundTripper
 
 	mu      sync.Mutex
-	calls   map[string]map[string]int // by kind of job, then by kind of call
-	seconds map[int64]int             // calls by the second in which they were made
-	refused int
-	bytes   int64
+	calls   map[string]map[string]int  // by kind of job, then by kind of call
+	seconds map[int64]int              // calls, by Unix second
+	refused int                        // calls answered 429
+	bytes   int64                      // of answers' bodies
 	delays  map[string][]time.Duration // by kind of job
-	have    map[string]bool            // jobs whose result is in hand, by name
-	passes  int                        // of the reconciler
-	passing time.Duration              // the time that they took
+	have    map[string]bool            // names of jobs whose result has arrived
+	passes  int                        // reconciler passes
+	passing time.Duration              // total duration of passes
 }
 
 func newMeter(over http.RoundTripper) *meter {
@@ -68,7 +68,7 @@ func (m *meter) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// classify returns the kind of job and of call that a path is about.
+// classify returns the kind of job and the kind of call for a path.
 func classify(path string) (kind, call string) {
 	switch {
 	case strings.HasSuffix(path, "/batches"):
@@ -87,7 +87,7 @@ func classify(path string) (kind, call string) {
 	return noKind, callWebhooks
 }
 
-// counted counts the bytes of a body that are read.
+// counted counts the bytes read from a body.
 type counted struct {
 	io.ReadCloser
 	meter *meter
@@ -102,7 +102,8 @@ func (c *counted) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// inHand notes that the result of a job has arrived. Only the first time counts.
+// inHand notes that the result of a job has arrived. It ignores repeated calls for a
+// job.
 func (m *meter) inHand(s started) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -120,40 +121,40 @@ func (m *meter) passed(took time.Duration) {
 	m.passing += took
 }
 
-// count returns how many results are in hand.
+// count returns the number of results that have arrived.
 func (m *meter) count() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return len(m.have)
 }
 
-// Figures are what was measured of one way.
+// Figures are the measurements of one way.
 type Figures struct {
 	Way     string
 	Under   Conditions
 	Jobs    map[string]Jobs // by kind
-	Other   int             // calls that are about no kind
+	Other   int             // calls that are not about a job
 	Refused int             // calls answered 429
 	Peak    int             // calls in the busiest second
 	Bytes   int64           // of all answers' bodies
-	Passes  int             // of the reconciler
-	Passing float64         // seconds that they took
-	Cloud   Billed          // zero in the real-time run
-	CPU     float64         // seconds, in the real-time run; zero otherwise
+	Passes  int             // reconciler passes
+	Passing float64         // total duration of passes, in seconds
+	Cloud   Billed          // zero in real time
+	CPU     float64         // processor time in seconds; zero on virtual time
 }
 
 // Jobs are the figures of the jobs of one kind.
 type Jobs struct {
 	Started   int
-	Unnoticed int // no result in hand when the run ended
-	Calls     map[string]int
+	Unnoticed int            // jobs without a result at the end of the run
+	Calls     map[string]int // by kind of call
 	Delay     Delay
 }
 
-// A Delay is from the ends of jobs to their results in hand, in seconds.
+// A Delay is the time from a job's end to the arrival of its result, in seconds.
 type Delay struct{ P50, P95, Max float64 }
 
-// figures returns what was measured. The number of jobs started is by kind.
+// figures returns the measurements. jobs is the number of started jobs, by kind.
 func (m *meter) figures(way string, jobs map[string]int) Figures {
 	m.mu.Lock()
 	defer m.mu.Unlock()

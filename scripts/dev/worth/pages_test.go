@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// read returns a file of the repository.
+// read returns the contents of a file in the repository.
 func read(t *testing.T, name string) string {
 	t.Helper()
 	text, err := os.ReadFile("../../../" + name)
@@ -17,7 +17,8 @@ func read(t *testing.T, name string) string {
 	return string(text)
 }
 
-// The tables and the picture of the pages are those of docs/worth.json.
+// The tables in README.md and docs/cost.md and the picture are made from
+// docs/worth.json.
 func TestPages(t *testing.T) {
 	var r Report
 	if err := json.Unmarshal([]byte(read(t, "docs/worth.json")), &r); err != nil {
@@ -38,7 +39,7 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// The prices are those of the cost table.
+// The prices equal those in README.md or docs/cost.md.
 func TestPrices(t *testing.T) {
 	pages := read(t, "README.md") + read(t, "docs/cost.md")
 	for _, p := range []price{

@@ -6,10 +6,10 @@ import (
 	"text/template"
 )
 
-// kindNames are the kinds as a person says them.
+// kindNames are the display names of kinds.
 var kindNames = []string{"Batch", "Deep Research", "Video"}
 
-// An axis is logarithmic: from least at left to most at right, in pixels.
+// An axis is logarithmic. It has the value least at the pixel left, and most at right.
 type axis struct{ least, most, left, right float64 }
 
 var (
@@ -17,19 +17,19 @@ var (
 	delayAxis = axis{.5, 2 * 3600, 520, 810}
 )
 
-// of returns the place of a value. One that is too small is at the left.
+// of returns the pixel of a value. Values beyond the ends of the axis are at the ends.
 func (a axis) of(value float64) float64 {
 	value = min(max(value, a.least), a.most)
 	return math.Round(a.left + (a.right-a.left)*math.Log(value/a.least)/math.Log(a.most/a.least))
 }
 
-// A text is a mark of an axis, or the name of a group of rows.
+// A text is a label of an axis, or the title of a group of rows.
 type text struct {
 	At   float64
 	Text string
 }
 
-// A row is one way's.
+// A row is the row of one way.
 type row struct {
 	Y                    float64
 	Way, Color, Calls    string
@@ -37,8 +37,8 @@ type row struct {
 	Median, Most, Longer float64
 }
 
-// drawing is SVG: a bar for the calls, and a range for the delays. A plotting library
-// would need a module of its own, and saves nothing here.
+// drawing is the picture in SVG, with a bar for the calls and a range for the delays. A
+// plotting library would need its own module, and would not make this shorter.
 var drawing = template.Must(template.New("").Parse(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 840 {{.Height}}" ` +
 	`font-family="sans-serif" font-size="12" role="img" aria-label="Calls a job, and delays, of each way">
 <rect width="840" height="{{.Height}}" fill="#fff"/>
@@ -58,7 +58,7 @@ var drawing = template.Must(template.New("").Parse(`<svg xmlns="http://www.w3.or
 </svg>
 `))
 
-// Picture draws the calls a job and the delays of each way as SVG.
+// Picture returns an SVG picture of the calls per job and the delays of each way.
 func (r *Report) Picture() string {
 	const first, high, between = 66.0, 20.0, 26.0
 	var names, marks []text
@@ -67,7 +67,7 @@ func (r *Report) Picture() string {
 	for i, kind := range kinds {
 		names = append(names, text{y, kindNames[i]})
 		for _, f := range r.Ways {
-			if f.Way != lossy.name && !unlisted(f, kind) { // lossy differs only in what it never notices
+			if f.Way != lossy.name && !unlisted(f, kind) { // lossy differs only in the jobs never noticed
 				y += high
 				rows = append(rows, f.row(kind, y))
 			}

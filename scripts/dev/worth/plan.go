@@ -14,28 +14,28 @@ import (
 var kinds = []string{geminitest.KindBatch, geminitest.KindInteraction, geminitest.KindVideo}
 
 const (
-	// maxBatches is how many batches the API lets a project have at a time.
+	// maxBatches is the API's limit of concurrent batches in a project.
 	maxBatches = 100
 
-	requests    = 100 // of a batch
-	inlineShare = 4   // one batch in so many carries its results inline
-	lostShare   = 100 // one delivery in so many is never made, and one is made twice
+	requests    = 100 // in a batch
+	inlineShare = 4   // one batch in this many has inline results
+	lostShare   = 100 // one delivery in this many is lost, and one is made twice
 )
 
-// A job is a job that will be started, the same for each way.
+// A job is a planned job. All ways run the same jobs.
 type job struct {
 	geminitest.Job
 	kind    string
-	start   time.Duration // after the beginning of the run
-	dynamic bool          // names the webhook itself
+	start   time.Duration // since the beginning of the run
+	dynamic bool          // has its own webhook_config
 }
 
-// A lifetime draws how long a job of a kind runs.
+// A lifetime draws the duration of a job of a kind.
 type lifetime func(r *rand.Rand, kind string) time.Duration
 
-// realistic draws from what is known in public. Batches: about 2 minutes to the limit of
-// 48 hours; here half of them take less than 76 minutes. Deep Research: "maximum 60
-// minutes, most within 20". Video: 11 seconds to 6 minutes.
+// realistic draws durations within the published limits. Batches: 2 minutes to 48
+// hours, half of them less than 76 minutes. Deep Research: "maximum 60 minutes, most
+// within 20". Video: 11 seconds to 6 minutes.
 func realistic(r *rand.Rand, kind string) time.Duration {
 	switch kind {
 	case geminitest.KindBatch:
@@ -57,9 +57,9 @@ func logUniform(r *rand.Rand, from, to time.Duration) time.Duration {
 	return time.Duration(float64(from) * math.Pow(float64(to)/float64(from), r.Float64()))
 }
 
-// draw returns n jobs of each kind that start at random times within a span, in order.
-// A batch for which there is no room waits until another one has ended. Half of the jobs
-// name the dynamic webhook. Which deliveries are lost or doubled is drawn too.
+// draw returns n random jobs of each kind, ordered by their start within a span. Half
+// of the jobs use the dynamic webhook. Lost and repeated deliveries are random, too.
+// The same seed returns the same jobs.
 func draw(seed uint64, n int, within time.Duration, lives lifetime) []job {
 	r := rand.New(rand.NewPCG(seed, 1))
 	var all []job
@@ -85,9 +85,9 @@ func draw(seed uint64, n int, within time.Duration, lives lifetime) []job {
 	return all
 }
 
-// makeRoom delays batches so that no more than maxBatches run at a time.
+// makeRoom delays batches so that at most maxBatches run at a time.
 func makeRoom(inOrder []job) {
-	var ends []time.Duration // of the batches that may still run, the earliest first
+	var ends []time.Duration // ends of the latest batches, at most maxBatches, earliest first
 	for i := range inOrder {
 		j := &inOrder[i]
 		if j.kind != geminitest.KindBatch {

@@ -11,15 +11,18 @@ import (
 	"github.com/geminihook/geminihook/shared/geminitest"
 )
 
-// maxDoubled is how many times the first interval the longest is, if they double.
+// maxDoubled bounds doubling intervals, as a multiple of the first.
 const maxDoubled = 16
 
-// A way opens what it needs on a side, and returns what it does when a job has started.
+// A way is a way to notice the ends of jobs.
 type way struct {
 	name   string
 	hooked bool // jobs have webhooks
-	faulty bool // one delivery in a hundred is lost, and one is doubled
-	open   func(*side) (begin func(started), err error)
+	faulty bool // 1 % of deliveries are lost, and 1 % are made twice
+
+	// open starts the way on a side. It returns the function to call for each started
+	// job.
+	open func(*side) (begin func(started), err error)
 }
 
 // The ways, in the order of the tables.
@@ -34,9 +37,9 @@ var (
 	ways = []way{get, doubling, list, webhooks, lossy, reconciled}
 )
 
-// poll asks for each job in a loop of its own, as Google's guides do. Where those end
-// with an error if a call is refused, this one asks again: after about the interval, so
-// that loops which were refused together do not stay together.
+// poll polls each job in its own loop, as in Google's guides. If a call fails, the
+// guides' loops end, but this one retries after a random time around the interval, so
+// that loops that failed together do not stay together.
 func (s *side) poll(doubling bool) func(started) {
 	return func(j started) {
 		s.running.Go(func() {
@@ -62,8 +65,8 @@ func (s *side) poll(doubling bool) func(started) {
 	}
 }
 
-// list asks for all batches at once, and for the jobs of the other kinds, which cannot be
-// listed, as poll does.
+// list polls the list of batches. Jobs of other kinds have no list, so list uses poll
+// for them.
 func (s *side) list() func(started) {
 	var mu sync.Mutex
 	open := make(map[string]started)
@@ -92,9 +95,9 @@ func (s *side) list() func(started) {
 	}
 }
 
-// endedOf returns those of the open batches that have ended, each with the file of its
-// results. It reads pages of the list, the newest batches first, until it has seen all
-// that are open, and stops if a call is refused.
+// endedOf returns the open batches that have ended, each with its result file. It reads
+// pages of the list, newest batches first, until it has seen all open batches. If a
+// call fails, it returns the batches found until then.
 func (s *side) endedOf(open map[string]started) map[string]string {
 	ended := make(map[string]string)
 	query := url.Values{"pageSize": {strconv.Itoa(maxBatches)}}
@@ -122,8 +125,8 @@ func (s *side) endedOf(open map[string]started) map[string]string {
 	return ended
 }
 
-// take gets the result of a job that has ended: from its file, or with a get if it is
-// said to be in none.
+// take fetches the result of an ended job: from its file, or if file is empty first
+// with a get.
 func (s *side) take(j started, file string) {
 	for wait := time.Second; file == ""; wait = min(2*wait, time.Minute) {
 		a, err := s.get(j.Kind, j.Name)

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// A price is a list price in dollars as the README's section "What it costs" writes it,
-// "0.40/M". A test compares the two.
+// A price is a list price in dollars per unit, in the form "0.40/M" of docs/cost.md. A
+// test compares the two.
 type price string
 
 const (
@@ -22,47 +22,47 @@ const (
 	pricePerLogs       price = "0.50/GiB"
 )
 
-// Prices that the receivers alone do not need, of the same list.
+// List prices that are not needed for the receivers alone.
 const (
 	pricePerRead     price = "0.03/100,000"
-	pricePerSchedule price = "0.10"   // a job of Cloud Scheduler, a month
-	pricePerMachine  price = "0.0084" // an e2-micro, an hour
+	pricePerSchedule price = "0.10"   // per Cloud Scheduler job and month
+	pricePerMachine  price = "0.0084" // per hour of an e2-micro
 )
 
-// dollars returns the price of one unit: of a byte if it is given by TiB or GiB.
+// dollars returns the price of one unit. The unit of a price per TiB or GiB is a byte.
 func (p price) dollars() float64 {
 	text, per, _ := strings.Cut(string(p), "/")
 	units := map[string]float64{"": 1, "M": 1e6, "100,000": 1e5, "10,000": 1e4, "TiB": 1 << 40, "GiB": 1 << 30}
 	value, err := strconv.ParseFloat(text, 64)
 	if err != nil || units[per] == 0 {
-		panic("no price: " + string(p))
+		panic("malformed price: " + string(p))
 	}
 	return value / units[per]
 }
 
-// Quantities that are billed and not measured. The instance is that of the functions.
+// Billed quantities that are not measured. The instance has the functions' size.
 const (
-	hours         = 730.0 // of a month
-	vCPUs, memory = 1, .5 // of an instance; GiB
-	leastBilled   = .1    // seconds of a request, each alone on its instance
-	fetchSeconds  = .3    // of the subscriber: the call of the API, of which no latency is published
-	messageBytes  = 1000  // the least that is billed, published and delivered
-	logBytes      = 600   // of a request's line
-	secretReads   = 12    // an hour
-	versions      = 2     // of the secret
-	checks        = 2 * 6 * 12
-	passes        = 6   // an hour
-	machineShare  = .25 // vCPUs that an e2-micro has all the time
+	hours         = 730.0      // per month
+	vCPUs, memory = 1, .5      // of an instance; memory in GiB
+	leastBilled   = .1         // billed seconds of a request that is alone on its instance
+	fetchSeconds  = .3         // of a subscriber's request; assumed: Google publishes no latency
+	messageBytes  = 1000       // minimum billed size, both published and delivered
+	logBytes      = 600        // of a request's log line
+	secretReads   = 12         // per hour
+	versions      = 2          // enabled secret versions
+	checks        = 2 * 6 * 12 // per hour: 2 functions, 6 regions, every 5 minutes
+	passes        = 6          // per hour
+	machineShare  = .25        // sustained vCPUs of an e2-micro
 )
 
-// An Item is a line of a bill.
+// An Item is a line of a bill, in dollars per month.
 type Item struct {
 	Name    string
 	Dollars float64
 }
 
-// bill returns what a way costs in a month of n jobs that are as those measured. cpu is
-// the processor time of a poller's call, in seconds.
+// bill returns the monthly cost of a way for n jobs like the measured ones. cpu is the
+// processor time of a poller's call, in seconds.
 func bill(f Figures, n, cpu float64) []Item {
 	jobs, _, calls := f.all()
 	per := n / float64(jobs)
@@ -87,12 +87,12 @@ func bill(f Figures, n, cpu float64) []Item {
 	return items
 }
 
-// running returns the price of a request that is served for some seconds.
+// running returns the price of a request of this many seconds.
 func running(seconds float64) float64 {
 	return pricePerRequest.dollars() + seconds*(vCPUs*pricePerVCPUSecond.dollars()+memory*pricePerGiBSecond.dollars())
 }
 
-// machines returns how many machines make so many calls in a month.
+// machines returns the number of machines needed for a number of calls per month.
 func machines(calls, cpu float64) float64 {
 	return max(1, math.Ceil(calls/(hours*3600)*cpu/machineShare))
 }
@@ -105,8 +105,8 @@ func total(items []Item) (sum float64) {
 	return sum
 }
 
-// turn returns the number of jobs a month up to which a way of webhooks costs less than
-// one machine that polls.
+// turn returns the number of jobs per month up to which a way with webhooks costs less
+// than one polling machine.
 func turn(f Figures) float64 {
 	fixed := total(bill(f, 0, 0))
 	return (hours*pricePerMachine.dollars() - fixed) / (total(bill(f, 1, 0)) - fixed)

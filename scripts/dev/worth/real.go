@@ -23,13 +23,13 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
-// sideFlag makes the command the user's side of a run in real time.
+// sideFlag makes the command the user's side of a real-time run.
 const sideFlag = "-side"
 
-// realPatience is how long results are waited for after the last job has started.
+// realPatience bounds the wait for results after the start of the last job.
 const realPatience = 20 * time.Second
 
-// quick is the pace for jobs of seconds.
+// quick is the pace for jobs that run for seconds.
 var quick = pace{
 	Get: map[string]time.Duration{
 		geminitest.KindBatch: 500 * time.Millisecond, geminitest.KindInteraction: 250 * time.Millisecond, geminitest.KindVideo: 250 * time.Millisecond,
@@ -37,18 +37,18 @@ var quick = pace{
 	List: time.Second,
 }
 
-// seconds draws how long jobs run in real time.
+// seconds draws a job's duration in real time.
 func seconds(r *rand.Rand, _ string) time.Duration { return uniform(r, time.Second, 5*time.Second) }
 
-// A setup is what the user's side is told.
+// A setup is the configuration of the user's side.
 type setup struct {
 	Way, API, Cloud, Signing string
 	Public                   ed25519.PublicKey
 	Pace                     pace
 }
 
-// really runs the jobs of a plan one way, in real time over HTTP. The user's side is a
-// process of its own, so that its processor time can be told.
+// really runs a plan's jobs in one way, in real time over HTTP. The user's side is a
+// separate process, so that its processor time can be measured.
 func really(ctx context.Context, w way, plan []job, at pace) (f Figures, err error) {
 	api := geminitest.New(apiKey)
 	defer api.Close()
@@ -92,8 +92,8 @@ func really(ctx context.Context, w way, plan []job, at pace) (f Figures, err err
 	return f, nil
 }
 
-// beSide is the user's side of a run in real time. It reads its setup, and then the jobs
-// that start, and writes the URL of its webhooks, and then what it measured.
+// beSide is the user's side of a real-time run. From in, it reads its setup and then
+// the started jobs. To out, it writes the URL of its webhooks and then its figures.
 func beSide(in io.Reader, out io.Writer) error {
 	hear, tell := json.NewDecoder(in), json.NewEncoder(out)
 	var with setup
@@ -134,8 +134,8 @@ func beSide(in io.Reader, out io.Writer) error {
 	return tell.Encode(s.figures(w.name, jobs))
 }
 
-// follow begins each job that it is told of, and waits for the results of all. It returns
-// how many there were of each kind.
+// follow calls begin for each job that it reads, until the end of input, and then waits
+// for all results, at most realPatience. It returns the number of jobs by kind.
 func (s *side) follow(hear *json.Decoder, begin func(started)) (jobs map[string]int, err error) {
 	jobs, all := make(map[string]int), 0
 	for ; ; all++ {
@@ -154,14 +154,14 @@ func (s *side) follow(hear *json.Decoder, begin func(started)) (jobs map[string]
 	return jobs, nil
 }
 
-// wayOf returns the way of a name.
+// wayOf returns the way with a name.
 func wayOf(name string) (way, error) {
 	for _, w := range ways {
 		if w.name == name {
 			return w, nil
 		}
 	}
-	return way{}, fmt.Errorf("no way %q", name)
+	return way{}, fmt.Errorf("unknown way %q", name)
 }
 
 func mustParse(text string) *url.URL {

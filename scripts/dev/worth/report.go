@@ -7,17 +7,17 @@ import (
 	"github.com/geminihook/geminihook/shared/geminitest"
 )
 
-// A Report is all that a run of the command measured.
+// A Report is the result of a run of the command.
 type Report struct {
 	Seed   uint64
-	Jobs   int       // of each kind
+	Jobs   int       // number of jobs of each kind
 	Ways   []Figures // under usual conditions
-	Ranges []Figures // under others
+	Ranges []Figures // under other conditions
 	Real   []Pair
 }
 
-// A Pair are the figures of the same jobs on virtual time and in real time. Idle is the
-// processor time, in seconds, of the process in real time without any jobs.
+// A Pair is the figures of the same jobs on virtual time and in real time. Idle is the
+// processor time, in seconds, of the real-time process without jobs.
 type Pair struct {
 	Virtual, Real Figures
 	Idle          float64
@@ -34,13 +34,13 @@ func (r *Report) cpuPerCall() float64 {
 	return 0
 }
 
-// Tables returns the report in Markdown: the summary, which the README has, and then the
-// tables of the page about costs.
+// Tables returns the report as Markdown tables: first the summary, which is in
+// README.md, and then the tables in docs/cost.md.
 func (r *Report) Tables() []string {
 	return []string{r.summary(), r.calls(), r.ranges(), r.bill(), r.months(), r.real()}
 }
 
-// table writes Markdown. Cells are separated by "|".
+// table returns a Markdown table. The cells of head and rows are separated by "|".
 func table(head string, rows []string) string {
 	line := "|" + strings.Repeat("---|", strings.Count(head, "|")+1)
 	all := append([]string{"| " + head + " |", line}, rows...)
@@ -50,7 +50,7 @@ func table(head string, rows []string) string {
 	return strings.Join(all, "\n") + "\n"
 }
 
-// byKind returns a cell for each kind of jobs.
+// byKind returns the cells for all kinds of jobs.
 func byKind(cell func(kind string) string) string {
 	cells := make([]string, len(kinds))
 	for i, kind := range kinds {
@@ -59,12 +59,12 @@ func byKind(cell func(kind string) string) string {
 	return strings.Join(cells, " | ")
 }
 
-// unlisted reports whether a way cannot do with a kind of jobs what its name says.
+// unlisted reports whether the way is list and the kind of jobs has no list in the API.
 func unlisted(f Figures, kind string) bool {
 	return f.Way == list.name && kind != geminitest.KindBatch
 }
 
-// String returns the median, the 95th percentile and the longest.
+// String returns the median, the 95th percentile and the maximum.
 func (d Delay) String() string { return short(d.P50) + " / " + short(d.P95) + " / " + short(d.Max) }
 
 func (r *Report) summary() string {
@@ -141,7 +141,8 @@ func (r *Report) months() string {
 	return table("$ a month, by jobs a month | 1,000 | 10,000 | 100,000 | 1,000,000 | cheaper than the machine up to", rows)
 }
 
-// of returns the figures of a way under usual conditions.
+// of returns the figures of a way under usual conditions. The way must have been
+// measured.
 func (r *Report) of(w way) Figures {
 	for _, f := range r.Ways {
 		if f.Way == w.name {
@@ -167,7 +168,7 @@ func (r *Report) real() string {
 		"real time: calls a job | median delay, s: batch | Deep Research | video | never noticed | CPU, ms a job", rows)
 }
 
-// short returns some seconds in two or three digits.
+// short formats a duration in seconds with two or three digits and a unit.
 func short(s float64) string {
 	switch {
 	case s < 10 && s != float64(int(s)):
@@ -180,7 +181,7 @@ func short(s float64) string {
 	return fmt.Sprintf("%.1f h", s/3600)
 }
 
-// number returns a number with three digits or more.
+// number formats a number with at least three digits.
 func number(n float64) string {
 	switch {
 	case n < 10:

@@ -18,25 +18,24 @@ import (
 	"github.com/geminihook/geminihook/shared/geminitest"
 )
 
-// apiKey is the key of the stand-in.
+// apiKey is the stand-in's API key.
 const apiKey = "AIza-worth"
 
-// A started job is what its starter knows of it, and when it will end, against which its
-// delay is measured.
+// A started is a job that has started. Ends is only for measuring the delay.
 type started struct {
 	Name, Kind string
 	Ends       time.Time
 }
 
-// A pace is how often a way asks.
+// A pace is the intervals between calls.
 type pace struct {
-	Get    map[string]time.Duration // of one job, by kind
-	List   time.Duration            // of all batches
-	Passes time.Duration            // of the reconciler
-	Grace  time.Duration            // of the reconciler
+	Get    map[string]time.Duration // between gets of one job, by kind
+	List   time.Duration            // between lists of all batches
+	Passes time.Duration            // between passes of the reconciler
+	Grace  time.Duration            // the reconciler's grace
 }
 
-// usual is the pace of Google's own guides, and the reconciler's as it is deployed.
+// usual has the intervals of Google's guides and of the deployed reconciler.
 var usual = pace{
 	Get: map[string]time.Duration{
 		geminitest.KindBatch: 30 * time.Second, geminitest.KindInteraction: 10 * time.Second, geminitest.KindVideo: 10 * time.Second,
@@ -44,17 +43,17 @@ var usual = pace{
 	List: time.Minute, Passes: 10 * time.Minute, Grace: time.Hour,
 }
 
-// A side is the user's side of a run: all that a way may use.
+// A side is the user's side of a run. The ways use it.
 type side struct {
 	*meter // carries the calls
 	pace   pace
 	api    *url.URL
 
-	// For the webhooks.
-	cloud    *grpc.ClientConn // Firestore and Pub/Sub
-	signing  string           // the secret of the static webhook
-	public   ed25519.PublicKey
-	hooks    *http.ServeMux // where the receivers serve
+	// Only for webhooks.
+	cloud    *grpc.ClientConn  // to Firestore and Pub/Sub
+	signing  string            // the static webhook's secret
+	public   ed25519.PublicKey // verifies dynamic deliveries
+	hooks    *http.ServeMux    // routes to the receivers
 	hooksURL *url.URL
 
 	ctx     context.Context // ends with the run
@@ -71,11 +70,11 @@ func (s *side) sleep(d time.Duration) bool {
 	}
 }
 
-// An answer is what a get or a list says about a job.
+// An answer is the API's description of a job.
 type answer struct {
 	Name     string
-	Status   string // of an interaction
-	Done     bool   // of the others
+	Status   string // only of interactions
+	Done     bool   // only of other jobs
 	Metadata struct {
 		Output struct{ ResponsesFile string }
 	}
@@ -89,8 +88,8 @@ type answer struct {
 // ended reports whether the job has ended.
 func (a *answer) ended() bool { return a.Done || a.Status != "" && a.Status != "in_progress" }
 
-// file returns the name of the file that holds the results, or nothing if they are in
-// the answer to a get.
+// file returns the name of the file with the results, or "" if the answer to a get
+// contains them.
 func (a *answer) file() string {
 	for _, sample := range a.Response.GenerateVideoResponse.GeneratedSamples {
 		_, name, _ := strings.Cut(sample.Video.URI, "/v1beta/")
@@ -100,7 +99,7 @@ func (a *answer) file() string {
 	return a.Metadata.Output.ResponsesFile
 }
 
-// get asks for a job.
+// get fetches a job's description.
 func (s *side) get(kind, name string) (a answer, err error) {
 	if kind == geminitest.KindInteraction {
 		name = "interactions/" + name
@@ -113,8 +112,9 @@ func (s *side) download(file string) error {
 	return s.call("download/v1beta/"+file+":download", url.Values{"alt": {"media"}}, nil)
 }
 
-// collect fetches the result of a job that has ended, and repeats the call until it is
-// in hand. It does nothing if file is empty: then the result came with the answer.
+// collect downloads the file with an ended job's result, retries until that succeeds,
+// and notes that the result has arrived. If file is empty, the result has already
+// arrived.
 func (s *side) collect(j started, file string) {
 	for wait := time.Second; file != "" && s.download(file) != nil; wait = min(2*wait, time.Minute) {
 		if !s.sleep(wait) {
@@ -124,7 +124,7 @@ func (s *side) collect(j started, file string) {
 	s.inHand(j)
 }
 
-// call makes a call of the API, reads the whole answer, and decodes it if into is set.
+// call calls the API, reads the complete answer, and decodes it unless into is nil.
 func (s *side) call(path string, query url.Values, into any) error {
 	to := s.api.JoinPath(path)
 	to.RawQuery = query.Encode()

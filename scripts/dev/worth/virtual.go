@@ -14,20 +14,20 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
-// patience is how long a run waits for results after the last job has ended: longer than
-// the reconciler's grace and a few passes.
+// patience bounds a run's wait for results after the end of the last job. It is longer
+// than the reconciler's grace and several passes.
 const patience = 4 * time.Hour
 
-// Conditions are what the stand-in cannot know of the API.
+// Conditions are properties of the API that are not known, and so are varied.
 type Conditions struct {
-	Limit   int           // calls a minute that the API allows; zero: any number
-	Latency time.Duration // from the end of a job to the first attempt at its delivery
+	Limit   int           // calls per minute that the API allows; 0: no limit
+	Latency time.Duration // from a job's end to the first attempt at its delivery
 }
 
-// virtually runs the jobs of a plan one way, on virtual time. A call takes no time.
+// virtually runs a plan's jobs in one way, on virtual time. A call takes no time.
 func virtually(t *testing.T, w way, plan []job, at pace, under Conditions) (f Figures) {
 	t.Helper()
-	t.Setenv("FIRESTORE_EMULATOR_HOST", "") // the clients would dial them, and no bubble goes on while a socket waits
+	t.Setenv("FIRESTORE_EMULATOR_HOST", "") // else the clients use sockets, and virtual time stops while a socket waits
 	t.Setenv("PUBSUB_EMULATOR_HOST", "")
 	synctest.Test(t, func(t *testing.T) {
 		if err := inBubble(w, plan, at, under, &f); err != nil {
@@ -78,9 +78,8 @@ func inBubble(w way, plan []job, at pace, under Conditions, f *Figures) error {
 	return nil
 }
 
-// play starts each job when its time has come, and returns the time at which the last
-// one ends.
-// The first attempt at a delivery follows after the latency.
+// play starts each job at its time, calls begin with it, and returns the end of the
+// last job. A job's first delivery follows its end after latency.
 func play(api *geminitest.API, plan []job, w way, latency time.Duration, hooks *url.URL, begin func(started)) (last time.Time) {
 	from := time.Now()
 	for _, j := range plan {
@@ -110,7 +109,7 @@ func play(api *geminitest.API, plan []job, w way, latency time.Duration, hooks *
 	return last
 }
 
-// limiter refuses calls after so many in a minute.
+// limiter returns a fault injector that answers 429 to calls over a limit per minute.
 func limiter(perMinute int) func(call string) geminitest.Fault {
 	var mu sync.Mutex
 	var minute time.Time
@@ -128,7 +127,7 @@ func limiter(perMinute int) func(call string) geminitest.Fault {
 	}
 }
 
-// countKinds counts the jobs of a plan, by kind.
+// countKinds counts a plan's jobs by kind.
 func countKinds(plan []job) map[string]int {
 	counts := make(map[string]int)
 	for _, j := range plan {

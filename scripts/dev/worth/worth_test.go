@@ -21,8 +21,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// few draws some jobs as dense in time as those of the command. The deliveries of the
-// first of each kind are lost, those of the second are doubled.
+// few draws a few jobs, with as many per week as in the command. Of each kind, the
+// first job's delivery is lost, and the second job's is made twice.
 func few(n int) []job {
 	plan := draw(1, n, time.Duration(n)*7*24*time.Hour/perWeek, realistic)
 	seen := make(map[string]int)
@@ -33,9 +33,8 @@ func few(n int) []job {
 	return plan
 }
 
-// Webhooks make the fewest calls and notice the ends first, then come the loops at the
-// guides' intervals, and every way notices every end but webhooks alone, if deliveries
-// are lost.
+// Webhooks make the fewest calls and notice ends first, before the polling loops. Every
+// way notices all ends, except webhooks without the reconciler if deliveries are lost.
 func TestOrder(t *testing.T) {
 	const n = 10
 	plan := few(n)
@@ -79,7 +78,7 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-// In real time over HTTP, the same calls are made.
+// Real-time runs over HTTP make the same calls.
 func TestReal(t *testing.T) {
 	lives := func(r *rand.Rand, _ string) time.Duration {
 		return uniform(r, 100*time.Millisecond, 400*time.Millisecond)
@@ -100,7 +99,7 @@ func TestReal(t *testing.T) {
 	}
 }
 
-// Loops that are refused ask again, and miss nothing.
+// Loops retry calls that are answered 429, and miss no end.
 func TestRefused(t *testing.T) {
 	plan := few(10)
 	for _, w := range []way{get, list, webhooks} {
@@ -114,7 +113,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// The draw keeps to what is known of the jobs, and to the limit of batches at a time.
+// The drawn durations are within the published limits, and so are concurrent batches.
 func TestDraw(t *testing.T) {
 	const n = 2000
 	plan := draw(3, n, 24*time.Hour, realistic)
@@ -160,8 +159,8 @@ func TestDraw(t *testing.T) {
 	}
 }
 
-// Without the subscriber, a million events cost the sum of the rows of the README's table
-// that are about receiving: 5.64 dollars, each row rounded.
+// Without the subscriber, a million events cost 5.64 dollars, the sum of the rounded
+// rows about receiving in the cost table.
 func TestBill(t *testing.T) {
 	events := Figures{
 		Jobs:  map[string]Jobs{geminitest.KindBatch: {Started: 1000}},
@@ -178,8 +177,8 @@ func TestBill(t *testing.T) {
 	}
 }
 
-// The machine costs as much as the webhooks at the number of jobs at which it turns, and
-// more machines are billed only if one cannot make the calls.
+// At turn's number of jobs, the machine and the webhooks cost the same. More machines
+// are billed only if one cannot make all calls.
 func TestTurn(t *testing.T) {
 	f := Figures{
 		Jobs:  map[string]Jobs{geminitest.KindBatch: {Started: 1000}},

@@ -1,5 +1,5 @@
-// Package delivery is the sender's side of one delivery: where it goes, what it is
-// signed with, and the answer to it.
+// Package delivery sends webhook deliveries to a receiver, as Gemini does. It finds
+// the receiver's URL and keys, signs a delivery, posts it and returns the answer.
 package delivery
 
 import (
@@ -9,15 +9,16 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
-// An Attempt is one attempt at a delivery, before it is signed.
+// An Attempt is one attempt to deliver a message. Its fields may be changed until
+// Request signs it.
 type Attempt struct {
 	webhooktest.Message
 	Scheme webhook.Scheme
 	URL    string
-	Keys   *Keys // of the target; Sign has one of them unless it is changed
+	Keys   *Keys // the target's keys; Sign uses the one for Scheme unless it is replaced
 }
 
-// Request signs the attempt.
+// Request signs the attempt and returns the request to send. It fails if Sign fails.
 func (a *Attempt) Request() (*Request, error) {
 	header, err := a.Header()
 	if err != nil {
@@ -26,7 +27,8 @@ func (a *Attempt) Request() (*Request, error) {
 	return &Request{Method: http.MethodPost, URL: a.URL, Header: header, Body: a.Body}, nil
 }
 
-// Endpoint returns the kind of endpoint that a scheme is for.
+// Endpoint returns the endpoint that accepts a scheme: webhook.StaticEndpoint or
+// webhook.DynamicEndpoint.
 func Endpoint(scheme webhook.Scheme) string {
 	if scheme == webhook.V1 {
 		return webhook.StaticEndpoint
@@ -34,7 +36,7 @@ func Endpoint(scheme webhook.Scheme) string {
 	return webhook.DynamicEndpoint
 }
 
-// EventType returns the type that a body states, "-" if it states none.
+// EventType returns the event type in a body, or "-" if the body has no type.
 func EventType(body []byte) string {
 	if t := webhook.ParseEvent(body).Type; t != "" {
 		return t

@@ -16,19 +16,19 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
-// Keys are what a sender signs with. All are set: those that were not given are
-// random, so that a receiver must refuse what they sign.
+// Keys are the keys that a sender signs with. Every field is set. A key that the user
+// did not give is random, so a receiver must reject its signatures.
 type Keys struct {
-	Secret   string // whsec_…
-	Ed25519  ed25519.PrivateKey
-	JWT      crypto.Signer // signs JWTs
-	JWTKeyID string        // its kid
-	Audience string
+	Secret   string             // signs v1; whsec_…
+	Ed25519  ed25519.PrivateKey // signs v1a
+	JWT      crypto.Signer      // signs JWTs
+	JWTKeyID string             // the kid in a JWT's header; empty: no kid
+	Audience string             // a JWT's aud
 
-	given map[webhook.Scheme]bool
+	given map[webhook.Scheme]bool // the schemes with a key that is not random
 }
 
-// Strangers returns keys that no receiver knows.
+// Strangers returns random keys, which no receiver knows.
 func Strangers(audience string) *Keys {
 	_, private, _ := ed25519.GenerateKey(rand.Reader) // crypto/rand does not fail
 	token, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -45,7 +45,8 @@ func Strangers(audience string) *Keys {
 	}
 }
 
-// Signer returns a signer of a scheme, with changes to the claims of a JWT.
+// Signer returns a signer for a scheme. The changes are applied to a JWT's claims
+// before it is signed; other schemes ignore them.
 func (k *Keys) Signer(scheme webhook.Scheme, changes ...func(claims map[string]any)) webhooktest.Signer {
 	switch scheme {
 	case webhook.V1a:
@@ -56,7 +57,8 @@ func (k *Keys) Signer(scheme webhook.Scheme, changes ...func(claims map[string]a
 	return webhooktest.SignV1(k.Secret)
 }
 
-// useServe sets the keys of a serve.
+// useServe sets the keys that a serve accepts. A serve with --jwks-url has no private
+// keys, so only the secret is set.
 func (k *Keys) useServe(s *running.Serve) error {
 	if err := k.useSecret(s.Secrets[0]); err != nil || s.RSA == "" {
 		return err
@@ -74,8 +76,8 @@ func (k *Keys) useSecret(text string) error {
 	return nil
 }
 
-// useKey sets a private key, which is in PEM. An Ed25519 key signs v1a, and JWTs if no
-// other key does.
+// useKey sets a private key, given in PEM. An Ed25519 key signs v1a. Any key also signs
+// JWTs, unless a JWT key is already set.
 func (k *Keys) useKey(text []byte) error {
 	block, _ := pem.Decode(bytes.TrimSpace(text))
 	if block == nil {
@@ -83,11 +85,11 @@ func (k *Keys) useKey(text []byte) error {
 	}
 	private, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {
-		return errors.New("private key: not a private key in PKCS #8, as `openssl genpkey -algorithm ed25519` writes it")
+		return errors.New("private key: not PKCS #8; make one with `openssl genpkey -algorithm ed25519`")
 	}
 	signer, ok := private.(crypto.Signer)
 	if !ok {
-		return fmt.Errorf("private key: a %T signs nothing", private)
+		return fmt.Errorf("private key: a %T cannot sign", private)
 	}
 	if e, ok := private.(ed25519.PrivateKey); ok {
 		k.Ed25519, k.given[webhook.V1a] = e, true

@@ -17,32 +17,33 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
-// answerTimeout bounds the wait for an answer: Standard Webhooks has senders wait 15
-// to 30 seconds.
+// answerTimeout bounds one request, from dial to answer. Standard Webhooks recommends
+// that senders wait 15 to 30 seconds.
 const answerTimeout = 30 * time.Second
 
-// A Request is what is sent, whether or not it fits what was signed.
+// A Request is an HTTP request to send. It need not match its signature.
 type Request struct {
 	Method  string
 	URL     string
 	Header  http.Header
 	Body    []byte
-	Chunked bool // its length is not told beforehand
-	Cut     bool // half of the body is sent, and no more
+	Chunked bool // use chunked transfer encoding instead of Content-Length
+	Cut     bool // send half of the body, then close the sending side
 }
 
-// An Answer is what came back: a status, or the error that kept it from coming.
+// An Answer is the receiver's response, or the error that prevented one.
 type Answer struct {
-	Status  int // 0 if there is an Err
-	Header  http.Header
-	Latency time.Duration
+	Status  int           // 0 if Err is set
+	Header  http.Header   // nil if Err is set
+	Latency time.Duration // until the answer is read; 0 if Err is set
 	Err     error
 }
 
 // OK reports whether the delivery was accepted.
 func (a Answer) OK() bool { return a.Err == nil && a.Status/100 == 2 }
 
-// RetryAfter returns how long the receiver asks to be left alone, 0 if it does not.
+// RetryAfter returns the delay in the Retry-After header. It is 0 if the header is
+// missing or malformed, and negative if the header has a time in the past.
 func (a Answer) RetryAfter() time.Duration {
 	text := a.Header.Get("Retry-After")
 	if seconds, err := strconv.Atoi(text); err == nil {
@@ -54,8 +55,8 @@ func (a Answer) RetryAfter() time.Duration {
 	return 0
 }
 
-// NewClient returns a client for up to n requests at a time. It follows no
-// redirect: to the sender, one is a failure.
+// NewClient returns a client that keeps up to n idle connections. It does not follow
+// redirects, because Gemini counts a redirect as a failed delivery.
 func NewClient(n int) *http.Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConns, transport.MaxIdleConnsPerHost = n, n
@@ -68,18 +69,18 @@ func NewClient(n int) *http.Client {
 	}
 }
 
-// Post sends a request and returns the answer. Its error does not hold the URL, which
-// may hold a token.
+// Post sends a request and returns the answer. It waits at most 30 seconds. The
+// answer's error does not contain the URL, because the URL may contain a token.
 func Post(ctx context.Context, client *http.Client, r *Request) Answer {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	var body io.Reader = bytes.NewReader(r.Body)
 	if r.Chunked {
-		body = struct{ io.Reader }{body} // net/http cannot see its length
+		body = struct{ io.Reader }{body} // hides the length from net/http
 	}
 	req, err := http.NewRequestWithContext(ctx, r.Method, r.URL, body)
 	if err != nil {
-		return Answer{Err: errors.New("the receiver's address is not a URL")} // the error has the URL
+		return Answer{Err: errors.New("the receiver's address is not a URL")} // err contains the URL
 	}
 	req.Header = r.Header.Clone()
 	req.Header.Set("User-Agent", "geminihook-send")
@@ -96,8 +97,8 @@ func Post(ctx context.Context, client *http.Client, r *Request) Answer {
 	return Answer{Status: resp.StatusCode, Header: resp.Header, Latency: time.Since(start)}
 }
 
-// doCut sends the headers and half of the body, says that no more will come, and
-// waits for the answer all the same. net/http would not.
+// doCut sends the headers and half of the body, closes the sending side of the
+// connection, and waits for the answer. net/http's client cannot do that.
 func doCut(_ *http.Client, req *http.Request) (*http.Response, error) {
 	conn, err := dial(req.Context(), req.URL)
 	if err != nil {
@@ -121,15 +122,15 @@ func doCut(_ *http.Client, req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, fmt.Errorf("no answer: %w", err)
 	}
-	resp.Body = http.NoBody // the connection goes
+	resp.Body = http.NoBody // the connection is closed on return
 	return resp, nil
 }
 
-// dial connects to a URL's host: both kinds of connection can be closed halfway.
+// dial connects to a URL's host. Its connections have CloseWrite, which net.Conn lacks.
 func dial(ctx context.Context, u *url.URL) (net.Conn, error) {
 	host := u.Host
 	if u.Port() == "" {
-		host = net.JoinHostPort(u.Hostname(), u.Scheme) // a port's name will do
+		host = net.JoinHostPort(u.Hostname(), u.Scheme) // "http" and "https" are port names
 	}
 	if u.Scheme == "https" {
 		return new(tls.Dialer).DialContext(ctx, "tcp", host)

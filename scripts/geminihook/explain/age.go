@@ -7,36 +7,37 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook"
 )
 
-// tolerance is how far a time may be from now.
+// tolerance is webhook.DefaultTolerance as text.
 var tolerance = fmt.Sprintf("%.0f minutes", webhook.DefaultTolerance.Minutes())
 
-const setClocks = "set the clocks, the sender's first: both by NTP"
+// setClocks is the remedy for a wrong clock.
+const setClocks = "synchronize both clocks with NTP, the sender's first"
 
-// clock says why the timestamp is a wrong clock's, if it is out of tolerance, and is
-// empty if nothing shows that: what is only old may have been right at its time.
+// clock explains why a timestamp outside the tolerance shows a wrong clock. It returns
+// "" if the timestamp is only old: then it may have been correct when it was sent.
 func (x *examination) clock() string {
 	sent, event := x.header.sent, webhook.ParseEvent(x.capture.Body).Time
 	switch {
 	case sent.IsZero() || x.now.Sub(sent).Abs() <= webhook.DefaultTolerance:
 		return ""
 	case sent.After(x.now):
-		return fmt.Sprintf("the timestamp is %v ahead of this machine's clock, and a receiver takes %s", round(sent.Sub(x.now)), tolerance)
+		return fmt.Sprintf("the timestamp is %v ahead of this machine's clock, and the limit is %s", round(sent.Sub(x.now)), tolerance)
 	case event.Sub(sent) > webhook.DefaultTolerance:
-		return fmt.Sprintf("the sender's clock is wrong: the timestamp is %v before the time of the event that the body tells of", round(event.Sub(sent)))
+		return fmt.Sprintf("the sender's clock is wrong: the timestamp is %v before the event's time in the body", round(event.Sub(sent)))
 	case !x.capture.arrived.IsZero() && sent.Sub(x.capture.arrived) > webhook.DefaultTolerance:
 		return fmt.Sprintf("the sender's clock is wrong: the timestamp is %v after the time of arrival in the capture", round(sent.Sub(x.capture.arrived)))
 	}
 	return ""
 }
 
-// age holds the timestamp against now. A capture is rarely read within the five
-// minutes, so it is the cause only if there is no other.
+// age compares the timestamp with the current time. Most captures are examined later
+// than five minutes after arrival, so age is the cause only if there is no other.
 func (x *examination) age() {
 	if x.header.sent.IsZero() {
 		return
 	}
 	age, at := x.now.Sub(x.header.sent), utc(x.header.sent)
-	says := fmt.Sprintf("%s, %s; up to %s either way are taken", at, from(age), tolerance)
+	says := fmt.Sprintf("%s, %s; the limit is ±%s", at, from(age), tolerance)
 	switch clock := x.clock(); {
 	case age.Abs() <= webhook.DefaultTolerance:
 		x.say(Pass, "age", "%s", says)
@@ -49,11 +50,11 @@ func (x *examination) age() {
 	}
 }
 
-// stale is the finding of a delivery that is only old.
+// stale returns the finding for a delivery that is only old.
 func (x *examination) stale(age time.Duration) finding {
 	at := utc(x.header.sent)
-	f := finding{Stale, fmt.Sprintf("the timestamp is %v old, and a receiver takes %s", round(age), tolerance),
-		fmt.Sprintf("nothing, if it arrived within %s of %s: it was right at its time; else look for what held it up, a queue, or played it again, or for a clock", tolerance, at)}
+	f := finding{Stale, fmt.Sprintf("the timestamp is %v old, and the limit is %s", round(age), tolerance),
+		fmt.Sprintf("nothing if the request arrived within %s of %s; else look for a queue that delayed it, for a replay, or for a wrong clock", tolerance, at)}
 	arrived := x.capture.arrived
 	if arrived.IsZero() {
 		arrived = x.capture.At
@@ -63,12 +64,12 @@ func (x *examination) stale(age time.Duration) finding {
 	case arrived.IsZero():
 		return f
 	case then.Abs() <= webhook.DefaultTolerance:
-		f.why += fmt.Sprintf("; it was right when it arrived, at %s", utc(arrived))
-		f.do = "nothing, if the function refuses it now only: a capture that is sent again later is always refused. If it was refused when it arrived, give explain the secret or the keys of that function"
+		f.why += fmt.Sprintf("; it was within the limit when it arrived, at %s", utc(arrived))
+		f.do = "nothing if the function rejects it only now, because a capture sent again later is always rejected; if the function rejected it on arrival, give explain that function's secret or keys"
 		return f
 	}
 	f.why += fmt.Sprintf("; it was %v old when it arrived", round(then))
-	f.do = "look for what held it up, a queue or a proxy that sends again, for who played it again, or for the sender's clock"
+	f.do = "look for a queue that delayed it, for a proxy that retries, for a replay, or for a wrong clock of the sender"
 	return f
 }
 

@@ -13,24 +13,24 @@ import (
 )
 
 const (
-	// maxRewritten bounds, in bytes, the bodies of which hundreds of rewritings are
-	// tried. Gemini's stay under 1 KiB.
+	// maxRewritten bounds the length, in bytes, of a body that is encoded again: search
+	// tries hundreds of encodings. Gemini's bodies are shorter than 1 KiB.
 	maxRewritten = 128 << 10
 
-	// maxDepth bounds their levels. Gemini's have two.
+	// maxDepth bounds the nesting of such a body. Gemini's bodies have two levels.
 	maxDepth = 32
 )
 
 // A rewriting is a guess at the body that was signed.
 type rewriting struct {
-	how  string // empty for the body as it is
+	how  string // how it differs from the captured body; empty if it does not
 	body []byte
 
-	finding finding // what it means if it was signed; its cause is empty for a rewriting like others
+	finding finding // reported if this body was signed; zero means a Rewritten finding
 }
 
-// rewritings yields what the body may have been before something changed it, the
-// simplest guesses first. parsed is the body if it is there as a value only.
+// rewritings yields guesses at the body that was signed, the simplest first. parsed is
+// the body's value if the capture has only that, else nil.
 func rewritings(body []byte, parsed any) iter.Seq[rewriting] {
 	return func(yield func(rewriting) bool) {
 		for _, r := range slices.Concat(textual(body), packed(body)) {
@@ -58,16 +58,16 @@ func rewritings(body []byte, parsed any) iter.Seq[rewriting] {
 	}
 }
 
-// yieldEnds yields a text with each of the line ends that it may have.
+// yieldEnds yields a text with LF and CRLF line ends, with and without a last one.
 func yieldEnds(yield func(rewriting) bool, how, text string) bool {
 	windows := strings.ReplaceAll(text, "\n", "\r\n")
 	return yield(rewriting{how: how, body: []byte(text)}) &&
-		yield(rewriting{how: how + ", a newline at its end", body: []byte(text + "\n")}) &&
-		yield(rewriting{how: how + `, lines ended by \r\n`, body: []byte(windows)}) &&
-		yield(rewriting{how: how + `, lines ended by \r\n, the last one too`, body: []byte(windows + "\r\n")})
+		yield(rewriting{how: how + ", with a newline at its end", body: []byte(text + "\n")}) &&
+		yield(rewriting{how: how + `, with \r\n line ends`, body: []byte(windows)}) &&
+		yield(rewriting{how: how + `, with \r\n line ends and one at its end`, body: []byte(windows + "\r\n")})
 }
 
-// textual are the guesses that leave the JSON alone.
+// textual returns the guesses that do not encode the JSON again.
 func textual(body []byte) []rewriting {
 	unix := bytes.ReplaceAll(body, []byte("\r\n"), []byte("\n"))
 	all := []rewriting{
@@ -75,9 +75,9 @@ func textual(body []byte) []rewriting {
 		{how: "without the newline at its end", body: bytes.TrimRight(body, "\r\n")},
 		{how: "with a newline at its end", body: append(bytes.Clone(body), '\n')},
 		{how: `with \r\n at its end`, body: append(bytes.Clone(body), "\r\n"...)},
-		{how: `with \n where it has \r\n`, body: unix},
-		{how: `with \n where it has \r\n, and none at its end`, body: bytes.TrimRight(unix, "\n")},
-		{how: `with \r\n where it has \n`, body: bytes.ReplaceAll(unix, []byte("\n"), []byte("\r\n"))},
+		{how: `with \n instead of \r\n`, body: unix},
+		{how: `with \n instead of \r\n, and none at its end`, body: bytes.TrimRight(unix, "\n")},
+		{how: `with \r\n instead of \n`, body: bytes.ReplaceAll(unix, []byte("\n"), []byte("\r\n"))},
 		{how: "without the byte order mark", body: bytes.TrimPrefix(body, []byte("\ufeff"))},
 		{how: "without the white space around it", body: bytes.TrimSpace(body)},
 	}
@@ -86,7 +86,7 @@ func textual(body []byte) []rewriting {
 	}
 	var text string
 	if json.Unmarshal(body, &text) == nil {
-		all = append(all, rewriting{how: "taken out of the JSON string that it stands in", body: []byte(text)})
+		all = append(all, rewriting{how: "decoded from a JSON string", body: []byte(text)})
 	}
 	return all
 }
@@ -95,14 +95,14 @@ func join(parts ...string) string {
 	return strings.Join(slices.DeleteFunc(parts, func(p string) bool { return p == "" }), ", ")
 }
 
-// A member is one of an object's, whose order a map would lose.
+// A member is a member of a JSON object. A slice of members keeps their order.
 type member struct {
 	name  string
 	value any
 }
 
-// parse reads a body that is one JSON value. Its numbers stay as they are written. It
-// reports whether there is a value to write again.
+// parse parses a body that is one JSON value, and keeps the numbers' text. ok is false
+// if the body is not JSON, or exceeds maxRewritten or maxDepth.
 func parse(body []byte) (value any, ok bool) {
 	if len(body) > maxRewritten || !json.Valid(body) {
 		return nil, false
@@ -112,50 +112,51 @@ func parse(body []byte) (value any, ok bool) {
 	return value, err == nil
 }
 
-// orders are those that an object's members may have had.
+// orders are the orders of an object's members that are tried.
 var orders = []struct {
 	how     string
-	compare func(a, b member) int // nil where it was as it is
+	compare func(a, b member) int // nil: the captured order
 }{
 	{"", nil},
-	{"its keys sorted", func(a, b member) int { return strings.Compare(a.name, b.name) }},
-	{"its keys in the order of the documentation", func(a, b member) int { return documented(a.name) - documented(b.name) }},
+	{"with sorted keys", func(a, b member) int { return strings.Compare(a.name, b.name) }},
+	{"with keys in the documentation's order", func(a, b member) int { return documented(a.name) - documented(b.name) }},
 }
 
-// documented is a key's place in the samples of Gemini's documentation.
+// documented returns a key's position in the sample events of Gemini's documentation.
+// Other keys are last.
 func documented(name string) int {
-	return slices.Index([]string{"type", "version", "timestamp", "data", "id"}, name) & 0xff // others last
+	return slices.Index([]string{"type", "version", "timestamp", "data", "id"}, name) & 0xff // -1 becomes 255
 }
 
-// A layout is how a writer of JSON sets it.
+// A layout is the white space in an encoding of JSON.
 type layout struct {
 	how         string
 	comma       string
 	colon       string
-	indentation string // of a level; empty where all is on one line
+	indentation string // per level; empty: everything on one line
 }
 
 var layouts = []layout{
-	{"compact, as JavaScript's JSON.stringify writes it", ",", ":", ""},
-	{`with ", " and ": ", as Python's json.dumps writes it`, ", ", ": ", ""},
+	{"compact, as by JavaScript's JSON.stringify", ",", ":", ""},
+	{`with ", " and ": ", as by Python's json.dumps`, ", ", ": ", ""},
 	{"indented by 2 spaces", ",", ": ", "  "},
 	{"indented by 4 spaces", ",", ": ", "    "},
 	{"indented by tabs", ",", ": ", "\t"},
 	{"indented by 1 space", ",", ": ", " "},
 }
 
-// An escaping is a way to write what JSON lets one write in several.
+// An escaping is an encoder's choice of the characters that it escapes in strings.
 type escaping struct {
 	how    string
-	escape func(r rune) bool // whether it is written as \u and four digits
-	slash  bool              // is escaped
+	escape func(r rune) bool // reports whether a character is written as \u and four digits
+	slash  bool              // a slash is written as \/
 }
 
 var escapes = []escaping{
 	{"", never, false},
-	{`with <, > and & escaped, as Go's encoding/json does`, html, false},
-	{"with all but ASCII escaped, as Python's json.dumps does", notASCII, false},
-	{"with all but ASCII and / escaped, as PHP's json_encode does", notASCII, true},
+	{`with <, > and & escaped, as by Go's encoding/json`, html, false},
+	{"with non-ASCII characters escaped, as by Python's json.dumps", notASCII, false},
+	{"with non-ASCII characters and / escaped, as by PHP's json_encode", notASCII, true},
 }
 
 func never(rune) bool { return false }
@@ -164,22 +165,23 @@ func html(r rune) bool { return strings.ContainsRune("<>&\u2028\u2029", r) }
 
 func notASCII(r rune) bool { return r >= utf8.RuneSelf }
 
-// spell writes a parsed value.
+// spell encodes a parsed value as JSON.
 func spell(value any, w writer) []byte {
 	w.write(value)
 	if w.indentation == "" {
 		return w.text.Bytes()
 	}
 	var indented bytes.Buffer
-	_ = json.Indent(&indented, w.text.Bytes(), "", w.indentation) // it is valid
+	_ = json.Indent(&indented, w.text.Bytes(), "", w.indentation) // cannot fail: the text is valid JSON
 	return indented.Bytes()
 }
 
-// A writer writes JSON on one line.
+// A writer encodes a value as JSON on one line. Its zero value must not be used: layout
+// and escaping are required.
 type writer struct {
 	layout
 	escaping
-	compare func(a, b member) int // the order of an object's members; nil leaves it
+	compare func(a, b member) int // the order of an object's members; nil: unchanged
 	text    bytes.Buffer
 }
 
@@ -198,7 +200,7 @@ func (w *writer) write(value any) {
 		w.list("[]", len(value), func(i int) { w.write(value[i]) })
 	case string:
 		w.quote(value)
-	case buffer: // a list of numbers that are bytes
+	case buffer: // was read from a list of numbers
 		w.list("[]", len(value.data), func(i int) { fmt.Fprint(&w.text, value.data[i]) })
 	case nil:
 		w.text.WriteString("null")
@@ -219,7 +221,8 @@ func (w *writer) list(brackets string, n int, item func(i int)) {
 	w.text.WriteByte(brackets[1])
 }
 
-// shortEscapes are those of RFC 8259, section 7, that everybody writes.
+// shortEscapes are the two-character escapes of RFC 8259, section 7, that all encoders
+// use.
 var shortEscapes = map[rune]string{'"': `\"`, '\\': `\\`, '\b': `\b`, '\f': `\f`, '\n': `\n`, '\r': `\r`, '\t': `\t`}
 
 func (w *writer) quote(text string) {

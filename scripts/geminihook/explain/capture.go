@@ -17,62 +17,65 @@ import (
 	"github.com/geminihook/geminihook/scripts/internal/reverify"
 )
 
-// maxCapture bounds a capture, in bytes: the functions take bodies up to 1 MiB.
+// maxCapture bounds a capture, in bytes. A body of 1 MiB, the functions' limit, is up
+// to four times as long in a dump.
 const maxCapture = 8 << 20
 
-// A Capture is a request as somebody wrote it down.
+// A Capture is a recorded request.
 type Capture struct {
-	At     time.Time // when it arrived; zero means now
-	Method string    // empty if there is no request line
-	URL    string
+	At     time.Time // time of arrival; zero means now
+	Method string    // empty if the capture has no request line
+	URL    string    // empty if the capture has no request line
 	Header http.Header
 	Body   []byte
 
-	// Answer is the receiver's at the time of At. If it is nil, the receiver is asked now.
+	// Answer is the receiver's answer on arrival. If it is nil, Explain runs the
+	// receiver.
 	Answer *reverify.Answer
 
-	arrived time.Time // according to the capture; zero if it does not say
-	parsed  any       // the body as a parsed value, if the capture has no other; Body is a spelling of it
-	note    string    // what was done to get at the body
-	short   string    // how the body differs from its length
-	cut     string    // how its chunk framing is cut
+	arrived time.Time // the capture's time of arrival; zero if it is unknown
+	parsed  any       // the body's value, if the capture does not have its bytes; Body encodes it
+	note    string    // how Body was decoded; empty if it was not
+	short   string    // how Body differs from its Content-Length; empty if it does not
+	cut     string    // how the chunked encoding is incomplete; empty if it is not
 }
 
 var (
-	// A log's prefix may stand before the request line.
+	// A log's prefix is allowed before the request line.
 	requestLine = regexp.MustCompile(`^(?:.* )?([A-Z]+) (\S+) HTTP/[0-9.]+$|^([A-Z]+) ([/h]\S*)$`)
 	headerLine  = regexp.MustCompile("^[0-9A-Za-z!#$%&'*+.^_`|~-]+[ \t]*:")
 	curlLine    = regexp.MustCompile(`(?m)^> [A-Z]+ \S+ HTTP/`)
 )
 
-// Read reads a request:
+// Read reads a captured request in one of these forms:
 //
-//   - raw HTTP, its lines ended by CRLF or LF and its request line there or not;
+//   - raw HTTP with CRLF or LF line ends, with or without a request line;
 //   - the output of curl -v;
-//   - a framework's request as JSON, as Python's repr or as JavaScript's console.log, by
-//     itself or inside a log entry or an export: see [readDump].
+//   - a framework's request, printed as JSON, by Python's repr or by JavaScript's
+//     console.log, alone or inside a log entry or an export.
 //
-// The text may be in UTF-8 or, as PowerShell writes it, in UTF-16. An error says how the
-// text was read, and where reading stopped. It holds no value.
+// The text is in UTF-8, or in UTF-16 as PowerShell writes it. It must not exceed 8 MiB.
+// The error states the form that was recognised and the position at which reading
+// stopped. It contains no value of the capture.
 func Read(r io.Reader) (*Capture, error) {
 	text, err := io.ReadAll(io.LimitReader(r, maxCapture+1))
 	switch {
 	case err != nil:
 		return nil, err
 	case len(text) > maxCapture:
-		return nil, fmt.Errorf("more than %d MiB", maxCapture>>20)
+		return nil, fmt.Errorf("the capture is longer than %d MiB", maxCapture>>20)
 	}
 	return read(utf8Of(text), 0)
 }
 
-// read reads a text that is in UTF-8. depth is how many texts it was taken out of.
+// read reads a text in UTF-8. depth is the number of texts that contain it.
 func read(text []byte, depth int) (*Capture, error) {
 	text = bytes.TrimLeft(text, "\r\n")
 	head, _, _ := bytes.Cut(text, []byte("\n"))
 	first := strings.TrimRight(string(head), "\r")
 	switch {
 	case len(bytes.TrimSpace(text)) == 0:
-		return nil, errors.New("no headers: it is empty")
+		return nil, errors.New("no headers: the capture is empty")
 	case curlLine.Match(text):
 		return readCurl(text)
 	case requestLine.MatchString(first), headerLine.MatchString(first) && !labelled.MatchString(first):
@@ -81,8 +84,8 @@ func read(text []byte, depth int) (*Capture, error) {
 	return readDump(text, depth)
 }
 
-// utf8Of returns a text in UTF-8, without its byte order mark. A text without a mark in
-// which every other one of the first bytes is zero is in UTF-16, too.
+// utf8Of returns a text in UTF-8 without a byte order mark. UTF-16 is recognised by its
+// byte order mark, or by zeros in every other byte of the first four.
 func utf8Of(text []byte) []byte {
 	var order binary.ByteOrder
 	switch {
@@ -100,8 +103,8 @@ func utf8Of(text []byte) []byte {
 	return []byte(strings.TrimPrefix(string(utf16.Decode(units)), "\ufeff"))
 }
 
-// readCurl reads the lines that curl -v begins with >. It does not print the body, unless
-// somebody put it after them, before what the answer begins with.
+// readCurl reads the output of curl -v. The request's headers begin with ">". curl does
+// not print the body; the user may insert it between these lines and the answer.
 func readCurl(text []byte) (*Capture, error) {
 	text = text[curlLine.FindIndex(text)[0]:]
 	var sent, body []byte
@@ -113,7 +116,7 @@ lines:
 			header = bytes.TrimPrefix(header, []byte(" "))
 			sent = append(sent, header...)
 			ended = len(bytes.TrimSpace(header)) == 0
-		case !ended, line[0] == '*', bytes.HasPrefix(line, []byte("} [")), bytes.HasPrefix(line, []byte("{ [")): // curl's own
+		case !ended, line[0] == '*', bytes.HasPrefix(line, []byte("} [")), bytes.HasPrefix(line, []byte("{ [")): // curl's notes
 		case line[0] == '<':
 			break lines
 		default:
@@ -122,7 +125,7 @@ lines:
 	}
 	c, err := readHTTP(append(sent, body...))
 	if err == nil && len(c.Body) == 0 {
-		c.short = "none, because curl -v does not print it: put the file that was sent between the lines that begin with > and the answer"
+		c.short = "none, because curl -v does not print it: insert the file that was sent after the lines that begin with >"
 	}
 	return c, err
 }
@@ -143,7 +146,7 @@ func readHTTP(text []byte) (*Capture, error) {
 		case !colon || strings.ContainsAny(name, " \t"):
 			return nil, fmt.Errorf("read as raw HTTP, %s: line %d is neither a header nor the empty line before the body", c.recognised(), n)
 		default:
-			c.Header.Add(name, strings.Trim(value, " \t")) // no other white space is taken off on the way either
+			c.Header.Add(name, strings.Trim(value, " \t")) // HTTP removes no other white space either
 		}
 		if !more {
 			return c, c.settle()
@@ -151,7 +154,7 @@ func readHTTP(text []byte) (*Capture, error) {
 	}
 }
 
-// recognised says what there is before the line at which reading stopped.
+// recognised describes the part of the capture that was read.
 func (c *Capture) recognised() string {
 	var parts []string
 	if c.Method != "" {
@@ -168,16 +171,16 @@ func (c *Capture) recognised() string {
 	return strings.Join(parts, " and ")
 }
 
-// settle takes the body out of its chunks, and a line end that only the file has
-// off its end.
+// settle decodes a chunked body, and removes a line end after the body that belongs to
+// the file. It fails if there are no headers.
 func (c *Capture) settle() error {
 	if len(c.Header) == 0 {
-		return fmt.Errorf("read as raw HTTP, %s: no headers: a request's headers come first, then an empty line, then its body", c.recognised())
+		return fmt.Errorf("read as raw HTTP, %s: no headers: the headers must come first, then an empty line, then the body", c.recognised())
 	}
 	if strings.EqualFold(c.Header.Get("Transfer-Encoding"), "chunked") {
 		switch body, cut, ok := dechunk(c.Body); {
 		case ok && cut == "":
-			c.Body, c.note = body, "taken out of its chunks"
+			c.Body, c.note = body, "decoded from chunks"
 		case ok:
 			c.Body, c.cut = body, cut
 		}
@@ -193,14 +196,15 @@ func (c *Capture) measure() {
 	switch n := len(c.Body); {
 	case err != nil || length == n || length < 0:
 	case length < n && len(bytes.Trim(c.Body[length:], "\r\n")) == 0:
-		c.Body, c.note = c.Body[:length], "without the line end after its Content-Length"
+		c.Body, c.note = c.Body[:length], "without the line end beyond its Content-Length"
 	default:
-		c.short = fmt.Sprintf("%d bytes, but its Content-Length says %d", n, length)
+		c.short = fmt.Sprintf("%d bytes, but its Content-Length is %d", n, length)
 	}
 }
 
-// length is what the receiver learns of the body's length: more than it has only if it
-// is over the limit, since else the rest was lost in the capture, not on the way.
+// length returns the body's length for the receiver. It is the Content-Length only if
+// that exceeds most. A smaller Content-Length that differs from the body shows that the
+// capture is incomplete, which the receiver did not see.
 func (c *Capture) length(most int64) int64 {
 	if n, err := strconv.ParseInt(c.Header.Get("Content-Length"), 10, 64); err == nil && n > most {
 		return n
@@ -210,8 +214,9 @@ func (c *Capture) length(most int64) int64 {
 
 var chunkSize = regexp.MustCompile(`^([0-9a-fA-F]{1,7})[ \t]*(?:;[^\r\n]*)?\r?\n`)
 
-// dechunk takes a body out of its chunks (RFC 9112, section 7.1), whose lines may have
-// lost their CR. cut says how the framing is incomplete. ok is false if there is none.
+// dechunk decodes a chunked body (RFC 9112, section 7.1), also with LF line ends. cut
+// describes how the encoding is incomplete; it is empty if the encoding is complete. ok
+// is false if the text is not chunked.
 func dechunk(text []byte) (body []byte, cut string, ok bool) {
 	for n := 1; ; n++ {
 		size := chunkSize.FindSubmatch(text)
@@ -219,7 +224,7 @@ func dechunk(text []byte) (body []byte, cut string, ok bool) {
 		case size == nil && n == 1:
 			return nil, "", false
 		case size == nil:
-			return body, fmt.Sprintf("no chunk follows the first %d, and the last one of size 0 is missing", n-1), true
+			return body, fmt.Sprintf("no chunk follows chunk %d, so the last one of size 0 is missing", n-1), true
 		}
 		length, _ := strconv.ParseInt(string(size[1]), 16, 64)
 		text = text[len(size[0]):]
@@ -227,14 +232,15 @@ func dechunk(text []byte) (body []byte, cut string, ok bool) {
 		case length == 0:
 			return body, "", true
 		case have < length:
-			return append(body, text...), fmt.Sprintf("chunk %d has %d bytes of %d", n, have, length), true
+			return append(body, text...), fmt.Sprintf("chunk %d has %d of %d bytes", n, have, length), true
 		}
 		body = append(body, text[:length]...)
 		text = bytes.TrimPrefix(bytes.TrimPrefix(text[length:], []byte("\r")), []byte("\n"))
 	}
 }
 
-// where is the method and the path. The query holds the URL token.
+// where returns the method and the path, and whether the URL has a token. The query is
+// left out, because it contains the token.
 func (c *Capture) where() (text string, token bool) {
 	u, err := url.Parse(c.URL)
 	if err != nil {

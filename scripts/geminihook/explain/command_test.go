@@ -16,8 +16,8 @@ import (
 
 func TestMain(m *testing.M) { commandtest.Main(m) }
 
-// What send signs, explain accepts: by a secret from anywhere, and by a key set in
-// a file or at a URL.
+// explain accepts deliveries that send signs, with a secret from a file or the
+// environment, and with a key set in a file or at a URL.
 func TestCommand(t *testing.T) {
 	published := webhooktest.NewKeySet()
 	source := httptest.NewServer(published)
@@ -62,7 +62,7 @@ func TestCommand(t *testing.T) {
 		{[]string{jwt, "--jwks-file", jwks, "--audience", "y", "--audience", "https://a.example/x"}, 0, "alg RS256, kid rsa-1"},
 		{[]string{jwt, "--jwks-file", jwks, "--json"}, 1, `"causes":["token-audience"]`},
 		{[]string{jwt, "--jwks-file", jwks, "--json"}, 1, `"status":401,"step":"jwt","reason":"audience_unset","cause":"token-audience"`},
-		{[]string{jwt, "--jwks-file", jwks, "--json"}, 1, `"advice":["say --audience`},
+		{[]string{jwt, "--jwks-file", jwks, "--json"}, 1, `"advice":["give --audience`},
 		{[]string{v1, "--secret-file", file("dotenv", "SECRET="+secret+"\n")}, 1, "(secret-line)"},
 		{[]string{jwt, "--jwks-file", v1}, 1, "not a JSON Web Key Set"},
 		{[]string{v1}, 2, "explain needs the receiver's keys"},
@@ -71,13 +71,13 @@ func TestCommand(t *testing.T) {
 		{[]string{}, 2, "explain needs one FILE"},
 		{[]string{v1, v1a}, 2, "explain needs one FILE"},
 		{[]string{"-", "--secret-file", "-"}, 2, "--secret-file and FILE cannot both be standard input"},
-		{[]string{jwks, "--secret-file", secretFile}, 1, "read as a dump of an object with keys: it has neither headers"},
+		{[]string{jwks, "--secret-file", secretFile}, 1, "read as a dump of an object with keys: it contains neither headers"},
 		{[]string{"/nonexistent", "--secret-file", secretFile}, 1, "FILE: open /nonexistent"},
 	} {
 		got := home.Run(t, webhooktest.NewSecret(), append([]string{"explain"}, tt.args...)...)
 		got.Check(t, tt.status, tt.want)
 		if strings.Contains(got.Stdout+got.Stderr, strings.TrimPrefix(secret, "whsec_")) {
-			t.Errorf("%q: the output tells the secret", tt.args)
+			t.Errorf("%q: the output contains the secret", tt.args)
 		}
 	}
 	text, err := os.ReadFile(v1)
@@ -85,5 +85,5 @@ func TestCommand(t *testing.T) {
 		t.Fatal(err)
 	}
 	home.Env = []string{delivery.SecretVariable + "=" + secret, "NO_COLOR="}
-	home.Run(t, string(text), "explain", "-").Check(t, 0, "✓ signature          good: v1 with this secret\n")
+	home.Run(t, string(text), "explain", "-").Check(t, 0, "✓ signature          matches: v1 with this secret\n")
 }

@@ -14,18 +14,19 @@ import (
 	"time"
 )
 
-// maxDumpDepth bounds how many texts are taken out of one another.
+// maxDumpDepth bounds the nesting of texts that contain a request, such as a log's
+// message in an export.
 const maxDumpDepth = 3
 
-// labelled is a line in which a value has a name before it: headers: {…}.
+// labelled matches a label before a value: headers: {…}.
 var labelled = regexp.MustCompile("^[A-Za-z_][A-Za-z0-9_. -]{0,40}[:=]+[ \t]*(?:[\\[{(\"'`]|[bBuU]['\"]|[A-Z][A-Za-z]+[({]|<Buffer|$)")
 
-// readDump reads what a program printed of a request: one value that has it somewhere,
-// or its headers and then its body, each by itself and perhaps after a label.
+// readDump reads a request as a program printed it: one value that contains the request
+// at any level, or the headers and then the body, each with or without a label.
 //
-// Headers are a map of texts, numbers or lists, a list of pairs or of objects with a name
-// and a value, a flat list of names and values, or raw lines. A body is a text, base64,
-// bytes in any of the forms of [literal], or a value that was parsed from it.
+// Headers are a map of strings, numbers or lists, a list of pairs or of objects with a
+// name and a value, a flat list of names and values, or raw lines. A body is a string,
+// base64, bytes in any of the forms of [literal], or the body's parsed value.
 func readDump(text []byte, depth int) (*Capture, error) {
 	l := &literal{text: text, most: maxLiteralDepth}
 	root, err := l.sequence()
@@ -36,14 +37,15 @@ func readDump(text []byte, depth int) (*Capture, error) {
 	f.visit(root, nil)
 	switch {
 	case f.found == nil:
-		return nil, fmt.Errorf("read as a dump of %s: it has neither headers, as a map or as a list of pairs, nor raw HTTP in it", described(l.names))
+		return nil, fmt.Errorf("read as a dump of %s: it contains neither headers, as a map or a list of pairs, nor raw HTTP", described(l.names))
 	case len(f.found.Header) == 0:
-		return nil, errors.New("no headers: those of the dump are empty")
+		return nil, errors.New("no headers: the headers in the dump are empty")
 	}
 	return f.found, nil
 }
 
-// stopped says how far a dump was read. It holds no value of it.
+// stopped returns an error with the position at which reading a dump stopped. It
+// contains no value of the dump.
 func stopped(l *literal, err error) error {
 	at := 0
 	if syntax, is := errors.AsType[*syntaxError](err); is {
@@ -52,25 +54,26 @@ func stopped(l *literal, err error) error {
 	before := l.text[:at]
 	line, column := bytes.Count(before, []byte("\n"))+1, at-bytes.LastIndexByte(before, '\n')
 	if at == 0 {
-		return fmt.Errorf("neither raw HTTP, headers first, nor a dump with headers and body: line %d, column %d: %w", line, column, err)
+		return fmt.Errorf("neither raw HTTP nor a dump with headers and body: line %d, column %d: %w", line, column, err)
 	}
 	return fmt.Errorf("read as a dump of %s: line %d, column %d: %w", described(l.names), line, column, err)
 }
 
-// described names the members that were read, unless a name may be more than that.
+// described returns the names of the members that were read. It leaves out long names
+// and names with a secret in them.
 func described(names []string) string {
 	names = slices.DeleteFunc(names, func(n string) bool { return len(n) > 40 || strings.Contains(n, "whsec") })
 	if len(names) > 8 {
 		names = append(names[:8], "…")
 	}
 	if len(names) == 0 {
-		return "values without names"
+		return "unnamed values"
 	}
 	return "an object with " + printable(strings.Join(names, ", "))
 }
 
-// sequence reads values one after the other, each perhaps with a label. The text after
-// headers that is JSON by itself is a body as it is.
+// sequence reads consecutive values, each with or without a label. If the text after
+// headers is valid JSON, it is the body, byte for byte.
 func (l *literal) sequence() ([]member, error) {
 	var all []member
 	if header := goHeader.Find(l.text); header != nil {
@@ -110,7 +113,8 @@ func (l *literal) sequence() ([]member, error) {
 	}
 }
 
-// goHeader is a map as Go's fmt prints it: map[A:[x y] B:[z]].
+// goHeader matches an http.Header as Go's fmt prints it, map[A:[x y] B:[z]], and
+// goValues the beginning of each member.
 var (
 	goHeader = regexp.MustCompile(`^map\[\S+:\[[^\n]*\]\](?:\r?\n|$)`)
 	goValues = regexp.MustCompile(`(?:^| )([^\s:\[\]]+):\[`)
@@ -118,7 +122,7 @@ var (
 
 func goMembers(text string) (all []member) {
 	text = strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(text), "map["), "]")
-	values := goValues.Split(text, -1)[1:] // what follows each name
+	values := goValues.Split(text, -1)[1:] // the text after each name
 	for i, name := range goValues.FindAllStringSubmatch(text, -1) {
 		all = append(all, member{name[1], strings.TrimSuffix(values[i], "]")})
 	}
@@ -133,13 +137,14 @@ func isHeaders(value any) bool {
 // A finder looks for a request in a dump.
 type finder struct {
 	depth int
-	found *Capture // the first with a webhook's header, or else the first with any
+	found *Capture // the first request with a webhook header, or else the first with any
 }
 
-// done reports whether nothing better can be found.
+// done reports whether a request with a webhook header was found.
 func (f *finder) done() bool { return f.found != nil && hasWebhook(f.found.Header) }
 
-// visit looks at a value, in its parents: the nearest last.
+// visit looks for a request in a value. parents are the objects around it, the nearest
+// last.
 func (f *finder) visit(value any, parents [][]member) {
 	if f.done() {
 		return
@@ -158,8 +163,8 @@ func (f *finder) visit(value any, parents [][]member) {
 	}
 }
 
-// text looks into a text that may be a request itself, as in a log's message, or base64
-// of one, as ngrok has it.
+// text looks for a request in a text: raw HTTP or a dump, as in a log's message, or
+// base64 of one, as in ngrok's export.
 func (f *finder) text(text []byte, parents [][]member) {
 	if raw, err := base64.StdEncoding.DecodeString(string(text)); err == nil && len(raw) > 0 {
 		text = raw
@@ -172,7 +177,7 @@ func (f *finder) text(text []byte, parents [][]member) {
 	}
 }
 
-// names of members, in lower case and without what is not a letter.
+// The names of members, reduced by letters, in order of preference.
 var (
 	headerNames = []string{"headers", "header", "rawheaders", "requestheaders", "httpheaders", "headersmap"}
 	bodyNames   = []string{"rawbody", "bodyraw", "bodybytes", "bodybase", "body", "content", "rawdata", "data", "payload", "postdata", "requestbody", "json"}
@@ -183,7 +188,7 @@ var (
 )
 
 func (f *finder) object(members []member, parents [][]member) {
-	if raw, ok := lookup(members, "raw").(string); ok { // the bytes themselves, beside what was read of them
+	if raw, ok := lookup(members, "raw").(string); ok { // the original bytes take precedence over parsed members
 		f.text([]byte(raw), parents)
 	}
 	for _, name := range headerNames {
@@ -212,7 +217,8 @@ func (f *finder) keep(c *Capture, parents [][]member) {
 	}
 }
 
-// named returns the member whose name has these letters, nil if there is none.
+// named returns the value of the member whose name has these letters, or nil if it is
+// missing.
 func named(members []member, name string) any {
 	for _, m := range members {
 		if letters(m.name) == name && m.value != nil {
@@ -222,8 +228,8 @@ func named(members []member, name string) any {
 	return nil
 }
 
-// nearest returns the first member of one of the names, in the nearest parent that has
-// one that is accepted, or nil.
+// nearest returns the first value with one of the names that accept accepts, from the
+// nearest parent that has one. It returns nil if no parent has.
 func nearest(parents [][]member, names []string, accept func(any) bool) any {
 	for _, members := range slices.Backward(parents) {
 		for _, name := range names {
@@ -237,7 +243,7 @@ func nearest(parents [][]member, names []string, accept func(any) bool) any {
 
 func isText(value any) bool { return textIn(value) != "" }
 
-// textIn returns a text, a number's or bytes' included; empty for anything else.
+// textIn returns a string, number or buffer as text, and "" for any other value.
 func textIn(value any) string {
 	switch value := value.(type) {
 	case string:
@@ -250,7 +256,7 @@ func textIn(value any) string {
 	return ""
 }
 
-// arrival is the time that a capture gives for itself.
+// arrival returns the time of arrival in the dump, or zero if it is missing.
 func arrival(parents [][]member) (at time.Time) {
 	nearest(parents, timeNames, func(value any) bool {
 		for _, layout := range []string{time.RFC3339Nano, time.DateTime} {
@@ -264,7 +270,8 @@ func arrival(parents [][]member) (at time.Time) {
 	return at
 }
 
-// requestOf is the request whose headers were found in the nearest of the parents.
+// requestOf returns the request with this header, which was found in the nearest
+// parent.
 func requestOf(header http.Header, parents [][]member) *Capture {
 	all := parents
 	for _, members := range parents {
@@ -278,14 +285,15 @@ func requestOf(header http.Header, parents [][]member) *Capture {
 		text, _ := bodyIn(value).(string)
 		return isBuffer || text != ""
 	})
-	if cut, _ := exact.(buffer); exact == nil || cut.more > 0 { // console.log prints the first 50 bytes of a Buffer
+	if cut, _ := exact.(buffer); exact == nil || cut.more > 0 { // console.log prints only the first 50 bytes of a Buffer
 		exact = cmp.Or(nearest(parents, bodyNames, func(value any) bool { return isParsed(value) && !holds(value, parents) }), exact)
 	}
 	c.setBody(bodyIn(exact), nearest(parents, []string{"isbaseencoded"}, func(any) bool { return true }) == true)
 	return c
 }
 
-// isParsed reports whether a value is a body that was parsed. Of Express, {} is none.
+// isParsed reports whether a value is a parsed body. {} is not: Express sets it if it
+// has parsed no body.
 func isParsed(value any) bool {
 	switch value := value.(type) {
 	case []member:
@@ -296,7 +304,7 @@ func isParsed(value any) bool {
 	return false
 }
 
-// holds reports whether a value is, or has in it, one of the parents.
+// holds reports whether a value is one of the parents, or contains one.
 func holds(value any, parents [][]member) bool {
 	switch value := value.(type) {
 	case []member:
@@ -308,8 +316,8 @@ func holds(value any, parents [][]member) bool {
 	return false
 }
 
-// bodyIn returns the body in a value: its text, if it is an object with a MIME type, as in
-// an HTTP archive.
+// bodyIn returns the body in a value: the text of an object with a MIME type, as in an
+// HTTP archive, or else the value itself.
 func bodyIn(value any) any {
 	if members, ok := value.([]member); ok && lookup(members, "mimeType") != nil {
 		return lookup(members, "text")
@@ -317,7 +325,7 @@ func bodyIn(value any) any {
 	return value
 }
 
-// setBody sets the body to a value of a dump.
+// setBody sets the body to a value from a dump, and decodes base64.
 func (c *Capture) setBody(value any, inBase64 bool) {
 	switch value := value.(type) {
 	case string:
@@ -329,7 +337,7 @@ func (c *Capture) setBody(value any, inBase64 bool) {
 	case buffer:
 		c.Body = value.data
 		if value.more > 0 {
-			c.short = fmt.Sprintf("%d bytes, and %d more that the dump left out; print it with toString(\"base64\")", len(value.data), value.more)
+			c.short = fmt.Sprintf("%d bytes, and %d more that are not in the dump; print the body with toString(\"base64\")", len(value.data), value.more)
 		}
 	case []member, []any:
 		c.parsed = value
@@ -340,7 +348,7 @@ func (c *Capture) setBody(value any, inBase64 bool) {
 	}
 }
 
-// headersIn returns the headers that a value holds, nil if it holds none.
+// headersIn returns the headers in a value, or nil if the value has another form.
 func headersIn(value any) http.Header {
 	header := make(http.Header)
 	switch value := value.(type) {
@@ -368,9 +376,9 @@ func headersIn(value any) http.Header {
 	return header
 }
 
-// firstPair returns the first name and its value in a list of pairs, of objects with a
-// name and a value, or of names and values in turn, and how many items it took them
-// from: 0 if the list is none of these.
+// firstPair returns the first name and value in a list of pairs, of objects with a name
+// and a value, or of alternating names and values. taken is the number of items that
+// they occupy, 0 if the list has another form.
 func firstPair(list []any) (name, value any, taken int) {
 	switch item := list[0].(type) {
 	case []any:
@@ -402,7 +410,7 @@ func add(header http.Header, name string, value any) {
 	}
 }
 
-// hasWebhook reports whether one of the three headers is there, by any of their names.
+// hasWebhook reports whether there is a webhook header, under any of its names.
 func hasWebhook(header http.Header) bool {
 	for name := range header {
 		have := letters(name)

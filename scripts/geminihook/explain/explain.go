@@ -1,8 +1,8 @@
-// Package explain says whether a captured request is a genuine delivery, and if it
-// is not, why: what is at fault, and what to do about it.
+// Package explain reports whether a captured request is a genuine delivery, and if it
+// is not, the cause and the remedy.
 //
-// What counts is the verdict of the verifiers in shared/webhook, those of the
-// functions. All that is tried beside them only looks for the cause.
+// The verdict is that of the functions' own code in shared/receiver and shared/webhook.
+// The other checks in this package only look for the cause.
 package explain
 
 import (
@@ -18,35 +18,35 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook"
 )
 
-// A Cause is why a request is refused.
+// A Cause is the reason for which a request is rejected.
 type Cause string
 
-// The causes, by the part of the request that shows them: headers and method, the kind
-// of signature, the secret, the body, the token, the time. Once released, a cause keeps
-// its name.
+// The causes, grouped by the part of the request: headers and method, scheme,
+// signature, secret or key, body, JWT, time. Their values are part of the JSON output
+// and must not change.
 const (
 	HeaderMissing    Cause = "header-missing"
 	HeaderRenamed    Cause = "header-renamed"
 	HeaderDuplicated Cause = "header-duplicated"
 	HeaderMalformed  Cause = "header-malformed"
-	HeaderSpace      Cause = "header-space" // other than ASCII's
+	HeaderSpace      Cause = "header-space" // white space that is not ASCII
 	Milliseconds     Cause = "timestamp-milliseconds"
 	Method           Cause = "method"
 
 	V1AtDynamic   Cause = "v1-at-dynamic"
 	V1aAtStatic   Cause = "v1a-at-static"
 	JWTAtStatic   Cause = "jwt-at-static"
-	OtherScheme   Cause = "other-scheme" // of another service
+	OtherScheme   Cause = "other-scheme" // another service's scheme
 	SignatureForm Cause = "signature-form"
 
 	SignatureEncoding Cause = "signature-encoding" // hex, base64url, unpadded
 
 	SecretForm    Cause = "secret-form"
-	SecretMark    Cause = "secret-mark" // a byte order mark, UTF-16
-	SecretLine    Cause = "secret-line" // of a dotenv file
-	SecretDecoded Cause = "secret-decoded"
-	SecretTwice   Cause = "secret-encoded-twice"
-	SecretRaw     Cause = "secret-raw"
+	SecretMark    Cause = "secret-mark"          // a byte order mark, or UTF-16
+	SecretLine    Cause = "secret-line"          // a line of a dotenv file
+	SecretDecoded Cause = "secret-decoded"       // decoded before it was stored
+	SecretTwice   Cause = "secret-encoded-twice" // base64 of the secret was stored
+	SecretRaw     Cause = "secret-raw"           // the signer did not decode the secret
 	WrongSecret   Cause = "wrong-secret"
 	KeyNotInSet   Cause = "key-not-in-set"
 
@@ -54,7 +54,7 @@ const (
 	BodyTooLarge   Cause = "body-too-large"
 	BodyCompressed Cause = "body-compressed"
 	BodyChunks     Cause = "body-chunks"
-	BodyParsed     Cause = "body-parsed" // in the capture: the bytes are lost
+	BodyParsed     Cause = "body-parsed" // the capture has a parsed value, not the bytes
 	Rewritten      Cause = "body-rewritten"
 	Incomplete     Cause = "body-incomplete"
 
@@ -66,71 +66,72 @@ const (
 
 	Stale       Cause = "stale"
 	SenderClock Cause = "sender-clock"
-	Refused     Cause = "refused" // whatever else the verifier says
+	Refused     Cause = "refused" // any other rejection
 )
 
-// A Receiver is the endpoint that the request was for, with what it verifies by. It
-// is a dynamic one if Keys is not nil, else a static one.
+// A Receiver is the endpoint that the request was sent to, with its keys. It is a
+// dynamic endpoint if Keys is not nil, else a static one.
 type Receiver struct {
-	Secrets []string // as stored
+	Secrets []string // signing secrets as stored; only for a static endpoint
 
-	Keys      []webhook.PublicKey
-	Audiences []string
+	Keys      []webhook.PublicKey // only for a dynamic endpoint
+	Audiences []string            // accepted JWT audiences; empty: all JWTs are rejected
 }
 
-// A Report is what came out.
+// A Report is the result of Explain.
 type Report struct {
-	Genuine bool           `json:"genuine"`          // a function would accept it now
-	Verdict string         `json:"verdict"`          // the receiver's own
-	Status  int            `json:"status"`           // that it answers with
-	Step    webhook.Step   `json:"step,omitempty"`   // at which it refuses; empty if it accepts
-	Reason  webhook.Reason `json:"reason,omitempty"` // likewise
+	Genuine bool           `json:"genuine"`          // the function accepts the request at Capture.At
+	Verdict string         `json:"verdict"`          // one sentence
+	Status  int            `json:"status"`           // the function's HTTP status
+	Step    webhook.Step   `json:"step,omitempty"`   // the step that rejects; empty if Genuine
+	Reason  webhook.Reason `json:"reason,omitempty"` // the reason for it; empty if Genuine
 
-	// A capture that is accepted can have causes, too: of what others refuse, and of what
-	// the capture lost.
+	// The causes, most important first. An accepted capture can have causes, too:
+	// faults that other receivers reject, and data that the capture lost.
 	Cause  Cause    `json:"cause,omitempty"` // the first of Causes
-	Causes []Cause  `json:"causes"`          // what is at fault, the first thing first
-	Why    []string `json:"why"`             // one for each cause
-	Do     []string `json:"advice"`          // likewise
+	Causes []Cause  `json:"causes"`
+	Why    []string `json:"why"`    // explains each cause
+	Do     []string `json:"advice"` // a remedy for each cause
 	Checks []Check  `json:"checks"`
 }
 
-// A Check is one step.
+// A Check is one step of the examination.
 type Check struct {
 	Mark Mark   `json:"mark"`
-	What string `json:"what"`
-	Says string `json:"says"`
+	What string `json:"what"` // the part of the request or the setting that is checked
+	Says string `json:"says"` // the result
 }
 
-// A Mark is how a check ended.
+// A Mark is the result of a check.
 type Mark string
 
 // The marks.
 const (
 	Pass Mark = "pass"
 	Fail Mark = "fail"
-	Note Mark = "note" // neither: to be known
+	Note Mark = "note" // neither passed nor failed
 )
 
-// A finding is a cause with what it means and what to do.
+// A finding is a cause with its explanation and its remedy.
 type finding struct {
 	cause Cause
 	why   string
 	do    string
 }
 
-// An examination is of one request at one receiver.
+// An examination is the state of one call to Explain.
 type examination struct {
 	to       Receiver
 	capture  Capture
 	now      time.Time
-	header   headers // to verify with: with its names and its white space put right
+	header   headers // with names and white space corrected
 	findings []finding
-	tried    string // by search
+	tried    string // describes the guesses that search has tried
 	report   Report
 }
 
-// Explain examines a request.
+// Explain examines a request. It does not change the capture. The receiver's clock is
+// at c.At, or if that is zero at the current time. Explain is safe for concurrent use.
 func (to Receiver) Explain(c *Capture) *Report {
 	x := &examination{to: to, capture: *c, now: c.At}
 	if c.At.IsZero() {
@@ -157,7 +158,7 @@ func (x *examination) say(mark Mark, what, format string, args ...any) {
 	x.report.Checks = append(x.report.Checks, Check{mark, what, fmt.Sprintf(format, args...)})
 }
 
-// find reports a check that failed, and why.
+// find adds a failed check and its finding.
 func (x *examination) find(f finding, what, format string, args ...any) {
 	x.say(Fail, what, format, args...)
 	x.findings = append(x.findings, f)
@@ -171,30 +172,31 @@ func (x *examination) has(c Cause) bool {
 // dynamic reports whether the receiver is a dynamic endpoint.
 func (x *examination) dynamic() bool { return x.to.Keys != nil }
 
-// request looks at the request line, where there is one.
+// request checks the request line, if there is one.
 func (x *examination) request() {
 	where, token := x.capture.where()
 	switch {
 	case where == "":
 		return
 	case x.capture.Method != "" && x.capture.Method != http.MethodPost:
-		x.find(finding{Method, "deliveries are POST requests", "post it"}, "request", "%s: not a POST", printable(where))
+		x.find(finding{Method, "the request is not a POST", "send deliveries as POST requests"}, "request", "%s: not a POST", printable(where))
 	default:
 		x.say(Pass, "request", "%s", printable(where))
 	}
 	if x.dynamic() && !token {
-		x.say(Note, "URL token", "none in the URL: where one is required, the answer is 401 before anything else is looked at")
+		x.say(Note, "URL token", "missing from the URL: if the function requires one, it answers 401 before it checks the rest")
 	} else if x.dynamic() {
-		x.say(Note, "URL token", "there is one; whether it is yours is not checked here")
+		x.say(Note, "URL token", "present in the URL; explain does not compare it with yours")
 	}
 }
 
-// size holds the body against the receiver's bound, which comes before any header.
+// size compares the body's length with the receiver's limit. The receiver checks it
+// before the headers.
 func (x *examination) size() {
 	if n := x.capture.length(receiver.MaxBody); n > receiver.MaxBody {
-		x.find(finding{BodyTooLarge, fmt.Sprintf("the body has %d bytes, and a function takes %d at most", n, receiver.MaxBody),
-			"send less: Gemini's events have a few hundred bytes and name where the results are; a sender of your own should, too"},
-			"size", "%d bytes, of at most %d", n, receiver.MaxBody)
+		x.find(finding{BodyTooLarge, fmt.Sprintf("the body has %d bytes, more than a function's limit of %d", n, receiver.MaxBody),
+			"send a smaller body: like Gemini, send a reference to the results instead of the results"},
+			"size", "%d bytes, more than the limit of %d", n, receiver.MaxBody)
 	}
 }
 
@@ -210,9 +212,9 @@ func (x *examination) body() {
 	}
 	switch {
 	case c.parsed != nil:
-		x.find(parsedBody, "body", "parsed; written again in %s", text)
+		x.find(parsedBody, "body", "a parsed value; encoded again in %s", text)
 	case c.cut != "":
-		x.say(Fail, "body", "its chunk framing is cut: %s", c.cut)
+		x.say(Fail, "body", "its chunked encoding is incomplete: %s", c.cut)
 	case c.short != "":
 		x.say(Fail, "body", "%s", c.short)
 	default:
@@ -220,20 +222,20 @@ func (x *examination) body() {
 	}
 }
 
-// conclude has the receiver receive the request. It knows nothing of the findings.
+// conclude sets the verdict to the receiver's own result, whatever was found before.
 func (x *examination) conclude() {
 	answer, r := x.answer(), &x.report
 	r.Genuine, r.Status, r.Step, r.Reason = answer.Err == nil, answer.Status, answer.Step, answer.Reason()
 	switch {
 	case answer.Err != nil:
-		r.Verdict = fmt.Sprintf("Refused with %d at step %s: %s.", r.Status, r.Step, printable(answer.Err.Error()))
+		r.Verdict = fmt.Sprintf("Rejected with %d at step %s: %s.", r.Status, r.Step, printable(answer.Err.Error()))
 	case x.dynamic():
-		r.Verdict = "Genuine: the function takes it, if its URL token is right."
+		r.Verdict = "Genuine: the function accepts it if the URL token is correct."
 	default:
-		r.Verdict = "Genuine: the function takes it."
+		r.Verdict = "Genuine: the function accepts it."
 	}
 	if !r.Genuine && len(x.findings) == 0 {
-		x.findings = []finding{{Refused, printable(answer.Err.Error()), "compare the request with what the sender sent"}}
+		x.findings = []finding{{Refused, printable(answer.Err.Error()), "compare the capture with the request that the sender sent"}}
 	}
 	r.Causes, r.Why, r.Do = []Cause{}, []string{}, []string{}
 	for _, f := range x.findings {
@@ -246,7 +248,7 @@ func (x *examination) conclude() {
 	}
 }
 
-// answer is the receiver's.
+// answer returns the receiver's answer: the one in the capture, or else a new one.
 func (x *examination) answer() reverify.Answer {
 	c := &x.capture
 	if c.Answer != nil {
@@ -255,11 +257,10 @@ func (x *examination) answer() reverify.Answer {
 	return x.endpoint(0).Receive(context.Background(), &reverify.Request{Method: c.Method, Header: c.Header, Length: c.length(receiver.MaxBody), Body: c.Body}, nil)
 }
 
-// anyAge is a tolerance within which every time is.
+// anyAge is a tolerance that accepts every timestamp.
 const anyAge = 200 * 365 * 24 * time.Hour
 
-// verify verifies a body under other headers, by the verifier of the receiver's
-// endpoint.
+// verify runs the endpoint's verifier on a body with the given headers.
 func (x *examination) verify(h http.Header, body []byte, tolerance time.Duration) reverify.Result {
 	return x.endpoint(tolerance).Verify(context.Background(), h, body)
 }
@@ -285,7 +286,7 @@ func (x *examination) endpoint(tolerance time.Duration) *reverify.Endpoint {
 	return e
 }
 
-// keyName is a key's place in the set.
+// keyName names a key by its position in the set.
 func (x *examination) keyName(key webhook.PublicKey) string {
 	n := slices.IndexFunc(x.to.Keys, func(k webhook.PublicKey) bool {
 		public, ok := k.Key.(interface{ Equal(crypto.PublicKey) bool })

@@ -23,12 +23,12 @@ const (
 	audience = "https://receiver.example/DynamicWebhook"
 	kid      = "rsa-1"
 
-	// event has what the rewritings differ in: two orders, markup, a slash, what is
-	// not ASCII, and an empty list.
+	// event contains everything that encoders of JSON write differently: unsorted keys,
+	// markup, a slash, non-ASCII characters, and an empty list.
 	event = `{"type":"batch.succeeded","version":"v1","timestamp":"2026-09-25T10:00:00Z","data":{"output_file_uri":"a/b<c>&d","id":"batches/é😀","list":[],"n":1.5}}`
 )
 
-// A world has the keys of one sender.
+// A world holds the keys of one sender.
 type world struct {
 	secret  string
 	ed25519 ed25519.PrivateKey
@@ -49,7 +49,7 @@ func (w *world) dynamic() Receiver {
 	}}
 }
 
-// A delivery is what is signed, and then perhaps changed.
+// A delivery is a signed request, which a test may change.
 type delivery struct {
 	*world
 	id, timestamp, body string
@@ -84,7 +84,7 @@ func v1With(secret string) func(*delivery) string {
 	}
 }
 
-// v1Raw signs with a text itself.
+// v1Raw signs with a text as the key, without decoding it.
 func v1Raw(text string) func(*delivery) string {
 	return v1With("whsec_" + base64.StdEncoding.EncodeToString([]byte(text)))
 }
@@ -93,7 +93,7 @@ func v1a(d *delivery) string {
 	return webhook.SignV1a(d.ed25519, d.id, d.timestamp, []byte(d.body))
 }
 
-// jwt signs a token whose claims are changed.
+// jwt signs a JWT with changed claims.
 func jwt(change func(claims map[string]any)) func(*delivery) string {
 	return func(d *delivery) string {
 		claims := webhooktest.Claims(audience+"?token=private-token", time.Now(), []byte(event))
@@ -108,12 +108,12 @@ func jwt(change func(claims map[string]any)) func(*delivery) string {
 
 func unchanged(map[string]any) {}
 
-// raw is the delivery as raw HTTP.
+// raw returns the delivery as raw HTTP.
 func (d *delivery) raw() string {
 	return "POST /Webhook?token=private-token HTTP/1.1\r\nHost: receiver.example\r\n" + strings.Join(d.header, "\r\n") + "\r\n\r\n" + d.body
 }
 
-// explain explains the delivery, and fails if the output holds a secret.
+// explain explains the delivery, and fails the test if the output contains a secret.
 func (d *delivery) explain(t *testing.T) (*Report, string) {
 	t.Helper()
 	c, err := Read(strings.NewReader(d.raw()))
@@ -129,7 +129,7 @@ func (d *delivery) explain(t *testing.T) (*Report, string) {
 	_, signature, _ := strings.Cut(d.header[len(d.header)-1], ",")
 	for _, secret := range []string{strings.Trim(d.secret, "whsec_="), "private-token", signature} {
 		if len(secret) > 8 && strings.Contains(text.String(), secret) {
-			t.Errorf("the output holds %q:\n%s", secret, &text)
+			t.Errorf("the output contains the secret %q:\n%s", secret, &text)
 		}
 	}
 	return r, text.String()
@@ -144,7 +144,7 @@ func replaced(old, new string) func(*delivery) {
 	}
 }
 
-// at signs for another time.
+// at signs with a timestamp that is from away from the current time.
 func at(from time.Duration, sign func(*delivery) string) func(*delivery) {
 	return stamped(webhooktest.Timestamp(time.Now().Add(from)), sign)
 }
@@ -162,14 +162,14 @@ func signed(sign func(*delivery) string) func(*delivery) {
 
 func claims(change func(map[string]any)) func(*delivery) { return signed(jwt(change)) }
 
-// keep has the receiver hold a secret as somebody stored it.
+// keep changes the secret that the receiver has stored.
 func keep(store func(secret string) string) func(*delivery) {
 	return func(d *delivery) { d.to.Secrets = []string{store(d.secret)} }
 }
 
 func milliseconds() string { return strconv.FormatInt(time.Now().UnixMilli(), 10) }
 
-// Each case takes a genuine delivery and mutates one thing.
+// Each case makes one change to a genuine delivery.
 func TestCauses(t *testing.T) {
 	w := newWorld()
 	static := func() *delivery { return w.delivery(w.static(), v1) }
@@ -196,22 +196,22 @@ func TestCauses(t *testing.T) {
 		"wrong secret":      {static, signed(v1With(webhooktest.NewSecret())), WrongSecret, "no signature is by this secret"},
 		"entries of others": {static, signed(func(d *delivery) string { other := v1With(webhooktest.NewSecret()); return other(d) + " " + other(d) }), WrongSecret, "another webhook's"},
 		"another body":      {static, func(d *delivery) { d.body = strings.Replace(d.body, "v1", "v2", 1) }, WrongSecret, "body was changed"},
-		"raw":               {static, signed(v1Raw(text)), SecretRaw, "instead of what it decodes to"},
+		"raw":               {static, signed(v1Raw(text)), SecretRaw, "as the key, without decoding it"},
 		"raw, as Node reads it": {static, signed(func(d *delivery) string {
 			read := "whsec/" + strings.TrimRight(text, "=")
 			return v1With("whsec_" + read[:len(read)-len(read)%4])(d)
-		}), SecretRaw, "read as base64"},
-		"raw with prefix":          {static, signed(v1Raw(w.secret)), SecretRaw, "whsec_ included"},
+		}), SecretRaw, "decoded as base64"},
+		"raw with prefix":          {static, signed(v1Raw(w.secret)), SecretRaw, "including whsec_"},
 		"quotes":                   {static, keep(func(s string) string { return `"` + s + `"` }), SecretForm, "quotes"},
 		"white space in it":        {static, keep(func(s string) string { return s[:20] + " " + s[20:] }), SecretForm, "white space"},
-		"a prefix too many":        {static, keep(func(s string) string { return "v1," + s }), SecretForm, "signature's beginning"},
+		"an extra prefix":          {static, keep(func(s string) string { return "v1," + s }), SecretForm, "as signatures do"},
 		"prefix twice":             {static, keep(func(s string) string { return "whsec_" + s }), SecretForm, "twice"},
 		"the shortened secret":     {static, keep(func(s string) string { return "whsec_..." + s[len(s)-4:] }), SecretForm, "shortened form"},
 		"milliseconds":             {static, stamped(milliseconds(), v1), Milliseconds, "in milliseconds"},
-		"milliseconds in transit":  {static, func(d *delivery) { replaced(d.timestamp, d.timestamp+"123")(d) }, Milliseconds, "timestamp's seconds"},
-		"milliseconds, dynamic":    {dynamic, stamped(milliseconds(), v1a), Milliseconds, "header as it stands"},
+		"milliseconds in transit":  {static, func(d *delivery) { replaced(d.timestamp, d.timestamp+"123")(d) }, Milliseconds, "with the timestamp in seconds"},
+		"milliseconds, dynamic":    {dynamic, stamped(milliseconds(), v1a), Milliseconds, "with the timestamp in milliseconds"},
 		"a date":                   {static, stamped(time.Now().Format(time.RFC3339), v1), HeaderMalformed, "not in Unix seconds"},
-		"stale":                    {static, at(-time.Hour, v1), Stale, "right at its time"},
+		"stale":                    {static, at(-time.Hour, v1), Stale, "nothing if the request arrived within 5 minutes"},
 		"ahead":                    {static, at(time.Hour, v1), SenderClock, "59m5"},
 		"stale, dynamic":           {dynamic, at(-time.Hour, v1a), Stale, "1h0m"},
 		"stale and wrong":          {static, at(-time.Hour, v1With(webhooktest.NewSecret())), WrongSecret, "1h0m"},
@@ -220,8 +220,8 @@ func TestCauses(t *testing.T) {
 		"a token at static":        {static, signed(jwt(unchanged)), JWTAtStatic, "dynamic function's URL"},
 		"no version":               {static, replaced("v1,", ""), SignatureForm, "no entry of the form"},
 		"key not in set":           {dynamic, func(d *delivery) { d.to.Keys = d.to.Keys[1:] }, KeyNotInSet, "none of the 1 keys"},
-		"a token's key not in set": {token, func(d *delivery) { d.to.Keys = d.to.Keys[:1] }, KeyNotInSet, "none has its kid"},
-		"another key of its kid":   {token, func(d *delivery) { d.to.Keys = newWorld().dynamic().Keys }, KeyNotInSet, "the set has a key of its kid"},
+		"a token's key not in set": {token, func(d *delivery) { d.to.Keys = d.to.Keys[:1] }, KeyNotInSet, "no key has its kid"},
+		"another key of its kid":   {token, func(d *delivery) { d.to.Keys = newWorld().dynamic().Keys }, KeyNotInSet, "the set has a key with its kid"},
 		"another audience":         {token, claims(func(c map[string]any) { c["aud"] = []string{"https://a.example?token=private-token"} }), Audience, "https://a.example"},
 		"no audience configured":   {token, func(d *delivery) { d.to.Audiences = nil }, Audience, "no audience is configured"},
 		"expired":                  {token, claims(func(c map[string]any) { c["exp"] = time.Now().Add(-time.Hour).Unix() }), Expired, "expired 1h0m"},
@@ -233,17 +233,17 @@ func TestCauses(t *testing.T) {
 		"no webhook-id":            {static, func(d *delivery) { d.header = d.header[1:] }, HeaderMissing, "no webhook-id"},
 		"no timestamp":             {static, func(d *delivery) { d.header = slices.Delete(d.header, 1, 2) }, HeaderMissing, "no webhook-timestamp"},
 		"no signature":             {static, func(d *delivery) { d.header = d.header[:2] }, HeaderMissing, "no webhook-signature"},
-		"svix-id":                  {static, replaced("webhook-id", "svix-id"), HeaderRenamed, "comes as svix-id"},
-		"x-webhook-timestamp":      {static, replaced("webhook-timestamp", "X-Webhook-Timestamp"), HeaderRenamed, "comes as x-webhook-timestamp"},
+		"svix-id":                  {static, replaced("webhook-id", "svix-id"), HeaderRenamed, "is named svix-id"},
+		"x-webhook-timestamp":      {static, replaced("webhook-timestamp", "X-Webhook-Timestamp"), HeaderRenamed, "is named x-webhook-timestamp"},
 		"a CGI's name":             {static, replaced("webhook-signature", "HTTP_WEBHOOK_SIGNATURE"), HeaderRenamed, "http_webhook_signature"},
-		"webhook-id twice":         {static, func(d *delivery) { d.header = append([]string{d.header[0]}, d.header...) }, HeaderDuplicated, "all the same"},
+		"webhook-id twice":         {static, func(d *delivery) { d.header = append([]string{d.header[0]}, d.header...) }, HeaderDuplicated, "all with the same value"},
 		"another webhook-id, too":  {static, func(d *delivery) { d.header = append([]string{d.header[0], "webhook-id: x"}, d.header[1:]...) }, HeaderDuplicated, "different values"},
 		"a dot in webhook-id":      {static, func(d *delivery) { d.id = "msg.1"; d.resign(v1) }, HeaderMalformed, "a dot"},
 		"cut": {static, func(d *delivery) {
 			d.header = append([]string{"Content-Length: " + strconv.Itoa(len(d.body))}, d.header...)
 			d.body = d.body[:50]
 		}, Incomplete, "50 bytes, but"},
-		"seventeenth of 17 entries": {static, signed(func(d *delivery) string { return strings.Repeat("v1,x ", 16) + v1(d) }), Refused, "too many signatures"},
+		"signature 17 of 17": {static, signed(func(d *delivery) string { return strings.Repeat("v1,x ", 16) + v1(d) }), Refused, "too many signatures"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := test.genuine()
@@ -256,8 +256,8 @@ func TestCauses(t *testing.T) {
 	}
 }
 
-// What a receiver, a proxy or a hand may have made of the event, and what the
-// report must call it.
+// Changes to a body by a receiver, a proxy or a person, and their description in the
+// report.
 func TestRewritten(t *testing.T) {
 	indented := func(text string) string {
 		var b bytes.Buffer
@@ -272,24 +272,24 @@ func TestRewritten(t *testing.T) {
 	sorted := `{"data":{"id":"batches/é😀","list":[],"n":1.5,"output_file_uri":"a/b<c>&d"},"timestamp":"2026-09-25T10:00:00Z","type":"batch.succeeded","version":"v1"}`
 	flat := `{"type":"x","version":"v1","timestamp":"t","data":{"id":"1"}}`
 	for name, test := range map[string]struct{ signed, captured, how string }{
-		"indented on the way":   {event, indented(event), "compact, as JavaScript's JSON.stringify"},
+		"indented in transit":   {event, indented(event), "compact, as by JavaScript's JSON.stringify"},
 		"indented by 4":         {strings.ReplaceAll(indented(event), "  ", "    "), event, "indented by 4 spaces"},
 		"indented by 2":         {indented(event), event, "indented by 2 spaces"},
-		"indented with CRLF":    {strings.ReplaceAll(indented(event), "\n", "\r\n"), event, `indented by 2 spaces, lines ended by \r\n`},
+		"indented with CRLF":    {strings.ReplaceAll(indented(event), "\n", "\r\n"), event, `indented by 2 spaces, with \r\n line ends`},
 		"compacted by hand":     {python, event, `with ", " and ": "`},
-		"Python":                {ascii(python), event, `with ", " and ": ", as Python's json.dumps writes it, with all but ASCII escaped`},
-		"Python compact":        {ascii(event), event, "with all but ASCII escaped, as Python's"},
-		"PHP":                   {strings.ReplaceAll(ascii(event), "/", `\/`), event, "as PHP's"},
+		"Python":                {ascii(python), event, `with ", " and ": ", as by Python's json.dumps, with non-ASCII characters escaped`},
+		"Python compact":        {ascii(event), event, "with non-ASCII characters escaped, as by Python's"},
+		"PHP":                   {strings.ReplaceAll(ascii(event), "/", `\/`), event, "as by PHP's"},
 		"Go":                    {escaped, event, "with <, > and & escaped"},
-		"Go's undone":           {event, escaped, "compact"},
-		"sorted before":         {sorted, event, "its keys sorted"},
-		"sorted on the way":     {flat, `{"data":{"id":"1"},"timestamp":"t","type":"x","version":"v1"}`, "its keys in the order of the documentation"},
+		"Go's escapes removed":  {event, escaped, "compact"},
+		"sorted before":         {sorted, event, "with sorted keys"},
+		"sorted in transit":     {flat, `{"data":{"id":"1"},"timestamp":"t","type":"x","version":"v1"}`, "with keys in the documentation's order"},
 		"newline added":         {event, event + "\n", "without the newline at its end"},
-		"newline taken":         {event + "\n", event, "with a newline at its end"},
-		"Encoder's":             {escaped + "\n", event, "escaped, as Go's encoding/json does, a newline at its end"},
-		"CRLF on the way":       {indented(event), strings.ReplaceAll(indented(event), "\n", "\r\n"), `with \n where it has \r\n`},
-		"LF on the way":         {strings.ReplaceAll(indented(event), "\n", "\r\n"), indented(event), `with \r\n where it has \n`},
-		"in a JSON string":      {event, string(must(json.Marshal(event))), "taken out of the JSON string"},
+		"newline removed":       {event + "\n", event, "with a newline at its end"},
+		"Encoder's":             {escaped + "\n", event, "escaped, as by Go's encoding/json, with a newline at its end"},
+		"CRLF in transit":       {indented(event), strings.ReplaceAll(indented(event), "\n", "\r\n"), `with \n instead of \r\n`},
+		"LF in transit":         {strings.ReplaceAll(indented(event), "\n", "\r\n"), indented(event), `with \r\n instead of \n`},
+		"in a JSON string":      {event, string(must(json.Marshal(event))), "decoded from a JSON string"},
 		"in base64":             {event, base64.StdEncoding.EncodeToString([]byte(event)), "decoded from base64"},
 		"a byte order mark":     {event, "\ufeff" + event, "without the byte order mark"},
 		"no JSON, newline":      {"text", "text\n", "without the newline"},
@@ -321,7 +321,8 @@ func must(text []byte, err error) []byte {
 	return text
 }
 
-// What is too long or too deep to be rewritten is explained all the same, and soon.
+// A body that is too long or too deep for rewritings is explained without them,
+// quickly.
 func TestBounds(t *testing.T) {
 	w := newWorld()
 	for body, want := range map[string]Cause{
@@ -341,7 +342,7 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// Two faults at once are both found.
+// Explain finds two faults in one request.
 func TestSeveral(t *testing.T) {
 	w := newWorld()
 	d := w.delivery(w.static(), v1Raw(w.secret))
@@ -353,7 +354,7 @@ func TestSeveral(t *testing.T) {
 	}
 }
 
-// However the capture was written down, the delivery is the same.
+// Read returns the same delivery from each form of a capture.
 func TestRead(t *testing.T) {
 	w := newWorld()
 	d := w.delivery(w.static(), v1)
@@ -391,20 +392,20 @@ func TestReadRefuses(t *testing.T) {
 		"\r\n\r\n":                        "no headers",
 		"POST / HTTP/1.1\r\n\r\n":         "no headers",
 		"webhook-id: x\nrubbish\n\nbody":  "line 2",
-		`{"type":"batch.succeeded"}`:      "an object with type: it has neither headers",
-		`{`:                               "line 1, column 2: a member's name is missing",
-		strings.Repeat("x", maxCapture+1): "more than 8 MiB",
+		`{"type":"batch.succeeded"}`:      "an object with type: it contains neither headers",
+		`{`:                               "line 1, column 2: expected a member's name",
+		strings.Repeat("x", maxCapture+1): "longer than 8 MiB",
 
 		"POST / HTTP/1.1\nhost: a\nwebhook-id: x\nrubbish\n\nbody":   "read as raw HTTP, with a request line and with 2 headers: line 4",
-		"{\"method\":\"POST\",\n \"headers\":{\"a\":\"b\" \"c\":1}}": "an object with method, headers: line 2, column 21: neither a comma nor",
-		"{'headers': {'webhook-id': 'x'}, 'body': b'{\"a":            "an object with headers, body: line 1, column 47: it ends in the middle of a text",
+		"{\"method\":\"POST\",\n \"headers\":{\"a\":\"b\" \"c\":1}}": "an object with method, headers: line 2, column 21: expected a comma or",
+		"{'headers': {'webhook-id': 'x'}, 'body': b'{\"a":            "an object with headers, body: line 1, column 47: the dump ends in the middle of a string",
 		"SECRET=whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw":              "",
-		"{\"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\":1}":             "values without names",
-		`{"headers":{}}`:          "those of the dump are empty",
+		"{\"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\":1}":             "unnamed values",
+		`{"headers":{}}`:          "the headers in the dump are empty",
 		strings.Repeat("[", 1000): "more than 200 levels",
 		`{"a":"\u12"}`:            "4 hexadecimal digits",
-		`{"a":1,`:                 "a member's name is missing",
-		`{"a" 1}`:                 "a colon is missing",
+		`{"a":1,`:                 "expected a member's name",
+		`{"a" 1}`:                 "expected a colon",
 	} {
 		if _, err := Read(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "whsec_") {
 			t.Errorf("%.20q: %v, want %q and no secret", text, err, want)
@@ -423,8 +424,8 @@ func TestOtherMethod(t *testing.T) {
 	}
 }
 
-// Whatever is captured, the report says genuine where the functions' verifier does,
-// a cause where it does not, and never panics.
+// For any capture, the report is genuine if the functions' verifier accepts the
+// request, and else has a cause. Nothing panics.
 func FuzzExplain(f *testing.F) {
 	w := newWorld()
 	for _, d := range []*delivery{w.delivery(w.static(), v1), w.delivery(w.dynamic(), v1a), w.delivery(w.dynamic(), jwt(unchanged))} {

@@ -14,25 +14,26 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook"
 )
 
-// headers are the three of a delivery, with what can be put right about them put
-// right.
+// headers are the three webhook headers of a delivery, found under any of their names
+// and without white space around them.
 type headers struct {
 	id        string
-	timestamp string // as received: it is what is signed
+	timestamp string // as received, because it is signed
 	signature string
 
-	rawID, rawTimestamp string // with the white space that was taken off
+	rawID, rawTimestamp string // with the white space around them
 
-	sent    time.Time // zero if the timestamp cannot be read
-	seconds string    // timestamp, if that is in milliseconds
+	sent    time.Time // zero if the timestamp is malformed
+	seconds string    // a timestamp in milliseconds, in seconds; else empty
 }
 
-// http is the headers as a verifier wants them.
+// http returns the headers under their standard names.
 func (h *headers) http() http.Header {
 	return http.Header{"Webhook-Id": {h.id}, "Webhook-Timestamp": {h.timestamp}, "Webhook-Signature": {h.signature}}
 }
 
-// entries are the signatures. A comma after one is of a proxy that joined two lines.
+// entries returns the signatures. It removes a comma after one, which a proxy adds if
+// it joins two header lines.
 func (h *headers) entries() []string {
 	entries := strings.FieldsFunc(h.signature, func(r rune) bool { return r == ' ' || r == '\t' })
 	for i := range entries {
@@ -44,7 +45,7 @@ func (h *headers) entries() []string {
 // isJWT reports whether the signature is a JSON Web Token.
 func (h *headers) isJWT() bool { return webhook.IsJWT(h.signature) }
 
-// headers looks at each header by itself.
+// headers checks each header by itself.
 func (x *examination) headers() {
 	if x.header.id, x.header.rawID = x.trimmed("webhook-id"); x.header.id != "" {
 		x.id()
@@ -57,26 +58,27 @@ func (x *examination) headers() {
 	}
 }
 
-// trimmed returns a header's value without the white space around it that HTTP does not
-// take off, and with it.
+// trimmed returns a header's value without white space around it, and with it. HTTP
+// removes only ASCII spaces and tabs; other white space is reported.
 func (x *examination) trimmed(name string) (value, raw string) {
 	raw = x.single(name)
 	value = strings.TrimFunc(raw, invisible)
 	if value != strings.Trim(raw, " \t") {
-		x.find(finding{HeaderSpace, name + " has white space around it that is not ASCII's, for example a no-break space",
-			"find where it was pasted or padded: HTTP takes off spaces and tabs only, and the rest is part of the value"},
-			name, "there, with white space around it that is not ASCII's")
+		x.find(finding{HeaderSpace, name + " has non-ASCII white space around its value, for example a no-break space",
+			"find where it is added, for example by pasting: HTTP removes only spaces and tabs, so other white space is part of the value"},
+			name, "present, with non-ASCII white space around its value")
 	}
 	return value, raw
 }
 
 // invisible reports whether a character is white space or has no width. A byte that is
-// no UTF-8 is one of Latin-1, whose no-break space is meant.
+// not UTF-8 counts too, because it may be the no-break space of Latin-1.
 func invisible(r rune) bool {
 	return unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) || r == utf8.RuneError
 }
 
-// single returns a header's value, empty where there is none.
+// single returns a header's value, or "" if it is missing. It reports a header that is
+// missing, has another name, or is duplicate.
 func (x *examination) single(name string) string {
 	values, called := x.capture.Header[http.CanonicalHeaderKey(name)], name
 	if len(values) == 0 {
@@ -84,28 +86,29 @@ func (x *examination) single(name string) string {
 	}
 	switch {
 	case len(values) == 0 || values[0] == "":
-		x.find(finding{HeaderMissing, "there is no " + name, "have every proxy on the way pass the three webhook-* headers on"}, name, "not there")
+		x.find(finding{HeaderMissing, "there is no " + name + " header", "configure every proxy in between to forward the three webhook-* headers"}, name, "missing")
 		return ""
 	case called != name:
-		x.find(finding{HeaderRenamed, fmt.Sprintf("%s comes as %s", name, printable(called)),
-			"send or pass it on as " + name + ": neither other senders' names nor a CGI's are read"}, name, "not there, but %s is", printable(called))
-	case len(values) > 1 && name == "webhook-signature": // a list, which may come in several lines
+		x.find(finding{HeaderRenamed, fmt.Sprintf("the %s header is named %s", name, printable(called)),
+			"send or forward it as " + name + ": the functions read no other name, neither those of other senders nor of CGI"}, name, "missing, but %s is present", printable(called))
+	case len(values) > 1 && name == "webhook-signature": // a list, which several header lines may hold
 		return strings.Join(values, " ")
 	case len(values) > 1:
-		x.find(finding{HeaderDuplicated, fmt.Sprintf("there are %d %s headers", len(values), name), "find what adds one: a proxy that copies headers, or a second signer"},
-			name, "%d of them, %s", len(values), alike(values))
+		x.find(finding{HeaderDuplicated, fmt.Sprintf("there are %d %s headers", len(values), name), "remove the duplicate: a proxy that copies headers, or a second signer, may add it"},
+			name, "%d headers, %s", len(values), alike(values))
 	}
 	return values[0]
 }
 
 func alike(values []string) string {
 	if len(slices.Compact(slices.Clone(values))) == 1 {
-		return "all the same"
+		return "all with the same value"
 	}
-	return "with different values; the first is looked at"
+	return "with different values; explain uses the first"
 }
 
-// renamed returns a header that means the same under another name.
+// renamed returns a header's other name and its values, for example svix-id for
+// webhook-id. It returns "" if there is no such header.
 func (x *examination) renamed(name string) (called string, values []string) {
 	wanted := letters(strings.TrimPrefix(name, "webhook-"))
 	for other, values := range x.capture.Header {
@@ -117,7 +120,7 @@ func (x *examination) renamed(name string) (called string, values []string) {
 	return "", nil
 }
 
-// letters are those of a name, in lower case.
+// letters returns the letters of a name, in lower case.
 func letters(name string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsLetter(r) {
@@ -127,7 +130,7 @@ func letters(name string) string {
 	}, name)
 }
 
-// shape says what the signature header holds, and nothing of the signatures.
+// shape describes the signature header without its signatures: the schemes in it.
 func (h *headers) shape() string {
 	if h.isJWT() {
 		return "a JSON Web Token"
@@ -151,6 +154,7 @@ func (x *examination) id() {
 	x.say(Pass, "webhook-id", "%s", x.header.id)
 }
 
+// The bounds of a timestamp that is taken for milliseconds since 1970.
 const (
 	minMilliseconds = 1_000_000_000_000  // 2001
 	maxMilliseconds = 10_000_000_000_000 // 2286
@@ -164,10 +168,10 @@ func (x *examination) timestamp() {
 	switch {
 	case err == nil && n >= minMilliseconds && n < maxMilliseconds:
 		x.header.sent, x.header.seconds = time.UnixMilli(n), strconv.FormatInt(n/1000, 10)
-		x.find(finding{Milliseconds, "webhook-timestamp is in milliseconds", "send, and sign, whole seconds: Math.floor(Date.now() / 1000) in JavaScript"},
-			"webhook-timestamp", "%s is in milliseconds, not in seconds", text)
+		x.find(finding{Milliseconds, "webhook-timestamp is in milliseconds", "send and sign whole seconds: Math.floor(Date.now() / 1000) in JavaScript"},
+			"webhook-timestamp", "%s is in milliseconds, want seconds", text)
 	case verified.Reason() == webhook.TimestampMalformed:
-		x.find(finding{HeaderMalformed, "webhook-timestamp is not in Unix seconds", "send whole seconds since 1970, digits only"},
+		x.find(finding{HeaderMalformed, "webhook-timestamp is not in Unix seconds", "send whole seconds since 1970, in digits only"},
 			"webhook-timestamp", "%s is not in Unix seconds", printable(text))
 	default:
 		x.header.sent = time.Unix(n, 0)
@@ -175,7 +179,8 @@ func (x *examination) timestamp() {
 	}
 }
 
-// printable shortens text that a request brings, and makes it safe for a terminal.
+// printable returns text from a request, shortened and without control characters,
+// which a terminal would obey.
 func printable(text string) string {
 	const most = 200
 	if len(text) > most {

@@ -8,8 +8,8 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook"
 )
 
-// KeySet returns the keys of the key set at a URL: those that the functions would
-// use.
+// KeySet fetches the key set at a URL and returns the keys that the functions would
+// use. It fails if the URL is not allowed, or if the set cannot be fetched or parsed.
 func KeySet(ctx context.Context, text string) (keys []webhook.PublicKey, err error) {
 	url, err := jwks.ParseURL(text)
 	if err == nil {

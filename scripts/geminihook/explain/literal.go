@@ -13,27 +13,26 @@ import (
 	"unicode/utf8"
 )
 
-// maxLiteralDepth bounds the levels of a dump.
+// maxLiteralDepth bounds the nesting of a dump, and so the stack.
 const maxLiteralDepth = 200
 
-// A buffer is bytes in a dump, and how many more the dump left out.
+// A buffer is bytes in a dump.
 type buffer struct {
 	data []byte
-	more int
+	more int // bytes that are not in the dump
 }
 
-// A literal reads a value as programs print it: JSON, Python's repr and JavaScript's
-// console.log. Objects become []member, lists []any, bytes a buffer. A number stays the
-// text that it is.
+// A literal parses a printed value: JSON, Python's repr, or JavaScript's console.log.
+// Objects become []member, lists []any, bytes a buffer, numbers a json.Number.
 type literal struct {
 	text  []byte
-	at    int
-	names []string // of the members on the first level, as far as they were read
-	most  int      // levels
-	plain bool     // lists and objects are never bytes
+	at    int      // position in text
+	names []string // members of the first level that were read, for errors
+	most  int      // the maximum number of levels
+	plain bool     // parse lists of numbers as lists, not as bytes
 }
 
-// A syntaxError says where reading stopped.
+// A syntaxError is an error at a position of a dump.
 type syntaxError struct {
 	at   int
 	what string
@@ -51,7 +50,7 @@ func (l *literal) space() {
 	}
 }
 
-// has passes over a text if it comes next.
+// has skips a text if it is next, and reports whether it was.
 func (l *literal) has(text string) bool {
 	if !bytes.HasPrefix(l.text[l.at:], []byte(text)) {
 		return false
@@ -60,7 +59,8 @@ func (l *literal) has(text string) bool {
 	return true
 }
 
-// match passes over a match of an expression, which begins with ^, and returns it.
+// match skips a match of an expression, which must begin with ^, and returns it. It
+// returns nil if there is no match.
 func (l *literal) match(e *regexp.Regexp) []byte {
 	found := e.Find(l.text[l.at:])
 	l.at += len(found)
@@ -85,9 +85,9 @@ func (l *literal) value(depth int) (any, error) {
 	rest := l.text[l.at:]
 	switch {
 	case len(rest) == 0:
-		return nil, l.fail("it ends in the middle of a value")
+		return nil, l.fail("the dump ends in the middle of a value")
 	case depth > l.most:
-		return nil, l.fail("more than %d levels", l.most)
+		return nil, l.fail("the dump has more than %d levels", l.most)
 	case rest[0] == '{':
 		return l.object(depth + 1)
 	case shortBuffer.Match(rest):
@@ -114,7 +114,8 @@ func (l *literal) value(depth int) (any, error) {
 	return l.word(depth)
 }
 
-// word reads a value that begins with a letter or a digit.
+// word reads a value that begins with a letter or a digit: a class name with arguments,
+// a keyword, a number, or any other word.
 func (l *literal) word(depth int) (any, error) {
 	if class := className.FindSubmatchIndex(l.text[l.at:]); class != nil {
 		l.at += class[4]
@@ -127,7 +128,7 @@ func (l *literal) word(depth int) (any, error) {
 	word := l.match(bareWord)
 	switch string(word) {
 	case "":
-		return nil, l.fail("no value begins here")
+		return nil, l.fail("expected a value")
 	case "true", "True":
 		return true, nil
 	case "false", "False":
@@ -165,7 +166,7 @@ func (l *literal) object(depth int) (any, error) {
 				l.names = append(l.names, name)
 			}
 			if l.space(); !l.has(":") && !l.has("=>") {
-				return nil, l.fail("a colon is missing after a member's name")
+				return nil, l.fail("expected a colon after a member's name")
 			}
 			value, err := l.value(depth)
 			if err != nil {
@@ -174,7 +175,7 @@ func (l *literal) object(depth int) (any, error) {
 			members = append(members, member{name, value})
 		}
 		if l.space(); !l.has(",") && (l.at >= len(l.text) || l.text[l.at] != '}') {
-			return nil, l.fail("neither a comma nor a closing brace comes after a member")
+			return nil, l.fail("expected a comma or a closing brace after a member")
 		}
 	}
 }
@@ -187,13 +188,13 @@ func (l *literal) name() (string, error) {
 	}
 	name := l.match(memberName)
 	if name == nil {
-		return "", l.fail("a member's name is missing")
+		return "", l.fail("expected a member's name")
 	}
 	return string(name), nil
 }
 
-// list reads a list or a tuple. One of eight bytes or more, and of nothing else, is a
-// buffer.
+// list reads a list or a tuple. A list of at least minBuffer bytes becomes a buffer,
+// unless plain is set.
 func (l *literal) list(depth int) (any, error) {
 	end := map[byte]string{'[': "]", '(': ")"}[l.text[l.at]]
 	list, more := []any{}, 0
@@ -216,12 +217,13 @@ func (l *literal) list(depth int) (any, error) {
 			list = append(list, value)
 		}
 		if l.space(); !l.has(",") && !bytes.HasPrefix(l.text[l.at:], []byte(end)) && !l.nextNumber(list) {
-			return nil, l.fail("neither a comma nor %s comes after an item", end)
+			return nil, l.fail("expected a comma or %s after an item", end)
 		}
 	}
 }
 
-// nextNumber reports whether a number follows one: Go's fmt prints no commas.
+// nextNumber reports whether a number follows a number. Go's fmt prints no commas
+// between them.
 func (l *literal) nextNumber(list []any) bool {
 	if len(list) == 0 || l.at >= len(l.text) {
 		return false
@@ -230,10 +232,12 @@ func (l *literal) nextNumber(list []any) bool {
 	return number && '0' <= l.text[l.at] && l.text[l.at] <= '9'
 }
 
-// minBuffer is from how many on numbers are bytes. Fewer may be anything.
+// minBuffer is the shortest list of numbers from 0 to 255 that is taken for bytes.
+// Shorter lists occur in parsed bodies.
 const minBuffer = 8
 
-// bytesIn returns the bytes that the numbers of a list are.
+// bytesIn converts a list of numbers to bytes. It reports whether all are from 0 to
+// 255.
 func bytesIn(list []any) ([]byte, bool) {
 	all := make([]byte, len(list))
 	for i, item := range list {
@@ -247,8 +251,8 @@ func bytesIn(list []any) ([]byte, bool) {
 	return all, true
 }
 
-// orBuffer returns the members of an object, or the bytes if it is how JavaScript writes
-// some as JSON: a Buffer, {"type":"Buffer","data":[…]}, or a Uint8Array,
+// orBuffer returns an object's members, or a buffer if the object is JavaScript's JSON
+// for bytes: a Buffer, {"type":"Buffer","data":[…]}, or a Uint8Array,
 // {"0":123,"1":34,…}.
 func (l *literal) orBuffer(members []member) any {
 	if l.plain {
@@ -277,7 +281,7 @@ func (l *literal) orBuffer(members []member) any {
 	return members
 }
 
-// lookup returns the value of a member, nil if there is none.
+// lookup returns the value of a member, or nil if it is missing.
 func lookup(members []member, name string) any {
 	if i := slices.IndexFunc(members, func(m member) bool { return m.name == name }); i >= 0 {
 		return members[i].value
@@ -285,15 +289,15 @@ func lookup(members []member, name string) any {
 	return nil
 }
 
-// string reads a quoted text. console.log writes a long one in pieces, with + between
-// them. raw means that \x is a byte, not a character.
+// string reads a quoted string, which console.log may split into pieces with + between
+// them. If raw, \x is a byte, else a character.
 func (l *literal) string(raw bool) (string, error) {
 	var text []byte
 	for {
 		quote := l.text[l.at]
 		for l.at++; ; {
 			if l.at >= len(l.text) {
-				return "", l.fail("it ends in the middle of a text")
+				return "", l.fail("the dump ends in the middle of a string")
 			}
 			c := l.text[l.at]
 			if l.at++; c == quote {
@@ -318,10 +322,10 @@ func (l *literal) string(raw bool) (string, error) {
 
 var plainEscapes = map[byte]byte{'n': '\n', 'r': '\r', 't': '\t', 'b': '\b', 'f': '\f', 'v': '\v', 'a': '\a', '0': 0}
 
-// escaped reads what comes after a backslash.
+// escaped reads an escape sequence after its backslash, and appends it to text.
 func (l *literal) escaped(text []byte, raw bool) ([]byte, error) {
 	if l.at >= len(l.text) {
-		return nil, l.fail("it ends in the middle of a text")
+		return nil, l.fail("the dump ends in the middle of a string")
 	}
 	c := l.text[l.at]
 	l.at++
@@ -347,11 +351,11 @@ func (l *literal) escaped(text []byte, raw bool) ([]byte, error) {
 
 func (l *literal) hex(digits int) (rune, error) {
 	if l.at+digits > len(l.text) {
-		return 0, l.fail("it ends in the middle of a text")
+		return 0, l.fail("the dump ends in the middle of a string")
 	}
 	n, err := strconv.ParseUint(string(l.text[l.at:l.at+digits]), 16, 32)
 	if err != nil {
-		return 0, l.fail("a backslash is not followed by %d hexadecimal digits", digits)
+		return 0, l.fail("expected %d hexadecimal digits after a backslash", digits)
 	}
 	l.at += digits
 	return rune(n), nil

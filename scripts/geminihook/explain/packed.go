@@ -13,17 +13,17 @@ import (
 	"github.com/geminihook/geminihook/shared/receiver"
 )
 
-// Findings of a body that stands in something.
+// The findings for a body that is compressed or chunked.
 var (
-	compressed = finding{BodyCompressed, "the body was compressed on the way, and the sender signed it as it was before",
-		"have the proxy or the client that compresses request bodies leave them alone: the functions verify the bytes as they arrive, and decode nothing"}
-	decompressed = finding{BodyCompressed, "the body is not what its content-encoding says: it was compressed or decompressed between the sender and the capture",
-		"verify and capture the bytes before a framework inflates them, and have no proxy compress them"}
-	chunked = finding{BodyChunks, "the body has chunk framing in it, which belongs to the connection and was not signed",
-		"read the body through the HTTP server (io.ReadAll(r.Body)), not from the socket, and capture it from there"}
+	compressed = finding{BodyCompressed, "the body was compressed in transit, after the sender signed it",
+		"configure the proxy or client not to compress request bodies: the functions verify the bytes as they arrive, and do not decompress them"}
+	decompressed = finding{BodyCompressed, "the body does not match its content-encoding: it was compressed or decompressed between the sender and the capture",
+		"verify and capture the bytes before a framework decompresses them, and configure proxies not to compress them"}
+	chunked = finding{BodyChunks, "the body contains chunk headers, which belong to HTTP's transfer encoding and were not signed",
+		"read and capture the body through the HTTP server (io.ReadAll(r.Body)), not from the socket"}
 )
 
-// packed are the guesses that take the body out of what it was put into.
+// packed returns guesses that decompress the body or remove its chunk headers.
 func packed(body []byte) []rewriting {
 	var all []rewriting
 	for _, encoding := range encodings {
@@ -32,7 +32,7 @@ func packed(body []byte) []rewriting {
 		}
 	}
 	if plain, _, ok := dechunk(body); ok {
-		all = append(all, rewriting{"taken out of its chunks", plain, chunked})
+		all = append(all, rewriting{"without chunk headers", plain, chunked})
 	}
 	return all
 }
@@ -51,7 +51,8 @@ var encodings = []struct {
 	{"deflate, without the zlib format", with(func(r io.Reader) (io.Reader, error) { return flate.NewReader(r), nil })},
 }
 
-// with decompresses with a reader, and bounds what a small body can become.
+// with returns a function that decompresses a body. The result is at most
+// receiver.MaxBody long, because a small body may decompress to a huge one.
 func with[R io.Reader](newReader func(io.Reader) (R, error)) func(body []byte) ([]byte, error) {
 	return func(body []byte) ([]byte, error) {
 		r, err := newReader(bytes.NewReader(body))
@@ -62,15 +63,15 @@ func with[R io.Reader](newReader func(io.Reader) (R, error)) func(body []byte) (
 	}
 }
 
-// looksPacked returns what explains that the body is not the one that was signed, if its
-// form or its headers tell, and a zero finding if they do not.
+// looksPacked returns the finding for a body that looks compressed or chunked by its
+// first bytes or its headers. It is zero if the body does not.
 func (x *examination) looksPacked() finding {
 	body := x.capture.Body
 	encoding := strings.ToLower(strings.TrimSpace(x.capture.Header.Get("Content-Encoding")))
-	mangled := []byte("\x1f\ufffd\b") // gzip's first bytes in a text
+	mangled := []byte("\x1f\ufffd\b") // gzip's first bytes after conversion to UTF-8
 	switch {
 	case x.capture.cut != "":
-		return finding{BodyChunks, "the body's chunk framing is cut: " + x.capture.cut, "capture the body whole, best behind the HTTP server, which takes it out of its chunks"}
+		return finding{BodyChunks, "the body's chunked encoding is incomplete: " + x.capture.cut, "capture the complete body, preferably through the HTTP server, which removes the chunk headers"}
 	case bytes.HasPrefix(body, []byte("\x1f\x8b")), bytes.HasPrefix(body, mangled), bytes.HasPrefix(body, []byte("\x28\xb5\x2f\xfd")):
 		return compressed
 	case encoding == "" || encoding == "identity":
@@ -80,7 +81,7 @@ func (x *examination) looksPacked() finding {
 		return compressed
 	}
 	if chunkStart.Match(body) || chunkEnd.Match(body) {
-		return finding{BodyChunks, "the body has the beginning or the end of chunk framing in it", chunked.do}
+		return finding{BodyChunks, "the body contains part of a chunked encoding", chunked.do}
 	}
 	return finding{}
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/geminihook/geminihook/shared/receiver"
 )
 
-// A form is a way to write a request down.
+// A form is a format of a capture.
 type form struct {
 	name  string
 	text  bool // only a body that is text can be written so
@@ -60,7 +60,7 @@ func (d *sent) headerLists() map[string][]string {
 	return headers
 }
 
-// asBuffer is how JSON.stringify writes a Buffer.
+// asBuffer encodes bytes like JSON.stringify with a Buffer.
 func asBuffer(body []byte) any {
 	data := make([]int, len(body))
 	for i := range body {
@@ -69,7 +69,7 @@ func asBuffer(body []byte) any {
 	return map[string]any{"type": "Buffer", "data": data}
 }
 
-// asPython writes bytes as Python's repr does.
+// asPython encodes bytes like Python's repr.
 func asPython(body []byte) string {
 	var b strings.Builder
 	for _, c := range body {
@@ -135,7 +135,7 @@ var forms = []form{
 	}},
 }
 
-// A thing is one that is done to a genuine delivery, and the cause that it is.
+// A thing is a change to a genuine delivery, and the cause that must be reported.
 type thing struct {
 	name    string
 	cause   explain.Cause
@@ -172,7 +172,7 @@ func written(change func(raw []byte) string) func(d *sent) {
 	return func(d *sent) { d.signature = d.version() + "," + change(d.raw()) }
 }
 
-// clock signs by a clock that is off, about an event of now.
+// clock signs an event of the current time with a wrong clock.
 func clock(off time.Duration) func(d *sent) {
 	return func(d *sent) {
 		d.at = d.at.Add(off)
@@ -206,7 +206,7 @@ const (
 	every  = "v1 svix v1a jwt"
 )
 
-// things are those of which each has a cause of its own.
+// things are the changes. Each has its own cause.
 var things = []thing{
 	{"nothing", "", every, func(*sent) {}, nil},
 	{"no body", explain.BodyMissing, every, func(d *sent) { d.body = nil }, nil},
@@ -302,9 +302,9 @@ var things = []thing{
 	{"an expired token", explain.Expired, "jwt", func(d *sent) { d.claims = map[string]any{"exp": d.at.Add(-time.Hour).Unix()}; d.sign() }, nil},
 }
 
-// Whatever single thing is done to a genuine delivery, and however the request is then
-// written down, that thing is named first. The forms are drawn by lot, with a seed that a
-// failure names.
+// After any single change to a genuine delivery, in any format of the capture, the
+// first cause is that change. The formats are chosen at random; a failure prints the
+// seed.
 func TestASingleThingIsNamedFirst(t *testing.T) {
 	by, seed := newSender(t), uint64(time.Now().UnixNano())
 	lot := rand.New(rand.NewPCG(seed, 0))
@@ -326,8 +326,8 @@ func TestASingleThingIsNamedFirst(t *testing.T) {
 	}
 }
 
-// explain explains a capture. It fails if the output discloses a secret or disagrees with
-// itself.
+// explain explains a capture. It fails the test if the output discloses a secret or is
+// inconsistent.
 func (d *sent) explain(t *testing.T, text []byte) *explain.Report {
 	t.Helper()
 	c, err := explain.Read(bytes.NewReader(text))
@@ -344,20 +344,20 @@ func (d *sent) explain(t *testing.T, text []byte) *explain.Report {
 			t.Errorf("the output discloses %q:\n%s", private, &out)
 		}
 	}
-	verdict := "Genuine: the function takes it"
+	verdict := "Genuine: the function accepts it"
 	if !r.Genuine {
-		verdict = fmt.Sprintf("Refused with %d at step %s: ", r.Status, r.Step)
+		verdict = fmt.Sprintf("Rejected with %d at step %s: ", r.Status, r.Step)
 	}
-	if !strings.HasPrefix(r.Verdict, verdict) || strings.HasSuffix(r.Verdict, "if its URL token is right.") != (r.Genuine && d.to.Keys != nil) {
+	if !strings.HasPrefix(r.Verdict, verdict) || strings.HasSuffix(r.Verdict, "if the URL token is correct.") != (r.Genuine && d.to.Keys != nil) {
 		t.Errorf("the verdict is %q", r.Verdict)
 	}
 	if len(r.Causes) != len(r.Why) || len(r.Causes) != len(r.Do) || r.Genuine != (r.Status == 204) || r.Genuine != (r.Step == "") || !r.Genuine && r.Cause == "" {
-		t.Errorf("the report disagrees with itself: %+v", r)
+		t.Errorf("the report is inconsistent: %+v", r)
 	}
 	return r
 }
 
-// signatureParts are pieces of the signature that no output may have.
+// signatureParts returns parts of the signature, which no output may contain.
 func signatureParts(d *sent) (parts []string) {
 	for part := range strings.FieldsFuncSeq(d.signature, func(r rune) bool { return strings.ContainsRune(" ,.=", r) }) {
 		if len(part) >= 20 {

@@ -17,14 +17,14 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook"
 )
 
-// A signature is an entry of the header, decoded by whatever reads it.
+// A signature is a decoded entry of the webhook-signature header.
 type signature struct {
 	raw  []byte
-	form string // in which it is, if that is not the one that counts; else empty
+	form string // its encoding; empty for padded standard base64
 }
 
-// signatures decodes the entries of the endpoint's version, as many as its verifier
-// takes.
+// signatures decodes the entries with the endpoint's version, at most as many as its
+// verifier accepts.
 func (x *examination) signatures() []signature {
 	version, most := string(webhook.V1), 16
 	if x.dynamic() {
@@ -39,7 +39,7 @@ func (x *examination) signatures() []signature {
 	return all
 }
 
-// decodeSignature reads a signature in each of the forms that a signer may have written.
+// decodeSignature decodes a signature in each encoding that a signer may have used.
 func decodeSignature(text string) (all []signature) {
 	add := func(raw []byte, err error, form string) {
 		if err == nil && !slices.ContainsFunc(all, func(s signature) bool { return bytes.Equal(s.raw, raw) }) {
@@ -50,25 +50,25 @@ func decodeSignature(text string) (all []signature) {
 	add(raw, err, "")
 	raw, err = hex.DecodeString(text)
 	add(raw, err, "in hex")
-	bare, form := strings.TrimRight(text, "="), "in base64 whose last character has bits left over"
+	bare, form := strings.TrimRight(text, "="), "in base64 with non-zero trailing bits"
 	if bare == text {
-		form = "in base64 without its padding, ="
+		form = "in base64 without padding"
 	}
 	raw, err = base64.RawStdEncoding.DecodeString(bare)
 	add(raw, err, form)
 	raw, err = base64.RawURLEncoding.DecodeString(bare)
-	add(raw, err, "in base64url, with - and _ for + and /")
+	add(raw, err, "in base64url, with - and _ instead of + and /")
 	return all
 }
 
-// A signer is a guess at who signed: how the signed bytes are made into a signature that
-// one of those in the header is.
+// A signer is a guess at the key and the algorithm. signed reports whether a signature
+// in the header matches, and its encoding.
 type signer struct {
 	finding
 	signed func(id, timestamp string, body []byte) (form string, ok bool)
 }
 
-// A match is what makes a signature good.
+// A match is a combination of guesses with which a signature matches.
 type match struct {
 	who       finding
 	body      rewriting
@@ -77,15 +77,15 @@ type match struct {
 	form      string
 }
 
-// search tries what the signature may have been made with, and of: first one change at a
-// time, then two at once.
+// search looks for a match: first with one difference from the captured request, then
+// with two.
 func (x *examination) search() (match, bool) {
 	signers, bodies := x.signers(), slices.Collect(rewritings(x.capture.Body, x.capture.parsed))
 	most := 2
-	if len(x.capture.Body) > 16<<10 { // two at once take hundreds of passes over the body
+	if len(x.capture.Body) > 16<<10 { // two differences take hundreds of passes over the body
 		most = 1
 	}
-	x.tried = fmt.Sprintf("%d forms of the body, with %d readings of the key", len(bodies), len(signers))
+	x.tried = fmt.Sprintf("%d forms of the body with %d guesses at the key", len(bodies), len(signers))
 	for changes := range most + 1 {
 		for i, body := range bodies {
 			for j, s := range signers {
@@ -107,8 +107,8 @@ func count(changes ...bool) (n int) {
 	return n
 }
 
-// try tries the ids and the timestamps that are exactly that many changes away: none if
-// changes is negative.
+// try tries the ids and timestamps with exactly this number of differences from the
+// captured ones. It fails if changes is negative.
 func (x *examination) try(s signer, body rewriting, changes int) (match, bool) {
 	for i, id := range x.ids() {
 		for j, timestamp := range x.timestamps() {
@@ -123,10 +123,10 @@ func (x *examination) try(s signer, body rewriting, changes int) (match, bool) {
 	return match{}, false
 }
 
-// ids are those that may have been signed.
+// ids returns guesses at the signed id.
 func (x *examination) ids() []string { return distinct(x.header.id, x.header.rawID) }
 
-// timestamps are those that may have been signed.
+// timestamps returns guesses at the signed timestamp.
 func (x *examination) timestamps() []string {
 	return distinct(x.header.timestamp, x.header.seconds, x.header.rawTimestamp)
 }
@@ -140,7 +140,7 @@ func distinct(texts ...string) (all []string) {
 	return all
 }
 
-// signers are those who may have signed.
+// signers returns guesses at the key and the algorithm, the simplest first.
 func (x *examination) signers() []signer {
 	signatures := x.signatures()
 	if x.dynamic() {
@@ -149,7 +149,7 @@ func (x *examination) signers() []signer {
 	var all, others []signer
 	for _, s := range x.secrets() {
 		all = append(all, signer{s.finding, signedV1(s.key, signatures)})
-		if s.cause == "" { // other schemes only with the secret as it is
+		if s.cause == "" { // other schemes are tried only with valid secrets
 			others = append(others, otherSchemes(s.key, signatures)...)
 		}
 	}
@@ -178,7 +178,8 @@ func anyOf(signatures []signature, want []byte) (string, bool) {
 	return "", false
 }
 
-// otherSchemes are signers with the right key who sign something else than v1 does.
+// otherSchemes returns signers that use the correct key with another algorithm or other
+// content than v1.
 func otherSchemes(key []byte, signatures []signature) []signer {
 	var all []signer
 	for _, h := range []struct {
@@ -190,15 +191,15 @@ func otherSchemes(key []byte, signatures []signature) []signer {
 			before func(id, timestamp string) string
 		}{
 			{"id.timestamp.body", func(id, timestamp string) string { return id + "." + timestamp + "." }},
-			{"the body alone, as GitHub does", func(_, _ string) string { return "" }},
-			{"timestamp.body, as Stripe does", func(_, timestamp string) string { return timestamp + "." }},
-			{"v0:timestamp:body, as Slack does", func(_, timestamp string) string { return "v0:" + timestamp + ":" }},
+			{"only the body, as by GitHub", func(_, _ string) string { return "" }},
+			{"timestamp.body, as by Stripe", func(_, timestamp string) string { return timestamp + "." }},
+			{"v0:timestamp:body, as by Slack", func(_, timestamp string) string { return "v0:" + timestamp + ":" }},
 			{"id.body", func(id, _ string) string { return id + "." }},
 		} {
 			if h.name == "SHA-256" && content.what == "id.timestamp.body" {
 				continue
 			}
-			f := finding{OtherScheme, fmt.Sprintf("the signature is of another scheme: HMAC with %s of %s", h.name, content.what), otherScheme}
+			f := finding{OtherScheme, fmt.Sprintf("the signature has another scheme: HMAC with %s over %s", h.name, content.what), otherScheme}
 			all = append(all, signer{f, func(id, timestamp string, body []byte) (string, bool) {
 				return anyOf(signatures, mac(h.new, key, content.before(id, timestamp), body))
 			}})

@@ -27,8 +27,8 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook"
 )
 
-// A sent delivery is what a sender that is not ours made: the libraries of Standard
-// Webhooks and Svix sign v1, crypto alone signs v1a and tokens.
+// A sent is a delivery made without geminihook's own code: the libraries of Standard
+// Webhooks and Svix sign v1, and the crypto packages sign v1a and JWTs.
 type sent struct {
 	by        *sender
 	scheme    string // v1, svix, v1a or jwt
@@ -41,7 +41,7 @@ type sent struct {
 	claims    map[string]any // of a token; nil means those of a genuine one
 }
 
-// A sender has the keys.
+// A sender holds a sender's keys.
 type sender struct {
 	key     []byte
 	ed25519 ed25519.PrivateKey
@@ -66,7 +66,7 @@ func (s *sender) secret() string { return "whsec_" + base64.StdEncoding.EncodeTo
 
 const theAudience = "https://receiver.example/DynamicWebhook"
 
-// receiver is the endpoint for a scheme.
+// receiver returns the endpoint for a scheme.
 func (s *sender) receiver(scheme string) explain.Receiver {
 	if scheme == "v1" || scheme == "svix" {
 		return explain.Receiver{Secrets: []string{s.secret()}}
@@ -74,15 +74,15 @@ func (s *sender) receiver(scheme string) explain.Receiver {
 	return explain.Receiver{Audiences: []string{theAudience}, Keys: []webhook.PublicKey{{Key: s.ed25519.Public()}, {ID: "rsa", Key: s.rsa.Public()}}}
 }
 
-// event is a body as Gemini's documentation has it, in the form of JSON.stringify, with
-// characters that writers of JSON escape differently.
+// event returns a body as in Gemini's documentation, encoded like JSON.stringify, with
+// characters that JSON encoders escape differently.
 func event(at time.Time) []byte {
 	return fmt.Appendf(nil, `{"type":"batch.succeeded","version":"v1","timestamp":"%s","data":{"id":"batches/é😀","output_file_uri":"files/a<b>&c"}}`,
 		at.UTC().Format(time.RFC3339))
 }
 
-// deliver returns a genuine delivery of now whose signature has a character in which the
-// alphabets of base64 differ.
+// deliver returns a genuine delivery with the current time. Its signature contains a
+// character that differs between base64 and base64url.
 func (s *sender) deliver(scheme string) *sent {
 	now := time.Now()
 	d := &sent{by: s, scheme: scheme, at: now, body: event(now), to: s.receiver(scheme)}
@@ -95,7 +95,7 @@ func (s *sender) deliver(scheme string) *sent {
 	return d
 }
 
-// sign signs the delivery as it is.
+// sign signs the delivery with its current fields.
 func (d *sent) sign() {
 	var err error
 	content := append([]byte(d.id+"."+d.timestamp()+"."), d.body...)
@@ -122,7 +122,7 @@ func (d *sent) sign() {
 
 func (d *sent) timestamp() string { return strconv.FormatInt(d.at.Unix(), 10) }
 
-// token makes a compact JWT by RFC 7515 and crypto alone.
+// token returns a compact JWT (RFC 7515), made with the crypto packages only.
 func (d *sent) token() (string, error) {
 	claims := map[string]any{"aud": theAudience, "iat": d.at.Unix(), "exp": d.at.Add(10 * time.Minute).Unix()}
 	_ = json.Unmarshal(d.body, &claims) // carries the event, if the body is one
@@ -140,14 +140,14 @@ func (d *sent) token() (string, error) {
 	return signed + "." + b64(signature), err
 }
 
-// hmac signs any content with the key.
+// hmac returns the HMAC of any content with the sender's key.
 func (s *sender) hmac(content string) []byte {
 	m := hmac.New(sha256.New, s.key)
 	m.Write([]byte(content))
 	return m.Sum(nil)
 }
 
-// raw is the signature itself.
+// raw returns the signature's bytes.
 func (d *sent) raw() []byte {
 	_, text, _ := strings.Cut(d.signature, ",")
 	raw, err := base64.StdEncoding.DecodeString(text)
@@ -157,13 +157,13 @@ func (d *sent) raw() []byte {
 	return raw
 }
 
-// version is that of a signature that is no token.
+// version returns the version of a signature that is not a JWT.
 func (d *sent) version() string {
 	version, _, _ := strings.Cut(d.signature, ",")
 	return version
 }
 
-// all are the headers in their order.
+// all returns the headers in order.
 func (d *sent) all() [][2]string {
 	all := [][2]string{{"Host", "receiver.example"}, {"Content-Type", "application/json"}}
 	all = append(all, d.headers...)
@@ -189,7 +189,7 @@ func compress(body []byte, how string) []byte {
 	return b.Bytes()
 }
 
-// chunks frames a body as HTTP/1.1 does.
+// chunks encodes a body in HTTP/1.1's chunked encoding.
 func chunks(body []byte) []byte {
 	half := len(body) / 2
 	return fmt.Appendf(nil, "%x\r\n%s\r\n%x\r\n%s\r\n0\r\n\r\n", half, body[:half], len(body)-half, body[half:])

@@ -11,16 +11,16 @@ import (
 	"github.com/geminihook/geminihook/scripts/geminihook/explain"
 )
 
-// fill writes a delivery into a capture as a program prints it. The names in braces are:
+// fill inserts a delivery into a program's output. The placeholders are:
 //
 //	{id} {ts} {sig}   the three headers
-//	{now}             the time, in RFC 3339
-//	{body}            the body as it is
+//	{now}             the current time, in RFC 3339
+//	{body}            the body's bytes
 //	{json}            the body as a JSON string
 //	{py} {pyobj}      the body as Python's bytes, and parsed, as Python prints a dict
 //	{js}              the body parsed, as console.log prints an object
 //	{b64} {ints} {hex}  the body's bytes
-//	{len} {xlen}      its length, and that in hex
+//	{len} {xlen}      the body's length, in decimal and in hex
 //	{raw64} {rawints}   the whole request in base64, and as Go prints bytes
 func (d *sent) fill(capture string) string {
 	text := string(d.body)
@@ -57,8 +57,8 @@ const (
 
 func dump(headers, body string) string { return `{"headers":` + headers + `,` + body + `}` }
 
-// captures are what people have, as the programs that they use print it. Each has one
-// right cause; none means that the functions accept it.
+// captures are captured requests in the formats of common programs, each with its
+// cause. An empty cause means that the functions accept the request.
 var captures = []struct {
 	name    string
 	scheme  string
@@ -181,6 +181,6 @@ func TestCaptures(t *testing.T) {
 		})
 	}
 	if len(captures) < 40 {
-		t.Errorf("%d captures", len(captures))
+		t.Errorf("%d captures: some were removed", len(captures))
 	}
 }

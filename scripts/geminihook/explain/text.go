@@ -13,7 +13,8 @@ var marks = map[Mark]struct{ sign, colour string }{
 	Note: {"–", terminal.Dim},
 }
 
-// Write writes a line a check, then the verdict, and the causes with what to do.
+// Write writes a line for each check, then the verdict, then each cause with its
+// remedy.
 func (r *Report) Write(w io.Writer, paint terminal.Paint) {
 	for _, c := range r.Checks {
 		mark := marks[c.Mark]

@@ -1,5 +1,6 @@
-// Package hostile runs conformance cases against a receiver: deliveries that it must
-// reject, repeat or endure, whose answers are judged by their status.
+// Package hostile runs conformance cases against a receiver. A case sends genuine,
+// forged, malformed or duplicate deliveries, and compares the statuses of the answers
+// with the expected ones.
 package hostile
 
 import (
@@ -20,42 +21,42 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
-// Options say how to judge.
+// Options select the cases and the output. The zero value is for any receiver.
 type Options struct {
-	// Exact runs every case and asks for geminihook's own statuses and headers.
-	// Without it only the cases run that hold for any Standard Webhooks receiver, and
-	// the class of a status counts: any 2xx accepts, any 4xx rejects.
+	// Exact runs all cases and expects geminihook's own statuses and headers. If it is
+	// false, only the cases that apply to any Standard Webhooks receiver are run, and
+	// only the class of a status is compared: any 2xx accepts, any 4xx rejects.
 	Exact bool
 
+	// JSON writes each verdict as a JSON line, and no summary.
 	JSON bool
 }
 
-// A conformanceCase is a genuine delivery with one thing changed, and the answers that
-// it must get.
+// A conformanceCase is a genuine delivery with one change, and the expected answers.
 type conformanceCase struct {
 	name string
-	want []int // the first one at least once, and nothing else
+	want []int // every answer must be one of these, and at least one must be the first
 	why  string
-	ours bool // a rule of geminihook's, not of every Standard Webhooks receiver
+	ours bool // geminihook's own rule, which other Standard Webhooks receivers need not follow
 
-	mutate       func(a *delivery.Attempt) // changes it before it is signed; may be nil
-	mutateSigned func(r *delivery.Request) // changes it after it is signed; may be nil
-	then         func(a *delivery.Attempt) // makes a second delivery of the first, sent after it; may be nil
-	copies       int                       // sent at once; 0 means 1
+	mutate       func(a *delivery.Attempt) // changes the attempt before it is signed; may be nil
+	mutateSigned func(r *delivery.Request) // changes the request after it is signed; may be nil
+	then         func(a *delivery.Attempt) // changes the attempt, which is then sent again; nil: no second delivery
+	copies       int                       // the number of copies to send at once; 0 means 1
 }
 
-// A verdict is the result of a conformance case.
+// A verdict is a conformance case with the answers that it got.
 type verdict struct {
 	conformanceCase
 	scheme webhook.Scheme
 	exact  bool
 	got    []delivery.Answer
-	err    error // of signing it
+	err    error // from signing
 }
 
-// Run runs all cases of the target's schemes, one after the other, and reports them
-// on standard output. It returns terminal.ErrReported if an answer was not as it
-// should be.
+// Run runs all cases of the target's schemes, one after the other, and reports each on
+// standard output. It returns terminal.ErrReported if an answer was unexpected, and
+// another error if ctx is done before the last case.
 func Run(ctx context.Context, t *delivery.Target, o Options) error {
 	client := delivery.NewClient(maxCopies)
 	report := verdictWriter(o.JSON)
@@ -65,7 +66,7 @@ func Run(ctx context.Context, t *delivery.Target, o Options) error {
 		for _, c := range casesOf(scheme) {
 			switch {
 			case ctx.Err() != nil:
-				return fmt.Errorf("ended after %d cases", total)
+				return fmt.Errorf("interrupted after %d cases", total)
 			case c.ours && !o.Exact:
 				continue
 			}
@@ -86,7 +87,7 @@ func Run(ctx context.Context, t *delivery.Target, o Options) error {
 	return nil
 }
 
-// run sends the case's deliveries.
+// run sends the case's deliveries, and returns their answers.
 func (c conformanceCase) run(ctx context.Context, client *http.Client, a *delivery.Attempt, exact bool) verdict {
 	v := verdict{conformanceCase: c, scheme: a.Scheme, exact: exact}
 	if c.mutate != nil {
@@ -99,7 +100,8 @@ func (c conformanceCase) run(ctx context.Context, client *http.Client, a *delive
 	return v
 }
 
-// send sends the attempt, in as many copies as the case asks for.
+// send sends the case's number of copies of the attempt at once, and waits for all
+// answers.
 func (v *verdict) send(ctx context.Context, client *http.Client, a *delivery.Attempt) {
 	r, err := a.Request()
 	if err != nil {
@@ -118,7 +120,8 @@ func (v *verdict) send(ctx context.Context, client *http.Client, a *delivery.Att
 	v.got = append(v.got, got...)
 }
 
-// fault describes what is wrong with the answers. It is empty if nothing is.
+// fault describes the first unexpected answer. It is empty if all answers were
+// expected.
 func (v *verdict) fault() string {
 	if v.err != nil {
 		return "not sent: " + v.err.Error()
@@ -131,24 +134,25 @@ func (v *verdict) fault() string {
 		case !slices.ContainsFunc(v.want, v.met(got.Status)):
 			return "the answer should have been " + v.wanted(" or ", v.want...)
 		case v.exact && got.Status == http.StatusServiceUnavailable && got.RetryAfter() <= 0:
-			return "a 503 must have a Retry-After here"
+			return "the 503 has no Retry-After header"
 		case v.exact && got.Status == http.StatusMethodNotAllowed && got.Header.Get("Allow") != http.MethodPost:
-			return "a 405 must have Allow: POST"
+			return "the 405 has no Allow: POST header"
 		}
 		expected = expected || v.met(got.Status)(v.want[0])
 	}
 	if !expected {
-		return "one answer should have been " + v.wanted("", v.want[0])
+		return "at least one answer should have been " + v.wanted("", v.want[0])
 	}
 	return ""
 }
 
-// met returns a function that reports whether status is good for a wanted one.
+// met returns a function that reports whether status is the wanted one. Unless v is
+// exact, a status of the same class is enough.
 func (v *verdict) met(status int) func(want int) bool {
 	return func(want int) bool { return status == want || !v.exact && status/100 == want/100 }
 }
 
-// wanted returns statuses as text, or their classes if those are what counts.
+// wanted returns statuses as text. Unless v is exact, it returns their classes.
 func (v *verdict) wanted(separator string, codes ...int) string {
 	var texts []string
 	for _, code := range codes {
@@ -161,7 +165,8 @@ func (v *verdict) wanted(separator string, codes ...int) string {
 	return strings.Join(texts, separator)
 }
 
-// answered returns the statuses received, each once with its count.
+// answered returns the statuses received, each with its count. Status 0, no answer, is
+// shown as "---".
 func (v *verdict) answered() string {
 	count := make(map[int]int)
 	for _, got := range v.got {
@@ -181,7 +186,7 @@ func (v *verdict) answered() string {
 	return strings.Join(texts, " ")
 }
 
-// verdictWriter returns what writes a line for each verdict.
+// verdictWriter returns a function that writes a verdict on standard output.
 func verdictWriter(asJSON bool) func(verdict) {
 	if asJSON {
 		return writeVerdictJSON
@@ -220,10 +225,10 @@ func writeVerdictJSON(v verdict) {
 func summarize(total int, wrong []string) {
 	paint := terminal.PaintFor(os.Stdout)
 	if len(wrong) == 0 {
-		fmt.Printf("\n%s\n", paint.In(terminal.Green, fmt.Sprintf("all %d cases were answered as they should be", total)))
+		fmt.Printf("\n%s\n", paint.In(terminal.Green, fmt.Sprintf("all %d cases were answered as expected", total)))
 		return
 	}
-	fmt.Printf("\n%s\n", paint.In(terminal.Red, fmt.Sprintf("%d of %d cases were not answered as they should be:", len(wrong), total)))
+	fmt.Printf("\n%s\n", paint.In(terminal.Red, fmt.Sprintf("%d of %d cases were not answered as expected:", len(wrong), total)))
 	for _, name := range wrong {
 		fmt.Printf("  %s\n", name)
 	}

@@ -18,8 +18,8 @@ import (
 
 func TestMain(m *testing.M) { commandtest.Main(m) }
 
-// The receiver as it is answers every case as it should, and whatever is accepted is
-// published once.
+// geminihook's own receiver answers every case as expected, and publishes each accepted
+// delivery once.
 func TestHostile(t *testing.T) {
 	home := commandtest.NewHome(t)
 	s := home.Serve(t)
@@ -41,7 +41,7 @@ func TestHostile(t *testing.T) {
 		published[key] = true
 	}
 	if len(published) != accepted {
-		t.Errorf("%d published, of %d cases that were accepted", len(published), accepted)
+		t.Errorf("%d deliveries published, want %d: the number of accepted cases", len(published), accepted)
 	}
 }
 
@@ -63,7 +63,7 @@ func verdicts(t *testing.T, output string) (all []verdictLine) {
 	return all
 }
 
-// A receiver that accepts everything fails.
+// A receiver that accepts everything fails with --exact.
 func TestHostileToAReceiverThatChecksNothing(t *testing.T) {
 	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)
@@ -72,7 +72,7 @@ func TestHostileToAReceiverThatChecksNothing(t *testing.T) {
 	defer receiver.Close()
 	home := commandtest.NewHome(t)
 	got := home.Run(t, webhooktest.NewSecret(), "hostile", "--exact", "--url", receiver.URL, "--secret-file", "-")
-	got.Check(t, 1, "were not answered as they should be:\n", "  v1: GET\n", "  v1: 6 minutes old\n", "  v1: one bit of the body\n",
+	got.Check(t, 1, "were not answered as expected:\n", "  v1: GET\n", "  v1: 6 minutes old\n", "  v1: one bit of the body flipped\n",
 		"the answer should have been 401", "ok     static   v1   genuine")
 
 	got = home.Run(t, webhooktest.NewSecret(), "hostile", "--exact", "--json", "--url", receiver.URL, "--secret-file", "-")
@@ -84,8 +84,8 @@ func TestHostileToAReceiverThatChecksNothing(t *testing.T) {
 	}
 }
 
-// A receiver made with the reference library passes: without --exact, no rule of
-// geminihook's own counts against it. With --exact some do.
+// A receiver made with the reference library passes without --exact, which leaves out
+// geminihook's own rules. With --exact it fails.
 func TestHostileToAnyReceiver(t *testing.T) {
 	secret := webhooktest.NewSecret()
 	verifier, err := standardwebhooks.NewWebhook(secret)
@@ -103,25 +103,25 @@ func TestHostileToAnyReceiver(t *testing.T) {
 	}))
 	defer receiver.Close()
 	home := commandtest.NewHome(t)
-	home.Run(t, secret, "hostile", "--url", receiver.URL, "--secret-file", "-").Check(t, 0, "cases were answered as they should be", "another body")
+	home.Run(t, secret, "hostile", "--url", receiver.URL, "--secret-file", "-").Check(t, 0, "cases were answered as expected", "another body")
 	home.Run(t, secret, "hostile", "--exact", "--url", receiver.URL, "--secret-file", "-").Check(t, 1, "v1: GET", "should have been 204")
 }
 
-// One that accepts everything does not pass.
+// A receiver that accepts everything fails without --exact, too.
 func TestHostileToAnyReceiverThatChecksNothing(t *testing.T) {
 	receiver := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer receiver.Close()
 	got := commandtest.NewHome(t).Run(t, webhooktest.NewSecret(), "hostile", "--url", receiver.URL, "--secret-file", "-")
-	got.Check(t, 1, "  v1: one bit of the body\n", "the answer should have been 4xx", "ok     static   v1   genuine")
+	got.Check(t, 1, "  v1: one bit of the body flipped\n", "the answer should have been 4xx", "ok     static   v1   genuine")
 }
 
-// Every case has a name of its own within its scheme: the summary tells them by it.
+// Case names are unique within a scheme, because the summary identifies a case by them.
 func TestCasesAreNamed(t *testing.T) {
 	for _, scheme := range delivery.Schemes {
 		names := make(map[string]bool)
 		for _, c := range casesOf(scheme) {
 			if names[c.name] || c.name == "" || c.why == "" || len(c.want) == 0 {
-				t.Errorf("%s: %q: named twice, or something is missing", scheme, c.name)
+				t.Errorf("%s: %q: duplicate name, or a field is missing", scheme, c.name)
 			}
 			names[c.name] = true
 		}

@@ -22,28 +22,30 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
-// Changes before a delivery is signed, so that the signature is genuine.
+// Changes made before a delivery is signed. The signature stays genuine unless the
+// change is to the signing itself.
 
+// again sets the time of a retry, which keeps its id.
 func again(a *delivery.Attempt) { a.Timestamp = webhooktest.Timestamp(time.Now()) }
 
 func otherBody(a *delivery.Attempt) { a.Body = webhooktest.NewEvent("batch.failed") }
 
-// sent says that the attempt was made some time from now.
+// sent sets the timestamp to the current time plus from.
 func sent(from time.Duration) func(*delivery.Attempt) {
 	return func(a *delivery.Attempt) { a.Timestamp = webhooktest.Timestamp(time.Now().Add(from)) }
 }
 
-// timestamp sets the timestamp. {} stands for the right one.
+// timestamp sets the timestamp. {} is replaced by the genuine one.
 func timestamp(text string) func(*delivery.Attempt) {
 	return func(a *delivery.Attempt) { a.Timestamp = strings.ReplaceAll(text, "{}", a.Timestamp) }
 }
 
-// id sets the id. {} stands for the one that it would be.
+// id sets the id. {} is replaced by the genuine one.
 func id(text string) func(*delivery.Attempt) {
 	return func(a *delivery.Attempt) { a.ID = strings.ReplaceAll(text, "{}", a.ID) }
 }
 
-// idOf makes the id n characters long.
+// idOf pads the id to n characters.
 func idOf(n int) func(*delivery.Attempt) {
 	return func(a *delivery.Attempt) { a.ID += strings.Repeat("x", n-len(a.ID)) }
 }
@@ -52,21 +54,22 @@ func body(content []byte) func(*delivery.Attempt) {
 	return func(a *delivery.Attempt) { a.Body = content }
 }
 
-// bodyOf makes the body n bytes long, and leaves the event in it what it is.
+// bodyOf pads the body with spaces to n bytes, which does not change the event.
 func bodyOf(n int) func(*delivery.Attempt) {
 	return func(a *delivery.Attempt) { a.Body = append(a.Body, bytes.Repeat([]byte(" "), n-len(a.Body))...) }
 }
 
+// deep returns nested JSON arrays.
 func deep(levels int) []byte {
 	return []byte(strings.Repeat("[", levels) + strings.Repeat("]", levels))
 }
 
-// signed signs in another scheme.
+// signed signs with another scheme.
 func signed(scheme webhook.Scheme) func(*delivery.Attempt) {
 	return func(a *delivery.Attempt) { a.Sign = a.Keys.Signer(scheme) }
 }
 
-// keys signs with keys of which some are changed.
+// keys signs with a changed copy of the keys.
 func keys(change func(k *delivery.Keys)) func(*delivery.Attempt) {
 	return func(a *delivery.Attempt) {
 		changed := *a.Keys
@@ -75,13 +78,13 @@ func keys(change func(k *delivery.Keys)) func(*delivery.Attempt) {
 	}
 }
 
-// strangers signs, in the right scheme, with keys that no receiver knows.
+// strangers signs with keys that no receiver knows. The scheme stays the same.
 func strangers(a *delivery.Attempt) {
 	a.Sign = delivery.Strangers(a.Keys.Audience).Signer(a.Scheme)
 }
 
-// signV1WithPublicKey makes a signature that a receiver accepts if it lets the sender
-// choose how a key is used.
+// signV1WithPublicKey signs with the receiver's public key as the HMAC secret. A
+// receiver that lets the sender choose the scheme would accept it.
 func signV1WithPublicKey(a *delivery.Attempt) {
 	public := a.Keys.Ed25519.Public().(ed25519.PublicKey)
 	a.Sign = webhooktest.SignV1("whsec_" + base64.StdEncoding.EncodeToString(public))
@@ -92,7 +95,7 @@ func claims(change func(map[string]any)) func(*delivery.Attempt) {
 	return func(a *delivery.Attempt) { a.Sign = a.Keys.Signer(webhook.JWT, change) }
 }
 
-// claim sets a claim, or leaves it out if value is nil.
+// claim sets a claim, or removes it if value is nil.
 func claim(name string, value any) func(*delivery.Attempt) {
 	return claims(func(c map[string]any) {
 		if c[name] = value; value == nil {
@@ -101,11 +104,12 @@ func claim(name string, value any) func(*delivery.Attempt) {
 	})
 }
 
+// claimIn sets a claim to the current time plus from.
 func claimIn(name string, from time.Duration) func(*delivery.Attempt) {
 	return claims(func(c map[string]any) { c[name] = time.Now().Add(from).Unix() })
 }
 
-// jwtBy has the JWT signed in another way than by a key of its kind.
+// jwtBy sends a JWT that names an algorithm and is signed with sign.
 func jwtBy(algorithm string, sign func(content []byte, k *delivery.Keys) []byte) func(*delivery.Attempt) {
 	return func(a *delivery.Attempt) {
 		header := map[string]any{"alg": algorithm, "kid": a.Keys.JWTKeyID}
@@ -113,7 +117,8 @@ func jwtBy(algorithm string, sign func(content []byte, k *delivery.Keys) []byte)
 	}
 }
 
-// handmade signs with a JWT that SignJWT would not make.
+// handmade returns a signer that makes a JWT with any header and any signature.
+// webhooktest.SignJWT makes valid ones only.
 func handmade(header any, audience string, sign func(content []byte) []byte) webhooktest.Signer {
 	return func(_, timestamp string, body []byte) (string, error) {
 		var parts []string
@@ -129,18 +134,20 @@ func handmade(header any, audience string, sign func(content []byte) []byte) web
 	}
 }
 
+// hmacWithPublicKey returns the HMAC-SHA256 of content. The HMAC's key is the JWT's
+// public key in PEM.
 func hmacWithPublicKey(content []byte, k *delivery.Keys) []byte {
 	der, err := x509.MarshalPKIXPublicKey(k.JWT.Public())
 	if err != nil {
-		panic(err) // x509 knows every kind of key that --key-file accepts
+		panic(err) // x509 supports every kind of key that --key-file accepts
 	}
 	mac := hmac.New(sha256.New, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
 	mac.Write(content)
 	return mac.Sum(nil)
 }
 
-// broughtKey has the JWT signed by a stranger, whose public key stands in its
-// header as RFC 7515 allows.
+// broughtKey signs the JWT with an unknown key, and puts the public key into the JWT's
+// header (jwk, RFC 7515 section 4.1.3).
 func broughtKey(a *delivery.Attempt) {
 	stranger := delivery.Strangers("").JWT.(*rsa.PrivateKey)
 	encode := base64.RawURLEncoding.EncodeToString
@@ -157,7 +164,7 @@ func broughtKey(a *delivery.Attempt) {
 	})
 }
 
-// Changes after a delivery was signed.
+// Changes made after a delivery is signed.
 
 func set(header, value string) func(*delivery.Request) {
 	return func(r *delivery.Request) { r.Header.Set(header, value) }
@@ -181,17 +188,17 @@ func method(name string) func(*delivery.Request) {
 
 func chunked(r *delivery.Request) { r.Chunked = true }
 
-// rewritten parses the body and writes it anew, as a receiver does whose framework
-// parses JSON for it.
+// rewritten parses the body and encodes it again. A receiver that verifies after its
+// framework parsed the JSON makes the same change.
 func rewritten(r *delivery.Request) {
 	var value any
 	if err := json.Unmarshal(r.Body, &value); err != nil {
-		panic(err) // it is our own event
+		panic(err) // the body is a valid event
 	}
 	r.Body, _ = json.MarshalIndent(value, "", " ")
 }
 
-// signature changes the signature's text.
+// signature changes the Webhook-Signature header.
 func signature(change func(string) string) func(*delivery.Request) {
 	return func(r *delivery.Request) {
 		r.Header.Set("Webhook-Signature", change(r.Header.Get("Webhook-Signature")))
@@ -213,7 +220,7 @@ func urlToken(change func(string) string) func(*delivery.Request) {
 	return func(r *delivery.Request) {
 		u, err := url.Parse(r.URL)
 		if err != nil {
-			panic(err) // it was parsed before
+			panic(err) // delivery.Find has parsed it
 		}
 		query := u.Query()
 		query.Set("token", change(query.Get("token")))

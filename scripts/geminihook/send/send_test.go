@@ -108,14 +108,14 @@ func TestFindsTheServeThatIsMeant(t *testing.T) {
 	home.Run(t, "", "send").Check(t, 1, "geminihook: no serve is running: start one with `geminihook serve`")
 }
 
-// With serve --jwks-url, deliveries are signed with --key-file.
+// A delivery to a serve with --jwks-url is signed with --key-file.
 func TestKeysFromElsewhere(t *testing.T) {
 	keys := webhooktest.NewKeySet()
 	source := httptest.NewServer(keys)
 	defer source.Close()
 	home := commandtest.NewHome(t)
 	s := home.Serve(t, "--jwks-url", source.URL)
-	home.Run(t, "", "send").Check(t, 1, "this serve takes its public keys from elsewhere: give --key-file FILE, or --scheme v1")
+	home.Run(t, "", "send").Check(t, 1, "this serve has none because of its --jwks-url: give --key-file FILE, or --scheme v1")
 	home.Run(t, "", "send", "--scheme", "v1").Check(t, 0, "9 of 9")
 
 	file := filepath.Join(t.TempDir(), "key.pem")

@@ -17,19 +17,20 @@ import (
 	"github.com/geminihook/geminihook/shared/gcptest/cloudrun"
 )
 
-// A console shows what happens: on standard output what was asked for, the rest on
-// standard error. It may be used concurrently.
+// A console prints URLs, keys, published messages and --json events on standard output,
+// and the functions' log and notes on standard error. It also passes messages and log
+// lines to the page. It is safe for concurrent use.
 type console struct {
 	screen   *screen
 	out, err io.Writer
 	json     bool
-	paint    terminal.Paint // on out
-	logPaint terminal.Paint // on err
+	paint    terminal.Paint // for out
+	logPaint terminal.Paint // for err
 
-	deliveries *inspector.Deliveries // what the page shows
-	passes     *inspector.Passes
+	deliveries *inspector.Deliveries // shown on the page
+	passes     *inspector.Passes     // shown on the page
 
-	published atomic.Int64
+	published atomic.Int64 // number of messages published
 }
 
 func newConsole(json bool) *console {
@@ -46,24 +47,24 @@ func newConsole(json bool) *console {
 	}
 }
 
-// The events of --json, a line each.
+// The events of --json. Each is one line.
 type (
 	ready struct {
 		Event         string   `json:"event"`
 		StaticURL     string   `json:"static_url"`
-		DynamicURL    string   `json:"dynamic_url"` // with its token
+		DynamicURL    string   `json:"dynamic_url"` // with the URL token
 		StaticSecrets []string `json:"static_secrets"`
 		JWKSURL       string   `json:"jwks_url"`
 		Audience      string   `json:"audience"`
-		GeminiURL     string   `json:"gemini_url"` // base URL of the stand-in
+		GeminiURL     string   `json:"gemini_url"` // base URL of the Gemini API's stand-in
 		GeminiAPIKey  string   `json:"gemini_api_key"`
 		Project       string   `json:"project"`
 		PubSub        string   `json:"pubsub"`     // for PUBSUB_EMULATOR_HOST
-		JobsTopic     string   `json:"jobs_topic"` // in full
+		JobsTopic     string   `json:"jobs_topic"` // full name: projects/P/topics/T
 	}
 	published struct {
 		Event      string            `json:"event"`
-		Topic      string            `json:"topic"` // in full: projects/P/topics/T
+		Topic      string            `json:"topic"` // full name: projects/P/topics/T
 		Attributes map[string]string `json:"attributes"`
 		Data       []byte            `json:"data"` // in base64
 	}
@@ -73,10 +74,11 @@ type (
 	}
 )
 
-// event shows a JSON line.
+// event prints an event as a JSON line.
 func (c *console) event(e any) { c.screen.put(c.out, messages.Line(e)) }
 
-// ready says that the functions serve, and all that it takes to use them.
+// ready prints that the functions accept deliveries, with the URLs and keys to use
+// them.
 func (c *console) ready(o *Options, s *running.Serve, p *parts) {
 	if c.json {
 		c.event(ready{"ready", s.StaticURL, s.DynamicURL, s.Secrets, p.jwksURL, s.Audience, s.GeminiURL, s.GeminiAPIKey,
@@ -87,7 +89,7 @@ func (c *console) ready(o *Options, s *running.Serve, p *parts) {
 	row := func(name, value string) {
 		fmt.Fprintf(&b, "  %-15s %s\n", name, value)
 	}
-	fmt.Fprintf(&b, "%s\n\n", c.paint.In(terminal.Bold, "geminihook serves its functions, as deployed, on this machine"))
+	fmt.Fprintf(&b, "%s\n\n", c.paint.In(terminal.Bold, "geminihook runs its functions on this machine, as deployed"))
 	row("page", strings.TrimSuffix(s.StaticURL, staticPath)+"/")
 	row("static", s.StaticURL)
 	for _, secret := range s.Secrets {
@@ -97,24 +99,24 @@ func (c *console) ready(o *Options, s *running.Serve, p *parts) {
 	row("  public keys", p.jwksURL)
 	row("  JWT audience", s.Audience)
 	row("reconcile", o.describePasses())
-	row("Gemini API", s.GeminiURL+", a stand-in")
+	row("Gemini API", s.GeminiURL+" (a stand-in)")
 	row("  API key", s.GeminiAPIKey)
 	p.describeProducts(row)
 	fmt.Fprintf(&b, "\n%s\n\n", next(s))
 	c.screen.put(c.out, b.String())
 }
 
-// describePasses says when there are passes, and what they take for missed.
+// describePasses describes when passes run, and when an event counts as missed.
 func (o *Options) describePasses() string {
-	when := "a pass every " + o.ReconcileEvery.String() + ", and"
+	when := "every " + o.ReconcileEvery.String() + " and"
 	if o.ReconcileEvery == 0 {
-		when = "a pass"
+		when = "only"
 	}
-	return fmt.Sprintf("%s if the page asks for one; an event is missed %s after its job ended", when, o.Grace)
+	return fmt.Sprintf("%s by the page's button; an event counts as missed %s after its job ended", when, o.Grace)
 }
 
 func (p *parts) describeProducts(row func(name, value string)) {
-	const embedded = "embedded, not the official emulators; nothing is kept"
+	const embedded = "embedded stand-in, in memory only"
 	if !p.official {
 		row("Firestore", embedded)
 		row("Secret Manager", embedded)
@@ -122,27 +124,27 @@ func (p *parts) describeProducts(row func(name, value string)) {
 		return
 	}
 	row("Firestore", "official emulator at "+p.firestore)
-	row("Secret Manager", "embedded: there is no official emulator")
+	row("Secret Manager", embedded+"; there is no official emulator")
 	row("Pub/Sub", "official emulator at "+p.pubsub)
 }
 
-// next is the advice below all that ready shows.
+// next returns the last part of ready's output: the next steps.
 func next(s *running.Serve) string {
 	return fmt.Sprintf(`Open the page to watch deliveries and to send samples. Or, in another terminal:
 
-  %-40s one event of each type, to both endpoints
-  %-40s everything that must be rejected, and why
+  %-40s sends one event of each type to both endpoints
+  %-40s sends deliveries that must be accepted or rejected, and checks the answers
 
-To use an SDK there:
+To use a Gemini SDK with this serve, set in its terminal:
 
   export GOOGLE_GEMINI_BASE_URL=%s GEMINI_API_KEY=%s
   export PUBSUB_EMULATOR_HOST=%s GOOGLE_CLOUD_PROJECT=%s
 
-Every message that reaches a topic is shown below. Ctrl-C ends it.`,
+Published messages and the functions' logs are shown below. Press Ctrl-C to stop.`,
 		terminal.Command("send"), terminal.Command("hostile"), s.GeminiURL, s.GeminiAPIKey, s.PubSub, s.Project)
 }
 
-// message shows a message that reached a topic.
+// message prints a published message, counts it, and passes it to the page.
 func (c *console) message(topic string, m *pubsubpb.PubsubMessage) {
 	c.published.Add(1)
 	c.deliveries.Published(topic, m)
@@ -156,7 +158,8 @@ func (c *console) message(topic string, m *pubsubpb.PubsubMessage) {
 	c.screen.put(c.out, row.String()+"\n")
 }
 
-// byHand tells how to start each function once more, beside this serve, for a debugger.
+// byHand prints a command that starts another process of each function, for use with a
+// debugger. The process uses this serve's Firestore, Pub/Sub and Secret Manager.
 func (c *console) byHand(fs functions) {
 	self, err := os.Executable()
 	if err != nil {
@@ -164,7 +167,7 @@ func (c *console) byHand(fs functions) {
 	}
 	for i, f := range fs {
 		var b strings.Builder
-		fmt.Fprintf(&b, "%s is process %d. While serve runs, this starts another, as for a debugger:\n  env -i", f.name, f.instance.PID())
+		fmt.Fprintf(&b, "%s is process %d. To start another one while serve runs, for example in a debugger:\n  env -i", f.name, f.instance.PID())
 		for _, variable := range cloudrun.Environment(f.name, fmt.Sprint("127.0.0.1:", firstByHand+i), f.env) {
 			b.WriteString(" " + quoted(variable))
 		}
@@ -172,17 +175,18 @@ func (c *console) byHand(fs functions) {
 	}
 }
 
-// firstByHand is the port that byHand proposes for the first function.
+// firstByHand is the port that byHand gives to the first function. The others get the
+// ports after it.
 const firstByHand = 8081
 
-// quoted returns a word as a shell takes it.
+// quoted quotes a word for a POSIX shell.
 func quoted(word string) string {
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
-// ended shows the last lines of a function that ended by itself, and returns the error
-// with which serve ends. serve does not start the function again, as the platform would:
-// a restart would hide a crash from the developer or from the script that uses serve.
+// ended prints the last lines of a function that ended by itself, and returns serve's
+// error. serve does not restart the function, although Cloud Run would: a restart would
+// hide the crash from a developer or from a script that uses serve.
 func (c *console) ended(f *function) error {
 	if last := f.output.end(); len(last) > 0 {
 		c.note(fmt.Sprintf("%s ended by itself, after these lines:", f.name))
@@ -193,12 +197,13 @@ func (c *console) ended(f *function) error {
 	return fmt.Errorf("%s ended by itself: %s", f.name, f.instance.Status())
 }
 
-// note says something on standard error.
+// note prints a note on standard error.
 func (c *console) note(text string) {
 	c.screen.put(c.err, c.logPaint.In(terminal.Yellow, text)+"\n")
 }
 
-// stopped is the last line. With --json standard output has events only.
+// stopped prints the last line. With --json it goes to standard error, because standard
+// output has only events.
 func (c *console) stopped() {
 	to := c.out
 	if c.json {

@@ -19,18 +19,18 @@ import (
 )
 
 const (
-	// pullTimeout bounds one Pull, and so how long the end of serve waits for the
-	// last messages.
+	// pullTimeout bounds one Pull. At its end, serve waits for one Pull per topic.
 	pullTimeout = 300 * time.Millisecond
 
-	maxPulled  = 100
-	maxMessage = 64 << 20 // bytes that one Pull may bring
+	maxPulled  = 100      // messages in one Pull
+	maxMessage = 64 << 20 // bytes in one Pull's reply
 )
 
-// startEmulators uses the official Firestore and Pub/Sub emulators, makes the
-// topics, and shows what is published to them.
+// startEmulators starts the official Firestore and Pub/Sub emulators, creates the
+// topics, and shows published messages on c. If FIRESTORE_EMULATOR_HOST or
+// PUBSUB_EMULATOR_HOST is set, it uses the running emulator instead.
 func (p *parts) startEmulators(ctx context.Context, topics []string, c *console) (err error) {
-	c.note("starting the official emulators, unless the environment names running ones")
+	c.note("starting the official emulators, unless FIRESTORE_EMULATOR_HOST or PUBSUB_EMULATOR_HOST names a running one")
 	for _, e := range []struct {
 		addr *string
 		open func(context.Context) (addr string, stop func(), err error)
@@ -47,8 +47,8 @@ func (p *parts) startEmulators(ctx context.Context, topics []string, c *console)
 	return nil
 }
 
-// readTopics makes the topics, and a subscription to each for as long as this
-// serve runs.
+// readTopics creates the topics, and a subscription to each. serve deletes the
+// subscriptions when it ends.
 func (p *parts) readTopics(ctx context.Context, topics []string, c *console) error {
 	conn, err := grpc.NewClient(p.pubsub, grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)))
@@ -72,8 +72,8 @@ func (p *parts) readTopics(ctx context.Context, topics []string, c *console) err
 	return p.subscribeToJobs(ctx, conn)
 }
 
-// subscribeToJobs makes the subscription that the reconciler pulls. Its name is this
-// serve's own: another one may use the same emulator.
+// subscribeToJobs creates the subscription that the reconciler pulls. The name is
+// unique, because another serve may use the same emulator.
 func (p *parts) subscribeToJobs(ctx context.Context, conn *grpc.ClientConn) error {
 	jobs := &reader{
 		client: pubsubpb.NewSubscriberClient(conn), topic: topicName(jobsTopic),
@@ -84,7 +84,7 @@ func (p *parts) subscribeToJobs(ctx context.Context, conn *grpc.ClientConn) erro
 	return jobs.subscribe(ctx)
 }
 
-// A reader shows what is published to a topic.
+// A reader shows the messages published to a topic.
 type reader struct {
 	client       pubsubpb.SubscriberClient
 	topic        string
@@ -106,7 +106,7 @@ func newReader(ctx context.Context, conn *grpc.ClientConn, topic string, c *cons
 	return r, r.subscribe(ctx)
 }
 
-// ownSubscription returns the full name of a subscription that no other serve has.
+// ownSubscription returns a unique full name for a subscription.
 func ownSubscription(to string) string {
 	return subscriptionName("serve-" + to + "-" + strings.ToLower(rand.Text()))
 }
@@ -116,12 +116,13 @@ func (r *reader) subscribe(ctx context.Context) error {
 	return err
 }
 
-// run shows messages until stopping is closed and there are none left.
+// run shows messages until stopping is closed and a Pull is empty. It then deletes the
+// subscription. If a Pull fails, run prints a note and returns.
 func (r *reader) run(stopping <-chan struct{}) {
 	for {
 		n, err := r.pull()
 		if err != nil {
-			r.console.note(fmt.Sprintf("messages on %s are no longer shown: %v", path.Base(r.topic), err))
+			r.console.note(fmt.Sprintf("messages on %s are no longer shown, because pulling them failed: %v", path.Base(r.topic), err))
 			return
 		}
 		select {
@@ -135,7 +136,7 @@ func (r *reader) run(stopping <-chan struct{}) {
 	}
 }
 
-// pull shows the messages that there are, and returns how many.
+// pull shows the messages of one Pull and acknowledges them. It returns their number.
 func (r *reader) pull() (int, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), pullTimeout)
 	defer cancel()
@@ -155,7 +156,7 @@ func (r *reader) pull() (int, error) {
 	return len(ack.AckIds), err
 }
 
-// unsubscribe leaves nothing behind on an emulator that runs on.
+// unsubscribe deletes the subscription, because the emulator may outlive this serve.
 func (r *reader) unsubscribe() {
 	ctx, cancel := context.WithTimeout(context.Background(), pullTimeout)
 	defer cancel()

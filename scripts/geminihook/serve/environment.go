@@ -10,8 +10,8 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook"
 )
 
-// functions returns the functions, not started yet. Each has the environment that
-// Terraform would give it.
+// functions returns the functions, not yet started. Each has the environment that
+// Terraform would set.
 func (p *parts) functions(o *Options, me *running.Serve, c *console) functions {
 	dynamicURL, _, _ := strings.Cut(me.DynamicURL, "?")
 	return functions{
@@ -29,17 +29,17 @@ func (p *parts) functions(o *Options, me *running.Serve, c *console) functions {
 			"STATIC_URL":             me.StaticURL,
 			"DYNAMIC_URL":            dynamicURL,
 			"GRACE":                  o.Grace.String(),
-			"RECONCILE":              "publish", // samples are about no job, and would hold those that are missed
+			"RECONCILE":              "publish", // sample events name no job, so the default would hold missed events
 			"JOBS_SUBSCRIPTION":      p.jobsSubscription,
 			"JOBS_DEAD_LETTER_TOPIC": rejectedTopic,
 		})),
 	}
 }
 
-// environment returns the whole environment of a function with settings of its own:
-// those, the settings of all functions, and the variables kept. Nothing else of a
-// developer's shell is in it, which may name a real project, credentials, or settings
-// of the functions.
+// environment returns a function's complete environment: its own settings, the settings
+// common to all functions, and the kept variables. Other variables of the developer's
+// shell are left out, because they may name a real project, credentials, or settings of
+// the functions.
 func (p *parts) environment(own map[string]string) []string {
 	all := map[string]string{
 		"GOOGLE_CLOUD_PROJECT":         project,
@@ -61,10 +61,10 @@ func (p *parts) environment(own map[string]string) []string {
 	return env
 }
 
-// kept are the developer's variables that a function sees: those that it takes to
-// reach the keys at --jwks-url, which proxies are never asked for on loopback
-// addresses; one that Windows needs to start a process; and those of a binary that is
-// built with -race or -cover.
+// kept are the variables of the developer's shell that a function sees. The proxy and
+// certificate variables are for fetching the keys at --jwks-url; Go uses no proxy for
+// loopback addresses. Windows needs SYSTEMROOT to start a process. GORACE and
+// GOCOVERDIR are for binaries built with -race or -cover.
 var kept = []string{
 	"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy",
 	"SSL_CERT_FILE", "SSL_CERT_DIR", "SYSTEMROOT", "GORACE", "GOCOVERDIR",

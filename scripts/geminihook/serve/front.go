@@ -16,8 +16,9 @@ import (
 	"github.com/geminihook/geminihook/shared/cloudlog"
 )
 
-// front is what serve listens with: the functions, the stand-in for the Gemini API, and
-// the page that shows both. A POST to any other path is logged, and shown beside them.
+// front returns the handler for serve's address. It routes to the public functions, to
+// the stand-in for the Gemini API, and to the page. A POST to any other path is
+// answered 404, logged, and shown on the page: the sender probably has a wrong URL.
 func front(fs functions, instance string, page *inspector.Inspector, gemini http.Handler, out io.Writer) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/v1beta/", gemini)
@@ -44,12 +45,12 @@ func front(fs functions, instance string, page *inspector.Inspector, gemini http
 	return mux
 }
 
-// noFunction answers a POST to a path of no function, and logs it as a function logs
-// a delivery.
+// noFunction answers 404 and logs the request in the form of a function's delivery
+// line.
 func noFunction(log *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		_, _ = io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, maxLost)) // for the page
+		_, _ = io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, maxLost)) // the page records it
 		why := "no function is at this path, only at " + staticPath + " and " + dynamicPath
 		http.Error(w, why, http.StatusNotFound)
 		log.WarnContext(r.Context(), "delivery", "outcome", "no_function", "status", http.StatusNotFound,
@@ -57,23 +58,23 @@ func noFunction(log *slog.Logger) http.Handler {
 	})
 }
 
-// maxLost bounds, in bytes, the body of a request that is for no function: as a
-// function does.
+// maxLost bounds the body, in bytes, of a request to no function. It is the functions'
+// own limit.
 const maxLost = 1 << 20
 
-// forwarded are headers that Go's proxy leaves out, and that a tunnel in front of serve
-// may have set.
+// forwarded are the headers that httputil.ReverseProxy removes. A tunnel in front of
+// serve may set them, so proxy copies them.
 var forwarded = []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"}
 
-// proxy passes requests on to the function as they came: path, query, headers (those of
-// the connection apart) and body. The sender's hanging up ends none, as it ends none in
-// the function.
+// proxy forwards requests to the function unchanged: path, query, body, and all headers
+// except hop-by-hop ones. It does not cancel a request if the sender disconnects,
+// because a deployed function finishes it, too.
 func (f *function) proxy(faults *log.Logger) http.Handler {
 	proxy := httputil.ReverseProxy{
 		ErrorLog: faults,
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.Out.URL.Scheme, r.Out.URL.Host = "http", f.instance.Addr
-			r.Out.URL.RawQuery = r.In.URL.RawQuery // Go would drop what it cannot parse
+			r.Out.URL.RawQuery = r.In.URL.RawQuery // ReverseProxy drops unparsable parameters
 			for _, name := range forwarded {
 				if values, ok := r.In.Header[name]; ok {
 					r.Out.Header[name] = values
@@ -81,7 +82,7 @@ func (f *function) proxy(faults *log.Logger) http.Handler {
 			}
 		},
 		Transport: &http.Transport{
-			DisableCompression:  true, // it would ask for gzip
+			DisableCompression:  true, // else it adds Accept-Encoding: gzip
 			MaxIdleConnsPerHost: 256,
 		},
 	}
@@ -95,7 +96,7 @@ func (f *function) proxy(faults *log.Logger) http.Handler {
 	})
 }
 
-// A body is one on its way through, and remembers whether it broke off.
+// A body is a request body that records whether reading it failed.
 type body struct {
 	io.ReadCloser
 	broke atomic.Bool
@@ -109,9 +110,9 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// failed answers where the function could not. A body that broke off cannot be
-// passed on as such, so its answer is given here: the one that the function gives.
-// All else is a fault of ours, and looks retryable.
+// failed answers if the request could not be forwarded. An incomplete body cannot be
+// forwarded as such, so failed answers 400, as the function does. Any other failure is
+// serve's own, and is answered 503 so that the sender retries.
 func (b *body) failed(w http.ResponseWriter, _ *http.Request, _ error) {
 	status := http.StatusServiceUnavailable
 	if b.broke.Load() {

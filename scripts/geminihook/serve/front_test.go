@@ -15,8 +15,8 @@ import (
 	"github.com/geminihook/geminihook/shared/gcptest/cloudrun"
 )
 
-// A function gets the request as it came: path and query, host, header texts, body, and
-// whether the body has a length or comes in chunks.
+// The proxy forwards a request unchanged: path, query, host, header values, body, and
+// the choice between Content-Length and chunks.
 func TestProxyChangesNothing(t *testing.T) {
 	type request struct {
 		URI, Host string

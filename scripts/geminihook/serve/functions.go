@@ -11,35 +11,38 @@ import (
 
 	"github.com/geminihook/geminihook/shared/gcptest/cloudrun"
 
-	// The functions register themselves.
+	// These packages register the functions when they are imported.
 	_ "github.com/geminihook/geminihook/functions/dynamic"
 	_ "github.com/geminihook/geminihook/functions/reconcile"
 	_ "github.com/geminihook/geminihook/functions/static"
 )
 
-// reconcileName is the function that only serve calls, as only Cloud Scheduler may.
+// reconcileName is the private function. Only serve calls it; when it is deployed, only
+// Cloud Scheduler may call it.
 const reconcileName = "Reconcile"
 
-// The paths of the other functions, on serve's address.
+// The paths of the public functions on serve's address.
 const (
 	staticPath  = "/StaticWebhook"
 	dynamicPath = "/DynamicWebhook"
 )
 
 const (
+	// startTimeout bounds the start of all functions, first answers included.
 	startTimeout = 10 * time.Second
 
-	// probeID marks our own requests in the functions' log, where they are left out.
+	// probeID is the execution id of serve's own requests. Their log lines are not
+	// shown.
 	probeID = "serve-probe"
 )
 
-// A function is one of those that are deployed. It runs as it is deployed: in a
-// process of its own, with an environment of its own.
+// A function is one Cloud Function. It runs as it is deployed: in its own process, with
+// its own environment.
 type function struct {
-	name     string // FUNCTION_TARGET and, unless it is private, its path
-	endpoint string
-	env      []string
-	output   *output
+	name     string             // FUNCTION_TARGET; also the path of a public function
+	endpoint string             // as the log and the ledger name it
+	env      []string           // NAME=value
+	output   *output            // shows standard output and standard error
 	instance *cloudrun.Instance // nil before the start
 }
 
@@ -50,16 +53,16 @@ func newFunction(name, endpoint string, c *console, env []string) *function {
 // private reports whether the function has no path on serve's address.
 func (f *function) private() bool { return f.name == reconcileName }
 
-// functions are all of them.
+// functions are all functions of serve.
 type functions []*function
 
-// reconcile returns the private one.
+// reconcile returns the private function.
 func (fs functions) reconcile() *function {
 	return fs[slices.IndexFunc(fs, (*function).private)]
 }
 
-// start starts the functions side by side and returns when all are built and answer.
-// If one does not, start ends all of them and fails.
+// start starts the functions in parallel and returns when all are built and answer. If
+// one fails, start kills all of them and returns its error.
 func (fs functions) start(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("no answer within %v", startTimeout))
 	defer cancel()
@@ -83,7 +86,8 @@ func (f *function) start(ctx context.Context) (err error) {
 	if f.instance, err = cloudrun.Run(ctx, f.name, f.env, f.output); err != nil {
 		return err
 	}
-	// The first request waits until the function is built.
+	// The function builds itself on its first request. A GET is answered 405 once it is
+	// built, and 503 if it cannot be.
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+f.instance.Addr, nil)
 	if err != nil {
 		return err
@@ -95,12 +99,12 @@ func (f *function) start(ctx context.Context) (err error) {
 	}
 	resp.Body.Close()
 	if resp.StatusCode != http.StatusMethodNotAllowed {
-		return fmt.Errorf("answers %d to a GET, not 405: see its log", resp.StatusCode)
+		return fmt.Errorf("a GET was answered %d, want 405: see the function's log lines above", resp.StatusCode)
 	}
 	return nil
 }
 
-// ended returns a channel that brings each function that has ended.
+// ended returns a channel that receives each function when its process ends.
 func (fs functions) ended() <-chan *function {
 	ended := make(chan *function, len(fs))
 	for _, f := range fs {
@@ -112,8 +116,9 @@ func (fs functions) ended() <-chan *function {
 	return ended
 }
 
-// stop ends the functions as the platform does: each finishes the requests that it
-// has. Those that have not ended when ctx is done are killed, which is an error.
+// stop sends SIGTERM to the functions, as Cloud Run does, and waits until each has
+// finished its requests and ended. Functions that run when ctx is done are killed, and
+// stop returns an error.
 func (fs functions) stop(ctx context.Context) error {
 	var all errgroup.Group
 	for _, f := range fs {
@@ -127,7 +132,7 @@ func (fs functions) stop(ctx context.Context) error {
 	return all.Wait()
 }
 
-// kill ends the functions that run at once.
+// kill kills the functions that run, without waiting for their requests.
 func (fs functions) kill() {
 	for _, f := range fs {
 		if f.instance != nil {

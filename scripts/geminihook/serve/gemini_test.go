@@ -19,7 +19,8 @@ import (
 	"github.com/geminihook/geminihook/shared/geminitest/sdktest"
 )
 
-// sdk returns the official client, pointed at the stand-in by what serve printed.
+// sdk returns the official client, configured with the URL and API key that serve
+// printed.
 func sdk(t *testing.T, s *commandtest.Serve) *genai.Client {
 	t.Helper()
 	c, err := genai.NewClient(t.Context(), &genai.ClientConfig{
@@ -32,7 +33,7 @@ func sdk(t *testing.T, s *commandtest.Serve) *genai.Client {
 	return c
 }
 
-// aboutJob returns the next message, which must be about a job.
+// aboutJob returns the next message. It must be an event of a job.
 func aboutJob(t *testing.T, s *commandtest.Serve, topic, eventType, job string) commandtest.Event {
 	t.Helper()
 	e := s.Next()
@@ -42,9 +43,9 @@ func aboutJob(t *testing.T, s *commandtest.Serve, topic, eventType, job string) 
 	return e
 }
 
-// The whole story with the official SDK: a batch is started, its event is on its topic,
-// and its results can be fetched. A video tells the dynamic function instead, if its
-// webhook config says so.
+// With the official SDK, a batch is started, its event is published, and its results
+// can be fetched. The event of a video with a webhook config goes to the dynamic
+// function.
 func TestFromAJobToItsEvent(t *testing.T) {
 	s := commandtest.NewHome(t).Serve(t, "--job-time", "300ms")
 	c := sdk(t, s)
@@ -88,7 +89,7 @@ func TestFromAJobToItsEvent(t *testing.T) {
 	}
 }
 
-// What docs/sdk.md shows works as it stands: each sample starts a batch whose event arrives.
+// The samples in docs/sdk.md run unchanged: each starts a batch whose event arrives.
 func TestSamples(t *testing.T) {
 	s := commandtest.NewHome(t).Serve(t, "--job-time", "100ms")
 	page, err := os.ReadFile("../../../docs/sdk.md")
@@ -119,14 +120,14 @@ func TestSamples(t *testing.T) {
 	t.Run("js", func(t *testing.T) { start(t, sdktest.JavaScript(t), "main.mjs", sample("js"), "node") })
 }
 
-// The stand-in delivers to this machine only, whatever a webhook config says.
+// The stand-in delivers to this machine only, for any URL in a webhook config.
 func TestOnlyHere(t *testing.T) {
 	for url, want := range map[string]bool{
 		"http://127.0.0.1:1/": true, "http://[::1]:1/": true, "http://192.0.2.1:1/": false,
 		"http://example.com/": false, "http://198.51.100.7:1/": true,
 	} {
 		ctx, cancel := context.WithCancel(t.Context())
-		cancel() // nothing is sent
+		cancel() // before a request is sent
 		req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -138,8 +139,8 @@ func TestOnlyHere(t *testing.T) {
 	}
 }
 
-// The commands that manage the webhook work on a serve on this machine: a rotated secret
-// is accepted, and a webhook can be made anew.
+// The commands that manage the webhook work with a serve on this machine: a rotated
+// secret is accepted, and a deleted webhook can be registered again.
 func TestManageServe(t *testing.T) {
 	home := commandtest.NewHome(t)
 	s := home.Serve(t, "--job-time", "300ms")
@@ -171,21 +172,21 @@ func TestManageServe(t *testing.T) {
 	}
 }
 
-// The page starts jobs of each kind, and shows their ends and their deliveries. While the
-// webhook is disabled there are none.
+// The page starts jobs of each kind, and shows their final states and their deliveries.
+// While the webhook is disabled, there are no deliveries.
 func TestJobsOnThePage(t *testing.T) {
 	v, s := visit(t, "--job-time", "300ms")
 	name := v.startJob("batch", "succeeded", "204 from /StaticWebhook")
 	aboutJob(t, s, "geminihook-batch", "batch.succeeded", name)
 
-	// The page knows a secret that was made while it was open.
+	// The page accepts a secret that was added while it was open.
 	if ran := s.Home.Run(t, "", "rotate", "--serve"); ran.Status != 0 {
 		t.Fatalf("rotate: %s", ran.Stderr)
 	}
 	name = v.startJob("video", "generated", "204 from /StaticWebhook")
 	aboutJob(t, s, "geminihook-video", "video.generated", name)
 	v.Wait(`rows.children.length === 2`)
-	if shown := v.open("published"); !strings.Contains(shown, "version 2 of the signing secret") || strings.Contains(shown, "Mind") {
+	if shown := v.open("published"); !strings.Contains(shown, "version 2 of the signing secret") || strings.Contains(shown, "disagree with the function") {
 		t.Errorf("after a rotation: %s", shown)
 	}
 	v.Press("Escape")
@@ -204,7 +205,7 @@ func TestJobsOnThePage(t *testing.T) {
 	v.Screenshot(v.shots, "jobs-phone")
 }
 
-// The delivery of a job that runs can be lost, once.
+// The delivery of a running job can be lost, once.
 func TestLoseOnThePage(t *testing.T) {
 	v, _ := visit(t, "--job-time", "1h")
 	v.startJob("batch", "running", "when it ends")
@@ -214,8 +215,8 @@ func TestLoseOnThePage(t *testing.T) {
 	v.Wait(`!document.querySelector("[data-lose]")`)
 }
 
-// startJob starts a job, waits until the list shows its state and its deliveries, and
-// returns its name.
+// startJob starts a job on the page, waits until the list shows the state and the
+// deliveries, and returns the job's name.
 func (v *visitor) startJob(kind, state, sent string) (name string) {
 	v.t.Helper()
 	before := v.Eval(`at("job-rows").children.length`)
@@ -224,8 +225,8 @@ func (v *visitor) startJob(kind, state, sent string) (name string) {
 	return v.Eval(cell(1, 3))
 }
 
-// cell is the text of a cell in the list of jobs, as an expression. Rows and columns
-// count from 1.
+// cell returns a JavaScript expression for the text of a cell in the list of jobs. Rows
+// and columns count from 1.
 func cell(row, column int) string {
 	return fmt.Sprintf(`document.querySelector("#job-rows tr:nth-child(%d) td:nth-child(%d)")?.textContent`, row, column)
 }

@@ -16,13 +16,14 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook"
 )
 
-// collection is where the functions keep their records, unless told otherwise.
+// collection is the Firestore collection that the functions write records to by
+// default.
 const collection = "deliveries"
 
-// inspect returns the page, which holds deliveries against the same keys as the
-// functions do, and reads the ledger that they write.
+// inspect returns the page. The page verifies deliveries with the functions' keys, and
+// reads the records that the functions write.
 func inspect(ctx context.Context, o *Options, p *parts, me *running.Serve, c *console) (*inspector.Inspector, error) {
-	os.Setenv("FIRESTORE_EMULATOR_HOST", p.firestore) // if the shell has set it, the client ignores its options
+	os.Setenv("FIRESTORE_EMULATOR_HOST", p.firestore) // a value from the shell would override the options
 	client, err := firestore.NewClient(ctx, project, dial.Options()...)
 	if err != nil {
 		return nil, err
@@ -33,7 +34,7 @@ func inspect(ctx context.Context, o *Options, p *parts, me *running.Serve, c *co
 	if err != nil {
 		return nil, err
 	}
-	host, _, _ := net.SplitHostPort(o.Addr) // it was listened on
+	host, _, _ := net.SplitHostPort(o.Addr) // valid: serve listens on it
 	return &inspector.Inspector{
 		Deliveries: c.deliveries,
 		Checks:     checks,
@@ -52,7 +53,7 @@ func newChecks(o *Options, p *parts, audiences []string) (c *inspector.Checks, e
 	if c.Static, err = inspector.Versions("signing secret", o.Secrets, webhook.ParseSigningKey); err != nil {
 		return nil, err
 	}
-	stored := &inspector.Stored{List: p.signingSecrets} // register and rotate add some
+	stored := &inspector.Stored{List: p.signingSecrets} // register and rotate add versions
 	c.Static.Ring, c.Static.Name = stored, stored.Name
 	if c.Tokens, err = inspector.Versions("URL token", o.Tokens, webhook.ParseURLToken); err != nil {
 		return nil, err
@@ -65,7 +66,8 @@ func newChecks(o *Options, p *parts, audiences []string) (c *inspector.Checks, e
 	return c, nil
 }
 
-// first returns the first text, empty if there is none: every token is rejected then.
+// first returns the first text, or "" if the list is empty. Without an audience, the
+// function rejects every JWT.
 func first(texts []string) string {
 	if len(texts) == 0 {
 		return ""

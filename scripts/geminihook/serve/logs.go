@@ -13,7 +13,7 @@ import (
 	"github.com/geminihook/geminihook/scripts/internal/terminal"
 )
 
-// A record is a line of the functions' log.
+// A record is the part of a function's log line that people see in columns.
 type record struct {
 	Time      time.Time `json:"time"`
 	Severity  string    `json:"severity"`
@@ -28,8 +28,9 @@ type record struct {
 	Error     string    `json:"error"`
 }
 
-// log shows a line: as it is with --json, in columns otherwise. A pass is an event of
-// --json, too; to people, one that says the same as the one before is not shown.
+// log shows a log line: unchanged with --json, else in columns. With --json, a pass is
+// also an event on standard output. Without it, a pass with the same words as the pass
+// before is not shown.
 func (c *console) log(text []byte) {
 	c.deliveries.Logged(text)
 	pass, again := c.passes.Logged(text)
@@ -60,7 +61,7 @@ func (c *console) logLine(text []byte) string {
 	return fmt.Sprintf("%s  %s  %s\n", messages.Clock(r.Time), what, messages.Printable(rest))
 }
 
-// delivery is the line of a delivery, in the columns of a message.
+// delivery returns the row of a delivery, in the same columns as a published message.
 func (r *record) delivery(paint terminal.Paint) messages.Row {
 	return messages.Row{
 		Time:   r.Time,
@@ -83,10 +84,10 @@ func (r *record) colour() string {
 	return terminal.Green
 }
 
-// others is the message of a record, and what it holds beside it.
+// others returns the message of a log line, followed by its other fields as name=value.
 func others(text []byte) string {
 	var fields map[string]any
-	_ = json.Unmarshal(text, &fields) // it did before
+	_ = json.Unmarshal(text, &fields) // logLine has parsed it
 	said := fmt.Sprint(fields["message"])
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		switch name {

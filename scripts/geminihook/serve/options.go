@@ -12,33 +12,36 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
-// maxVersions is how many values of a secret the functions look at.
+// maxVersions is the most secret versions that the functions accept at once.
 const maxVersions = secret.MaxVersions
 
-// maxGrace is the longest grace that the reconciler takes.
+// maxGrace is the longest grace that the reconciler accepts.
 const maxGrace = 12 * time.Hour
 
-// Options say how to serve.
+// Options configure Run.
 type Options struct {
-	Addr      string   // host:port; port 0 is a free one
-	Secrets   []string // of static webhooks, whsec_…; none: a new one
-	Tokens    []string // of the dynamic URL; none: a new one
-	JWKSURL   string   // of the public keys of dynamic webhooks; empty: keys of serve's own
-	Audiences []string // of tokens; none: the dynamic URL
-	Emulators bool     // use the official emulators
+	Addr      string   // host:port to listen on; port 0 selects a free port
+	Secrets   []string // signing secrets of static webhooks, whsec_…, newest first; nil: a new one
+	Tokens    []string // URL tokens of the dynamic endpoint, newest first; nil: a new one
+	JWKSURL   string   // key set of dynamic webhooks; empty: serve's own keys
+	Audiences []string // accepted JWT audiences; empty: the dynamic URL
+	Emulators bool     // use the official Firestore and Pub/Sub emulators
 	JSON      bool     // write JSON lines on standard output
-	PrintEnv  bool     // tell how to start each function by hand
+	PrintEnv  bool     // print a command that starts each function by hand
 
-	JobTime time.Duration // how long a job of the stand-in for the Gemini API runs
+	JobTime time.Duration // how long a job runs in the stand-in for the Gemini API
 
-	// ReconcileEvery is the time from one pass of the reconciler to the next; zero means
-	// that only the page asks for passes. An event counts as missed if its job ended
-	// longer than Grace ago.
+	// ReconcileEvery is the time from one pass of the reconciler to the next. If it is
+	// zero, passes run only when the page's button is pressed.
 	ReconcileEvery time.Duration
-	Grace          time.Duration
+
+	// Grace is how long after a job's end its missing event counts as missed: from zero
+	// to 12 hours.
+	Grace time.Duration
 }
 
-// complete generates what was left out and checks the rest. The errors hold no secret.
+// complete generates missing secrets and tokens, and checks the other options. Its
+// errors contain no secret.
 func (o *Options) complete() error {
 	if o.Secrets == nil {
 		o.Secrets = []string{webhooktest.NewSecret()}
@@ -47,7 +50,7 @@ func (o *Options) complete() error {
 		o.Tokens = []string{rand.Text()}
 	}
 	if len(o.Secrets) > maxVersions || len(o.Tokens) > maxVersions {
-		return fmt.Errorf("--static-secret-file, --url-token-file: at most %d of each are in force", maxVersions)
+		return fmt.Errorf("--static-secret-file, --url-token-file: at most %d of each are accepted", maxVersions)
 	}
 	for _, s := range o.Secrets {
 		if _, err := webhook.ParseSigningKey([]byte(s)); err != nil {

@@ -5,17 +5,17 @@ import (
 	"sync"
 )
 
-// keptLines is how many lines of its output a function that ends by itself is reported
-// with: as many as a crash of Go prints of the goroutine that crashed, about.
+// keptLines is the number of output lines shown for a function that ends by itself. It
+// is about the length of one goroutine's trace after a panic.
 const keptLines = 20
 
-// An output shows what is written to it, by the line, and keeps the last lines. It
-// leaves out the lines about serve's own requests. It may be used concurrently.
+// An output splits a function's output into lines, shows each, and keeps the last 20.
+// It drops lines about serve's own requests. It is safe for concurrent use.
 type output struct {
-	show func(line []byte) // with its newline
+	show func(line []byte) // the line includes its newline
 
 	mu   sync.Mutex
-	part []byte   // of a line whose end is yet to be written
+	part []byte   // the beginning of an unfinished line
 	last [][]byte // at most keptLines
 }
 
@@ -45,7 +45,7 @@ func (o *output) line(line []byte) {
 	o.last = append(o.last, line)
 }
 
-// end shows a last line that has no newline, and returns the last lines.
+// end shows an unfinished last line, if any, and returns the last lines.
 func (o *output) end() [][]byte {
 	o.mu.Lock()
 	defer o.mu.Unlock()

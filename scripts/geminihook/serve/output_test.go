@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// What is written in any pieces is shown by the line, each when it is whole.
+// Text written in any pieces is shown line by line, each line when it is complete.
 func TestOutput(t *testing.T) {
 	var shown []string
 	o := &output{show: func(line []byte) { shown = append(shown, string(line)) }}

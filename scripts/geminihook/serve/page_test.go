@@ -12,11 +12,11 @@ import (
 	"github.com/geminihook/geminihook/scripts/internal/commandtest"
 )
 
-// A visitor is somebody at the page.
+// A visitor is a browser at the page.
 type visitor struct {
 	*browsertest.Page
 	t     *testing.T
-	shots string // where screenshots go; empty for nowhere
+	shots string // folder for screenshots; empty: none are taken
 }
 
 func visit(t *testing.T, args ...string) (*visitor, *commandtest.Serve) {
@@ -29,7 +29,7 @@ func visit(t *testing.T, args ...string) (*visitor, *commandtest.Serve) {
 	return v, s
 }
 
-// send clicks on a sample and waits for its rows: their outcomes, in any order.
+// send clicks on a sample and waits for rows with these outcomes, in any order.
 func (v *visitor) send(sample, scheme string, outcomes ...string) {
 	v.t.Helper()
 	v.choose("scheme", scheme)
@@ -54,7 +54,7 @@ func (v *visitor) send(sample, scheme string, outcomes ...string) {
 	}
 }
 
-// open opens the newest row of an outcome and returns what is shown of it.
+// open opens the newest row with an outcome and returns the text of its detail.
 func (v *visitor) open(outcome string) string {
 	v.t.Helper()
 	row := fmt.Sprintf(`#rows tr[data-outcome=%q]`, outcome)
@@ -64,8 +64,7 @@ func (v *visitor) open(outcome string) string {
 	return v.Eval(`detail.innerText`)
 }
 
-// Somebody who has never seen the project sends every sample and understands what
-// became of it.
+// Each sample gets the expected outcomes, and the page shows their causes.
 func TestPage(t *testing.T) {
 	v, s := visit(t)
 	v.Screenshot(v.shots, "empty-light")
@@ -84,8 +83,8 @@ func TestPage(t *testing.T) {
 	v.send("types", "v1", "published", "published", "published", "published", "published", "published", "published", "published", "published")
 
 	for outcome, want := range map[string][]string{
-		"published":    {"✓\nSignature\nmade with version 1 of the signing secret", "ce-source", "attempt 1", "geminihook-video", "(hidden)|characters)"},
-		"duplicate":    {"nothing is published a second time", "An earlier delivery of this id published it."},
+		"published":    {"✓\nSignature\nmatches version 1 of the signing secret", "ce-source", "attempt 1", "geminihook-video", "(hidden)|characters)"},
+		"duplicate":    {"published no second message", "An earlier delivery with this id published it."},
 		"stale":        {"✓\nSignature", "✗\nTimestamp|✗\nClaims", "10m0s old|10m1s old|10m2s old|expired 5m"},
 		"forged":       {"✗\nSignature", "not reached", "compared with"},
 		"audience":     {"✗\nAudience", "aud contains no configured audience"},
@@ -111,10 +110,10 @@ func TestPage(t *testing.T) {
 	if faults := v.Faults(); len(faults) > 0 {
 		t.Errorf("the console shows errors: %q", faults)
 	}
-	s.Stop() // for which an open page is no reason to wait
+	s.Stop() // must not wait for the open page
 }
 
-// What the page derives agrees with what the functions decided, whatever comes.
+// The page's checks agree with the functions' results for all hostile deliveries.
 func TestChecksAgree(t *testing.T) {
 	home := commandtest.NewHome(t)
 	s := home.Serve(t)
@@ -128,7 +127,7 @@ func TestChecksAgree(t *testing.T) {
 			break
 		}
 		seen++
-		for _, bad := range []string{"came to another end", "no log line", "the ledger:"} {
+		for _, bad := range []string{"disagree with the function", "no log line", "reading the record failed"} {
 			if strings.Contains(shown, bad) {
 				t.Errorf("delivery %d: %s", id, shown)
 			}
@@ -139,17 +138,17 @@ func TestChecksAgree(t *testing.T) {
 		checkHides(t, s, shown)
 	}
 	if seen < 200 || failed < 100 {
-		t.Errorf("%d deliveries seen, %d of them refused: not what hostile sent", seen, failed)
+		t.Errorf("%d deliveries seen, %d of them rejected, want at least 200 and 100", seen, failed)
 	}
 }
 
-// choose chooses from a list.
+// choose selects a value in a list.
 func (v *visitor) choose(id, value string) {
 	v.t.Helper()
 	v.Eval(fmt.Sprintf(`(() => { const s = document.getElementById(%q); s.value = %q; s.dispatchEvent(new Event("change")) })()`, id, value))
 }
 
-// scene is what the README shows: little, and of every colour.
+// scene makes the README's picture: few rows, with every colour.
 func (v *visitor) scene() {
 	v.t.Helper()
 	v.Look(1200, 760, false)
@@ -172,7 +171,7 @@ func (v *visitor) scene() {
 	v.Look(1280, 800, false)
 }
 
-// hostile sends what would run in a browser if the page let it.
+// hostile sends HTML and scripts, which the page must show as text.
 func (v *visitor) hostile(s *commandtest.Serve) {
 	v.t.Helper()
 	body := `{"type": "<img src=x onerror=alert(1)>", "data": {"id": "</textarea></pre><script>alert(1)</script>"}}`
@@ -181,10 +180,10 @@ func (v *visitor) hostile(s *commandtest.Serve) {
 	}
 	v.Wait(`rows.firstElementChild.dataset.type.startsWith("<img")`)
 	if shown := v.open("published"); !strings.Contains(shown, "<b id=hostile>") || !strings.Contains(shown, "</script>") {
-		v.t.Errorf("what was received is not shown:\n%s", shown)
+		v.t.Errorf("the delivery's HTML is not shown as text:\n%s", shown)
 	}
 	if got := v.Eval(`document.querySelectorAll("#hostile, img[src=x], main script").length`); got != "0" {
-		v.t.Errorf("%s elements come from a delivery", got)
+		v.t.Errorf("%s elements were made from a delivery's HTML", got)
 	}
 }
 
@@ -197,13 +196,13 @@ func containsOne(text, alternatives string) bool {
 	return false
 }
 
-// checkHides holds that a page tells no secret.
+// checkHides fails the test if a page contains a secret.
 func checkHides(t *testing.T, s *commandtest.Serve, page string) {
 	t.Helper()
 	_, token, _ := strings.Cut(s.Ready.DynamicURL, "=")
 	for _, secret := range append(s.Ready.StaticSecrets, token) {
 		if strings.Contains(html.UnescapeString(page), strings.TrimPrefix(secret, "whsec_")) {
-			t.Errorf("the page tells %s", secret)
+			t.Errorf("the page contains the secret %s", secret)
 		}
 	}
 }
@@ -224,7 +223,7 @@ func (v *visitor) copies() {
 	}
 }
 
-// replays sends a published delivery again both ways, and a forged one.
+// replays replays a published, a forged and a stale delivery.
 func (v *visitor) replays() {
 	v.t.Helper()
 	for _, r := range []struct{ outcome, way, want string }{
@@ -257,7 +256,7 @@ func (v *visitor) filters() {
 	choose("by-type", "")
 }
 
-// keys opens, walks and closes without a mouse.
+// keys selects, opens and closes a row with the keyboard.
 func (v *visitor) keys() {
 	v.t.Helper()
 	v.Press("Escape")
@@ -270,7 +269,8 @@ func (v *visitor) keys() {
 	v.Wait(`detail.hidden && document.activeElement === rows.children[1]`)
 }
 
-// looks takes a picture of each view, and holds that nothing is wider than a phone.
+// looks takes a picture of each view, and fails the test if a view is wider than its
+// screen.
 func (v *visitor) looks() {
 	v.t.Helper()
 	for _, look := range []struct {

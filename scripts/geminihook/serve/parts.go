@@ -18,7 +18,7 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
-// The names that stand for what Terraform makes.
+// The names of the resources. In a deployment, Terraform chooses them.
 const (
 	project        = "geminihook-local"
 	routes         = "batch=geminihook-batch,interaction=geminihook-interaction,video=geminihook-video,*=geminihook-other"
@@ -29,30 +29,31 @@ const (
 	rejectedTopic  = "geminihook-jobs-rejected"
 )
 
-// anyPort is where parts listen.
+// anyPort is the address that the parts listen on: a free port on loopback.
 const anyPort = "127.0.0.1:0"
 
-// parts are what the functions use of Google: three products, and the Gemini API with
-// its public keys.
+// parts are the Google services that the functions call: Firestore, Pub/Sub, Secret
+// Manager, and the Gemini API with its public keys.
 type parts struct {
-	firestore     string // addresses, host:port
-	pubsub        string
-	secretManager string
+	firestore     string // host:port
+	pubsub        string // host:port
+	secretManager string // host:port
 	jwksURL       string
 	geminiURL     string // base URL, on loopback
 
-	jobsSubscription string // id of the one that the reconciler pulls
+	jobsSubscription string // id of the subscription that the reconciler pulls
 
 	official bool                // Firestore and Pub/Sub are the official emulators
 	gemini   *geminitest.API     // the stand-in for the Gemini API
-	keys     *webhooktest.KeySet // nil if the public keys come from elsewhere
+	keys     *webhooktest.KeySet // nil with --jwks-url
 
 	secrets *gcptest.SecretManager
 
-	stops []func()
+	stops []func() // called by stop, in reverse order
 }
 
-// startParts starts all parts. Every message that reaches a topic goes to c.
+// startParts starts all parts. Every published message is passed to c.message. If a
+// part fails to start, startParts stops the others.
 func startParts(ctx context.Context, o *Options, c *console) (*parts, error) {
 	p := &parts{jwksURL: o.JWKSURL, official: o.Emulators}
 	start := p.startEmbedded
@@ -73,19 +74,19 @@ func startParts(ctx context.Context, o *Options, c *console) (*parts, error) {
 	return p, nil
 }
 
-// stop ends the parts, the last one first.
+// stop ends the parts, in the reverse order of their start.
 func (p *parts) stop() {
 	for _, stop := range slices.Backward(p.stops) {
 		stop()
 	}
 }
 
-// topicNames returns the full names of all topics: those that there are routes to, and
-// those for names of jobs.
+// topicNames returns the full names of all topics: the topics of the routes, the jobs
+// topic, and its dead letter topic.
 func topicNames() []string {
 	byType, err := publish.RoutesIn(project)(routes)
 	if err != nil {
-		panic(err) // they are a constant
+		panic(err) // routes is a valid constant
 	}
 	return append(slices.Sorted(maps.Values(byType)), topicName(jobsTopic), topicName(rejectedTopic))
 }
@@ -111,7 +112,8 @@ func (p *parts) start(s gcptest.Service) (addr string, err error) {
 	return server.Addr(), nil
 }
 
-// startSecretManager starts it with the two secrets. There is no official emulator.
+// startSecretManager starts Secret Manager with the signing secret and the URL token.
+// It is always a stand-in, because there is no official emulator.
 func (p *parts) startSecretManager(ctx context.Context, o *Options) error {
 	m := gcptest.NewSecretManager()
 	for id, values := range map[string][]string{signingSecret: o.Secrets, urlTokenSecret: o.Tokens} {
@@ -127,7 +129,8 @@ func (p *parts) startSecretManager(ctx context.Context, o *Options) error {
 	return err
 }
 
-// signingSecrets returns the enabled versions of the signing secret, the newest first.
+// signingSecrets returns the numbers and texts of the signing secret's enabled
+// versions, newest first.
 func (p *parts) signingSecrets(ctx context.Context) (numbers, texts []string, err error) {
 	list, err := p.secrets.ListSecretVersions(ctx, &secretmanagerpb.ListSecretVersionsRequest{
 		Parent: "projects/" + project + "/secrets/" + signingSecret, Filter: "state:ENABLED", PageSize: maxVersions,
@@ -145,8 +148,8 @@ func (p *parts) signingSecrets(ctx context.Context) (numbers, texts []string, er
 	return numbers, texts, nil
 }
 
-// privateKeys returns those that send signs with, in PEM: none where the public keys
-// come from elsewhere.
+// privateKeys returns the private keys for send, in PEM. They are empty with
+// --jwks-url.
 func (p *parts) privateKeys() (ed25519, rsa string) {
 	if p.keys == nil {
 		return "", ""
@@ -157,7 +160,7 @@ func (p *parts) privateKeys() (ed25519, rsa string) {
 func private(key crypto.PrivateKey) string {
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
-		panic(err) // both kinds of key are known to it
+		panic(err) // x509 supports Ed25519 and RSA
 	}
 	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 }

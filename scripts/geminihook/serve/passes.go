@@ -8,16 +8,16 @@ import (
 	"time"
 )
 
-// passTimeout bounds the wait for a pass: more than one takes, and more than the
-// function's timeout where it is deployed.
+// passTimeout bounds the wait for a pass, including the wait for an earlier one. It is
+// longer than the deployed function's timeout.
 const passTimeout = 3 * time.Minute
 
-// passes calls the reconciler, as Cloud Scheduler does: one pass at a time. It may be used
-// concurrently.
+// passes calls the reconciler as Cloud Scheduler does, one pass at a time. It is safe
+// for concurrent use.
 type passes struct {
-	stop     context.Context // no pass is waited for once it is done
+	stop     context.Context // when it is done, waits for a pass end
 	function *function
-	turn     chan struct{} // holds one while no pass is under way
+	turn     chan struct{} // full while no pass runs
 }
 
 func newPasses(stop context.Context, f *function) *passes {
@@ -26,7 +26,8 @@ func newPasses(stop context.Context, f *function) *passes {
 	return p
 }
 
-// every asks for a pass each interval until serve ends. Zero means never.
+// every runs a pass each interval until serve ends. If interval is zero, it returns at
+// once.
 func (p *passes) every(interval time.Duration) {
 	if interval == 0 {
 		return
@@ -38,13 +39,13 @@ func (p *passes) every(interval time.Duration) {
 		case <-p.stop.Done():
 			return
 		case <-tick.C:
-			_ = p.run(p.stop) // its line in the log says what went wrong
+			_ = p.run(p.stop) // the function logs the cause of a failed pass
 		}
 	}
 }
 
-// run waits for the pass that is under way, if there is one, and makes another. It fails if
-// that was not complete.
+// run waits for a pass that is under way, if any, and then runs another. It returns an
+// error if that pass was incomplete, or if ctx or serve ended first.
 func (p *passes) run(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, passTimeout)
 	defer cancel()
@@ -65,7 +66,7 @@ func (p *passes) run(ctx context.Context) error {
 	}
 	resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return errors.New("the pass was not complete: the log says why")
+		return errors.New("the pass was incomplete: see the log for the cause")
 	}
 	return nil
 }

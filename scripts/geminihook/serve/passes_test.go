@@ -22,7 +22,7 @@ import (
 	"github.com/geminihook/geminihook/shared/gcptest/emulator/emulatortest"
 )
 
-// press does what a button of the page does.
+// press sends the request of a button on the page.
 func press(t *testing.T, s *commandtest.Serve, path, body string) (status int) {
 	t.Helper()
 	url := strings.TrimSuffix(s.Ready.StaticURL, staticPath) + "/inspector/" + path
@@ -33,7 +33,7 @@ func press(t *testing.T, s *commandtest.Serve, path, body string) (status int) {
 	return send(t, req)
 }
 
-// registerJob publishes a job's name, as an application does.
+// registerJob publishes a job's name on the jobs topic, as an application does.
 func registerJob(t *testing.T, s *commandtest.Serve, name string) {
 	t.Helper()
 	c, err := pubsub.NewTopicAdminClient(t.Context(), option.WithEndpoint(s.Ready.PubSub), option.WithoutAuthentication(),
@@ -50,8 +50,8 @@ func registerJob(t *testing.T, s *commandtest.Serve, name string) {
 	}
 }
 
-// reconciled starts a batch, and a video that it registers, loses their deliveries, and
-// waits until passes have brought both events. It returns the passes.
+// reconciled starts a batch and a registered video, loses their deliveries, and waits
+// until passes have published both events. It returns the passes.
 func reconciled(t *testing.T, s *commandtest.Serve) (passes []commandtest.Event) {
 	t.Helper()
 	c := sdk(t, s)
@@ -88,7 +88,7 @@ func reconciled(t *testing.T, s *commandtest.Serve) (passes []commandtest.Event)
 	return passes
 }
 
-// Events whose deliveries got lost are on their topics, by passes that nobody asked for.
+// Passes on the timer publish the events of lost deliveries.
 func TestReconcilesOnATimer(t *testing.T) {
 	s := commandtest.NewHome(t).Serve(t, "--job-time", "5s", "--grace", "1s", "--reconcile-every", "1s")
 	passes := reconciled(t, s)
@@ -96,7 +96,7 @@ func TestReconcilesOnATimer(t *testing.T) {
 	handedOver := 0
 	for _, e := range append(passes, rest...) {
 		if e.Event != "pass" {
-			t.Errorf("one event more: %v", e)
+			t.Errorf("an unexpected event: %v", e)
 			continue
 		}
 		handedOver += e.HandedOver
@@ -117,8 +117,8 @@ func TestReconcilesOnOfficialEmulators(t *testing.T) {
 	reconciled(t, home.Serve(t, "--emulators", "--job-time", "5s", "--grace", "1s", "--reconcile-every", "1s"))
 }
 
-// Only serve calls the reconciler: it has no path, and without a timer and the button there
-// is no pass.
+// Only serve can call the reconciler: it has no path, another web page cannot press the
+// button, and without a timer there is no pass.
 func TestReconcilerIsPrivate(t *testing.T) {
 	s := commandtest.NewHome(t).Serve(t)
 	url := strings.TrimSuffix(s.Ready.StaticURL, staticPath) + "/" + reconcileName
@@ -132,15 +132,15 @@ func TestReconcilerIsPrivate(t *testing.T) {
 	req, _ = http.NewRequestWithContext(t.Context(), http.MethodPost, strings.TrimSuffix(s.Ready.StaticURL, staticPath)+"/inspector/reconcile", nil)
 	req.Header.Set("Origin", "https://elsewhere.example")
 	if got := send(t, req); got != http.StatusForbidden {
-		t.Errorf("by a page elsewhere: answered %d, want 403", got)
+		t.Errorf("from another web page: answered %d, want 403", got)
 	}
 	if rest, _ := s.Stop(); len(rest) > 0 {
 		t.Errorf("events %v", rest)
 	}
 }
 
-// A pass is an event of --json, whatever its words, and the log line stays as it is. People
-// read it in words, and only if they have changed.
+// With --json, each pass is an event and its log line is unchanged. Without --json, a
+// pass is shown in words, and only if the words have changed.
 func TestPassIsShown(t *testing.T) {
 	const (
 		line = `{"time":"2026-11-25T10:00:00Z","severity":"WARNING","message":"pass","webhook_state":"enabled","webhook_ok":true,"jobs":2,"delivered":1,` +
@@ -164,7 +164,7 @@ func TestPassIsShown(t *testing.T) {
 	}
 }
 
-// The button makes a pass at once, and the page says what it found and what became of the
+// The button runs a pass at once, and the page shows its counts and its action for the
 // job.
 func TestReconcileOnThePage(t *testing.T) {
 	v, s := visit(t, "--job-time", "300ms", "--grace", "0s")
@@ -193,7 +193,7 @@ func TestReconcileOnThePage(t *testing.T) {
 	v.Screenshot(v.shots, "reconciled-phone")
 }
 
-// A pass that was not complete is an error, and serve's end ends the wait for one.
+// An incomplete pass is an error, and a wait for a pass ends when serve ends.
 func TestRunPass(t *testing.T) {
 	stop, end := context.WithCancel(t.Context())
 	defer end()
@@ -207,8 +207,8 @@ func TestRunPass(t *testing.T) {
 		t.Error(err)
 	}
 	status = http.StatusServiceUnavailable
-	if err := p.run(t.Context()); err == nil || !strings.Contains(err.Error(), "not complete") {
-		t.Errorf("not complete: %v", err)
+	if err := p.run(t.Context()); err == nil || !strings.Contains(err.Error(), "the pass was incomplete") {
+		t.Errorf("incomplete pass: %v", err)
 	}
 	<-p.turn // a pass is under way
 	time.AfterFunc(10*time.Millisecond, end)

@@ -20,7 +20,7 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
-// processes returns the processes that run the functions of a serve, by FUNCTION_TARGET.
+// processes returns the processes of a serve's functions, by FUNCTION_TARGET.
 func processes(t *testing.T, s *commandtest.Serve) map[string]*process {
 	t.Helper()
 	names, err := filepath.Glob("/proc/[0-9]*")
@@ -37,12 +37,12 @@ func processes(t *testing.T, s *commandtest.Serve) map[string]*process {
 		}
 	}
 	if len(found) != 3 || found["StaticWebhook"] == nil || found["DynamicWebhook"] == nil || found["Reconcile"] == nil {
-		t.Fatalf("serve's processes are %v, want one a function", found)
+		t.Fatalf("serve's processes are %v, want one per function", found)
 	}
 	return found
 }
 
-// A process is one of another's children.
+// A process is a child process.
 type process struct {
 	PID int
 	dir string // in /proc
@@ -69,7 +69,7 @@ func (p *process) variable(name string) string {
 	return ""
 }
 
-// waitUntilEnded fails the test if the process goes on.
+// waitUntilEnded waits until the process has ended, and fails the test if it does not.
 func (p *process) waitUntilEnded(t *testing.T) {
 	t.Helper()
 	for end := time.Now().Add(time.Minute); p.stat(0) != "" && p.stat(0) != "Z"; time.Sleep(5 * time.Millisecond) {
@@ -80,7 +80,7 @@ func (p *process) waitUntilEnded(t *testing.T) {
 	}
 }
 
-// The functions end with serve, however that ends.
+// The functions end with serve, also if serve is killed.
 func TestFunctionsEndWithServe(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGKILL, syscall.SIGQUIT, syscall.SIGTERM} {
 		t.Run(sig.String(), func(t *testing.T) {
@@ -95,8 +95,8 @@ func TestFunctionsEndWithServe(t *testing.T) {
 	}
 }
 
-// A terminal's Ctrl-C reaches serve alone, which ends the functions when the deliveries
-// in flight are finished.
+// Each function has its own process group, so Ctrl-C in a terminal signals only serve.
+// serve ends the functions after the deliveries in flight are finished.
 func TestProcessGroups(t *testing.T) {
 	for name, p := range processes(t, commandtest.NewHome(t).Serve(t)) {
 		if group := p.stat(2); group != strconv.Itoa(p.PID) {
@@ -105,8 +105,8 @@ func TestProcessGroups(t *testing.T) {
 	}
 }
 
-// A function sees what Terraform would set for it, and of the developer's shell what it
-// takes to reach --jwks-url.
+// A function sees the variables that Terraform would set. From the developer's shell,
+// it sees only the variables for reaching --jwks-url.
 func TestEnvironmentIsItsOwn(t *testing.T) {
 	home := commandtest.NewHome(t)
 	home.Env = []string{"NO_PROXY=example.com", "OTHER=nonsense"}
@@ -154,8 +154,8 @@ func TestFunctionEndsByItself(t *testing.T) {
 	}
 }
 
-// At the start, before any delivery, each function opens its connections and fetches
-// what it needs, as in production.
+// Before the first delivery, each function opens its connections and fetches its
+// secrets and keys, as in production.
 func TestWarmsUp(t *testing.T) {
 	p := functiontest.NewEmbedded(t)
 	home := commandtest.NewHome(t)
@@ -172,8 +172,8 @@ func TestWarmsUp(t *testing.T) {
 	})
 }
 
-// A function that the developer's shell names is warmed up by no command: serve's own
-// process is none, and its functions are led elsewhere.
+// FUNCTION_TARGET in the developer's shell warms up no function: serve's own process is
+// not a function, and its functions do not use the project that the shell names.
 func TestShellWarmsNothingUp(t *testing.T) {
 	for _, name := range []string{"StaticWebhook", "DynamicWebhook", "Reconcile"} {
 		t.Run(name, func(t *testing.T) {
@@ -188,13 +188,13 @@ func TestShellWarmsNothingUp(t *testing.T) {
 			deliver(t, s, webhooktest.NewID(), webhooktest.NewEvent("batch.succeeded"))
 			s.Stop()
 			if n := p.Connections(); n != 0 {
-				t.Errorf("%d connections to the project of the shell, the calls %q, %d fetches of keys; want none", n, p.Calls(), p.Keys.Fetches())
+				t.Errorf("%d connections to the shell's project, the calls %q, %d fetches of keys; want none", n, p.Calls(), p.Keys.Fetches())
 			}
 		})
 	}
 }
 
-// What -print-env prints starts a function beside those of serve.
+// The command that --print-env prints starts another process of a function.
 func TestPrintEnv(t *testing.T) {
 	secret := webhooktest.NewSecret()
 	serve := commandtest.NewHome(t).Command(t, "serve", "--addr", "127.0.0.1:0", "--json", "--static-secret-file", file(t, secret), "--print-env")

@@ -12,9 +12,9 @@ import (
 	"github.com/geminihook/geminihook/shared/gcptest"
 )
 
-// A pubSub is the embedded Pub/Sub, with the subscription that the reconciler pulls. That
-// one is a queue beside it: a PubSub that has a subscription keeps every message of all
-// topics for as long as it lives.
+// A pubSub is the embedded Pub/Sub, with the subscription that the reconciler pulls.
+// The subscription is a separate queue, because a gcptest.PubSub with a subscription
+// keeps every message of all topics in memory.
 type pubSub struct {
 	*gcptest.PubSub
 	jobs *gcptest.Queues
@@ -42,12 +42,12 @@ func (p *pubSub) Publish(ctx context.Context, req *pubsubpb.PublishRequest) (*pu
 	return res, err
 }
 
-// maxWait is how long a Pull waits for a message.
+// maxWait is how long a Pull on an empty subscription waits for a message.
 const maxWait = 2 * time.Second
 
-// Pull implements [pubsubpb.SubscriberServer]. If there is no message for a while, it
-// answers without one. If it did not answer, gRPC would count the pings of a client that
-// pulls every minute as abuse, and close the connection.
+// Pull implements [pubsubpb.SubscriberServer]. If there is no message within maxWait,
+// it returns an empty reply. Without a reply, the gRPC server would count the client's
+// keepalive pings as abuse and close the connection.
 func (p *pubSub) Pull(ctx context.Context, req *pubsubpb.PullRequest) (*pubsubpb.PullResponse, error) {
 	if req.Subscription != subscriptionName(jobsTopic) {
 		return p.PubSub.Pull(ctx, req)

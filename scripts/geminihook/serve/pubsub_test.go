@@ -11,7 +11,7 @@ import (
 	"github.com/geminihook/geminihook/shared/gcptest"
 )
 
-// A pull of names of jobs answers in time, whether there are some or not.
+// A Pull from the jobs subscription returns in time, with or without a message.
 func TestPullAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &pubSub{jobs: gcptest.NewQueues(nil, map[string]string{subscriptionName(jobsTopic): topicName(jobsTopic)})}
@@ -23,7 +23,7 @@ func TestPullAnswers(t *testing.T) {
 		short, cancel := context.WithTimeout(t.Context(), maxWait/2)
 		defer cancel()
 		if res, err := p.Pull(short, req); err == nil {
-			t.Errorf("for a client that gives up before: %v", res)
+			t.Errorf("after the client's deadline: %v", res)
 		}
 		time.AfterFunc(time.Second, func() {
 			_, _ = p.jobs.Publish(t.Context(), &pubsubpb.PublishRequest{Topic: topicName(jobsTopic), Messages: []*pubsubpb.PubsubMessage{{Data: []byte("x")}}})

@@ -5,15 +5,14 @@ import (
 	"sync"
 )
 
-// A screen writes texts in the order in which it gets them, at the pace of whoever
-// reads them, and makes nobody wait: a terminal that is held, or a pipe that nobody
-// empties, must not hold up deliveries. What is not yet written is kept, however
-// much it is. It may be used concurrently.
+// A screen writes texts to streams in the order of the calls to put. put never blocks,
+// so a paused terminal or a full pipe does not delay deliveries. Texts that are not
+// written yet stay in memory, without a limit. It is safe for concurrent use.
 type screen struct {
 	mu      sync.Mutex
 	waiting []text
-	more    chan struct{} // holds one where there is something to do
-	done    chan struct{} // closed when all is written
+	more    chan struct{} // full while run has work
+	done    chan struct{} // closed when run has ended
 	closed  bool
 }
 
@@ -28,7 +27,7 @@ func newScreen() *screen {
 	return s
 }
 
-// put has text written to a stream.
+// put queues a text for a stream.
 func (s *screen) put(to io.Writer, line string) {
 	s.mu.Lock()
 	s.waiting = append(s.waiting, text{to, line})
@@ -36,7 +35,7 @@ func (s *screen) put(to io.Writer, line string) {
 	s.wake()
 }
 
-// close returns when all is written. Nothing may be put after it.
+// close waits until all texts are written. put must not be called after it.
 func (s *screen) close() {
 	s.mu.Lock()
 	s.closed = true
@@ -48,7 +47,7 @@ func (s *screen) close() {
 func (s *screen) wake() {
 	select {
 	case s.more <- struct{}{}:
-	default: // it is awake
+	default: // run is awake
 	}
 }
 
@@ -60,7 +59,7 @@ func (s *screen) run() {
 		s.waiting = nil
 		s.mu.Unlock()
 		for _, t := range texts {
-			_, _ = io.WriteString(t.to, t.text) // a reader that has gone wants no more
+			_, _ = io.WriteString(t.to, t.text) // fails only if the reader is gone
 		}
 		if closed {
 			return

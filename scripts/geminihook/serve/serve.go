@@ -1,7 +1,9 @@
-// Package serve runs the functions, as they are deployed, on this machine: each in a
-// process of its own, which this one starts, watches and ends. What they use of Google
-// Cloud runs in this process, or on the official emulators.
-// Every message that reaches a topic is shown.
+// Package serve runs the functions on this machine as they are deployed: each in its
+// own process, with its own environment. serve starts, watches and ends these
+// processes. Firestore, Pub/Sub and Secret Manager are stand-ins in serve's own
+// process; with --emulators, Firestore and Pub/Sub are the official emulators. A
+// stand-in for the Gemini API starts jobs and delivers their events. serve prints each
+// published message, and shows deliveries on a web page.
 package serve
 
 import (
@@ -20,16 +22,19 @@ import (
 )
 
 const (
-	// finishTimeout bounds the wait for deliveries in flight: what the platform
-	// leaves between SIGTERM and SIGKILL.
+	// finishTimeout bounds the wait for deliveries in flight. Cloud Run waits as long
+	// between SIGTERM and SIGKILL.
 	finishTimeout = 10 * time.Second
 
-	// headerTimeout bounds how long a request may take to send its headers.
+	// headerTimeout bounds the time that a client may take to send a request's headers.
 	headerTimeout = 10 * time.Second
 )
 
-// Run serves until ctx is done, which is no error, and then finishes what is under way.
-// The binary must call cloudrun.Main first: the functions are processes of it.
+// Run serves until ctx is done, then waits up to 10 s for deliveries in flight and
+// returns nil. It returns an error if an option is invalid, if a part cannot start, if
+// a function ends by itself, or if deliveries are unfinished after 10 s. The binary
+// must call cloudrun.Main first, because the functions run as processes of the same
+// binary.
 func Run(ctx context.Context, o Options) error {
 	if err := o.complete(); err != nil {
 		return err
@@ -44,7 +49,7 @@ func Run(ctx context.Context, o Options) error {
 	return err
 }
 
-// serve serves until stop is done, and then finishes what is under way.
+// serve serves until stop is done, then waits for deliveries in flight.
 func serve(stop context.Context, o *Options, c *console) error {
 	listener, err := listen(o.Addr)
 	if err != nil {
@@ -91,9 +96,9 @@ func serve(stop context.Context, o *Options, c *console) error {
 	case err := <-failed:
 		return err
 	case f := <-functions.ended():
-		if stop.Err() == nil { // the signal may have gone to all processes of a container
+		if stop.Err() == nil { // else the same signal has ended serve and the function
 			err := c.ended(f)
-			_ = finish(server, functions) // one of them has failed already
+			_ = finish(server, functions) // err is the error to report
 			return err
 		}
 	case <-stop.Done():
@@ -101,34 +106,36 @@ func serve(stop context.Context, o *Options, c *console) error {
 	return finish(server, functions)
 }
 
-// listen listens on addr. That its port is taken is what goes wrong most.
+// listen listens on addr. A port in use is the most common error, so its message names
+// the remedy.
 func listen(addr string) (net.Listener, error) {
 	listener, err := net.Listen("tcp", addr)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("--addr %s: the port is in use, perhaps by another serve; --addr 127.0.0.1:0 takes a free one", addr)
+		return nil, fmt.Errorf("--addr %s: the port is in use, perhaps by another serve; --addr 127.0.0.1:0 uses a free one", addr)
 	case err != nil:
 		return nil, fmt.Errorf("--addr %s: %w", addr, err)
 	}
 	return listener, nil
 }
 
-// announce lets send and listen find this serve until withdraw is called. If it cannot,
-// it only says so: serve is of use without them.
+// announce lets send and listen find this serve until withdraw is called. If announce
+// fails, it prints a note and serve continues: --url still works.
 func announce(me *running.Serve, c *console) (withdraw func()) {
 	dir, err := running.Dir()
 	if err == nil {
 		err = running.Announce(dir, me)
 	}
 	if err != nil {
-		c.note("send and listen will not find this serve by themselves: " + err.Error())
+		c.note("send and listen cannot find this serve without --url: " + err.Error())
 		return func() {}
 	}
 	return func() { running.Withdraw(dir, me) }
 }
 
-// finish takes no more requests, waits for the answers to those it has, and then ends
-// the functions: as on the platform, which sends no requests after SIGTERM.
+// finish stops accepting requests, waits until those in flight are answered, and then
+// ends the functions. Cloud Run keeps the same order: it sends no requests after
+// SIGTERM.
 func finish(server *http.Server, functions functions) error {
 	ctx, cancel := context.WithTimeout(context.Background(), finishTimeout)
 	defer cancel()
@@ -138,8 +145,8 @@ func finish(server *http.Server, functions functions) error {
 	return functions.stop(ctx)
 }
 
-// describe describes this serve, to send and listen and in the ready event; its keys
-// apart.
+// describe returns the description of this serve for send, for listen and for the ready
+// event. The private keys are added later, because making them takes time.
 func (p *parts) describe(o *Options, addr *net.TCPAddr) *running.Serve {
 	if addr.IP.IsUnspecified() {
 		addr.IP = net.IPv4(127, 0, 0, 1)

@@ -35,8 +35,7 @@ func TestMain(m *testing.M) {
 	commandtest.Main(m)
 }
 
-// signed returns a delivery to a static endpoint, signed by a library that is not
-// ours.
+// signed returns a delivery to a static endpoint, signed by the reference library.
 func signed(t *testing.T, url, secret, id string, body []byte) *http.Request {
 	t.Helper()
 	signer, err := standardwebhooks.NewWebhook(secret)
@@ -56,7 +55,7 @@ func signed(t *testing.T, url, secret, id string, body []byte) *http.Request {
 	return req
 }
 
-// send sends a request and returns the answer's status.
+// send sends a request and returns the status of the answer.
 func send(t *testing.T, req *http.Request) int {
 	t.Helper()
 	resp, err := http.DefaultClient.Do(req)
@@ -67,7 +66,7 @@ func send(t *testing.T, req *http.Request) int {
 	return resp.StatusCode
 }
 
-// deliver sends a genuine delivery that must be published next.
+// deliver sends a genuine delivery, which must be the next one published.
 func deliver(t *testing.T, s *commandtest.Serve, id string, body []byte) commandtest.Event {
 	t.Helper()
 	if got := send(t, signed(t, s.Ready.StaticURL, s.Ready.StaticSecrets[0], id, body)); got != http.StatusNoContent {
@@ -102,12 +101,12 @@ func TestPublishesByteForByteOnce(t *testing.T) {
 	}
 	rest, stderr := s.Stop()
 	if len(rest) > 0 {
-		t.Errorf("%d more were published, the first with id %s; want each once", len(rest), rest[0].Attributes["ce-id"])
+		t.Errorf("%d more messages published, the first with id %s; want each once", len(rest), rest[0].Attributes["ce-id"])
 	}
 	checkLog(t, stderr, 2*len(wantTopics))
 }
 
-// An empty body is published, and in --json is the base64 of nothing.
+// An empty body is published. With --json its data is "", not null.
 func TestEmptyBody(t *testing.T) {
 	s := commandtest.NewHome(t).StartServe(t, "--json")
 	out := bufio.NewScanner(s.Stdout())
@@ -123,8 +122,8 @@ func TestEmptyBody(t *testing.T) {
 	}
 }
 
-// A delivery that goes to another path than a function's is answered 404, and both
-// the log and the page say so. A browser that asks for something is answered alone.
+// A POST to a path without a function is answered 404, logged, and shown on the page. A
+// GET is only answered 404.
 func TestPostToNoFunction(t *testing.T) {
 	s := commandtest.NewHome(t).Serve(t)
 	root := strings.TrimSuffix(s.Ready.StaticURL, staticPath)
@@ -152,12 +151,13 @@ func TestPostToNoFunction(t *testing.T) {
 	}
 }
 
-// checkLog holds that standard error is one JSON line a delivery and a last line.
+// checkLog fails the test unless standard error is one JSON line per delivery and a
+// last line.
 func checkLog(t *testing.T, stderr string, deliveries int) {
 	t.Helper()
 	lines := strings.Split(strings.TrimSpace(stderr), "\n")
 	if len(lines) != deliveries+1 {
-		t.Errorf("%d lines on standard error, want %d and a last one:\n%s", len(lines), deliveries, stderr)
+		t.Errorf("%d lines on standard error, want %d and a last line:\n%s", len(lines), deliveries, stderr)
 	}
 	for _, line := range lines[:len(lines)-1] {
 		if !json.Valid([]byte(line)) {
@@ -206,8 +206,8 @@ func TestReadyTellsAll(t *testing.T) {
 	}
 }
 
-// A developer's shell may name another project, other emulators, and settings of
-// the functions. None of it must get through.
+// Variables of the developer's shell that name another project, other emulators, or
+// settings of the functions do not reach the functions.
 func TestEnvironmentDoesNotLeak(t *testing.T) {
 	home := commandtest.NewHome(t)
 	home.Env = []string{
@@ -235,7 +235,7 @@ func TestFinishesDeliveriesInFlight(t *testing.T) {
 	}
 }
 
-// finishesInFlight ends serve by a signal in the middle of a delivery's body.
+// finishesInFlight sends serve a signal in the middle of a delivery's body.
 func finishesInFlight(t *testing.T, s *commandtest.Serve, sig syscall.Signal) {
 	t.Helper()
 	id, body := webhooktest.NewID(), webhooktest.NewEvent("batch.succeeded")
@@ -272,7 +272,7 @@ func finishesInFlight(t *testing.T, s *commandtest.Serve, sig syscall.Signal) {
 	}
 }
 
-// answer reads an answer of a status, past any that say to go on.
+// answer reads an answer and checks its status. It skips 100 Continue.
 func answer(t *testing.T, r *bufio.Reader, req *http.Request, want int) {
 	t.Helper()
 	for {
@@ -289,7 +289,7 @@ func answer(t *testing.T, r *bufio.Reader, req *http.Request, want int) {
 	}
 }
 
-// waitUntilClosed returns when nothing listens at addr any more.
+// waitUntilClosed waits until addr refuses connections.
 func waitUntilClosed(t *testing.T, addr string) {
 	t.Helper()
 	for start := time.Now(); time.Since(start) < 30*time.Second; {
@@ -359,7 +359,7 @@ func TestFaultsAreOneLine(t *testing.T) {
 			}
 			for _, secret := range []string{short, spaced} {
 				if strings.Contains(got.Stderr, secret) {
-					t.Error("the line tells the secret")
+					t.Error("the line contains the secret")
 				}
 			}
 		})
@@ -373,18 +373,18 @@ func TestHelp(t *testing.T) {
 	}
 	for _, flag := range []string{"addr", "static-secret-file", "url-token-file", "jwks-url", "audience", "emulators", "json", "print-env", "job-time", "reconcile-every", "grace"} {
 		if !strings.Contains(got.Stdout, "\n      --"+flag) {
-			t.Errorf("--%s is not explained", flag)
+			t.Errorf("--%s has no description", flag)
 		}
 	}
 }
 
-// What people read: all that it takes to send a delivery, then the message and its
-// log line, both in columns, and nothing that a terminal obeys.
+// Without --json, serve prints the URLs and keys for sending a delivery, then the
+// message and its log line in columns, and no control characters from deliveries.
 func TestHumanOutput(t *testing.T) {
 	s := commandtest.NewHome(t).StartServe(t)
 	out := bufio.NewScanner(s.Stdout())
 	url, secret := "", ""
-	for out.Scan() && !strings.Contains(out.Text(), "Ctrl-C ends it") {
+	for out.Scan() && !strings.Contains(out.Text(), "Press Ctrl-C to stop") {
 		switch name, value, _ := strings.Cut(strings.TrimSpace(out.Text()), " "); name {
 		case "static":
 			url = strings.TrimSpace(value)
@@ -439,7 +439,7 @@ func TestRoot(t *testing.T) {
 		}
 		_, token, _ := strings.Cut(s.Ready.DynamicURL, "=")
 		if bytes.Contains(text, []byte(s.Ready.StaticSecrets[0])) || bytes.Contains(text, []byte(token)) || resp.Header.Get("Access-Control-Allow-Origin") != "" {
-			t.Errorf("%s: tells a web page too much: %v %s", path, resp.Header, text)
+			t.Errorf("%s: a web page elsewhere could read the answer: %v %s", path, resp.Header, text)
 		}
 		if instance := resp.Header.Get(running.Header); (instance != "") != (path == "/") {
 			t.Errorf("%s: instance %q", path, instance)
@@ -453,7 +453,7 @@ func TestOfficialEmulators(t *testing.T) {
 	home := commandtest.NewHome(t)
 	home.Env = []string{"FIRESTORE_EMULATOR_HOST=" + firestore, "PUBSUB_EMULATOR_HOST=" + pubsub}
 	s := home.Serve(t, "--emulators")
-	// The emulators may be slow enough for a 503, which a sender repeats.
+	// The emulators may be slow enough for a 503, after which the sender retries.
 	if got := home.Run(t, "", "send", "--scheme", "v1", "--retry", "--retry-pause", "100ms"); got.Status != 0 {
 		t.Errorf("deliver: status %d:\n%s%s", got.Status, got.Stdout, got.Stderr)
 	}
@@ -470,14 +470,14 @@ func TestOfficialEmulators(t *testing.T) {
 	}
 }
 
-// checkPage waits until the page shows a delivery's record and message, which a
-// reader brings a while after the answer.
+// checkPage waits until the page shows a delivery's record and message. With the
+// official emulators, the message arrives some time after the answer.
 func checkPage(t *testing.T, s *commandtest.Serve) {
 	t.Helper()
 	checkShown(t, strings.TrimSuffix(s.Ready.StaticURL, staticPath)+"/inspector/deliveries/1", "attempt 1", "Copy as JSON")
 }
 
-// checkShown waits until a page has all the texts.
+// checkShown waits until the page at url contains all texts.
 func checkShown(t *testing.T, url string, texts ...string) {
 	t.Helper()
 	shown := ""
@@ -490,7 +490,7 @@ func checkShown(t *testing.T, url string, texts ...string) {
 	t.Errorf("%s does not show all of %q:\n%s", url, texts, shown)
 }
 
-// get returns what is at a URL, empty where nothing is.
+// get returns the page at a URL, or "" if it is not found.
 func get(t *testing.T, url string) string {
 	t.Helper()
 	resp, err := http.Get(url)
@@ -517,14 +517,14 @@ func TestStartFunctionsEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// A function that cannot be built is no reason to wait.
+// If a function cannot be built, start fails without waiting for its timeout.
 func TestStartFunctionsFails(t *testing.T) {
 	c := newConsole(true)
 	shown := new(bytes.Buffer)
 	c.out, c.err = shown, shown
 	err := new(parts).functions(new(Options), new(running.Serve), c).start(t.Context())
 	c.screen.close()
-	if err == nil || !strings.Contains(err.Error(), "answers 503 to a GET") {
-		t.Errorf("%v, want that a function answers 503; shown:\n%s", err, shown)
+	if err == nil || !strings.Contains(err.Error(), "a GET was answered 503") {
+		t.Errorf("%v, want a GET was answered 503; shown:\n%s", err, shown)
 	}
 }

@@ -13,8 +13,7 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
-// What the page shows of a refused delivery is the cause, not the symptom alone, and what
-// to do about it: as explain finds them.
+// The page shows the cause of a rejection and its remedy, as explain finds them.
 func TestCauseIsShown(t *testing.T) {
 	l := newLab(t)
 	l.log.Outcome, l.log.Reason = "forged", string(webhook.NoKeyMatches)
@@ -32,14 +31,14 @@ func TestCauseIsShown(t *testing.T) {
 		{"a rewritten body, v1a", "v1a", nil, rewritten, "without the newline at its end"},
 		{"another secret", "v1", func(a *outgoing) { a.Secret = other }, nil, "no signature is by this secret"},
 		{"at the other endpoint", "v1", nil, func(a *outgoing) { a.url = l.Sender.DynamicURL }, "static function"},
-		{"another audience", "jwt", func(a *outgoing) { a.Audience = "https://example.com/theirs" }, nil, "the token is for another audience"},
+		{"another audience", "jwt", func(a *outgoing) { a.Audience = "https://example.com/theirs" }, nil, "the JWT is for another audience"},
 		{"compressed", "v1", nil, func(a *outgoing) {
 			var b bytes.Buffer
 			w := gzip.NewWriter(&b)
 			_, _ = w.Write(a.body)
 			w.Close()
 			a.body = b.Bytes()
-		}, "compressed on the way"},
+		}, "compressed in transit"},
 		{"over the limit", "v1", nil, func(a *outgoing) { a.body = make([]byte, receiver.MaxBody+1) }, "1048577 bytes"},
 		{"no body", "v1a", nil, func(a *outgoing) { a.body = nil }, "no body"},
 		{"a clock ahead", "v1", func(a *outgoing) { a.at = a.at.Add(time.Hour) }, nil, "ahead of this machine's clock"},
@@ -75,8 +74,8 @@ func TestCauseIsShown(t *testing.T) {
 	}
 }
 
-// The page says so if its checks and the function refused for different reasons, and not
-// if the function gave none that a check could have.
+// The page notes if its checks and the function rejected a delivery for different
+// reasons. It does not for outcomes that no check can have.
 func TestDisagreement(t *testing.T) {
 	refusal := webhook.Refuse(webhook.NoKeyMatches, "")
 	failed, passed := []check{{Name: "Signature", Mark: "fail"}}, []check{{Name: "Signature", Mark: "pass"}}
@@ -100,12 +99,12 @@ func TestDisagreement(t *testing.T) {
 	}
 }
 
-// The page knows every outcome of the README's table.
+// The page explains every outcome in the README's table.
 func TestEveryOutcomeHasAMeaning(t *testing.T) {
 	for _, outcome := range []string{"published", "duplicate", "busy", "mismatch", "unmarked", "method", "malformed", "too_large",
 		"unauthorized", "forged", "audience", "stale", "unavailable", "overloaded", "slow_body"} {
 		if _, ok := meanings[outcome]; !ok {
-			t.Errorf("the page does not know %s", outcome)
+			t.Errorf("outcome %s has no meaning", outcome)
 		}
 	}
 }

@@ -15,29 +15,30 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook"
 )
 
-// checkTimeout bounds the wait for the public keys.
+// checkTimeout bounds the fetch of the public keys.
 const checkTimeout = 2 * time.Second
 
-// A check is one of those that a delivery goes through, in their order.
+// A check is one step of a delivery's verification, with its result.
 type check struct {
 	Name string
-	Mark string // pass, fail or open: not reached
+	Mark string // pass, fail, or open: not reached
 	Text string
 }
 
-// Checks verify a delivery once more, by the functions' own code and with their keys, so
-// as to show each step and the one that decided.
+// Checks verify a delivery again, with the functions' own code and keys, to show each
+// step and the step that decided. They are safe for concurrent use.
 type Checks struct {
-	Static  *Keys[webhook.SigningKey]
-	Tokens  *Keys[webhook.URLToken]
-	Dynamic *Keys[webhook.PublicKey]
+	Static  *Keys[webhook.SigningKey] // of the static endpoint
+	Tokens  *Keys[webhook.URLToken]   // of the dynamic endpoint
+	Dynamic *Keys[webhook.PublicKey]  // of the dynamic endpoint
 
-	Audiences []string
+	Audiences []string // accepted JWT audiences; empty: all JWTs are rejected
 }
 
-// of returns the checks of a delivery, and what it was refused for: nil if it passed all
-// of them, was for no function, or the keys could not be had. They are made when it
-// arrives, since a timestamp's age is of that moment.
+// of returns the checks of a delivery and the refusal. The refusal is nil if the
+// delivery passed all checks, if it was for no function, or if the keys are
+// unavailable. Watch calls of when the delivery arrives, because the timestamp is
+// compared with the current time.
 func (c *Checks) of(ctx context.Context, d *delivery) ([]check, *webhook.Refusal) {
 	r := new(report)
 	if d.endpoint == NoFunction {
@@ -51,7 +52,7 @@ func (c *Checks) of(ctx context.Context, d *delivery) ([]check, *webhook.Refusal
 	return r.checks, answer.Refusal
 }
 
-// receive has the receiver of the delivery's function receive it once more.
+// receive runs the delivery through the receiver of its function again.
 func (c *Checks) receive(ctx context.Context, d *delivery) reverify.Answer {
 	request := &reverify.Request{
 		Method: d.method, URL: &url.URL{RawQuery: d.query}, Header: d.header, Length: d.length, Body: d.body,
@@ -63,8 +64,9 @@ func (c *Checks) receive(ctx context.Context, d *delivery) reverify.Answer {
 	return (&reverify.Endpoint{Static: &c.Static.Keys}).Receive(ctx, request, nil)
 }
 
-// explain looks for the cause of a refusal, as the command's explain does. It returns nil
-// if there was none, or one of the URL token, which the checks show in full.
+// explain returns the cause of a refusal, as `geminihook explain` finds it. It returns
+// nil if there was no refusal, or if it was for the URL token, which the checks show in
+// full.
 func (c *Checks) explain(ctx context.Context, d *delivery) *explain.Report {
 	if d.refusal == nil || d.refusal.Step == webhook.StepGate {
 		return nil
@@ -78,8 +80,8 @@ func (c *Checks) explain(ctx context.Context, d *delivery) *explain.Report {
 	if d.endpoint != webhook.DynamicEndpoint {
 		return explain.Receiver{Secrets: c.Static.values}.Explain(capture)
 	}
-	keys := []webhook.PublicKey{} // nil would mean a static endpoint
-	// If the keys can no longer be had, those in memory are passed all the same.
+	keys := []webhook.PublicKey{} // not nil: nil means a static endpoint
+	// If fetching the keys fails, Find passes the cached ones, which is enough here.
 	_, _ = c.Dynamic.Ring.Find(ctx, func(k webhook.PublicKey) bool {
 		keys = append(keys, k)
 		return false
@@ -87,7 +89,7 @@ func (c *Checks) explain(ctx context.Context, d *delivery) *explain.Report {
 	return explain.Receiver{Keys: keys, Audiences: c.Audiences}.Explain(capture)
 }
 
-// order is that of all checks. A failed one is the last that is reached.
+// order is the order of all checks. A failed check is the last one reached.
 var order = []string{"Path", "Method", "URL token", "Body", "Headers", "Signature", "Audience", "Claims", "Timestamp"}
 
 // A report collects checks.
@@ -99,12 +101,12 @@ func (r *report) pass(name, format string, args ...any) {
 	r.checks = append(r.checks, check{name, "pass", fmt.Sprintf(format, args...)})
 }
 
-// fail adds the check that decided.
+// fail adds the check that failed, with its error and more text.
 func (r *report) fail(name string, err error, more string) {
 	r.checks = append(r.checks, check{name, "fail", err.Error() + more})
 }
 
-// open adds the checks that were not reached, of those that this delivery has.
+// open adds the checks that apply to the delivery and were not reached.
 func (r *report) open(d *delivery) {
 	last := slices.Index(order, r.checks[len(r.checks)-1].Name)
 	for _, name := range order[last+1:] {
@@ -116,7 +118,7 @@ func (r *report) open(d *delivery) {
 	}
 }
 
-// received shows the steps that the receiver took.
+// received adds the receiver's checks: method, URL token and body.
 func (r *report) received(d *delivery, answer *reverify.Answer) {
 	if answer.Step == webhook.StepMethod {
 		r.fail("Method", answer.Err, ": "+shorten(d.method, 20))
@@ -126,9 +128,9 @@ func (r *report) received(d *delivery, answer *reverify.Answer) {
 	if d.endpoint == webhook.DynamicEndpoint {
 		switch {
 		case answer.Step != webhook.StepGate:
-			r.pass("URL token", "it is %s", answer.Token.Matched)
+			r.pass("URL token", "matches %s", answer.Token.Matched)
 		case answer.Reason() == webhook.URLTokenMissing:
-			r.fail("URL token", answer.Err, ": the URL has none")
+			r.fail("URL token", answer.Err, ": the URL has no token")
 			return
 		default:
 			r.fail("URL token", answer.Err, ": compared with "+keyNames(answer.Token.Tried))
@@ -143,17 +145,17 @@ func (r *report) received(d *delivery, answer *reverify.Answer) {
 		r.fail("Body", answer.Err, more)
 		return
 	}
-	r.pass("Body", "%d bytes, of at most %d", len(d.body), receiver.MaxBody)
+	r.pass("Body", "%d bytes, at most %d are allowed", len(d.body), receiver.MaxBody)
 	r.verified(d, &answer.Result)
 }
 
-// verified shows the steps of the endpoint's verifier.
+// verified adds the verifier's checks: headers, signature, JWT and timestamp.
 func (r *report) verified(d *delivery, result *reverify.Result) {
 	if !result.Passed(webhook.StepHeaders) {
 		r.fail("Headers", result.Err, "")
 		return
 	}
-	r.pass("Headers", "webhook-id, webhook-timestamp and webhook-signature, each once and well-formed")
+	r.pass("Headers", "webhook-id, webhook-timestamp and webhook-signature are present and well-formed")
 	switch {
 	case !result.Passed(webhook.StepScheme):
 		r.fail("Signature", result.Err, "")
@@ -162,37 +164,38 @@ func (r *report) verified(d *delivery, result *reverify.Result) {
 		r.fail("Signature", result.Err, ": compared with "+keyNames(result.Tried))
 		return
 	}
-	r.pass("Signature", "made with %s", result.Matched)
+	r.pass("Signature", "matches %s", result.Matched)
 	if d.endpoint == webhook.DynamicEndpoint && d.claimedScheme() == webhook.JWT {
 		r.claims(result)
 	}
 	switch {
 	case result.Passed(webhook.StepTimestamp):
-		r.pass("Timestamp", "%s, of at most %v either way", age(d), webhook.DefaultTolerance)
+		r.pass("Timestamp", "%s, at most ±%v is allowed", age(d), webhook.DefaultTolerance)
 	case result.Passed(webhook.StepJWT):
-		r.fail("Timestamp", result.Err, fmt.Sprintf("; at most %v either way", webhook.DefaultTolerance))
+		r.fail("Timestamp", result.Err, fmt.Sprintf("; at most ±%v is allowed", webhook.DefaultTolerance))
 	}
 }
 
-// claims adds the checks of a JWT's claims. Their form is looked at before the audience.
+// claims adds the checks of a JWT's claims. The verifier checks the form of the claims
+// before the audience.
 func (r *report) claims(result *reverify.Result) {
 	switch {
 	case result.Passed(webhook.StepJWT):
-		r.pass("Audience", "one of ours")
-		r.pass("Claims", "in force now, and about this body")
+		r.pass("Audience", "a configured audience")
+		r.pass("Claims", "not expired, and they match the body")
 	case errors.Is(result.Err, webhook.ErrAudience):
 		r.fail("Audience", result.Err, "")
 	case result.Reason() == webhook.JWTClaimsForm:
 		r.fail("Claims", result.Err, "")
 	default:
-		r.pass("Audience", "one of ours")
+		r.pass("Audience", "a configured audience")
 		r.fail("Claims", result.Err, "")
 	}
 }
 
-// age says how far the timestamp is from the arrival.
+// age describes the difference between the timestamp and the arrival.
 func age(d *delivery) string {
-	seconds, _ := strconv.ParseInt(d.header.Get("Webhook-Timestamp"), 10, 64) // the verifier took it
+	seconds, _ := strconv.ParseInt(d.header.Get("Webhook-Timestamp"), 10, 64) // the verifier has parsed it
 	if age := d.received.Sub(time.Unix(seconds, 0)).Truncate(time.Second); age >= 0 {
 		return fmt.Sprintf("%v old", age)
 	} else {

@@ -10,36 +10,37 @@ import (
 )
 
 const (
-	// logPatience is how long a delivery that was answered waits for its log line
-	// before it is shown without.
+	// logPatience is how long an answered delivery waits for its log line. After that,
+	// it is shown without the line.
 	logPatience = time.Second
 
-	// maxUnread is how many events a page may be behind. One that falls further
-	// behind is cut off, and begins anew with the whole list.
+	// maxUnread is the number of events that a page may be behind. A page further
+	// behind is disconnected; it reconnects and gets the whole list.
 	maxUnread = 256
 )
 
-// Deliveries are those that serve has seen, the latest of them. It learns of a
-// delivery three ways, in any order: the request and its answer, the function's log
-// line, and the message. It may be used concurrently, and makes nobody wait.
+// Deliveries holds the latest deliveries and published messages. A delivery is joined
+// from its request and answer, and from the function's log line, which arrive in any
+// order. Its methods are safe for concurrent use, and do not wait for pages.
 type Deliveries struct {
 	mu       sync.Mutex
-	last     int64
-	waiting  map[string]*delivery // for their log lines, by execution id
+	last     int64                // id of the latest delivery
+	waiting  map[string]*delivery // deliveries without a log line, by execution id
 	kept     shelf[*delivery]
 	messages shelf[message]
 	counts   counts
-	pages    map[chan []byte]bool
+	pages    map[chan []byte]bool // the events of each open page
 	closed   bool
 }
 
-// A message is one that reached a topic.
+// A message is a published message.
 type message struct {
-	topic string // in full
+	topic string // full name
 	*pubsubpb.PubsubMessage
 }
 
-// counts are since the start, those of deliveries also by the tone of the outcome.
+// counts are the numbers of deliveries and messages since the start. Tones counts
+// deliveries by the tone of their outcome.
 type counts struct {
 	Received int64            `json:"received"`
 	Messages int64            `json:"messages"`
@@ -55,7 +56,7 @@ func NewDeliveries() *Deliveries {
 	}
 }
 
-// begin is called before a request goes to its function, under an execution id.
+// begin adds a delivery, before its request is forwarded with this execution id.
 func (l *Deliveries) begin(d *delivery, execution string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -64,7 +65,8 @@ func (l *Deliveries) begin(d *delivery, execution string) {
 	l.waiting[execution] = d
 }
 
-// answer is called when all but the log line is known.
+// answer completes a delivery, except for its log line. It shows the delivery, or waits
+// up to logPatience for the line.
 func (l *Deliveries) answer(d *delivery, execution string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -86,7 +88,8 @@ func (l *Deliveries) giveUp(d *delivery, execution string) {
 	}
 }
 
-// Logged takes a line of the functions' log.
+// Logged records a line of the functions' log. It ignores lines that are not about a
+// waiting delivery.
 func (l *Deliveries) Logged(text []byte) {
 	var line logLine
 	if !bytes.Contains(text, []byte(`"delivery"`)) || json.Unmarshal(text, &line) != nil || line.Message != "delivery" {
@@ -105,7 +108,7 @@ func (l *Deliveries) Logged(text []byte) {
 	}
 }
 
-// Published takes a message that reached a topic.
+// Published records a published message. topic is its full name.
 func (l *Deliveries) Published(topic string, m *pubsubpb.PubsubMessage) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -114,7 +117,7 @@ func (l *Deliveries) Published(topic string, m *pubsubpb.PubsubMessage) {
 	l.tell(nil)
 }
 
-// announce shows a delivery on every page.
+// announce counts a delivery and shows it on all pages.
 func (l *Deliveries) announce(d *delivery) {
 	d.announced = true
 	l.counts.Received++
@@ -122,7 +125,8 @@ func (l *Deliveries) announce(d *delivery) {
 	l.tell(new(d.row()))
 }
 
-// tell sends an event to every page. The page that reads too slowly is cut off.
+// tell sends a row, or if r is nil only the counts, to all pages. It disconnects pages
+// that are maxUnread events behind.
 func (l *Deliveries) tell(r *row) {
 	if len(l.pages) == 0 {
 		return
@@ -138,8 +142,8 @@ func (l *Deliveries) tell(r *row) {
 	}
 }
 
-// open returns the events of a page, the first of which holds all that there is.
-// They end where the page reads too slowly, and with the list.
+// open returns a new page's events. The first event is the list of all deliveries. The
+// channel is closed if the page reads too slowly, or by Close.
 func (l *Deliveries) open() (events chan []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -159,14 +163,14 @@ func (l *Deliveries) open() (events chan []byte) {
 	return events
 }
 
-// leave ends the events of a page that has gone.
+// leave stops sending events to a closed page.
 func (l *Deliveries) leave(events chan []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.pages, events)
 }
 
-// Close ends the events of all pages.
+// Close ends the events of all pages, including those opened later.
 func (l *Deliveries) Close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -177,7 +181,8 @@ func (l *Deliveries) Close() {
 	}
 }
 
-// find returns a copy of a delivery that is shown, nil where there is none.
+// find returns a copy of the shown delivery with this id, or nil if it is not in
+// memory.
 func (l *Deliveries) find(id int64) *delivery {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -189,7 +194,8 @@ func (l *Deliveries) find(id int64) *delivery {
 	return nil
 }
 
-// message returns the one that Pub/Sub gave this id, nil where it is not kept.
+// message returns the message with this full topic name and Pub/Sub message id, or nil
+// if it is not in memory.
 func (l *Deliveries) message(topic, id string) *message {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -201,11 +207,11 @@ func (l *Deliveries) message(topic, id string) *message {
 	return nil
 }
 
-// encode is an event in the form of server-sent events.
+// encode returns a server-sent event.
 func encode(name string, data any) []byte {
 	text, err := json.Marshal(data)
 	if err != nil {
-		panic(err) // rows and counts are texts and numbers
+		panic(err) // cannot fail: strings and numbers
 	}
 	return []byte("event: " + name + "\ndata: " + string(text) + "\n\n")
 }

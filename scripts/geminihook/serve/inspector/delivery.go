@@ -11,31 +11,31 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook"
 )
 
-// A delivery is a request to one of the functions, and what became of it.
+// A delivery is a request to a function, with its answer and the function's log line.
 type delivery struct {
-	id       int64
+	id       int64 // from 1, in the order of arrival
 	received time.Time
-	endpoint string // NoFunction if the path is of none
+	endpoint string // NoFunction if no function is at the path
 	method   string
 	path     string
-	query    string // as received, the URL token included
+	query    string // as received, including the URL token
 	header   http.Header
-	length   int64 // that the sender announced; -1 for none
-	body     []byte
-	ended    bool // the body was read to its end
-	broke    bool // it broke off on its way in
+	length   int64  // Content-Length; -1 if it is missing
+	body     []byte // as far as it was read, at most maxBytes
+	ended    bool   // the body was read to its end
+	broke    bool   // reading the body failed
 
 	status     int
 	retryAfter string
-	latency    time.Duration // of the whole, as the front sees it
+	latency    time.Duration // of the whole request, measured by Watch
 	checks     []check
-	refusal    *webhook.Refusal // by the checks; nil if they found none
+	refusal    *webhook.Refusal // the checks' refusal; nil if they passed
 
 	answered, announced bool
-	log                 logLine // zero until it comes
+	log                 logLine // zero until the line arrives
 }
 
-// A logLine is what a function logs of a delivery.
+// A logLine is a function's log line about a delivery.
 type logLine struct {
 	Message   string  `json:"message"`
 	Outcome   string  `json:"outcome"`
@@ -52,7 +52,7 @@ type logLine struct {
 	} `json:"logging.googleapis.com/labels"`
 }
 
-// whole reports whether the body is kept as it was sent, all of it.
+// whole reports whether the body is complete.
 func (d *delivery) whole() bool {
 	return d.length == int64(len(d.body)) || d.length < 0 && d.ended && len(d.body) <= receiver.MaxBody
 }
@@ -65,17 +65,18 @@ func (d *delivery) size() int {
 	return n
 }
 
-// webhookID is empty where a receiver would take none of it for one.
+// webhookID returns the webhook-id, or "" if it is missing or malformed.
 func (d *delivery) webhookID() string {
 	id, _ := webhook.ID(d.header)
 	return id
 }
 
-// genuine reports whether the function found it so: only then does it log a scheme.
+// genuine reports whether the function verified the delivery: only then it logs a
+// scheme.
 func (d *delivery) genuine() bool { return d.log.Scheme != "" }
 
-// eventType is the type that the function logged or, of what it refused, the one
-// that the body claims.
+// eventType returns the type that the function logged. If the delivery was not
+// verified, it returns the type in the body.
 func (d *delivery) eventType() string {
 	if d.genuine() {
 		return d.log.Type
@@ -83,12 +84,12 @@ func (d *delivery) eventType() string {
 	var claimed struct {
 		Type string `json:"type"`
 	}
-	_ = json.Unmarshal(d.body, &claimed) // what is no JSON claims none
+	_ = json.Unmarshal(d.body, &claimed) // if the body is not JSON, the type is empty
 	return shorten(claimed.Type, 80)
 }
 
-// scheme is the one that the function logged or, of what it refused, the one that
-// the signature claims.
+// scheme returns the scheme that the function logged. If the delivery was not verified,
+// it returns the scheme that the signature names.
 func (d *delivery) scheme() string {
 	if d.genuine() {
 		return d.log.Scheme
@@ -108,8 +109,7 @@ func (d *delivery) claimedScheme() webhook.Scheme {
 	return webhook.Scheme(shorten(version, 8))
 }
 
-// outcome is the function's word, or that there was none: the request did not get
-// through to it.
+// outcome returns the outcome that the function logged, or noLogLine.
 func (d *delivery) outcome() string {
 	if d.log.Outcome == "" {
 		return noLogLine
@@ -124,7 +124,7 @@ type row struct {
 	Endpoint string `json:"endpoint"`
 	Type     string `json:"type"`
 	Scheme   string `json:"scheme"`
-	Genuine  bool   `json:"genuine"` // else type and scheme are claims
+	Genuine  bool   `json:"genuine"` // if false, type and scheme are not verified
 	Outcome  string `json:"outcome"`
 	Status   int    `json:"status"`
 	Tone     string `json:"tone"`
@@ -140,7 +140,8 @@ func (d *delivery) row() row {
 	}
 }
 
-// took is the function's own measure where there is one.
+// took returns the latency that the function logged. Without a log line, it returns the
+// latency measured by Watch.
 func (d *delivery) took() string {
 	if d.log.Outcome != "" {
 		return fmt.Sprintf("%.1f ms", d.log.LatencyMS)

@@ -1,6 +1,7 @@
-// Package inspector is the page of serve: deliveries live as they come, what each
-// was held against and why it was refused, its record in the ledger, its message,
-// and buttons that send samples. It is no part of any deployed function.
+// Package inspector is serve's web page. It lists deliveries as they arrive. For each
+// delivery it shows the checks and their results, the cause of a rejection, the record
+// in Firestore, and the published message. Its buttons send samples and start jobs. The
+// package is not part of any deployed function.
 package inspector
 
 import (
@@ -19,7 +20,8 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
-// An Inspector is the page. Its fields are not to be changed in use.
+// An Inspector serves the page. Its fields are required, except Host, and must not be
+// changed after the first call to Handler or Watch.
 type Inspector struct {
 	Deliveries *Deliveries
 	Checks     *Checks
@@ -27,8 +29,8 @@ type Inspector struct {
 	Sender     *Sender
 	Jobs       *Jobs
 
-	// Host is what serve was told to listen on: "" for all addresses. On loopback
-	// nobody but this machine is to see the page.
+	// Host is the host that serve listens on; "" means all addresses. If it is a
+	// loopback address, the page is shown to this machine only.
 	Host string
 }
 
@@ -37,17 +39,19 @@ var assets embed.FS
 
 var pages = template.Must(template.ParseFS(assets, "assets/*.html"))
 
-// writeTimeout bounds how long a page may take to read an event.
+// writeTimeout bounds the time to send one event to a page.
 const writeTimeout = 10 * time.Second
 
-// maxForm bounds, in bytes, what a button sends.
+// maxForm bounds the body of a button's request, in bytes.
 const maxForm = 4 << 10
 
-// policy lets the page load what serve serves, and nothing else.
+// policy is the Content-Security-Policy. The page loads only serve's own scripts,
+// styles and images, and no inline script, because it shows the contents of deliveries.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// Handler serves the page at / and what belongs to it below /inspector/.
+// Handler returns the handler for the page at / and for its assets and requests below
+// /inspector/.
 func (in *Inspector) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", in.page)
@@ -68,9 +72,9 @@ func (in *Inspector) Handler() http.Handler {
 	return in.guard(http.NewCrossOriginProtection().Handler(mux))
 }
 
-// guard keeps the page to whoever may see it. A web page elsewhere could have its
-// own name lead here (DNS rebinding), and a tunnel that brings deliveries would
-// bring its whole public here: both show in the request.
+// guard rejects requests that must not see the page. With DNS rebinding, another web
+// page's host name could resolve to this address; the Host header shows that. A tunnel
+// for deliveries would make the page public; its forwarding headers show that.
 func (in *Inspector) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -80,7 +84,7 @@ func (in *Inspector) guard(next http.Handler) http.Handler {
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("Cache-Control", "no-store")
 		if !in.allowed(r) {
-			http.Error(w, "This page is shown on this machine only: open it at 127.0.0.1 or localhost.", http.StatusForbidden)
+			http.Error(w, "This page is available only on the machine that runs serve: open it at 127.0.0.1 or localhost.", http.StatusForbidden)
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -123,7 +127,7 @@ func (in *Inspector) page(w http.ResponseWriter, _ *http.Request) {
 	})
 }
 
-// render writes a page, whole or not at all.
+// render executes a template and writes the result, or answers 500 if that fails.
 func render(w http.ResponseWriter, name string, data any) {
 	var b bytes.Buffer
 	if err := pages.ExecuteTemplate(&b, name, data); err != nil {
@@ -131,10 +135,10 @@ func render(w http.ResponseWriter, name string, data any) {
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	_, _ = b.WriteTo(w) // a browser that has gone wants no more
+	_, _ = b.WriteTo(w) // fails only if the browser has disconnected
 }
 
-// events sends what happens, as it happens, until the page is closed.
+// events streams server-sent events until the page or serve is closed.
 func (in *Inspector) events(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	connection := http.NewResponseController(w)
@@ -156,24 +160,25 @@ func (in *Inspector) events(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// delivery shows one of them.
+// delivery answers with the detail of one delivery.
 func (in *Inspector) delivery(w http.ResponseWriter, r *http.Request) {
 	if d := in.named(w, r); d != nil {
 		render(w, "delivery.html", in.view(r, d))
 	}
 }
 
-// named returns the delivery that the path names, and answers where there is none.
+// named returns the delivery with the path's id. If it is not in memory, named answers
+// 404 and returns nil.
 func (in *Inspector) named(w http.ResponseWriter, r *http.Request) *delivery {
-	id, _ := strconv.ParseInt(r.PathValue("id"), 10, 64) // none has the id 0
+	id, _ := strconv.ParseInt(r.PathValue("id"), 10, 64) // 0 if invalid; no delivery has id 0
 	d := in.Deliveries.find(id)
 	if d == nil {
-		http.Error(w, "That delivery is no longer kept.", http.StatusNotFound)
+		http.Error(w, "This delivery is no longer in memory.", http.StatusNotFound)
 	}
 	return d
 }
 
-// again sends a delivery once more.
+// again replays a delivery.
 func (in *Inspector) again(w http.ResponseWriter, r *http.Request) {
 	var asked struct {
 		Anew bool `json:"anew"`
@@ -195,17 +200,18 @@ func (in *Inspector) sample(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// read reads what a button sends, and answers where that is not what one sends.
+// read decodes the JSON body of a button's request. If it is invalid, read answers 400
+// and returns false.
 func read(w http.ResponseWriter, r *http.Request, to any) bool {
 	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxForm))
 	if err != nil || json.Unmarshal(text, to) != nil {
-		http.Error(w, "That is not what a button sends.", http.StatusBadRequest)
+		http.Error(w, "The request's body is not valid JSON for this button.", http.StatusBadRequest)
 		return false
 	}
 	return true
 }
 
-// say answers that it was done, or why not.
+// say answers 204 if err is nil, else 422 with the error's text.
 func say(w http.ResponseWriter, err error) {
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusUnprocessableEntity)

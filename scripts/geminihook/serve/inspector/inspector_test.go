@@ -33,7 +33,7 @@ import (
 
 const urlToken = "a-url-token-of-the-test"
 
-// A lab is an inspector in front of a function that answers and logs as told.
+// A lab is an inspector in front of a fake function with a given answer and log line.
 type lab struct {
 	*Inspector
 	t       *testing.T
@@ -71,7 +71,7 @@ func newLab(t *testing.T) *lab {
 	return l
 }
 
-// function stands where the functions stand.
+// function is the handler of the fake function.
 func (l *lab) function(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(io.Discard, r.Body)
 	w.WriteHeader(l.status)
@@ -90,7 +90,7 @@ func publicKeys(k *webhooktest.KeySet) reverify.Fixed[webhook.PublicKey] {
 	}
 }
 
-// ledger is an empty one.
+// ledger returns the collection of an empty Firestore.
 func ledger(t *testing.T) *firestore.CollectionRef {
 	t.Helper()
 	server, err := gcptest.Start("127.0.0.1:0", gcptest.NewFirestore())
@@ -107,7 +107,7 @@ func ledger(t *testing.T) *firestore.CollectionRef {
 	return client.Collection("deliveries")
 }
 
-// record writes the record of a delivery.
+// record writes a delivery's record.
 func (l *lab) record(d *webhook.Delivery, record *dedup.Record) {
 	l.t.Helper()
 	if _, err := l.Records.Collection.Doc(dedup.DocumentID(d)).Create(l.t.Context(), record); err != nil {
@@ -120,7 +120,7 @@ func (l *lab) outgoing(scheme webhook.Scheme) *outgoing {
 	return l.Sender.outgoing(scheme, "batch.succeeded")
 }
 
-// ask asks the page for a path, or posts to it where there is a body.
+// ask sends a GET to a path of the page, or a POST if there is a body.
 func (l *lab) ask(path, body string, header ...string) (status int, text string) {
 	l.t.Helper()
 	method := http.MethodGet
@@ -147,7 +147,7 @@ func (l *lab) ask(path, body string, header ...string) (status int, text string)
 	return resp.StatusCode, string(all)
 }
 
-// latest waits until the last delivery is shown and returns it.
+// latest waits until the latest delivery is shown, and returns it.
 func (l *lab) latest(id int64) *delivery {
 	l.t.Helper()
 	for range 500 {
@@ -160,7 +160,7 @@ func (l *lab) latest(id int64) *delivery {
 	return nil
 }
 
-// Every check says which step decided, and by which key.
+// The checks show the step that decided, and the key.
 func TestChecks(t *testing.T) {
 	l := newLab(t)
 	l.log.Outcome = "whatever"
@@ -171,19 +171,19 @@ func TestChecks(t *testing.T) {
 		header [2]string // to be set after it was signed
 		want   string    // marks, and a part of the text of the check that failed or of the signature's
 	}{
-		{name: "genuine", scheme: "v1", want: "+++++ made with version 2 of the signing secret"},
-		{name: "by the older secret", scheme: "v1", spoil: func(a *outgoing) { a.Secret = l.secrets[1] }, want: "+++++ made with version 1 of the signing secret"},
+		{name: "genuine", scheme: "v1", want: "+++++ matches version 2 of the signing secret"},
+		{name: "by the older secret", scheme: "v1", spoil: func(a *outgoing) { a.Secret = l.secrets[1] }, want: "+++++ matches version 1 of the signing secret"},
 		{name: "stale", scheme: "v1", spoil: func(a *outgoing) { a.at = a.at.Add(-time.Hour) }, want: "++++- webhook-timestamp is 1h0m"},
 		{name: "forged", scheme: "v1", spoil: forge, want: "+++-. compared with version 2 of the signing secret, version 1 of the signing secret"},
 		{name: "no id", scheme: "v1", header: [2]string{"Webhook-Id", ""}, want: "++-.. no webhook-id header"},
 		{name: "too large", scheme: "v1", spoil: func(a *outgoing) { a.body = make([]byte, receiver.MaxBody+1) }, want: "+-... 1048577 bytes"},
-		{name: "v1a", scheme: "v1a", want: "++++++ made with Ed25519 key"},
+		{name: "v1a", scheme: "v1a", want: "++++++ matches Ed25519 key"},
 		{name: "v1 at the dynamic endpoint", scheme: "v1a", header: [2]string{"Webhook-Signature", "v1,AAAA"}, want: "++++-. no v1a signature and no token"},
-		{name: "no URL token", scheme: "v1a", spoil: func(a *outgoing) { a.url = webhook.WithoutQuery(a.url) }, want: "+-.... the URL has none"},
+		{name: "no URL token", scheme: "v1a", spoil: func(a *outgoing) { a.url = webhook.WithoutQuery(a.url) }, want: "+-.... the URL has no token"},
 		{name: "wrong URL token", scheme: "v1a", spoil: func(a *outgoing) { a.url += "x" }, want: "+-.... compared with version 1 of the URL token"},
-		{name: "jwt", scheme: "jwt", want: "++++++++ made with RSA key rsa-1"},
+		{name: "jwt", scheme: "jwt", want: "++++++++ matches RSA key rsa-1"},
 		{name: "forged token", scheme: "jwt", spoil: forge, want: "++++-... the token is signed by none"},
-		{name: "another audience", scheme: "jwt", spoil: func(a *outgoing) { a.Audience = "https://example.com/theirs" }, want: "+++++-.. aud contains no"},
+		{name: "another audience", scheme: "jwt", spoil: func(a *outgoing) { a.Audience = "https://example.com/theirs" }, want: "+++++-.. aud contains no configured audience"},
 		{name: "expired token", scheme: "jwt", spoil: func(a *outgoing) { a.at = a.at.Add(-time.Hour) }, want: "++++++-. the token expired"},
 		{name: "token, stale header", scheme: "jwt", header: [2]string{"Webhook-Timestamp", "1000000000"}, want: "+++++++- webhook-timestamp is"},
 	} {
@@ -207,8 +207,8 @@ func TestChecks(t *testing.T) {
 	}
 }
 
-// checkMarks holds the marks of checks, and what the one says that failed or, where
-// none did, that of the signature.
+// checkMarks compares the marks of checks, and the text of the failed check. If no
+// check failed, it compares the text of the signature's check.
 func checkMarks(t *testing.T, checks []check, want string) {
 	t.Helper()
 	marks, text := "", ""
@@ -224,7 +224,7 @@ func checkMarks(t *testing.T, checks []check, want string) {
 	}
 }
 
-// The log line may come before the answer, after it, or never.
+// A delivery is shown if its log line arrives before the answer, after it, or never.
 func TestJoin(t *testing.T) {
 	d := NewDeliveries()
 	line := func(execution string) []byte {
@@ -236,7 +236,7 @@ func TestJoin(t *testing.T) {
 		d.begin(one, execution)
 		for _, step := range order {
 			if d.find(one.id) != nil {
-				t.Errorf("%s: shown before all was known", order)
+				t.Errorf("%s: shown before its log line", order)
 			}
 			if step == 'L' {
 				d.Logged(line(execution))
@@ -280,7 +280,7 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// Only this machine sees the page, and no other web page can make it send.
+// Only this machine can see the page, and another web page cannot press its buttons.
 func TestGuard(t *testing.T) {
 	l := newLab(t)
 	port := l.server.Listener.Addr().String()[len("127.0.0.1"):]
@@ -329,7 +329,7 @@ func TestGuard(t *testing.T) {
 	}
 }
 
-// What is shown holds no token, no whole signature, and nothing that a browser runs.
+// A delivery's detail contains no token, no complete signature, and no unescaped HTML.
 func TestView(t *testing.T) {
 	l := newLab(t)
 	l.log = logLine{Outcome: "published", Scheme: "v1a", Type: "<script>", Topic: "projects/p/topics/geminihook-batch", MessageID: "7"}
@@ -361,15 +361,15 @@ func TestView(t *testing.T) {
 		}
 	}
 	if strings.Contains(text, "<script>") || !strings.Contains(text, "&lt;script&gt;") {
-		t.Error("what was received is not escaped")
+		t.Error("the delivery's HTML is not escaped")
 	}
 	if status != http.StatusOK || t.Failed() {
 		t.Errorf("%d %s", status, text)
 	}
 }
 
-// A delivery's records are those that its id may name under any scheme, at its endpoint, and
-// for a JWT with its body.
+// A delivery's records have its endpoint and its id, under any scheme. A JWT's record
+// also has its body.
 func TestRecordsOf(t *testing.T) {
 	l := newLab(t)
 	body, other := []byte("{}"), []byte("{ }")
@@ -395,7 +395,7 @@ func TestRecordsOf(t *testing.T) {
 		{"dynamic, a third body", webhook.DynamicEndpoint, "msg_1", nil, []int{1}},
 		{"another id", webhook.DynamicEndpoint, "msg_2", other, []int{4}},
 		{"an unknown id", webhook.DynamicEndpoint, "msg_3", body, nil},
-		{"an id that is none", webhook.DynamicEndpoint, "msg.1", body, nil},
+		{"a malformed id", webhook.DynamicEndpoint, "msg.1", body, nil},
 		{"no function", NoFunction, "msg_1", body, nil},
 	}
 	for _, test := range tests {
@@ -421,7 +421,7 @@ func TestSignaturesAreShortened(t *testing.T) {
 	}
 }
 
-// Without serve's own keys nothing dynamic can be signed, and that is said.
+// Without private keys, the page offers no dynamic samples and gives the reason.
 func TestNoKeys(t *testing.T) {
 	l := newLab(t)
 	l.Sender.Keys = nil
@@ -429,11 +429,11 @@ func TestNoKeys(t *testing.T) {
 		t.Errorf("%d %s", status, text)
 	}
 	if _, page := l.ask("/", ""); strings.Contains(page, `value="v1a"`) || !strings.Contains(page, "No dynamic samples") {
-		t.Error("the page offers what it cannot send")
+		t.Error("the page offers samples that it cannot sign")
 	}
 }
 
-// What a message does not have is empty in its JSON, not null.
+// Missing attributes and data are empty in a message's JSON, not null.
 func TestCopyOfAnEmptyMessage(t *testing.T) {
 	v := viewMessage(&message{"projects/p/topics/t", &pubsubpb.PubsubMessage{MessageId: "1"}})
 	if !strings.Contains(v.Copy, `"attributes": {}`) || !strings.Contains(v.Copy, `"data": ""`) {
@@ -441,7 +441,8 @@ func TestCopyOfAnEmptyMessage(t *testing.T) {
 	}
 }
 
-// A request for no function is shown with the reason, and cannot be sent again.
+// A request to a path without a function is shown with the reason, and cannot be
+// replayed.
 func TestNoFunction(t *testing.T) {
 	l := newLab(t)
 	l.status, l.log = http.StatusNotFound, logLine{Outcome: "no_function"}
@@ -454,10 +455,10 @@ func TestNoFunction(t *testing.T) {
 	}
 	d := l.latest(1)
 	if want := (check{"Path", "fail", "no function is at /staticwebhook"}); d.checks[0] != want || d.checks[1].Mark != "open" {
-		t.Errorf("checks %v, want %v and nothing reached", d.checks, want)
+		t.Errorf("checks %v, want %v, and the others not reached", d.checks, want)
 	}
 	_, page := l.ask("/inspector/deliveries/1", "")
-	if !strings.Contains(page, "no_function") || !strings.Contains(page, "It was for no function, so it cannot be sent again.") ||
+	if !strings.Contains(page, "no_function") || !strings.Contains(page, "No function is at this path, so the delivery cannot be replayed.") ||
 		strings.Contains(page, "data-again") || strings.Contains(page, urlToken) {
 		t.Errorf("shown as\n%s", page)
 	}
@@ -466,7 +467,7 @@ func TestNoFunction(t *testing.T) {
 	}
 }
 
-// A page gets the list, then what happens; when serve ends, so does it.
+// A page gets the list, then events. The stream ends when serve ends.
 func TestEvents(t *testing.T) {
 	l := newLab(t)
 	l.log.Outcome = "duplicate"
@@ -497,8 +498,8 @@ func TestEvents(t *testing.T) {
 	}
 }
 
-// Nothing of the page, nor of what a page is made of, is deployed. Libraries of the
-// functions use html/template for pages of their own; nothing of ours may.
+// The page and its libraries are not deployed. Libraries of the functions use
+// html/template themselves; geminihook's deployed packages must not.
 func TestDeploysWithoutPage(t *testing.T) {
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", `{{.ImportPath}} {{join .Imports " "}}`,
 		module+"functions/static", module+"functions/dynamic").Output()
@@ -522,7 +523,7 @@ func TestDeploysWithoutPage(t *testing.T) {
 		}
 	}
 	if ours < 10 {
-		t.Errorf("%d packages of ours are deployed: the list is not what it should be", ours)
+		t.Errorf("%d of geminihook's packages are deployed: too few, so the list must be wrong", ours)
 	}
 }
 

@@ -14,21 +14,23 @@ import (
 	"github.com/geminihook/geminihook/shared/geminitest"
 )
 
-// maxJobs is how many jobs the page shows.
+// maxJobs is the number of jobs that the page shows, latest first.
 const maxJobs = 50
 
-// Jobs are those of the stand-in for the Gemini API. It is safe for concurrent use.
+// Jobs shows and starts jobs of the stand-in for the Gemini API. It is safe for
+// concurrent use.
 type Jobs struct {
 	API     *geminitest.API
-	Webhook string        // URL of the webhook that the page can disable
-	For     time.Duration // how long a job runs that the page starts
-	Passes  *Passes       // of the reconciler
+	Webhook string        // URL of the webhook that the page disables and enables
+	For     time.Duration // how long a job started by the page runs
+	Passes  *Passes       // the reconciler's passes
 
-	// Reconcile makes a pass and waits for its end. It fails if the pass was not complete.
+	// Reconcile runs a pass and waits for its end. It fails if the pass was incomplete.
 	Reconcile func(ctx context.Context) error
 }
 
-// ends are how a job may end that the page starts, by kind and by what is asked for.
+// ends are the final states of jobs that the page starts, by the job's kind and by the
+// page's choice.
 var ends = map[string]map[string]string{
 	geminitest.KindBatch: {
 		"success": geminitest.BatchSucceeded, "failure": geminitest.BatchFailed, "other": geminitest.BatchExpired,
@@ -47,13 +49,13 @@ type jobRow struct {
 	Kind    string `json:"kind"`
 	Started string `json:"started"`
 	State   string `json:"state"`
-	Tone    string `json:"tone"` // as that of a delivery's outcome
+	Tone    string `json:"tone"` // as a meaning's
 	Event   string `json:"event"`
 	Sent    string `json:"sent"`
-	CanLose bool   `json:"can_lose"` // its delivery is still to come
+	CanLose bool   `json:"can_lose"` // the job runs and its event is yet to be delivered
 }
 
-// list answers with the latest jobs, the state of the webhook, and the latest pass.
+// list answers with the latest jobs, the webhook's state, and the latest pass.
 func (j *Jobs) list(w http.ResponseWriter, _ *http.Request) {
 	state, _ := j.API.State(j.Webhook)
 	rows := []jobRow{}
@@ -84,11 +86,11 @@ func rowOfJob(job *geminitest.State) jobRow {
 	return r
 }
 
-// sent tells what became of the deliveries of a job's event.
+// sent describes the deliveries of a job's event, with their answers.
 func sent(job *geminitest.State) string {
 	switch {
 	case job.Event == "":
-		return "no event exists"
+		return "no event for this end"
 	case job.Delivery.Never && len(job.Sent) == 0:
 		return "lost"
 	case job.Running:
@@ -121,7 +123,7 @@ func (j *Jobs) start(w http.ResponseWriter, r *http.Request) {
 	}
 	end, ok := ends[asked.Kind][asked.End]
 	if !ok {
-		say(w, errors.New("there is no such job"))
+		say(w, errors.New("unknown job"))
 		return
 	}
 	start := map[string]func(geminitest.Job) string{
@@ -131,7 +133,7 @@ func (j *Jobs) start(w http.ResponseWriter, r *http.Request) {
 	say(w, nil)
 }
 
-// lose has the event of a job never delivered.
+// lose makes the stand-in never deliver a job's event. The job must run.
 func (j *Jobs) lose(w http.ResponseWriter, r *http.Request) {
 	var asked struct {
 		Name string `json:"name"`
@@ -144,22 +146,22 @@ func (j *Jobs) lose(w http.ResponseWriter, r *http.Request) {
 			continue
 		}
 		if !job.Running {
-			say(w, errors.New("the job has ended: its event was delivered, or nothing was to be delivered"))
+			say(w, errors.New("the job has ended: only the event of a running job can be lost"))
 			return
 		}
 		j.API.Lose(job.Name)
 		say(w, nil)
 		return
 	}
-	say(w, errors.New("there is no such job"))
+	say(w, errors.New("unknown job"))
 }
 
-// reconcile makes a pass.
+// reconcile runs a pass.
 func (j *Jobs) reconcile(w http.ResponseWriter, r *http.Request) {
 	say(w, j.Reconcile(r.Context()))
 }
 
-// turn disables the webhook as too many failed deliveries do, or enables it.
+// turn enables the webhook, or disables it as too many failed deliveries would.
 func (j *Jobs) turn(w http.ResponseWriter, r *http.Request) {
 	var asked struct {
 		Enabled bool `json:"enabled"`
@@ -169,7 +171,7 @@ func (j *Jobs) turn(w http.ResponseWriter, r *http.Request) {
 	}
 	state, id := j.API.State(j.Webhook)
 	if state == "" {
-		say(w, errors.New("no webhook is registered for "+j.Webhook+": type geminihook register --serve"))
+		say(w, errors.New("no webhook is registered for "+j.Webhook+": run geminihook register --serve"))
 		return
 	}
 	if asked.Enabled {

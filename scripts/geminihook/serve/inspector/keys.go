@@ -15,13 +15,14 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook"
 )
 
-// Keys are those of an endpoint, with names that tell nothing of them.
+// Keys are the keys of an endpoint. Each has a name to show, which does not reveal the
+// key.
 type Keys[K any] struct {
 	reverify.Keys[K]
-	values []string // that they were made of, the newest first; nil for public keys
+	values []string // the secret's texts, newest first; nil for public keys
 }
 
-// keyNames lists the keys that did not match.
+// keyNames returns the names of the keys that were tried, as text.
 func keyNames(tried []string) string {
 	if len(tried) == 0 {
 		return "no key at all"
@@ -29,8 +30,9 @@ func keyNames(tried []string) string {
 	return strings.Join(tried, ", ")
 }
 
-// Versions are the values of a secret, the newest first, numbered as Secret Manager
-// numbers the versions that serve adds.
+// Versions parses the values of a secret, newest first, and returns them as keys named
+// "version N of the …". The numbers are those of the versions that serve adds to Secret
+// Manager. It fails if a value does not parse.
 func Versions[K comparable](of string, values []string, parse func([]byte) (K, error)) (*Keys[K], error) {
 	names := make(map[K]string)
 	var ring reverify.Fixed[K]
@@ -48,10 +50,10 @@ func Versions[K comparable](of string, values []string, parse func([]byte) (K, e
 	return &Keys[K]{reverify.Keys[K]{Ring: ring, Name: func(k K) string { return names[k] }}, values}, nil
 }
 
-// A Stored ring holds the enabled versions of a signing secret as they are when a
+// A Stored ring reads the enabled versions of a signing secret each time that a
 // delivery is checked. It is safe for concurrent use.
 type Stored struct {
-	// List returns the numbers and the texts of the versions, the newest first.
+	// List returns the numbers and the texts of the enabled versions, newest first.
 	List func(context.Context) (numbers, texts []string, err error)
 
 	mu    sync.Mutex
@@ -67,14 +69,14 @@ func (s *Stored) Find(ctx context.Context, match func(webhook.SigningKey) bool) 
 	}
 	var ring reverify.Fixed[webhook.SigningKey]
 	for i, text := range texts {
-		if key, err := s.key(numbers[i], text); err == nil { // the function skips others, too
+		if key, err := s.key(numbers[i], text); err == nil { // the function skips invalid versions, too
 			ring = append(ring, key)
 		}
 	}
 	return ring.Find(ctx, match)
 }
 
-// key returns the key of a version. It parses each text once.
+// key returns the key of a version. It parses each text only once.
 func (s *Stored) key(number, text string) (webhook.SigningKey, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -93,15 +95,15 @@ func (s *Stored) key(number, text string) (webhook.SigningKey, error) {
 	return key, nil
 }
 
-// Name returns the name of a key that Find has passed.
+// Name returns the name of a key that Find has passed to match.
 func (s *Stored) Name(key webhook.SigningKey) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.names[key]
 }
 
-// PublicKeys are the keys of a key set, named by their kid, or else by the
-// beginning of their SHA-256.
+// PublicKeys returns the keys of a key set. A key is named by its kid. A key without a
+// kid is named by the first 4 bytes of its SHA-256.
 func PublicKeys(ring webhook.Keyring[webhook.PublicKey]) *Keys[webhook.PublicKey] {
 	return &Keys[webhook.PublicKey]{Keys: reverify.Keys[webhook.PublicKey]{Ring: ring, Name: publicName}}
 }
@@ -117,7 +119,7 @@ func publicName(k webhook.PublicKey) string {
 	if k.ID != "" {
 		return kind + " " + shorten(k.ID, 40)
 	}
-	der, _ := x509.MarshalPKIXPublicKey(k.Key) // every kind that a set may hold is known to it
+	der, _ := x509.MarshalPKIXPublicKey(k.Key) // supports every kind of key in a key set
 	sum := sha256.Sum256(der)
 	return kind + " " + hex.EncodeToString(sum[:4])
 }

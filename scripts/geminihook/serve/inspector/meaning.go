@@ -1,45 +1,45 @@
 package inspector
 
-// A meaning says what an outcome is, to somebody who sees it for the first time.
+// A meaning explains an outcome to a first-time user.
 type meaning struct {
-	Tone string // its colour: good is published, calm repeated, warn refused, bad an error
+	Tone string // good: published; calm: duplicate; warn: rejected; bad: error. Sets the colour
 	Text string
 }
 
 var meanings = map[string]meaning{
-	"published": {"good", "Genuine and new. Its id was claimed in the ledger, the message was published, and the record was marked done before the sender got its 204."},
-	"duplicate": {"calm", "Genuine, but a delivery with this webhook-id was published before. It is answered 204, so that the sender stops repeating it, and nothing is published a second time."},
-	"busy":      {"calm", "Genuine, but another copy of it is being handled at this moment. The 503 and its Retry-After have the sender come back when that copy is done, or its owner is known to be dead."},
+	"published": {"good", "Genuine and new. The function claimed the id in Firestore, published the message, marked the record done, and then answered 204."},
+	"duplicate": {"calm", "Genuine, but a delivery with this webhook-id is already published. The function answered 204, so the sender stops retrying, and published no second message."},
+	"busy":      {"calm", "Genuine, but another request with the same webhook-id is in progress and holds the lease. The sender retries after Retry-After, when that request is done or its lease has expired."},
 
-	"method":       {"warn", "Deliveries are POSTs. Anything else is answered 405 and looked at no further."},
-	"no_function":  {"warn", "No function is at this path, so it reached none: the sender has another URL than the one that serve printed."},
-	"malformed":    {"warn", "It is not a delivery at all: a header is missing, doubled, or not in the one form that can be verified. No key was asked."},
-	"too_large":    {"warn", "The body is over the limit of 1 MiB. It was not read to its end, and no signature was checked."},
-	"unauthorized": {"warn", "The URL does not carry this endpoint's token. Google signs for every customer of the API, so only the token says that the job was ours. The body was not looked at."},
-	"forged":       {"warn", "No key in force made this signature over exactly these bytes. Whoever sent it does not hold the key, or something changed the id, the timestamp or the body on the way."},
-	"audience":     {"warn", "Google signed this token, but for another receiver: its audience is none of ours."},
+	"method":       {"warn", "Not a POST. Deliveries are POSTs; other methods are answered 405 and not checked further."},
+	"no_function":  {"warn", "No function is at this path. The sender uses another URL than those that serve printed."},
+	"malformed":    {"warn", "Not a valid delivery: a header is missing, duplicate or malformed, or the body is incomplete. No signature was checked."},
+	"too_large":    {"warn", "The body is over the limit of 1 MiB. The function did not read it to its end, and checked no signature."},
+	"unauthorized": {"warn", "The URL has no valid token for this endpoint. Google's keys sign for all customers of the API, so only the URL token shows that the delivery is for this receiver. The body was not read."},
+	"forged":       {"warn", "The signature matches none of the accepted keys. The sender has another key, or the id, the timestamp or the body was changed in transit."},
+	"audience":     {"warn", "Google signed this JWT for another receiver: it contains no configured audience."},
 
-	"stale":       {"bad", "The signature is genuine, but the time it was made for is too far from now: a recording that somebody plays again, a delivery that was held up, or a clock that is wrong. A genuine sender signs every retry anew."},
-	"mismatch":    {"bad", "Genuine, but the id was published before with another body. An id is the sender's promise, so nothing is published; the log has it as an error."},
-	"unmarked":    {"bad", "The message is on its topic, but the record could not be marked done. Should the sender repeat it, it may be published again under the same id."},
-	"unavailable": {"bad", "A fault of the receiver's own: a secret, the keys, the ledger or the topic did not answer. The 503 has the sender try again, so nothing is lost."},
-	"overloaded":  {"warn", "The instance was serving as many requests at once as it may, so nothing was read of this one. The 503 and its Retry-After have the sender try again."},
-	"slow_body":   {"warn", "The body was not there in time, 2.5 seconds after the request began. The 503 has a genuine sender try again; a stranger's half-sent request ends here."},
-	noLogLine:     {"bad", "The function has logged nothing of it, so the request did not get through to it, or its log line is still on the way."},
+	"stale":       {"bad", "The signature is genuine, but its timestamp is more than 5 minutes off. Possible causes: a replay, a delayed delivery, or a wrong clock. A genuine retry has a new timestamp and signature."},
+	"mismatch":    {"bad", "Genuine, but the same id is already published with another body. The function published no second message, answered 204, and logged an error."},
+	"unmarked":    {"bad", "The message is published, but the record could not be marked done. If the sender retries, the message may be published again with the same id."},
+	"unavailable": {"bad", "The receiver failed: reading a secret or the keys, Firestore or Pub/Sub failed or timed out. It answered 503, so the sender retries."},
+	"overloaded":  {"warn", "The instance reached its concurrency limit, so it did not read this request. It answered 503 with Retry-After, so the sender retries."},
+	"slow_body":   {"warn", "The body was not complete 2.5 seconds after the request began. The function answered 503, so a genuine sender retries."},
+	noLogLine:     {"bad", "The function logged no line for this request. The request did not reach it, or the line is not written yet."},
 }
 
 const noLogLine = "no log line"
 
-// meaningOf explains an outcome. One that a later release may add is shown all the
-// same.
+// meaningOf returns the meaning of an outcome. An unknown outcome has one, too.
 func meaningOf(outcome string) meaning {
 	if m, ok := meanings[outcome]; ok {
 		return m
 	}
-	return meaning{"bad", "This page does not know the outcome."}
+	return meaning{"bad", "This page has no explanation for this outcome."}
 }
 
-// taken are the outcomes that come after verification.
+// taken are the outcomes of verified deliveries. Unverified ones can be "unavailable",
+// too.
 var taken = map[string]bool{
 	"published": true, "duplicate": true, "busy": true, "mismatch": true, "unmarked": true, "unavailable": true,
 }

@@ -10,10 +10,12 @@ import (
 	"time"
 )
 
-// A Pass is what the reconciler logs of a pass, under the same names.
+// A Pass is the reconciler's log line about one pass. Its counts are those of
+// reconcile.Summary. After a failed build, the line has only Time, and the rest is
+// zero.
 type Pass struct {
 	Time         time.Time `json:"time"`
-	WebhookState string    `json:"webhook_state,omitempty"` // empty if it could not be read
+	WebhookState string    `json:"webhook_state,omitempty"` // empty if reading it failed
 	WebhookOK    bool      `json:"webhook_ok"`
 
 	Jobs       int `json:"jobs"`
@@ -33,8 +35,8 @@ type Pass struct {
 	Calls     int64   `json:"calls"`
 }
 
-// ReadPass returns the pass that a line of a function's log is about, nil if it is about
-// something else.
+// ReadPass parses a line of a function's log. It returns nil if the line is not about a
+// pass.
 func ReadPass(line []byte) *Pass {
 	var p struct {
 		Message string `json:"message"`
@@ -46,7 +48,7 @@ func ReadPass(line []byte) *Pass {
 	return &p.Pass
 }
 
-// Words returns the pass in words. Counts that are zero are left out.
+// Words describes the pass for people. It omits zero counts, except that of jobs.
 func (p *Pass) Words() string {
 	words := []string{"complete", "webhook " + p.WebhookState, fmt.Sprintf("%d jobs", p.Jobs)}
 	if !p.Complete {
@@ -75,17 +77,17 @@ func (p *Pass) Words() string {
 	return strings.Join(words, ", ")
 }
 
-// Passes holds the latest pass of the reconciler, and what passes did with each job whose
-// event was missing. It learns of them from the function's log. It may be used
-// concurrently.
+// Passes holds the reconciler's latest pass, and its latest action for each job with a
+// missed event. Both come from the function's log. The zero value is ready for use. It
+// is safe for concurrent use.
 type Passes struct {
 	mu      sync.Mutex
 	last    *Pass             // nil before the first one
 	actions map[string]string // by the last segment of the job's name
 }
 
-// Logged takes a line of the functions' log. If it is about a pass, it returns that pass,
-// and whether its words are those of the one before.
+// Logged records a line of the functions' log. If the line is about a pass, Logged
+// returns the pass, and whether its words equal those of the pass before.
 func (p *Passes) Logged(line []byte) (pass *Pass, again bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -104,7 +106,7 @@ func (p *Passes) Logged(line []byte) (pass *Pass, again bool) {
 	return nil, false
 }
 
-// words returns the latest pass in words.
+// words describes the latest pass.
 func (p *Passes) words() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -114,7 +116,8 @@ func (p *Passes) words() string {
 	return clock(p.last.Time) + " " + p.last.Words()
 }
 
-// action returns what the reconciler did with a job's event, empty if it was not missing.
+// action returns the reconciler's action for a job's missed event, or "" if no event of
+// the job was missed.
 func (p *Passes) action(job string) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -20,7 +20,7 @@ func TestPassInWords(t *testing.T) {
 	}
 }
 
-// The page knows what passes did with a job, whether its name is whole or the last segment.
+// The page finds a job's action by the full name or by its last segment.
 func TestPassesKeepActions(t *testing.T) {
 	p := new(Passes)
 	if got := p.words(); got != "none yet" {

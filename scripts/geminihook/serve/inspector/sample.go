@@ -15,29 +15,30 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
-// sendTimeout bounds one delivery of the page's.
+// sendTimeout bounds one delivery that the page sends, answer included.
 const sendTimeout = 15 * time.Second
 
-// A Sender makes deliveries as Gemini does, and some as it never would.
+// A Sender sends the page's samples to serve's own endpoints: genuine deliveries as
+// Gemini sends them, and forged or malformed ones.
 type Sender struct {
 	StaticURL  string
-	DynamicURL string // with its token
-	Secret     string
-	Audience   string
-	Keys       *webhooktest.KeySet // nil where the public keys come from elsewhere
+	DynamicURL string              // with the URL token
+	Secret     string              // signs v1; whsec_…
+	Audience   string              // a JWT's aud
+	Keys       *webhooktest.KeySet // sign v1a and JWTs; nil with --jwks-url
 }
 
-// A sample is a button of the page.
+// A sample is a button on the page that sends deliveries.
 type sample struct {
 	Name, Label, Hint string
 
-	scheme webhook.Scheme // the only one that it makes sense in; empty for any
-	spoil  func(*outgoing)
-	times  int // one after the other; 0 means 1
-	copies int // at once; 0 means 1
+	scheme webhook.Scheme  // the only scheme that the sample applies to; empty: any
+	spoil  func(*outgoing) // changes the delivery before it is signed; nil: no change
+	times  int             // deliveries, one after the other; 0 means 1
+	copies int             // concurrent copies of each; 0 means 1
 }
 
-// An outgoing delivery is one to be signed and sent.
+// An outgoing is a delivery to sign and send.
 type outgoing struct {
 	Sender
 	scheme webhook.Scheme
@@ -49,30 +50,32 @@ type outgoing struct {
 
 var samples = []sample{
 	{Name: "genuine", Label: "Send", Hint: "One genuine delivery"},
-	{Name: "types", Label: "Every type", Hint: "One genuine delivery of each type of event"},
-	{Name: "duplicate", Label: "Duplicate", Hint: "The same id twice, signed anew: a retry", times: 2},
-	{Name: "two", Label: "Two at once", Hint: "Two copies at the same moment: one is published", copies: 2},
-	{Name: "stale", Label: "Stale", Hint: "Genuine, but signed ten minutes ago", spoil: func(a *outgoing) { a.at = a.at.Add(-10 * time.Minute) }},
-	{Name: "forged", Label: "Forged", Hint: "Signed with a key of its own", spoil: forge},
-	{Name: "audience", Label: "Wrong audience", Hint: "A token that Google signed for somebody else (dynamic)", scheme: webhook.JWT,
+	{Name: "types", Label: "All types", Hint: "One genuine delivery of each event type"},
+	{Name: "duplicate", Label: "Duplicate", Hint: "A delivery and its retry: the same id with a new signature", times: 2},
+	{Name: "two", Label: "Concurrent", Hint: "Two copies at the same time: one is published", copies: 2},
+	{Name: "stale", Label: "Stale", Hint: "A genuine signature from ten minutes ago", spoil: func(a *outgoing) { a.at = a.at.Add(-10 * time.Minute) }},
+	{Name: "forged", Label: "Forged", Hint: "Signed with an unknown key", spoil: forge},
+	{Name: "audience", Label: "Wrong audience", Hint: "A JWT that Google signed for another receiver (dynamic)", scheme: webhook.JWT,
 		spoil: func(a *outgoing) { a.Audience = "https://example.com/another-receiver" }},
-	{Name: "token", Label: "Wrong URL token", Hint: "Google's signature, but not our URL (dynamic)", scheme: webhook.V1a,
+	{Name: "token", Label: "Wrong URL token", Hint: "Google's signature, but without this endpoint's URL token (dynamic)", scheme: webhook.V1a,
 		spoil: func(a *outgoing) { a.url = webhook.WithoutQuery(a.url) + "?token=a-guess-of-somebody-else" }},
-	{Name: "unknown", Label: "Unknown type", Hint: "An event of a type that is not documented: published all the same",
+	{Name: "unknown", Label: "Unknown type", Hint: "An event type that is not documented: it is published",
 		spoil: func(a *outgoing) { a.body = webhooktest.NewEvent("model.retired") }},
-	{Name: "huge", Label: "Huge", Hint: "A body of one byte more than the limit",
+	{Name: "huge", Label: "Too large", Hint: "A body one byte over the limit of 1 MiB",
 		spoil: func(a *outgoing) {
 			a.body = append(a.body, bytes.Repeat([]byte(" "), receiver.MaxBody+1-len(a.body))...)
 		}},
 }
 
-// forge has it signed, in the right scheme, with keys that nobody knows.
+// forge replaces the keys by new ones, which the functions do not know.
 func forge(a *outgoing) { a.Secret, a.Keys = webhooktest.NewSecret(), webhooktest.NewKeySet() }
 
-// errNoKeys is why there are no samples of dynamic deliveries.
-var errNoKeys = errors.New("the public keys are not serve's own (--jwks-url), so nothing can be signed for them")
+// errNoKeys is returned for samples of dynamic deliveries with --jwks-url.
+var errNoKeys = errors.New("with --jwks-url, serve has no private keys to sign with")
 
-// send sends a sample, with an event of a type, in a scheme.
+// send sends a sample with an event type and a scheme. The sample's own scheme takes
+// precedence. send fails if the name or the scheme is unknown, if there is no key, or
+// if serve does not answer. A rejection by the function is not an error.
 func (s *Sender) send(ctx context.Context, name, eventType string, scheme webhook.Scheme) error {
 	if name == "types" {
 		for _, t := range webhooktest.Types {
@@ -87,7 +90,7 @@ func (s *Sender) send(ctx context.Context, name, eventType string, scheme webhoo
 			return sample.send(ctx, s.outgoing(cmp.Or(sample.scheme, scheme), eventType))
 		}
 	}
-	return fmt.Errorf("no sample is called %q", name)
+	return fmt.Errorf("unknown sample %q", name)
 }
 
 func (s *Sender) outgoing(scheme webhook.Scheme, eventType string) *outgoing {
@@ -113,7 +116,7 @@ func (s *sample) send(ctx context.Context, a *outgoing) error {
 	return nil
 }
 
-// send signs the delivery and sends it in a number of copies at once.
+// send signs the delivery and sends concurrent copies of it.
 func (a *outgoing) send(ctx context.Context, copies int) error {
 	header, err := a.sign()
 	if err != nil {
@@ -139,15 +142,15 @@ func (a *outgoing) sign() (http.Header, error) {
 	case webhook.JWT:
 		m.Sign = webhooktest.SignJWT(a.Keys.RSA(), webhooktest.RSAKeyID, a.Audience)
 	default:
-		return nil, fmt.Errorf("no scheme is called %q", a.scheme)
+		return nil, fmt.Errorf("unknown scheme %q", a.scheme)
 	}
 	return m.Header()
 }
 
-// client goes to serve itself, so through no proxy.
+// client uses no proxy, because it connects only to serve itself.
 var client = &http.Client{Transport: &http.Transport{}, Timeout: sendTimeout}
 
-// post sends a request. What the answer is, the list shows.
+// post sends a request and discards the answer, which the page shows in its list.
 func post(ctx context.Context, method, url string, header http.Header, body []byte) error {
 	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
 	if err != nil {
@@ -160,14 +163,15 @@ func post(ctx context.Context, method, url string, header http.Header, body []by
 	return nil
 }
 
-// again sends what was received once more: the same bytes, as somebody would who
-// recorded it, or signed anew, as Gemini does when it repeats a delivery.
+// again replays a delivery: with the same bytes, as in a replay attack, or with a new
+// timestamp and signature, as in a retry by Gemini. It fails if the body is incomplete
+// or the path was not a function's.
 func (s *Sender) again(ctx context.Context, d *delivery, anew bool) error {
 	if !d.whole() {
-		return errors.New("its body is not kept in full, so it cannot be sent again")
+		return errors.New("the delivery's body is incomplete, so it cannot be replayed")
 	}
 	if d.endpoint == NoFunction {
-		return errors.New("it was for no function, so it cannot be sent again")
+		return errors.New("no function is at the delivery's path, so it cannot be replayed")
 	}
 	scheme, url := webhook.V1a, webhook.WithoutQuery(s.DynamicURL)
 	switch {
@@ -181,11 +185,11 @@ func (s *Sender) again(ctx context.Context, d *delivery, anew bool) error {
 	}
 	if !anew {
 		header := d.header.Clone()
-		header.Del("Host") // it goes by the URL
+		header.Del("Host") // net/http sets it from the URL
 		return post(ctx, d.method, url, header, d.body)
 	}
 	if scheme == webhook.JWT && !webhooktest.IsObject(d.body) {
-		return errors.New("a token carries its event, and this body is none")
+		return errors.New("a JWT contains its event, and the delivery's body is not a JSON object")
 	}
 	a := outgoing{Sender: *s, scheme: scheme, url: url, id: d.header.Get("Webhook-Id"), at: time.Now(), body: d.body}
 	return new(sample).send(ctx, &a)

@@ -2,20 +2,23 @@ package inspector
 
 import "slices"
 
-// What is kept, at most: a page is to be looked at, not an archive.
+// The bounds of a shelf. They bound serve's memory.
 const (
-	maxKept      = 1000
-	maxKeptBytes = 64 << 20
+	maxKept      = 1000     // things
+	maxKeptBytes = 64 << 20 // bytes
 )
 
-// A shelf keeps the latest things, bounded in number and in bytes.
+// A shelf keeps the latest things, at most maxKept and at most maxKeptBytes in total.
+// It always keeps the latest thing, whatever its size. It is not safe for concurrent
+// use.
 type shelf[T any] struct {
 	things []T
 	sizes  []int
 	bytes  int
 }
 
-// put adds a thing and returns those that had to go for it, oldest first.
+// put adds a thing of a size in bytes. It returns the things removed to make room,
+// oldest first.
 func (s *shelf[T]) put(thing T, size int) (gone []T) {
 	s.things, s.sizes, s.bytes = append(s.things, thing), append(s.sizes, size), s.bytes+size
 	n := 0

@@ -18,26 +18,26 @@ import (
 	"github.com/geminihook/geminihook/shared/dedup"
 )
 
-// maxShown is how much of a body or a header is shown, in bytes.
+// maxShown bounds the part of a body or a header that is shown, in bytes.
 const maxShown = 32 << 10
 
-// A view is a delivery opened.
+// A view is the data of delivery.html: one delivery in detail.
 type view struct {
 	row
 	Meaning    string
-	Logged     string // what the function said of the cause
-	RetryAfter string
+	Logged     string // step, reason and error in the function's log line
+	RetryAfter string // seconds; empty: no header
 	Checks     []check
-	Disagrees  bool            // the checks and the function do
-	Why        *explain.Report // nil if there is nothing to explain
+	Disagrees  bool            // the checks and the function have different results
+	Why        *explain.Report // nil if there is no cause to explain
 
 	Records     []recordView
 	RecordError string
-	Refused     bool // so the records are another delivery's
+	Refused     bool // not verified, so the records belong to another delivery
 
-	Message *messageView
+	Message *messageView // nil if it is not published or not in memory
 	Request requestView
-	Whole   bool // the body is kept in full, and goes to a function
+	Whole   bool // the body is complete and its path is a function's, so it can be replayed
 }
 
 type recordView struct {
@@ -49,19 +49,21 @@ type messageView struct {
 	Topic, ID, Time string
 	Attributes      []pair
 	Data            string
-	Copy            string // all of it, in JSON
-	Earlier         bool   // another delivery of this id published it
+	Copy            string // the whole message in JSON
+	Earlier         bool   // an earlier delivery with the same id published it
 }
 
 type requestView struct {
 	Line    string
 	Headers []pair
 	Body    string
-	Note    string // what there is to be said of the body
+	Note    string // the body's length, and how much of it is shown
 }
 
 type pair struct{ Name, Value string }
 
+// view returns the detail of a delivery. It reads the delivery's records and explains a
+// rejection. A record that cannot be read is reported in RecordError.
 func (in *Inspector) view(r *http.Request, d *delivery) *view {
 	outcome := d.outcome()
 	v := &view{
@@ -88,17 +90,17 @@ func (in *Inspector) view(r *http.Request, d *delivery) *view {
 	return v
 }
 
-// disagrees reports whether the function decided by something else than the checks.
+// disagrees reports whether the function's result or reason differs from the checks'.
 func (d *delivery) disagrees() bool {
 	switch d.outcome() {
-	case noLogLine, "unavailable", "overloaded", "slow_body": // no check is of that
+	case noLogLine, "unavailable", "overloaded", "slow_body": // outcomes without a check
 		return false
 	}
 	failed := slices.ContainsFunc(d.checks, func(c check) bool { return c.Mark == "fail" })
 	return failed == taken[d.outcome()] || d.refusal != nil && d.log.Reason != string(d.refusal.Reason)
 }
 
-// logged is what the function said of the cause: where, why in one word, and in full.
+// logged returns the step, the reason and the error in the function's log line.
 func (d *delivery) logged() string {
 	parts := slices.DeleteFunc([]string{d.log.Step, d.log.Reason, d.log.Error}, func(part string) bool { return part == "" })
 	return strings.Join(parts, " · ")
@@ -127,7 +129,7 @@ func viewMessage(m *message) *messageView {
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
-	_ = enc.Encode(whole) // texts, bytes and valid JSON
+	_ = enc.Encode(whole) // cannot fail: strings, bytes and valid JSON
 	v.Copy = b.String()
 	return v
 }
@@ -141,18 +143,18 @@ func viewRequest(d *delivery) requestView {
 	}
 	switch {
 	case len(d.body) == 0 && d.length <= 0:
-		v.Note = "There is no body."
+		v.Note = "The body is empty."
 	case !d.whole():
-		v.Note = fmt.Sprintf("The first %d bytes of it got here: the answer did not wait for the rest.", len(d.body))
+		v.Note = fmt.Sprintf("The body is incomplete: the first %d bytes were read before the answer.", len(d.body))
 	case len(d.body) > maxShown:
-		v.Note = fmt.Sprintf("%d bytes, of which the first %d are shown.", len(d.body), maxShown)
+		v.Note = fmt.Sprintf("%d bytes; the first %d are shown.", len(d.body), maxShown)
 	default:
 		v.Note = fmt.Sprintf("%d bytes, exactly as received.", len(d.body))
 	}
 	return v
 }
 
-// hide leaves of a header what may be seen on a screen that others see, too.
+// hide returns a header's value without secrets, because others may see the screen too.
 func hide(name, value string) string {
 	switch name {
 	case "Webhook-Signature":
@@ -165,7 +167,8 @@ func hide(name, value string) string {
 
 const hidden = "(hidden)"
 
-// shortenSignature keeps the scheme and enough to tell two signatures apart.
+// shortenSignature shortens each signature in a list to its scheme and its first
+// characters, which are enough to tell two signatures apart. It keeps 8 signatures.
 func shortenSignature(value string) string {
 	var entries []string
 	for entry := range strings.FieldsSeq(shorten(value, maxShown)) {
@@ -184,7 +187,8 @@ func shortenSignature(value string) string {
 	return fmt.Sprintf("%s  (%d characters)", strings.Join(entries, " "), len(value))
 }
 
-// hideToken is a query with the token left out.
+// hideToken returns "?" and the query, with the values of token parameters hidden. It
+// returns "" if the query is empty.
 func hideToken(query string) string {
 	if query == "" {
 		return ""
@@ -200,7 +204,8 @@ func hideToken(query string) string {
 	return "?" + strings.Join(parts, "&")
 }
 
-// text is bytes that can be looked at: what is not printable is a dot.
+// text returns at most maxShown bytes as text, with a dot for each character that is
+// not printable.
 func text(b []byte) string {
 	if len(b) > maxShown {
 		b = b[:maxShown]

@@ -11,19 +11,19 @@ import (
 	"github.com/geminihook/geminihook/shared/receiver"
 )
 
-// maxBytes is how much of a body is kept: a byte more than the receiver accepts, to
-// recognise a body that is over the limit.
+// maxBytes bounds the recorded part of a body, in bytes. It is one byte more than the
+// receiver accepts, so that a body over the limit is recognised.
 const maxBytes = receiver.MaxBody + 1
 
-// executionHeader is what the platform's front end names a request by. The function
-// puts it into its log line, which is how the line finds the request again.
+// executionHeader is the header in which Google's front end sets a request's id. The
+// function logs the id, which joins the log line to the request.
 const executionHeader = "Function-Execution-Id"
 
-// NoFunction is the endpoint of what is for none.
+// NoFunction is the endpoint of requests to a path without a function.
 const NoFunction = ""
 
-// Watch shows what goes through next, which serves an endpoint. It changes nothing
-// but the execution id.
+// Watch returns a handler that calls next, which serves an endpoint, and shows the
+// request and its answer on the page. It changes only the request's execution id.
 func (in *Inspector) Watch(endpoint string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		execution := rand.Text()
@@ -38,10 +38,10 @@ func (in *Inspector) Watch(endpoint string, next http.Handler) http.Handler {
 		r.Body = body
 		r.Header.Set(executionHeader, execution)
 		answer := &answerRecorder{ResponseWriter: w, status: http.StatusOK}
-		defer func() { // the proxy panics where the sender has gone
+		defer func() { // in a defer, because the proxy panics if the sender disconnects
 			d.latency = time.Since(d.received)
 			d.status, d.retryAfter = answer.status, w.Header().Get("Retry-After")
-			_ = http.NewResponseController(w).Flush() // the sender waits for nothing of ours
+			_ = http.NewResponseController(w).Flush() // so that the sender does not wait for the checks
 
 			d.body, d.ended, d.broke = body.taken()
 			d.checks, d.refusal = in.Checks.of(context.WithoutCancel(r.Context()), d)
@@ -51,11 +51,11 @@ func (in *Inspector) Watch(endpoint string, next http.Handler) http.Handler {
 	})
 }
 
-// A recorded body keeps what is read of it, up to a byte over the limit.
+// A recorded body records the bytes that are read from it, at most maxBytes.
 type recorded struct {
 	io.ReadCloser
 
-	mu    sync.Mutex // it may still be read from when the answer is there
+	mu    sync.Mutex // the proxy may still read the body after the answer
 	kept  []byte
 	ended bool
 	broke bool
@@ -78,7 +78,7 @@ func (b *recorded) taken() (kept []byte, ended, broke bool) {
 	return b.kept[:len(b.kept):len(b.kept)], b.ended, b.broke
 }
 
-// An answerRecorder keeps the status.
+// An answerRecorder records the status.
 type answerRecorder struct {
 	http.ResponseWriter
 	status int
@@ -89,5 +89,5 @@ func (a *answerRecorder) WriteHeader(status int) {
 	a.ResponseWriter.WriteHeader(status)
 }
 
-// Unwrap lets http.ResponseController through.
+// Unwrap lets http.ResponseController reach the original writer.
 func (a *answerRecorder) Unwrap() http.ResponseWriter { return a.ResponseWriter }

@@ -1,5 +1,5 @@
-// Package calls makes the three calls of a delivery by hand: the requests that this
-// project's receiver sends, with the same fields and without a client library.
+// Package calls builds the requests of a delivery's three calls. They have the same
+// fields as those of this project's receiver, but use no client library.
 package calls
 
 import (
@@ -13,16 +13,17 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// Where is the destination of records and messages.
+// Where identifies the destination of records and messages.
 type Where struct {
 	Project    string
 	Collection string
-	Topic      string // its id
+	Topic      string // id, not the full name
 }
 
-// Dial returns a connection to an emulator, which is opened on the first call. Its calls
-// are an administrator's, like those of the client libraries: for other callers the
-// Firestore emulator evaluates its security rules, at a third of the speed.
+// Dial returns a connection to an emulator at host:port. It connects on the first call.
+// The calls have the administrator's credential, like those of the client libraries:
+// for other callers the Firestore emulator evaluates its security rules, at a third of
+// the speed.
 func Dial(addr string) (*grpc.ClientConn, error) {
 	return grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithPerRPCCredentials(owner{}))
 }
@@ -43,10 +44,10 @@ func (w Where) Claim(id string, now time.Time) *firestorepb.Write {
 	return write
 }
 
-// Mark returns the write of a record that is done.
+// Mark returns the write that marks a record done.
 func (w Where) Mark(id string, now time.Time) *firestorepb.Write { return w.record(id, "done", now) }
 
-// Commit returns the request that makes writes.
+// Commit returns the request that commits writes.
 func (w Where) Commit(writes ...*firestorepb.Write) *firestorepb.CommitRequest {
 	return &firestorepb.CommitRequest{Database: w.database(), Writes: writes}
 }
@@ -71,7 +72,7 @@ func (w Where) Publish(id string, body []byte) *pubsubpb.PublishRequest {
 
 func (w Where) database() string { return "projects/" + w.Project + "/databases/(default)" }
 
-// record returns the write of a whole record as large as the receiver's.
+// record returns the write of a complete record, as large as the receiver's.
 func (w Where) record(id, state string, now time.Time) *firestorepb.Write {
 	const digest = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 	at := &firestorepb.Value{ValueType: &firestorepb.Value_TimestampValue{TimestampValue: timestamppb.New(now)}}

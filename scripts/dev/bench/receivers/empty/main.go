@@ -1,5 +1,5 @@
-// Command empty is the framework with a function that does nothing: it shows the cost of
-// any function's start.
+// Command empty is a function without code of its own. It shows the framework's share
+// of a start.
 package main
 
 import (

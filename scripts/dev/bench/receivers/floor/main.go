@@ -1,5 +1,5 @@
-// Command floor is the lower bound of a delivery's cost: a handler that makes the three
-// calls and nothing else. It does not verify, parse, log or retry.
+// Command floor is the lower bound of a delivery's cost: a handler that only makes the
+// three calls. It does not verify, parse, log or retry.
 package main
 
 import (

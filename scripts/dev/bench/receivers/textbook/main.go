@@ -1,6 +1,6 @@
-// Command textbook is a receiver after the samples of the client libraries: the Standard
-// Webhooks library, a transaction that reads and then creates, a publisher with its
-// default settings, an update.
+// Command textbook is a receiver that follows the samples of the client libraries. It
+// uses the Standard Webhooks library, a transaction that reads and then creates a
+// record, a publisher with default settings, and an update of the record.
 package main
 
 import (
@@ -21,7 +21,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// errDuplicate ends the transaction of a delivery that has a record already.
+// errDuplicate ends the transaction of a delivery that already has a record.
 var errDuplicate = errors.New("duplicate")
 
 // A receiver holds the clients, which the first request creates.

@@ -1,5 +1,5 @@
-// Command this is the receiver of this project as it is deployed: the static function
-// under the buildpack's main.
+// Command this is this project's static function as it is deployed, with the main
+// function that the buildpack generates.
 package main
 
 import (

@@ -2,10 +2,10 @@
 
 const at = (id) => document.getElementById(id);
 const rows = at("rows");
-const kept = Number(document.body.dataset.kept); // the server keeps no more
-let opened = 0; // the id of the delivery that is shown
+const kept = Number(document.body.dataset.kept); // the server's limit of rows
+let opened = 0; // the id of the open delivery; 0 if none is open
 
-// The list.
+// The list of deliveries.
 
 function element(name, text, className) {
   const e = document.createElement(name);
@@ -24,14 +24,14 @@ function rowOf(d) {
   outcome.append(element("span", `${d.status} ${d.outcome}`, `badge ${d.tone}`));
   const claimed = d.genuine ? "" : "claimed";
   const type = element("td", d.type || "–", claimed);
-  type.title = claimed ? `${d.type}, as the body says; not verified` : d.type;
+  type.title = claimed ? `${d.type}: from the body, not verified` : d.type;
   tr.append(element("td", d.time), outcome, type, element("td", d.endpoint), element("td", d.scheme || "–", claimed), element("td", d.latency, "number"));
   return tr;
 }
 
 function add(d) {
   const tr = rowOf(d);
-  const older = [...rows.children].find((other) => Number(other.dataset.id) < d.id); // nearly always the first
+  const older = [...rows.children].find((other) => Number(other.dataset.id) < d.id); // usually the first row
   rows.insertBefore(tr, older || null);
   choice("by-outcome", tr.dataset.outcome);
   choice("by-type", tr.dataset.type);
@@ -40,7 +40,7 @@ function add(d) {
   return tr;
 }
 
-// choice adds a value to a filter that does not have it yet.
+// choice adds a value to a filter, unless the filter has it.
 function choice(id, value) {
   const select = at(id);
   if ([...select.options].some((o) => o.value === value)) return;
@@ -73,7 +73,7 @@ function count(c) {
   for (const e of document.querySelectorAll("[data-count]")) e.textContent = n[e.dataset.count] || 0;
 }
 
-// What happens, as it happens.
+// Server-sent events.
 
 function listen() {
   const events = new EventSource("/inspector/events");
@@ -83,7 +83,7 @@ function listen() {
   };
   events.onopen = () => state("live", "live");
   events.onerror = () => {
-    state("off", "serve does not answer");
+    state("off", "no connection to serve");
     if (events.readyState === EventSource.CLOSED) setTimeout(listen, 2000);
   };
   events.addEventListener("list", (e) => {
@@ -111,13 +111,13 @@ for (const id of ["by-outcome", "by-type"]) {
   });
 }
 
-// One delivery.
+// The open delivery.
 
 async function openDelivery(id) {
   const answer = await fetch(`/inspector/deliveries/${id}`);
   const detail = at("detail");
   const text = await answer.text();
-  if (answer.ok) detail.innerHTML = text; // a template's, which escapes what was received
+  if (answer.ok) detail.innerHTML = text; // html/template has escaped the delivery's contents
   else detail.textContent = text;
   opened = id;
   detail.hidden = false;
@@ -154,7 +154,7 @@ async function copy(button) {
   const label = button.textContent;
   try {
     await navigator.clipboard.writeText(source.value);
-  } catch { // over plain http at another address than loopback there is no clipboard
+  } catch { // no clipboard API over plain http, except on loopback
     source.hidden = false;
     source.select();
     document.execCommand("copy");
@@ -193,7 +193,7 @@ async function post(button, url, body) {
     const answer = await fetch(url, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
     at("said").textContent = answer.ok ? "" : await answer.text();
   } catch {
-    at("said").textContent = "serve does not answer.";
+    at("said").textContent = "No connection to serve.";
   }
   button.disabled = false;
 }
@@ -202,7 +202,7 @@ for (const button of document.querySelectorAll("[data-sample]")) {
   button.addEventListener("click", () => post(button, "/inspector/samples", { name: button.dataset.sample, type: at("type").value, scheme: at("scheme").value }));
 }
 
-// Jobs of the Gemini API here.
+// Jobs in the stand-in for the Gemini API.
 
 function jobRow(j) {
   const tr = document.createElement("tr");
@@ -221,7 +221,7 @@ function jobRow(j) {
   return tr;
 }
 
-let shownJobs = ""; // as they were answered
+let shownJobs = ""; // the latest answer, to redraw only after a change
 
 async function showJobs() {
   const answer = await fetch("/inspector/jobs");
@@ -250,10 +250,10 @@ at("jobs").addEventListener("click", async (e) => {
 
 let nextJobs = 0;
 
-// watchJobs shows the jobs now, and again each second while the page can be seen.
+// watchJobs shows the jobs now, and every second while the page is visible.
 async function watchJobs() {
   clearTimeout(nextJobs);
-  if (!document.hidden) await showJobs().catch(() => {}); // listen tells that serve has gone
+  if (!document.hidden) await showJobs().catch(() => {}); // listen shows a lost connection
   clearTimeout(nextJobs);
   nextJobs = setTimeout(watchJobs, 1000);
 }
