@@ -1,5 +1,22 @@
 // Package publish publishes each delivery as one Pub/Sub message. The message's data is
-// the body as received; its attributes are those of a CloudEvent.
+// the body as received. Its attributes are those of a CloudEvent, in the binary mode of
+// the Pub/Sub binding:
+//
+//	ce-specversion           "1.0"
+//	ce-id                    the webhook-id
+//	ce-source                //generativelanguage.googleapis.com/webhooks/ENDPOINT; /jwt follows for scheme jwt
+//	ce-type                  the event's type
+//	ce-subject               the event's data.id
+//	ce-time                  the event's timestamp, RFC 3339 in UTC
+//	ce-scheme                v1, v1a, jwt or api
+//	ce-receivedtime          the time of the verification, RFC 3339 in UTC
+//	ce-traceparent           the request's place in a trace
+//	googclient_traceparent   the same, under the name that Google's clients use
+//	content-type             as received
+//	content-encoding         as received
+//
+// An attribute is left out if the delivery has no value for it, or if the value has more
+// than 1,024 bytes or is not valid UTF-8. Consumers deduplicate by ce-source and ce-id.
 package publish
 
 import (
@@ -25,13 +42,16 @@ type Publisher struct {
 	topics map[string]*topic // by full name
 }
 
-// Open returns a publisher for the topics of routes. It does not connect. It fails if the
-// client cannot be configured.
+// Open returns a publisher for the topics of routes. It does not connect. It fails if
+// routes has no "*", or if the client cannot be configured.
 //
 // It uses the generated client. The client of package pubsub collects messages until a
 // timer fires, which would delay each event, and publishes after the request has ended.
 // Messages that arrive at the same time share a call all the same (see package together).
 func Open(ctx context.Context, routes Routes, opts ...option.ClientOption) (*Publisher, error) {
+	if _, ok := routes[fallback]; !ok {
+		return nil, errNoFallback
+	}
 	client, err := pubsub.NewTopicAdminClient(ctx, append(dial.Options(), opts...)...)
 	if err != nil {
 		return nil, fmt.Errorf("pub/sub client: %w", err)
@@ -56,10 +76,11 @@ func (p *Publisher) Warm(context.Context) error {
 
 // Publish publishes the delivery to its topic and returns when Pub/Sub has stored it.
 //
-// It fails with ErrNotPublished if Pub/Sub rejected the first attempt, or if ctx had ended
-// before the call. The message is certainly not on the topic then. After any other error
-// the outcome is unknown: the message may be on the topic, or arrive there later. If
-// Publish fails, the receipt has the topic, and the number of attempts if it is known.
+// It fails with ErrNotPublished if Pub/Sub rejected the first attempt with InvalidArgument,
+// NotFound, PermissionDenied or FailedPrecondition, or if ctx had ended before the call.
+// The message is certainly not on the topic then. After any other error the outcome is
+// unknown: the message may be on the topic, or arrive there later. If Publish fails, the
+// receipt has the topic, and the number of attempts if it is known.
 func (p *Publisher) Publish(ctx context.Context, d *webhook.Delivery) (webhook.Receipt, error) {
 	topic := p.routes.Topic(d.Event.Type)
 	if err := ctx.Err(); err != nil {

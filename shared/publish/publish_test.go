@@ -400,6 +400,18 @@ func TestPublishConcurrently(t *testing.T) {
 	}
 }
 
+func TestOpenNeedsTheRouteForOtherTypes(t *testing.T) {
+	for _, routes := range []publish.Routes{nil, {}, {"batch": batchTopic}} {
+		publisher, err := publish.Open(t.Context(), routes, option.WithoutAuthentication())
+		if err == nil {
+			_ = publisher.Close()
+			t.Errorf("%v: opened", routes)
+		} else if !strings.Contains(err.Error(), `"*"`) {
+			t.Errorf("%v: %v", routes, err)
+		}
+	}
+}
+
 // Where PUBSUB_EMULATOR_HOST is set the client connects there by itself.
 func TestEmulatorHost(t *testing.T) {
 	w := open(t)

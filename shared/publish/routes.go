@@ -10,8 +10,10 @@ import (
 // fallback is the key of the route for all types without a route of their own.
 const fallback = "*"
 
-// Routes maps event types to full topic names. A key is a type, its part before a dot, or
-// "*" for all other types.
+var errNoFallback = fmt.Errorf("no topic for %q (all other types)", fallback)
+
+// Routes maps event types to full topic names. A key is a type, the part of a type before
+// any of its dots, or "*" for all other types. The key "*" is required.
 type Routes map[string]string
 
 var (
@@ -53,7 +55,7 @@ func parseRoutes(text, project string) (Routes, error) {
 		routes[key] = name
 	}
 	if _, ok := routes[fallback]; !ok {
-		faults = append(faults, fmt.Errorf("no topic for %q (all other types)", fallback))
+		faults = append(faults, errNoFallback)
 	}
 	return routes, errors.Join(faults...)
 }
@@ -70,7 +72,8 @@ func topicName(topic, project string) (string, error) {
 }
 
 // Topic returns the full name of the topic for an event type. The longest key that equals
-// the type, or its beginning up to a dot, wins.
+// the type, or the part of it before any of its dots, wins. If r has no such key and no
+// "*", Topic returns "".
 func (r Routes) Topic(eventType string) string {
 	for key := eventType; key != ""; {
 		if topic, ok := r[key]; ok {
