@@ -190,7 +190,7 @@ func decide(f *finding, o *Options, hold bool) action {
 		return reportOnly
 	case f.origin == undocumented && !o.PublishUnknown:
 		return reportOnly
-	case o.Mode == Auto && f.origin != ours && hold:
+	case o.Mode != Publish && f.origin != ours && hold:
 		return holdBack
 	}
 	return handOver

@@ -522,6 +522,19 @@ func TestHold(t *testing.T) {
 	})
 }
 
+// A Reconciler whose Mode was not set holds the events that Auto holds.
+func TestModeZeroHolds(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.api.add("a1", succeeded, 2*time.Hour)
+		w.deliver("batch.succeeded", "who/knows")
+		r := w.reconciler()
+		r.Mode = ""
+		if s := w.pass(r); s.Missed != 1 || s.Held != 1 || s.HandedOver != 0 {
+			t.Errorf("unexpected summary: %+v", s)
+		}
+	})
+}
+
 // If Gemini has never delivered an event of the kind, events are not held. Events
 // that passes published do not count as deliveries.
 func TestNoHold(t *testing.T) {

@@ -2,19 +2,27 @@
 // publishes the missing events.
 //
 // A pass is one run, started by a scheduler. It reads the state of the webhook, the
-// list of batches and the registered jobs, and looks up the jobs that ended in the
-// ledger of deliveries. If an event is still missing when the grace is over, the pass
-// rebuilds it in the form that Gemini would have sent. The event goes through the
-// same ledger to the same topics as a delivery.
+// list of batches and the registered jobs. For each job that has ended, it looks in the
+// ledger for a delivery of its event. If the event is still missing when the grace is
+// over, the pass rebuilds it in the form that Gemini would have sent. The event goes
+// through the same ledger to the same topics as a delivery.
 //
-// The contract covers each job that ended, if our webhook is subscribed to its event
-// or if its name was registered:
-//   - Its event is on its topic within the grace plus one period, counted from the first
-//     pass that can see the end.
-//   - The event is not there before the job has ended.
-//   - Passes publish the event twice only in the cases that package dedup states.
+// The contract covers each job that ended and whose event is due: the registered jobs,
+// the batches with DynamicURL in their webhook_config, and the batches without a
+// webhook_config if our project-level webhook is subscribed to their event.
+//   - In mode [Publish], or in [Auto] if the event is not held, and if the pass reached
+//     no bound and failed in no step, the event is on its topic at most the grace plus
+//     the scheduler's interval after the first pass that can see the end. A status for
+//     which Gemini documents no event needs PublishUnknown too.
+//   - Passes publish no event before its job has ended, except
+//     interaction.requires_action, after which the job continues.
+//   - Passes publish an event twice only in the cases that package dedup states.
 //   - If Gemini delivers the event after a pass has published it, the topic has both.
 //     They have the same ce-subject and ce-type, and different ids.
+//
+// A pass publishes at most 50 events, the oldest first; the next pass continues. It
+// reads at most 200 pages of batches, which are 20,000, and does not see older ones. In
+// mode [Report] passes publish no events.
 //
 // A pass stores no position. If it is interrupted, the next pass does all of it again.
 // The decisions are pure functions of the data that a pass read: see decide.go,
@@ -126,12 +134,13 @@ const (
 	// Report publishes no events.
 	Report Mode = "report"
 
-	// Auto publishes events, unless they may have been delivered unrecognised: either
-	// the data.id of the kind's deliveries has never matched a known job, or the
-	// record of the delivery may have expired. Such events are held.
+	// Auto holds an event if Gemini delivers events of this kind but none of them has
+	// named a job we know, if that cannot be checked, or if the record may have
+	// expired. It publishes all others. It never holds video.failed, which only
+	// passes send.
 	Auto Mode = "auto"
 
-	// Publish publishes all events.
+	// Publish holds no events.
 	Publish Mode = "publish"
 )
 
@@ -147,15 +156,19 @@ func ParseMode(text string) (Mode, error) {
 
 // Options are the settings of a Reconciler.
 type Options struct {
+	// Mode is Report, Auto or Publish. Any other value, also the empty one, is treated
+	// as Auto.
 	Mode Mode
 
 	// Grace is the time after the end of a job during which its event is not missed
-	// yet.
+	// yet. Zero means that the event is missed as soon as the job has ended.
 	Grace time.Duration
 
 	// LookBack is the time after the end of a batch during which passes check for its
-	// event. It must exceed Grace, and be less than the retention of the ledger's
-	// records: once a record has expired, a delivered job would look missed.
+	// event. It must exceed Grace: otherwise, and if it is zero, passes find no missed
+	// batches. It must be less than the retention of the ledger's records: once a
+	// record has expired, a delivered job would look missed. A Reconciler checks
+	// neither; the function that reads the settings does.
 	LookBack time.Duration
 
 	// StaticURL is the URL of our project-level webhook; nil if we have no such
@@ -202,12 +215,11 @@ type Summary struct {
 	Delivered int // of Jobs: those with a record of a delivery, or without an event
 	Pending   int // of Jobs: those that run, ended within the grace, are not due, or could not be read
 
-	// Missed is the number of events that Gemini documents and that are missing after
-	// the grace. The next four fields count these, and missing events that Gemini does
-	// not document, by the action that the pass took.
+	// Missed is the number of missing events of types that Gemini documents. The next
+	// four fields count all missing events by action.
 	Missed     int
-	HandedOver int // published
-	Held       int // held back, in mode Auto
+	HandedOver int // on the topic, published by this pass or before
+	Held       int // held, in mode Auto
 	Reported   int // only logged; also counts jobs in an unknown state and malformed batches
 	Deferred   int // left to the next pass, because of a bound or a failure
 
@@ -215,7 +227,7 @@ type Summary struct {
 	Rejected int // messages that do not contain a job's name
 	Foreign  int // batches with other URLs, and answers 404 or 403 about registered jobs
 
-	Truncated bool          // a bound such as maxHandedOver left something out
+	Truncated bool          // a bound left something out, for example 50 events or 200 pages of batches
 	Complete  bool          // no step failed
 	Calls     int64         // calls of the Gemini API
 	Took      time.Duration // duration of the pass

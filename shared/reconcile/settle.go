@@ -153,7 +153,7 @@ func (p *pass) heldKinds(ctx context.Context, missed []*work) map[jobs.Kind]stri
 	held := make(map[jobs.Kind]string)
 	asked := make(map[jobs.Kind]bool)
 	for _, w := range missed {
-		if p.Mode != Auto || asked[w.kind] || p.notes.Forms[w.kind] != "" || w.origin == ours {
+		if p.Mode == Report || p.Mode == Publish || asked[w.kind] || p.notes.Forms[w.kind] != "" || w.origin == ours {
 			continue
 		}
 		asked[w.kind] = true
