@@ -32,7 +32,7 @@ import (
 )
 
 const (
-	// DefaultLease is the time after which another delivery may take over a claim. It is
+	// DefaultLease is the time after which another attempt may take over a claim. It is
 	// longer than the ten seconds that the platform gives a request between SIGTERM and
 	// SIGKILL. So if a lease has expired, its owner has died or stalled.
 	DefaultLease = 30 * time.Second
@@ -55,7 +55,8 @@ const (
 	markPause = 50 * time.Millisecond
 
 	// maxRounds is the maximum number of times that a claim starts again because the
-	// record changed in between. Each round means that another instance has written.
+	// record changed in between. Each round means that another attempt at the same
+	// delivery has written.
 	maxRounds = 4
 )
 
@@ -113,16 +114,17 @@ func (l *Ledger) Warm(ctx context.Context) error {
 
 // Once acquires the delivery's record, calls do, and marks the record as done. If the
 // delivery was published before, it returns ErrDuplicate or, if the body was another one,
-// ErrMismatch. If another delivery holds the record, it returns a *BusyError. In these
-// cases it does not call do.
+// ErrMismatch. If another attempt at the same delivery, perhaps in this instance, holds
+// the record, it returns a *BusyError. In these cases it does not call do.
 //
 // If do fails, Once returns its receipt and its error. If the error is ErrNotPublished,
 // Once releases the record, so that the sender's next attempt starts at once. After any
 // other error of do the outcome is unknown, and the record stays claimed until its lease
 // expires.
 //
-// ErrUnmarked means that do succeeded and the mark failed. Any other error is Firestore's,
-// and do was not called.
+// ErrUnmarked means that do succeeded and the mark failed. The receipt is valid then. Any
+// error other than these comes from the claim: do was not called, but the record may be
+// claimed until its lease expires.
 //
 // ctx bounds the claim and do. The mark or the release has EndTimeout.
 func (l *Ledger) Once(ctx context.Context, d *webhook.Delivery, do func(context.Context) (webhook.Receipt, error)) (webhook.Receipt, error) {

@@ -17,11 +17,13 @@ const (
 	maxFound = 3000
 )
 
-// Done returns the records in state done whose JobID is one of at most [MaxIDs] ids. It
-// reads all records of these jobs; Firestore bills one read if there is none.
+// Done returns the records in state done whose JobID is one of jobIDs, in no defined
+// order. It reads all records of these jobs; Firestore bills one read if there is none.
+// In production it needs the single-field index of job_id.
 //
-// It fails if there are more than 3,000 records, because a record that it did not read
-// could be the one that the caller looks for.
+// It fails if jobIDs is empty or has more than [MaxIDs] ids. It also fails if there are
+// more than 3,000 records in any state, because a record that it did not read could be
+// the one that the caller looks for.
 func (l *Ledger) Done(ctx context.Context, jobIDs []string) ([]Record, error) {
 	docs := l.records.Where("job_id", "in", jobIDs).Limit(maxFound + 1).Documents(ctx)
 	defer docs.Stop()
@@ -47,9 +49,9 @@ func (l *Ledger) Done(ctx context.Context, jobIDs []string) ([]Record, error) {
 }
 
 // Any reports whether a record, in any state, has one of these endpoints and one of these
-// types. It reads one record. There may be at most 30 pairs of an endpoint and a type,
-// which is Firestore's limit. In production it needs the single-field indexes of endpoint
-// and type.
+// types. It reads one record. It fails if a slice is empty, or if there are more than 30
+// pairs of an endpoint and a type, which is Firestore's limit. In production it needs the
+// single-field indexes of endpoint and type.
 func (l *Ledger) Any(ctx context.Context, endpoints, types []string) (bool, error) {
 	docs, err := l.records.Where("endpoint", "in", endpoints).Where("type", "in", types).Limit(1).Documents(ctx).GetAll()
 	if err != nil {

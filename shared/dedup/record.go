@@ -41,7 +41,8 @@ type Record struct {
 	MessageID string `firestore:"message_id"`
 
 	// Times of the owner's clock. DoneAt is zero until the record is done. After ExpireAt
-	// the record is ignored, and the TTL policy deletes it later.
+	// Once ignores the record. Done and Any still find it until the TTL policy deletes it,
+	// which may take a day.
 	ClaimedAt time.Time `firestore:"claimed_at"`
 	DoneAt    time.Time `firestore:"done_at"`
 	ExpireAt  time.Time `firestore:"expire_at"`

@@ -30,8 +30,8 @@ import (
 )
 
 const (
-	// MaxOpen is the maximum number of open jobs that a pass reads. It bounds the
-	// cost of a pass, which reads all of them.
+	// MaxOpen is the maximum number of open jobs that a pass (see package reconcile)
+	// reads. It bounds the cost of a pass, which reads all of them.
 	MaxOpen = 10_000
 
 	// MaxAge is the maximum age of an open job, counted from RegisteredAt. The API
@@ -52,7 +52,11 @@ const (
 const (
 	StateOpen   = "open"
 	StateClosed = "closed" // delivered, handed over, reported, or without an event
-	StateLost   = "lost"   // the API answers 404 or 403, or the job is older than MaxAge
+
+	// StateLost is the state of a job to which the API answered 404 or 403 in at least
+	// five calls in a row over at least an hour, or that is still pending when it is
+	// older than MaxAge.
+	StateLost = "lost"
 )
 
 // A Job is a registered job, and its document in Firestore. Fields may be added, but
@@ -184,9 +188,13 @@ func (r *Register) Jobs(ctx context.Context) (open []Job, more bool, err error) 
 	return open[:min(len(open), MaxOpen)], len(open) > MaxOpen, nil
 }
 
-// Save writes the changed fields of a job that Jobs or Receive returned. If the
-// document has changed or was deleted since it was read, Save does nothing and
-// returns nil: the other pass's change is kept.
+// Save writes State, NextAt, EndedAt, Misses, MissedSince and ExpireAt of a job that
+// Jobs or Receive returned. If State is not StateOpen, it sets ExpireAt to eight days
+// from now. If the document has changed or was deleted since it was read, Save does
+// nothing and returns nil: the other pass's change is kept.
+//
+// A Job can be saved once, because Save does not renew the update time that it
+// compares: a second Save of the same Job does nothing. To save it again, read it again.
 func (r *Register) Save(ctx context.Context, j Job) error {
 	if j.State != StateOpen {
 		j.ExpireAt = time.Now().Add(keepClosed)

@@ -12,8 +12,8 @@ import (
 )
 
 // Patience is the maximum time that an item waits until its call is sent. Without it, a
-// call that stalls would delay all that arrive after it. A call to a nearby server takes
-// about as long.
+// call that stalls would delay all that arrive after it. Patience is about the duration
+// of one call to a nearby server.
 const Patience = 2 * time.Millisecond
 
 // A Caller makes calls of one kind, each for one or more items. If no call is under way,
@@ -27,13 +27,15 @@ type Caller[Item, Result any] struct {
 	// Call makes a call and returns a result for each item, in the order of the items. An
 	// error applies to all items; the failure of one item belongs in its result.
 	//
-	// The context of a call with one item is its caller's. The context of a shared call
-	// has no values, and ends at the latest deadline of the callers. It has no deadline if
-	// one of them has none.
+	// An item that is sent at once and alone uses its caller's context. Any other call,
+	// even with one item, has a context without values that ends at the latest deadline
+	// of the callers. It has no deadline if one of them has none.
 	Call func(ctx context.Context, items []Item) ([]Result, error)
 
 	// Fits reports whether item may share a call with items, of which there is at least
-	// one. If it may not, it is sent at once, in a call of its own.
+	// one. If it may not, it is sent at once, in a call of its own. So Fits sets the
+	// maximum size of a call. It is required, must be fast, and must not call Do: the
+	// Caller is locked during the call.
 	Fits func(items []Item, item Item) bool
 
 	mu   sync.Mutex
@@ -57,9 +59,10 @@ type call[Item, Result any] struct {
 
 // Do calls Call with the item, alone or with other items, and returns the item's result.
 //
-// If ctx ends first, Do returns its error. The outcome is unknown then: a shared call goes
-// on, with the item in it. If Call panics with one item, Do panics. If it panics with
-// several, each Do returns an error with the panic's value and stack.
+// If the item is sent at once and alone, Do returns when Call returns, and panics if it
+// panics. Otherwise Do returns ctx's error when ctx ends: the call goes on, with the item
+// in it, and its outcome is unknown. If that call panics, each of its Do returns an error
+// with the panic's value and stack.
 func (c *Caller[Item, Result]) Do(ctx context.Context, item Item) (result Result, err error) {
 	s, i, crowd := c.join(ctx, item)
 	if s == nil {
