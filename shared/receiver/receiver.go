@@ -42,7 +42,8 @@ const (
 // A Gate checks the token in the URL before the body is read.
 type Gate interface {
 	// Check returns nil if token is valid. It fails with a *webhook.Refusal if it is
-	// not, and with another error if the valid tokens are not known.
+	// not, and with another error if the valid tokens are not known. token is the value
+	// of the URL's query parameter token; it is empty if the parameter is absent.
 	Check(ctx context.Context, token string) error
 }
 
@@ -58,8 +59,8 @@ type Ledger interface {
 	// Once calls do if d was not processed before, and returns do's receipt and
 	// error. It fails with webhook.ErrUnmarked if do succeeded but the record of that
 	// could not be written. It fails without calling do if d was processed before
-	// (webhook.ErrDuplicate or ErrMismatch), or another instance is processing it
-	// (*webhook.BusyError).
+	// (webhook.ErrDuplicate or ErrMismatch), or another attempt at the same delivery,
+	// perhaps in this instance, has not finished (*webhook.BusyError).
 	Once(ctx context.Context, d *webhook.Delivery, do func(context.Context) (webhook.Receipt, error)) (webhook.Receipt, error)
 }
 
@@ -69,8 +70,8 @@ type Publisher interface {
 	Publish(ctx context.Context, d *webhook.Delivery) (webhook.Receipt, error)
 }
 
-// A Receiver receives the deliveries of one endpoint. Do not change its fields during
-// use. It is safe for concurrent use.
+// A Receiver receives the deliveries of one endpoint. Verifier, Ledger, Publisher and Log
+// are required. Do not change its fields during use. It is safe for concurrent use.
 type Receiver struct {
 	Endpoint  string // the endpoint's name in the log
 	Gate      Gate   // nil if the URL needs no token
@@ -87,9 +88,22 @@ type Receiver struct {
 	serving atomic.Int64 // number of current requests
 }
 
-// ServeHTTP answers one request and then logs one line about it. If the delivery was
-// published, now or before, the status is 204. If the sender is at fault, it is 4xx.
-// Otherwise, also after a panic, it is 503, so that the sender retries.
+// ServeHTTP answers one request and then logs one line about it. The status depends on
+// the error:
+//
+//	none                                                  204
+//	webhook.ErrDuplicate, ErrMismatch, ErrUnmarked        204
+//	webhook.ErrMalformed                                  400
+//	webhook.ErrUnauthorized, ErrForged, ErrAudience,
+//	  ErrStale                                            401
+//	webhook.ErrMethod                                     405, with Allow: POST
+//	webhook.ErrTooLarge                                   413
+//	webhook.ErrSlowBody                                   503
+//	webhook.ErrOverloaded                                 503, with Retry-After: 1
+//	*webhook.BusyError                                    503, with Retry-After: the rest of the lease
+//	any other error, a panic                              503
+//
+// After 503 the sender retries.
 func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	start := time.Now()
 	deadline := start.Add(cmp.Or(r.VerifyTimeout, DefaultVerifyTimeout))

@@ -24,8 +24,8 @@ import (
 // Google signs the deliveries of all Gemini API customers with the same keys, so a
 // genuine delivery may be about another customer's job. [URLTokenGate] rejects those.
 type Dynamic struct {
-	// Keys holds Google's public keys. A v1a signature does not name its key, so
-	// Verify tries all of them.
+	// Keys holds Google's public keys. It is required. A v1a signature does not name
+	// its key, so Verify tries all of them.
 	Keys Keyring[PublicKey]
 
 	// Audiences are the accepted audiences. A JWT's aud must contain one of them;
@@ -37,8 +37,9 @@ type Dynamic struct {
 	// JWTs are rejected.
 	JWTWithoutEvent bool
 
-	// Tolerance is the maximum difference between a timestamp and the current time,
-	// in either direction. Zero means DefaultTolerance.
+	// Tolerance is the maximum difference between webhook-timestamp or a JWT's iat and
+	// the current time, in either direction. A JWT is accepted until its exp plus
+	// Tolerance, and from its nbf minus Tolerance. Zero means DefaultTolerance.
 	Tolerance time.Duration
 }
 

@@ -103,9 +103,9 @@ var reasons = []struct {
 	{ErrStale, StepTimestamp, []Reason{TimestampOld, TimestampAhead}},
 }
 
-// A Refusal is the error for a request that is rejected because of the request
-// itself. It wraps its kind. An error that is neither a Refusal nor ErrDuplicate,
-// ErrUnmarked or a *BusyError is a failure of ours.
+// A Refusal is a rejection with a Reason. It wraps its kind, and is answered 4xx, except
+// the kinds ErrOverloaded and ErrSlowBody: 503. An error that is neither a Refusal nor
+// ErrDuplicate, ErrMismatch, ErrUnmarked or a *BusyError is a failure of ours.
 type Refusal struct {
 	Kind   error  // one of the errors in this package, for example ErrForged
 	Step   Step   // the step that failed

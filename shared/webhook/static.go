@@ -19,8 +19,9 @@ import (
 // signing secret that only Gemini and this project know. It is safe for concurrent
 // use.
 type Static struct {
-	// Keys holds all current signing secrets. Verify tries each of them: during a
-	// rotation two are valid for 24 hours, and several webhooks may share a URL.
+	// Keys holds all current signing secrets. It is required. Verify tries each of
+	// them: during a rotation two are valid for 24 hours, and several webhooks may
+	// share a URL.
 	Keys Keyring[SigningKey]
 
 	// Tolerance is the maximum difference between the timestamp and the current time,

@@ -14,12 +14,13 @@ import (
 // not cover the URL. The URL therefore contains a secret that only those who start
 // our jobs know. It is safe for concurrent use.
 type URLTokenGate struct {
-	Tokens Keyring[URLToken] // the current tokens
+	Tokens Keyring[URLToken] // the current tokens; required
 }
 
 // Check returns nil if text is one of the current tokens, and a *Refusal of kind
-// ErrUnauthorized if it is empty or another text. Any other error is a failure of
-// ours: the current tokens are not known.
+// ErrUnauthorized if it is empty or another text. text is the value of the URL's query
+// parameter token; it is empty if the parameter is absent. Any other error is a failure
+// of ours: the current tokens are not known.
 func (g *URLTokenGate) Check(ctx context.Context, text string) error {
 	if text == "" {
 		return Refuse(URLTokenMissing, "")

@@ -10,9 +10,12 @@
 // deliveries from requests. Package reconcile makes deliveries of scheme [API], for
 // events that Gemini did not deliver.
 //
-// The endpoint determines the scheme; the request does not. Both endpoints use
-// Standard Webhooks (https://www.standardwebhooks.com, version 1.0.0): three headers,
-// and a signature over "id.timestamp.body".
+// The static endpoint accepts scheme v1 only. The dynamic endpoint accepts v1a and JWT;
+// the form of the webhook-signature header tells which one it is (see [IsJWT]). Both
+// endpoints use the three headers of Standard Webhooks
+// (https://www.standardwebhooks.com, version 1.0.0). v1 and v1a sign
+// "id.timestamp.body". A JWT covers neither the id nor the timestamp, and covers the
+// body only as far as its claims carry the event.
 package webhook
 
 import (
@@ -64,7 +67,10 @@ type Delivery struct {
 type Receipt struct {
 	Topic     string // full name: projects/P/topics/T
 	MessageID string // assigned by Pub/Sub
-	Attempts  int    // number of publish attempts; if above 1, there may be copies with the same id
+
+	// Attempts is the number of publish attempts. If it is above 1, there may be copies
+	// with the same webhook-id and other message ids.
+	Attempts int
 }
 
 // A Keyring holds the current keys, which may change at their source at any time.
@@ -90,9 +96,14 @@ type CutError struct {
 func (e *CutError) Error() string { return e.Reason }
 
 // The outcomes of a request. Each error that the packages in shared return for a
-// delivery is one of these, or a failure of ours, which the sender may retry. Match
-// them with errors.Is. The errors before ErrDuplicate are the kinds of refusals: they
-// are returned wrapped in a [*Refusal].
+// delivery is one of:
+//   - a [*Refusal], which wraps its kind: one of the errors before ErrDuplicate,
+//   - ErrDuplicate or ErrMismatch,
+//   - ErrUnmarked,
+//   - a [*BusyError],
+//   - a failure of ours, which includes ErrNotPublished; the sender may retry.
+//
+// Match the errors with errors.Is.
 var (
 	// ErrOverloaded and ErrSlowBody are answered 503, like a failure of ours: the
 	// delivery may be genuine, and a retry may succeed.
@@ -103,9 +114,15 @@ var (
 	ErrUnauthorized = errors.New("URL token missing or wrong") // dynamic endpoint only
 	ErrTooLarge     = errors.New("body too large")
 	ErrMalformed    = errors.New("malformed delivery")
-	ErrForged       = errors.New("not signed by a key in force")
-	ErrAudience     = errors.New("token signed for another audience")     // JWT only
-	ErrStale        = errors.New("genuine, but too old or too far ahead") // signature valid, a time out of bounds
+
+	// ErrForged means that no current key made a signature of a scheme that the endpoint
+	// accepts. It is also the kind of a JWT that a current key signed, but that proves
+	// nothing about this delivery: the reasons JWTClaimsForm, JWTExpMissing,
+	// EventMissing, EventDiffers and EventNotInBody.
+	ErrForged = errors.New("not signed by a key in force")
+
+	ErrAudience = errors.New("token signed for another audience")     // JWT only
+	ErrStale    = errors.New("genuine, but too old or too far ahead") // signature valid, a time out of bounds
 
 	// ErrDuplicate means that the delivery was published before. ErrMismatch is a
 	// duplicate with a body that differs from the published one.
@@ -113,7 +130,8 @@ var (
 	ErrMismatch  = fmt.Errorf("%w, with another body", ErrDuplicate)
 
 	// ErrUnmarked means that the delivery was published, but its record could not be
-	// marked as done: a retry may publish it again with the same id.
+	// marked as done: a retry may publish it again, with the same webhook-id and another
+	// message id.
 	ErrUnmarked = errors.New("published, but not recorded as done")
 
 	// ErrNotPublished means that the message is certainly not on its topic. After any
@@ -121,9 +139,9 @@ var (
 	ErrNotPublished = errors.New("not published")
 )
 
-// A BusyError means that another instance holds the claim on the delivery. The sender
-// may retry after RetryAfter, when that instance has finished or its lease has
-// expired.
+// A BusyError means that another attempt at the same delivery, perhaps in this instance,
+// holds the claim. The sender may retry after RetryAfter, when that attempt has finished
+// or its lease has expired.
 type BusyError struct {
 	RetryAfter time.Duration // remaining time of the lease
 }
