@@ -1,6 +1,7 @@
-// Package instance manages the life of a function's instance. Its handler builds the
-// function on the first request, warms it up in the background, and completes the
-// current requests after SIGTERM.
+// Package instance manages the life of a function's instance. A deployed function is
+// built and warmed up in the background as soon as [Start] is called; otherwise, or if
+// that fails, it is built on the first request. After SIGTERM a deployed function
+// completes the current requests.
 package instance
 
 import (
@@ -35,14 +36,18 @@ type Function struct {
 	Handler http.Handler // serves all requests
 
 	// Warm opens connections and fetches values that the handler caches. The
-	// functions run concurrently, and may run concurrently with requests. If one
-	// fails, the first request is slower.
+	// functions run concurrently, and may run concurrently with requests. Together
+	// they have ten seconds, which begin before the build. If one fails, the first
+	// request is slower.
 	Warm []func(context.Context) error
 }
 
 // Start returns the handler of the function called name. If FUNCTION_TARGET is name,
-// as in a deployed function, Start also starts the warm-up and a drain on SIGTERM.
-// Start does not block and cannot fail.
+// as in a deployed function, Start also starts the build and the warm-up in the
+// background, and a drain on SIGTERM: the process ends with exit status 0 after the
+// current requests, and at the latest after 9.5 seconds. Start does not block and cannot
+// fail. After Start only Line may be set, before the first request: Build may run
+// already.
 //
 // Otherwise, as in tests and in a process with several functions, Start does neither.
 // The settings may not be set yet, and one function's drain would end the other's
@@ -58,14 +63,19 @@ func Start(name string, log *slog.Logger, build func(context.Context) (*Function
 	return h
 }
 
-// A Handler serves a function that is built on the first request. Set the exported
-// fields before the first request. It is safe for concurrent use.
+// A Handler serves a function that it builds on the first request, or that [Start]
+// built before. Build and Log are required. Set the exported fields before the first
+// request; after Start only Line. It is safe for concurrent use.
 type Handler struct {
 	// Build builds the function. If it fails, the request is answered 503, and the
 	// next request tries again. After a success Build is not called again. Calls do
-	// not overlap.
+	// not overlap. The context of Build has no deadline and is not cancelled.
 	Build func(context.Context) (*Function, error)
-	Log   *slog.Logger // receives a record for each failed build
+
+	// Log receives a record for each request that is answered 503 because the build
+	// failed. A build that fails in the warm-up is not logged: the first request tries
+	// again.
+	Log *slog.Logger
 
 	// Line is the log message of a failed build. Empty means "delivery".
 	Line string
@@ -78,8 +88,9 @@ type Handler struct {
 	idle     chan struct{} // closed when requests reaches zero; nil unless draining
 }
 
-// ServeHTTP serves a request, which must arrive within 2.5 seconds. It flushes the
-// response before it counts the request as finished, because the process may end
+// ServeHTTP serves a request, which must arrive within 2.5 seconds: after that time the
+// function's reads of the body fail, unless it sets another read deadline. It flushes
+// the response before it counts the request as finished, because the process may end
 // right afterwards.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.begin()

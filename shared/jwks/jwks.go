@@ -69,10 +69,15 @@ func ParseURL(text string) (*url.URL, error) {
 // must respond without a redirect. Open makes no request; the cache fetches the keys
 // on first use.
 //
-// A key is skipped if it is malformed, of an unsupported type, or not meant for
-// verifying signatures of its type. If keys are left out because of a limit of ours,
-// no match is not definite: Find fails with a *webhook.CutError, which lists the
-// algorithms of these keys.
+// If the URL is unavailable, the keys are used for 24 hours. A response of more than 256
+// KiB is a failure.
+//
+// A key is skipped if it is malformed, of an unsupported type, an RSA key of less than
+// 2048 bits, or not meant for verifying signatures of its type. Keys are left out
+// because of a limit if there are more than 16 for one algorithm, or if an RSA key has
+// more than 8192 bits. If keys were left out because of a limit, and none of the others
+// matches, Find fails with a *webhook.CutError, which lists the algorithms of these
+// keys.
 func Open(url *url.URL, log *slog.Logger) *refresh.Cache[webhook.PublicKey] {
 	s := source{
 		url: url.String(),

@@ -1,11 +1,12 @@
-// Package loopback tells this machine from others: what is sent to it passes no network,
-// so that neither TLS nor credentials are asked for.
+// Package loopback reports whether a host is this machine. Data sent there does not cross
+// a network, so callers need no TLS and no credentials.
 package loopback
 
 import "net"
 
-// Is reports whether host, without a port and without brackets, is localhost or a
-// loopback address. No name but localhost is, whatever it resolves to.
+// Is reports whether host is "localhost" or a loopback address, without brackets. Every
+// other host name gives false, even if it resolves to a loopback address. A host with a
+// port gives false.
 func Is(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()

@@ -5,11 +5,17 @@
 //   - Values younger than [TTL] are used without revalidation.
 //   - Older values are revalidated on use. If that fails, they are used until they
 //     are older than [Cache.StaleIfError].
-//   - If no value matches, and the last refresh is more than a minute old, the values
-//     are refreshed first. So a new value is found at once, and a storm of misses
-//     causes one refresh a minute.
+//   - If no value matches and the values are more than a minute old, Find refreshes
+//     them and tries again. So a new value is found after at most a minute, and a storm
+//     of misses causes one refresh a minute.
 //   - Concurrent callers share one refresh of at most two seconds. After a failure
 //     there is a back-off of one second, doubling to one minute.
+//   - Find waits for at most two refreshes, or until ctx ends. Refreshes during which
+//     the process was frozen do not count.
+//
+// A refresh counts as frozen if it took more than three seconds, one more than its
+// timeout: the platform stopped the process in between, as it does with an idle
+// instance. The failure of a frozen refresh starts no back-off.
 package refresh
 
 import (
@@ -38,9 +44,9 @@ const (
 	fetchTimeout = 2 * time.Second
 
 	// frozenAfter is the maximum duration of a refresh in a process that gets CPU
-	// time. The platform freezes an idle instance while wall time passes. If a
-	// refresh took longer, its deadline passed during a freeze, and the source is
-	// probably not at fault. The second beyond fetchTimeout is for a busy instance,
+	// time. The platform freezes an idle instance: it gets no CPU while wall time
+	// passes. If a refresh took longer, its deadline passed during a freeze, and the
+	// source is probably not at fault. The second beyond fetchTimeout is for a busy instance,
 	// which notices the deadline late.
 	frozenAfter = fetchTimeout + time.Second
 
@@ -51,12 +57,14 @@ const (
 )
 
 // ErrNone is the error of a Fetch if the source has no values. It makes the cache
-// drop the values in memory.
+// drop the values in memory. A Fetch that returns no values and no error is treated in
+// the same way.
 var ErrNone = errors.New("no current values")
 
 // ErrPartial is wrapped by the error of a Fetch that also returns values: the values
 // are current, but the source has more, which Fetch could not use or left out because
-// of a limit of its own. The error names the cause.
+// of a limit of its own. The error names the cause. Without values it is a failure like
+// any other error.
 var ErrPartial = errors.New("incomplete values")
 
 // A Cache holds the values that Fetch returns. Set its exported fields before first
@@ -67,9 +75,10 @@ type Cache[T any] struct {
 
 	// Fetch returns all current values from the source, newest first. The cache makes
 	// one call at a time, with a timeout of two seconds and independent of any
-	// request's cancellation. If Fetch returns an error, its values are dropped,
-	// unless the error wraps ErrPartial: then the cache stores the values as after a
-	// success and logs the error.
+	// request's cancellation. If Fetch returns an error, the cache ignores the values
+	// that Fetch returned with it, and keeps those in memory, unless the error wraps
+	// ErrNone. If the error wraps ErrPartial and there are values, the cache stores them
+	// as after a success and logs the error. Fetch is required.
 	Fetch func(context.Context) ([]T, error)
 
 	// StaleIfError is the time for which values are used while every attempt to
@@ -80,7 +89,8 @@ type Cache[T any] struct {
 	// Source is closed by Close. It may be nil.
 	Source io.Closer
 
-	// Log receives one record for each failed, frozen or partial refresh.
+	// Log receives one record for each refresh that failed, frozen or not, or that was
+	// partial. It is required.
 	Log *slog.Logger
 
 	current atomic.Pointer[snapshot[T]] // nil until the first success

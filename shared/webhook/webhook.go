@@ -11,7 +11,7 @@
 // events that Gemini did not deliver.
 //
 // The static endpoint accepts scheme v1 only. The dynamic endpoint accepts v1a and JWT;
-// the form of the webhook-signature header tells which one it is (see [IsJWT]). Both
+// the form of the webhook-signature header determines which (see [IsJWT]). Both
 // endpoints use the three headers of Standard Webhooks
 // (https://www.standardwebhooks.com, version 1.0.0). v1 and v1a sign
 // "id.timestamp.body". A JWT covers neither the id nor the timestamp, and covers the
@@ -148,5 +148,5 @@ type BusyError struct {
 
 // Error returns a text with the remaining time of the lease.
 func (e *BusyError) Error() string {
-	return fmt.Sprintf("claimed by another instance; its lease expires in %v", e.RetryAfter)
+	return fmt.Sprintf("claimed by another attempt; its lease expires in %v", e.RetryAfter)
 }
