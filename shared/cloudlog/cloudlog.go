@@ -12,10 +12,11 @@ import (
 	"strconv"
 )
 
-// New returns a logger that writes each record to w as one line of JSON. If the
-// context of a record is that of a request that passed through [Trace], the line
-// contains the trace, span and execution id of the request. The logger is safe for
-// concurrent use.
+// New returns a logger that writes each record of level Info or higher to w as one line
+// of JSON. If the context of a record is that of a request that passed through [Trace],
+// the line contains the trace, span and execution id of the request. Do not use WithGroup
+// for such records: it would put the ids into the group, and Cloud Logging reads them at
+// the top level only. The logger is safe for concurrent use.
 func New(w io.Writer) *slog.Logger {
 	return slog.New(handler{slog.NewJSONHandler(w, &slog.HandlerOptions{ReplaceAttr: rename})})
 }
@@ -68,9 +69,11 @@ func (h handler) WithGroup(name string) slog.Handler {
 }
 
 // Trace returns a handler that calls next with a context that links log records to
-// the request: with the trace and span from the platform's front end, and with the
-// execution id of the function call. project is the id of the project that stores the
-// traces. Missing or malformed headers are ignored.
+// the request: with the trace and span from the header traceparent or
+// X-Cloud-Trace-Context, which the platform's front end sets, and with the execution id
+// of the function call from the header Function-Execution-Id. If both trace headers are
+// valid, traceparent is used. project is the id of the project that stores the traces.
+// Missing or malformed headers are ignored.
 func Trace(project string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx := context.WithValue(r.Context(), requestKey{}, requestAttrs(project, r.Header))

@@ -1,5 +1,7 @@
-// Package dial provides the options of every client of a Google API. They make a
-// client detect a dead connection, and keep requests and responses out of the log.
+// Package dial provides the options of all gRPC clients of Google APIs: those of
+// Firestore, Pub/Sub and Secret Manager. They make a client detect a dead connection,
+// and keep requests and responses out of the log. gemini.Client, which uses HTTP, does
+// not use them.
 package dial
 
 import (

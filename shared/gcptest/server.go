@@ -2,7 +2,8 @@
 // Pub/Sub: they run in this process, for tests and local work on a machine that has
 // only Go. They serve the products' own gRPC protocols, so Google's client libraries
 // work with them unchanged. They implement only the calls that this project uses, and
-// answer all others with Unimplemented.
+// answer all others with Unimplemented. The exception is [PubSub], which has all calls
+// of pstest, Google's fake of Pub/Sub.
 //
 // Tests compare Firestore with Google's official emulator. TestDifferences lists the
 // intended differences. Like the emulator, the package does not implement indexes,

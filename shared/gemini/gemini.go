@@ -84,7 +84,7 @@ func Status(err error) int {
 // ParseURL parses the setting of the API's URL. If text is empty it returns
 // DefaultURL. A slash at the end is ignored. ParseURL fails unless text is DefaultURL
 // or an http or https URL of a loopback address: the API key must not reach another
-// host.
+// host. It also fails if the URL has a path, a query, a fragment or a user.
 func ParseURL(text string) (*url.URL, error) {
 	u, err := url.Parse(strings.TrimSuffix(cmp.Or(text, DefaultURL), "/"))
 	switch {
@@ -123,11 +123,13 @@ type Keys interface {
 
 // A Client calls the API with the newest key. Create one with [Open].
 //
-// Calls are not retried. A call fails with
+// The client repeats no request, except that Batches calls a second time after a 400.
+// Each HTTP request has 15 seconds, which include finding the key and reading the
+// answer; Webhooks may make several. A call fails with
 //   - a *StatusError if the API answers with a status other than 200,
 //   - ErrTooLarge if the answer has more than MaxBody bytes,
-//   - another error if there is no answer within 15 seconds, if the answer is not the
-//     expected JSON, or if there is no key.
+//   - another error if there is no answer in time, if the answer is not the expected
+//     JSON, or if there is no key.
 //
 // No error contains the key. A Client is safe for concurrent use.
 type Client struct {
@@ -163,7 +165,7 @@ func Open(base *url.URL, keys Keys, transport http.RoundTripper) *Client {
 	}
 }
 
-// Calls returns the number of calls that the client has made since Open.
+// Calls returns the number of HTTP requests that the client has made since Open.
 func (c *Client) Calls() int64 { return c.calls.Load() }
 
 // CloseIdle closes the connections that are not in use. The client remains usable.

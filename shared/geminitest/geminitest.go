@@ -5,7 +5,8 @@
 // delivered, signed as Gemini signs. Deliveries go only to this machine, or through a
 // transport that the test provides. A test can inject faults.
 //
-// The only clock is package time. With [API.Client], and with deliveries through
+// By default the only clock is package time ([API.Now] can replace it for the expiry of
+// signing secrets). With [API.Client], and with deliveries through
 // [InMemory], an API runs in a testing/synctest bubble on virtual time.
 package geminitest
 

@@ -194,7 +194,8 @@ func (r *Register) Jobs(ctx context.Context) (open []Job, more bool, err error) 
 // nothing and returns nil: the other pass's change is kept.
 //
 // A Job can be saved once, because Save does not renew the update time that it
-// compares: a second Save of the same Job does nothing. To save it again, read it again.
+// compares: a second Save of the same Job has no effect. To save it again, read it
+// again.
 func (r *Register) Save(ctx context.Context, j Job) error {
 	if j.State != StateOpen {
 		j.ExpireAt = time.Now().Add(keepClosed)

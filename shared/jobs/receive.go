@@ -41,7 +41,7 @@ type Received struct {
 }
 
 // Receive pulls messages until Patience is over or until it has added room jobs to the
-// register. It pulls nothing if Patience is zero. It stores a document for each new job,
+// register. It pulls no messages if Patience is zero. It stores a document for each new job,
 // and then acknowledges the job's message. Messages that Receive has not pulled stay on
 // the subscription. The messages of the last pull are stored and acknowledged after
 // Patience is over, which takes at most 10 seconds more, also if ctx ends.

@@ -91,7 +91,7 @@ type Receiver struct {
 // ServeHTTP answers one request and then logs one line about it. The status depends on
 // the error:
 //
-//	none                                                  204
+//	nil                                                   204
 //	webhook.ErrDuplicate, ErrMismatch, ErrUnmarked        204
 //	webhook.ErrMalformed                                  400
 //	webhook.ErrUnauthorized, ErrForged, ErrAudience,

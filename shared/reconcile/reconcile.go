@@ -7,9 +7,9 @@
 // over, the pass rebuilds it in the form that Gemini would have sent. The event goes
 // through the same ledger to the same topics as a delivery.
 //
-// The contract covers each job that ended and whose event is due: the registered jobs,
-// the batches with DynamicURL in their webhook_config, and the batches without a
-// webhook_config if our project-level webhook is subscribed to their event.
+// The contract covers each job that ended with an event that is due: the registered
+// jobs, the batches with one of our URLs in their webhook_config, and the batches
+// without a webhook_config if our project-level webhook is subscribed to their event.
 //   - In mode [Publish], or in [Auto] if the event is not held, and if the pass reached
 //     no bound and failed in no step, the event is on its topic at most the grace plus
 //     the scheduler's interval after the first pass that can see the end. A status for

@@ -31,8 +31,9 @@ type Common struct {
 }
 
 // Common reads the settings that all functions share. The result is valid only if Err
-// returns nil. On the platform, Common also records a fault for each variable that
-// names an emulator.
+// returns nil. If the process's environment has K_SERVICE, which the platform sets,
+// Common also records a fault for each variable of that environment that ends in
+// _EMULATOR_HOST. This check does not use Lookup.
 func (r *Reader) Common() (c Common) {
 	r.refuseEmulators()
 	c.Project = r.project("GOOGLE_CLOUD_PROJECT")

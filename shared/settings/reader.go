@@ -93,7 +93,8 @@ const (
 )
 
 // refuseEmulators records a fault for each variable that names an emulator, if the
-// process runs on the platform, which sets K_SERVICE. With such a variable, Google's
+// process runs on the platform, which sets K_SERVICE. It reads the process's
+// environment, not Lookup. With such a variable, Google's
 // clients would send deliveries to the emulator without encryption, and the
 // deliveries would be lost.
 func (r *Reader) refuseEmulators() {
@@ -132,8 +133,8 @@ func (r *Reader) Bool(name string, fallback bool) bool {
 }
 
 // Duration returns the variable's value in Go's notation ("5m"), or fallback if it is
-// unset. It records a fault if the value is not a duration, or not between least and
-// most, inclusive.
+// unset. It records a fault if the value is not a duration, and returns 0. It records a
+// fault if the value is not between least and most, inclusive, and returns the value.
 func (r *Reader) Duration(name string, fallback, least, most time.Duration) time.Duration {
 	value, err := time.ParseDuration(r.String(name, fallback.String()))
 	switch {
@@ -146,7 +147,8 @@ func (r *Reader) Duration(name string, fallback, least, most time.Duration) time
 }
 
 // Parse calls parse with the variable's value, or an empty string if it is unset, and
-// returns the result. If parse fails, Parse records its error as a fault.
+// returns the result. If parse fails, Parse records its error as a fault, and returns
+// the result that parse returned with the error.
 func Parse[T any](r *Reader, name string, parse func(string) (T, error)) T {
 	value, err := parse(r.String(name, ""))
 	if err != nil {

@@ -116,8 +116,8 @@ var (
 	ErrMalformed    = errors.New("malformed delivery")
 
 	// ErrForged means that no current key made a signature of a scheme that the endpoint
-	// accepts. It is also the kind of a JWT that a current key signed, but that proves
-	// nothing about this delivery: the reasons JWTClaimsForm, JWTExpMissing,
+	// accepts. It is also the kind of a JWT that a current key signed, but that does not
+	// authenticate this delivery: the reasons JWTClaimsForm, JWTExpMissing,
 	// EventMissing, EventDiffers and EventNotInBody.
 	ErrForged = errors.New("not signed by a key in force")
 

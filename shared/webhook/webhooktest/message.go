@@ -116,8 +116,8 @@ func (m *Message) Request(ctx context.Context, url string) (*http.Request, error
 }
 
 // Post signs the message and delivers it once, without retries. It reads and closes
-// the response body. The error does not contain the URL, which may contain a URL
-// token.
+// the response body, so the response has only its status and headers. The error does
+// not contain the URL, which may contain a URL token.
 func (m *Message) Post(ctx context.Context, client *http.Client, url string) (*http.Response, error) {
 	req, err := m.Request(ctx, url)
 	if err != nil {
@@ -126,8 +126,8 @@ func (m *Message) Post(ctx context.Context, client *http.Client, url string) (*h
 	return Do(client, req)
 }
 
-// Do sends a request like [Message.Post]: it reads and closes the response body, and
-// its error does not contain the URL.
+// Do sends a request like [Message.Post]: the response has only its status and headers,
+// and the error does not contain the URL.
 func Do(client *http.Client, req *http.Request) (*http.Response, error) {
 	resp, err := client.Do(req)
 	var at *url.Error

@@ -75,8 +75,8 @@ func eventData(eventType string) map[string]string {
 	return data
 }
 
-// Header returns the three headers of a delivery and a content type, for a signature
-// that no [Signer] made.
+// Header returns the three headers of a delivery and a content type, with the given
+// signature, for example an invalid one.
 func Header(id string, at time.Time, signature string) http.Header {
 	return header(id, Timestamp(at), signature)
 }
