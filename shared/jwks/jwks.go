@@ -75,7 +75,7 @@ func ParseURL(text string) (*url.URL, error) {
 // A key is skipped if it is malformed, of an unsupported type, an RSA key of less than
 // 2048 bits, or not meant for verifying signatures of its type. Keys are left out
 // because of a limit if there are more than 16 for one algorithm, or if an RSA key has
-// more than 8192 bits. If keys were left out because of a limit, and none of the others
+// more than 8192 bits. If keys were left out because of a limit, and no other key
 // matches, Find fails with a *webhook.CutError, which lists the algorithms of these
 // keys.
 func Open(url *url.URL, log *slog.Logger) *refresh.Cache[webhook.PublicKey] {

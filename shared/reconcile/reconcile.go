@@ -134,10 +134,10 @@ const (
 	// Report publishes no events.
 	Report Mode = "report"
 
-	// Auto holds an event if Gemini delivers events of this kind but none of them has
-	// named a job we know, if that cannot be checked, or if the record may have
-	// expired. It publishes all others. It never holds video.failed, which only
-	// passes send.
+	// Auto holds an event if Gemini delivers events of this kind but has not named a
+	// job we know in any of them, if that cannot be checked, or if the record may have
+	// expired. It publishes all others. It never holds video.failed, which only passes
+	// send.
 	Auto Mode = "auto"
 
 	// Publish holds no events.
