@@ -27,7 +27,10 @@ const (
 	patience = 2 * time.Minute
 )
 
-var fence = regexp.MustCompile("(?ms)^```([a-z]*)\n(.*?)^```$")
+var (
+	fence    = regexp.MustCompile("(?ms)^```([a-z]*)\n(.*?)^```$")
+	exported = regexp.MustCompile(`\b(?:GOOGLE|GEMINI|PUBSUB)_[A-Z_]+=`)
+)
 
 // blocks returns the page's blocks of code in a language, in order.
 func blocks(t *testing.T, language string) (texts []string) {
@@ -67,8 +70,8 @@ func TestFromAJobToItsEvent(t *testing.T) {
 		}
 	}
 	steps := blocks(t, "sh")
-	if len(steps) != 9 {
-		t.Fatalf("the page has %d steps, want 9: adapt this test", len(steps))
+	if len(steps) != 10 {
+		t.Fatalf("the page has %d steps, want 10: adapt this test", len(steps))
 	}
 	binary := filepath.Join(t.TempDir(), "geminihook")
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "./scripts/geminihook")
@@ -135,6 +138,13 @@ func follow(t *testing.T, steps []string, choose func(*terminal)) {
 	first.wait("geminihook-video", "video.generated", " reconciled ", video)
 	if shown := first.shown.String(); strings.Count(shown, batch+"\n")+strings.Count(shown, lost+"\n") != 2 {
 		t.Errorf("an event came twice:\n%s", shown)
+	}
+
+	second.run(steps[9])
+	for _, name := range exported.FindAllString(first.shown.String(), -1) {
+		if value := second.run(`echo "${` + strings.TrimSuffix(name, "=") + `-}"`); value != "" {
+			t.Errorf("the page does not unset %s%s", name, value)
+		}
 	}
 }
 
