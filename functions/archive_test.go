@@ -130,7 +130,7 @@ func TestArchivesContainOnlyLinkedPackages(t *testing.T) {
 // paths in the archive and the repository's files for them.
 func plannedSources(t *testing.T) map[string]map[string]string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "../terraform/check.sh", "plan")
+	cmd := exec.CommandContext(t.Context(), "../terraform/check.sh", "plan", "plan.tftest.hcl")
 	var said bytes.Buffer
 	cmd.Stderr = &said
 	out, err := cmd.Output()

@@ -2,15 +2,16 @@
 # Checks the format and the validity of the configuration, and runs the tests in tests/.
 # The tests mock every provider, so that no cloud is read or changed.
 #
-#	terraform/check.sh         makes all checks
-#	terraform/check.sh plan    prints the mocked plans of all runs, as
-#	                           `terraform test -json -verbose` does. Go tests read them
-#	terraform/check.sh graph   prints which resource depends on which
+#	terraform/check.sh             makes all checks
+#	terraform/check.sh validate    all of them except the tests, which the Go tests run
+#	terraform/check.sh plan [FILE] prints the mocked plans of all runs, or of those in one
+#	                               file of tests/, as `terraform test -json -verbose` does
+#	terraform/check.sh graph       prints which resource depends on which
 #
 # The providers come from the public registry, or from the source in Terraform's
 # configuration file (TF_CLI_CONFIG_FILE). If they are not available, or if terraform is
 # not installed, this script prints the reason on standard error and exits with 3
-# (without arguments: with 0, unless REQUIRE_TERRAFORM=1).
+# (check and validate: with 0, unless REQUIRE_TERRAFORM=1).
 set -eu
 
 cd "$(dirname "$0")"
@@ -18,7 +19,9 @@ mode=${1:-check}
 
 skip() {
 	echo "terraform: skipped: $*" >&2
-	if [ "$mode" = check ] && [ "${REQUIRE_TERRAFORM:-}" != 1 ]; then exit 0; fi
+	case $mode in
+	check | validate) [ "${REQUIRE_TERRAFORM:-}" = 1 ] || exit 0 ;;
+	esac
 	exit 3
 }
 
@@ -48,19 +51,19 @@ elif ! once terraform init -backend=false -input=false -no-color >&2; then
 fi
 
 case $mode in
-check)
+check | validate)
 	terraform fmt -check -recursive -diff . ../examples/terraform
 	terraform validate -no-color
-	terraform test -no-color
+	if [ "$mode" = check ]; then terraform test -no-color; fi
 	;;
 plan)
-	terraform test -json -verbose
+	terraform test -json -verbose ${2:+-filter="tests/$2"}
 	;;
 graph)
 	terraform graph
 	;;
 *)
-	echo "usage: $0 [check|plan|graph]" >&2
+	echo "usage: $0 [check|validate|plan [FILE]|graph]" >&2
 	exit 2
 	;;
 esac

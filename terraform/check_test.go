@@ -71,6 +71,8 @@ func TestCheckFindsTheProvidersAsTerraformDoes(t *testing.T) {
 		asked       string
 	}{
 		"registry":                       {"check", false, nil, 0, "init fmt validate test"},
+		"registry, validate":             {"validate", false, nil, 0, "init fmt validate"},
+		"neither, validate":              {"validate", true, nil, 0, "init"},
 		"registry, plan":                 {"plan", false, nil, 0, "init test"},
 		"overrides":                      {"check", true, []string{"TF_CLI_CONFIG_FILE=" + config}, 0, "get fmt validate test"},
 		"overrides, plan":                {"plan", true, []string{"TF_CLI_CONFIG_FILE=" + config}, 0, "get test"},
