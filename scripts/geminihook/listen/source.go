@@ -12,8 +12,6 @@ import (
 
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"google.golang.org/api/iterator"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 )
 
 const (
@@ -26,9 +24,6 @@ const (
 
 	// finishTimeout bounds the clean-up at the end, and each Acknowledge.
 	finishTimeout = 5 * time.Second
-
-	// maxReturned bounds the ack ids of one ModifyAckDeadline.
-	maxReturned = 1000
 )
 
 // A source is a subscription that is read.
@@ -121,16 +116,11 @@ func (s *source) read(ctx context.Context, p *place, c *console) error {
 // pull makes one Pull, shows the messages that were not shown before, and returns their
 // number. Unless it only peeks, it acknowledges them.
 func (s *source) pull(ctx context.Context, p *place, c *console) (shown int, err error) {
-	limited, cancel := context.WithTimeout(ctx, pullTimeout)
-	defer cancel()
-	got, err := p.clients.Subscriptions.Pull(limited, &pubsubpb.PullRequest{Subscription: s.sub, MaxMessages: maxPulled})
-	if status.Code(err) == codes.DeadlineExceeded || errors.Is(err, context.DeadlineExceeded) {
-		return 0, nil
-	}
+	pulled, err := p.clients.Pull(ctx, s.sub, maxPulled, pullTimeout)
 	if err != nil {
 		return 0, err
 	}
-	ids := s.show(got.ReceivedMessages, c)
+	ids := s.show(pulled, c)
 	if s.peek || len(ids) == 0 {
 		return len(ids), nil
 	}
@@ -169,14 +159,6 @@ func (p *place) finish(sources []*source) {
 		if s.ours {
 			_ = p.clients.Subscriptions.DeleteSubscription(ctx, &pubsubpb.DeleteSubscriptionRequest{Subscription: s.sub}) // on failure, Pub/Sub deletes it after a day
 		}
-		s.handBack(ctx, p)
-	}
-}
-
-// handBack makes Pub/Sub deliver again at once the messages that were only peeked at.
-// Otherwise their ack deadline would have to expire first.
-func (s *source) handBack(ctx context.Context, p *place) {
-	for ids := range slices.Chunk(slices.Collect(maps.Values(s.held)), maxReturned) {
-		_ = p.clients.Subscriptions.ModifyAckDeadline(ctx, &pubsubpb.ModifyAckDeadlineRequest{Subscription: s.sub, AckIds: ids})
+		p.clients.Release(ctx, s.sub, maps.Values(s.held))
 	}
 }

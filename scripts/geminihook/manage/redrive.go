@@ -27,8 +27,7 @@ func (inv *Invocation) Redrive(ctx context.Context) error {
 	}
 	name := inv.Values["dead_letter_subscription"]
 	r := redrive.Redrive{
-		Subscriber:   clients.Subscriptions,
-		Publisher:    clients.Topics,
+		Clients:      clients,
 		Project:      inv.Values["project"],
 		Subscription: "projects/" + inv.Values["project"] + "/subscriptions/" + name,
 		Limit:        inv.Limit,

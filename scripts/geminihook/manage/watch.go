@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"github.com/geminihook/geminihook/scripts/internal/pubsubclient"
 	"github.com/geminihook/geminihook/shared/publish"
@@ -74,19 +72,12 @@ func (w *watch) find(ctx context.Context, within time.Duration, match func(*pubs
 // pull returns the messages that a subscription delivers within the time, and
 // acknowledges them.
 func (w *watch) pull(ctx context.Context, name string, within time.Duration) (all []*pubsubpb.PubsubMessage, err error) {
-	limited, cancel := context.WithTimeout(ctx, within)
-	defer cancel()
-	got, err := w.clients.Subscriptions.Pull(limited, &pubsubpb.PullRequest{Subscription: name, MaxMessages: maxWatched})
-	switch {
-	case err != nil && ctx.Err() != nil:
-		return nil, ctx.Err()
-	case err != nil && (limited.Err() != nil || status.Code(err) == codes.DeadlineExceeded):
-		return nil, nil
-	case err != nil:
+	pulled, err := w.clients.Pull(ctx, name, maxWatched, within)
+	if err != nil {
 		return nil, err
 	}
 	var ids []string
-	for _, m := range got.ReceivedMessages {
+	for _, m := range pulled {
 		all, ids = append(all, m.Message), append(ids, m.AckId)
 	}
 	if len(ids) > 0 {

@@ -12,14 +12,12 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
-	"sync"
 	"time"
 
-	pubsub "cloud.google.com/go/pubsub/v2/apiv1"
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/geminihook/geminihook/scripts/internal/pubsubclient"
 )
 
 const (
@@ -52,15 +50,11 @@ const (
 	// finishTimeout bounds each Acknowledge and ModifyAckDeadline. They are called
 	// after an interrupt, too.
 	finishTimeout = 10 * time.Second
-
-	// maxReturned bounds the ack ids of one ModifyAckDeadline.
-	maxReturned = 1000
 )
 
 // A Redrive is one run. Set its exported fields, then call Run once.
 type Redrive struct {
-	Subscriber *pubsub.SubscriptionAdminClient
-	Publisher  *pubsub.TopicAdminClient
+	Clients pubsubclient.Clients
 
 	Project      string // the project of a subscription that a letter names without its project
 	Subscription string // the full name of the subscription that holds the dead letters
@@ -115,8 +109,8 @@ type Summary struct {
 // delivers them again at once.
 func (r *Redrive) Run(ctx context.Context) (s Summary, err error) {
 	r.sources, r.staying, r.moved = make(map[string]source), make(map[string]string), make(map[string]bool)
-	defer r.handBack()
-	held, err := r.Subscriber.GetSubscription(ctx, &pubsubpb.GetSubscriptionRequest{Subscription: r.Subscription})
+	defer r.release()
+	held, err := r.Clients.Subscriptions.GetSubscription(ctx, &pubsubpb.GetSubscriptionRequest{Subscription: r.Subscription})
 	if err != nil {
 		return s, err
 	}
@@ -145,17 +139,12 @@ func (r *Redrive) Run(ctx context.Context) (s Summary, err error) {
 // expires, Pub/Sub delivers it again with a new ack id, which then replaces the old
 // one.
 func (r *Redrive) pull(ctx context.Context, most int) (fresh []*pubsubpb.ReceivedMessage, err error) {
-	limited, cancel := context.WithTimeout(ctx, cmp.Or(r.Patience, DefaultPatience))
-	defer cancel()
-	got, err := r.Subscriber.Pull(limited, &pubsubpb.PullRequest{Subscription: r.Subscription, MaxMessages: int32(most)})
+	pulled, err := r.Clients.Pull(ctx, r.Subscription, most, cmp.Or(r.Patience, DefaultPatience))
 	if err != nil {
-		if limited.Err() != nil || status.Code(err) == codes.DeadlineExceeded {
-			return nil, nil
-		}
 		return nil, err
 	}
 	var again []string
-	for _, m := range got.ReceivedMessages {
+	for _, m := range pulled {
 		id := m.Message.MessageId
 		switch {
 		case r.moved[id]:
@@ -240,29 +229,28 @@ func (r *Redrive) address(ctx context.Context, m *pubsubpb.PubsubMessage) (Lette
 // publish publishes the letters that have a topic, up to parallel at a time. A letter
 // that cannot be published loses its topic and stays.
 func (r *Redrive) publish(ctx context.Context, letters []Letter) {
-	slots := make(chan struct{}, parallel)
-	var all sync.WaitGroup
+	var all errgroup.Group
+	all.SetLimit(parallel)
 	for i := range letters {
 		l := &letters[i]
 		if l.To == "" {
 			continue
 		}
-		slots <- struct{}{}
-		all.Go(func() {
-			defer func() { <-slots }()
+		all.Go(func() error {
 			if err := r.publishOne(ctx, l); err != nil {
 				l.To, l.Err = "", fmt.Errorf("publish to %s: %w", l.To, err)
 			}
+			return nil
 		})
 	}
-	all.Wait()
+	_ = all.Wait()
 }
 
 // publishOne publishes one letter without the attributes of dead letters.
 func (r *Redrive) publishOne(ctx context.Context, l *Letter) error {
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
-	_, err := r.Publisher.Publish(ctx, &pubsubpb.PublishRequest{Topic: l.To, Messages: []*pubsubpb.PubsubMessage{original(l.Message)}})
+	_, err := r.Clients.Topics.Publish(ctx, &pubsubpb.PublishRequest{Topic: l.To, Messages: []*pubsubpb.PubsubMessage{original(l.Message)}})
 	return err
 }
 
@@ -274,18 +262,15 @@ func (r *Redrive) acknowledge(ids []string) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), finishTimeout)
 	defer cancel()
-	if err := r.Subscriber.Acknowledge(ctx, &pubsubpb.AcknowledgeRequest{Subscription: r.Subscription, AckIds: ids}); err != nil {
+	if err := r.Clients.Subscriptions.Acknowledge(ctx, &pubsubpb.AcknowledgeRequest{Subscription: r.Subscription, AckIds: ids}); err != nil {
 		return fmt.Errorf("acknowledge: %w", err)
 	}
 	return nil
 }
 
-// handBack makes Pub/Sub deliver the letters that stay again at once. If it fails,
-// Pub/Sub does so when their ack deadlines expire.
-func (r *Redrive) handBack() {
+// release makes Pub/Sub deliver the letters that stay again at once.
+func (r *Redrive) release() {
 	ctx, cancel := context.WithTimeout(context.Background(), finishTimeout)
 	defer cancel()
-	for ids := range slices.Chunk(slices.Collect(maps.Values(r.staying)), maxReturned) {
-		_ = r.Subscriber.ModifyAckDeadline(ctx, &pubsubpb.ModifyAckDeadlineRequest{Subscription: r.Subscription, AckIds: ids})
-	}
+	r.Clients.Release(ctx, r.Subscription, maps.Values(r.staying))
 }

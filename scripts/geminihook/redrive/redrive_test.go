@@ -10,13 +10,12 @@ import (
 	"testing"
 	"time"
 
-	pubsub "cloud.google.com/go/pubsub/v2/apiv1"
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/geminihook/geminihook/functions/functiontest"
-	"github.com/geminihook/geminihook/shared/dial"
+	"github.com/geminihook/geminihook/scripts/internal/pubsubclient"
 	"github.com/geminihook/geminihook/shared/gcptest/emulator/emulatortest"
 )
 
@@ -32,8 +31,7 @@ const (
 type post struct {
 	t       *testing.T
 	project string
-	topics  *pubsub.TopicAdminClient
-	subs    *pubsub.SubscriptionAdminClient
+	clients pubsubclient.Clients
 }
 
 // onBoth runs a test on the embedded Pub/Sub and on the official emulator.
@@ -60,14 +58,10 @@ func newPost(t *testing.T, project string) *post {
 	t.Helper()
 	p := &post{t: t, project: project}
 	var err error
-	if p.topics, err = pubsub.NewTopicAdminClient(t.Context(), dial.Options()...); err != nil {
+	if p.clients, err = pubsubclient.Open(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { p.topics.Close() })
-	if p.subs, err = pubsub.NewSubscriptionAdminClient(t.Context(), dial.Options()...); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { p.subs.Close() })
+	t.Cleanup(p.clients.Close)
 	p.topic(dead)
 	p.topic(batches)
 	p.subscribe(dead, dead, "")
@@ -82,7 +76,7 @@ func (p *post) name(collection, id string) string {
 
 func (p *post) topic(id string) {
 	p.t.Helper()
-	if _, err := p.topics.CreateTopic(p.t.Context(), &pubsubpb.Topic{Name: p.name("topics", id)}); err != nil {
+	if _, err := p.clients.Topics.CreateTopic(p.t.Context(), &pubsubpb.Topic{Name: p.name("topics", id)}); err != nil {
 		p.t.Fatal(err)
 	}
 }
@@ -93,7 +87,7 @@ func (p *post) subscribe(id, topic, deadLetters string) {
 	if deadLetters != "" {
 		s.DeadLetterPolicy = &pubsubpb.DeadLetterPolicy{DeadLetterTopic: p.name("topics", deadLetters), MaxDeliveryAttempts: 5}
 	}
-	if _, err := p.subs.CreateSubscription(p.t.Context(), s); err != nil {
+	if _, err := p.clients.Subscriptions.CreateSubscription(p.t.Context(), s); err != nil {
 		p.t.Fatal(err)
 	}
 }
@@ -114,7 +108,7 @@ func (p *post) letter(id, from string) {
 
 func (p *post) publish(topic string, m *pubsubpb.PubsubMessage) {
 	p.t.Helper()
-	_, err := p.topics.Publish(p.t.Context(), &pubsubpb.PublishRequest{Topic: p.name("topics", topic), Messages: []*pubsubpb.PubsubMessage{m}})
+	_, err := p.clients.Topics.Publish(p.t.Context(), &pubsubpb.PublishRequest{Topic: p.name("topics", topic), Messages: []*pubsubpb.PubsubMessage{m}})
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -123,7 +117,7 @@ func (p *post) publish(topic string, m *pubsubpb.PubsubMessage) {
 // pull returns the messages that a subscription gives out now.
 func (p *post) pull(subscription string) []*pubsubpb.ReceivedMessage {
 	p.t.Helper()
-	got, err := p.subs.Pull(p.t.Context(), &pubsubpb.PullRequest{
+	got, err := p.clients.Subscriptions.Pull(p.t.Context(), &pubsubpb.PullRequest{
 		Subscription: p.name("subscriptions", subscription),
 		MaxMessages:  1000,
 		//lint:ignore SA1019 an answer at once, also without messages, is what a test wants
@@ -145,7 +139,7 @@ func (p *post) nack(subscription string, all []*pubsubpb.ReceivedMessage) {
 	for _, m := range all {
 		ids = append(ids, m.AckId)
 	}
-	err := p.subs.ModifyAckDeadline(p.t.Context(), &pubsubpb.ModifyAckDeadlineRequest{Subscription: p.name("subscriptions", subscription), AckIds: ids})
+	err := p.clients.Subscriptions.ModifyAckDeadline(p.t.Context(), &pubsubpb.ModifyAckDeadlineRequest{Subscription: p.name("subscriptions", subscription), AckIds: ids})
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -169,7 +163,7 @@ func (p *post) ids(subscription string) []string {
 func (p *post) redrive() (*Redrive, map[string]Letter) {
 	letters := make(map[string]Letter)
 	return &Redrive{
-		Subscriber: p.subs, Publisher: p.topics, Project: p.project, Subscription: p.name("subscriptions", dead),
+		Clients: p.clients, Project: p.project, Subscription: p.name("subscriptions", dead),
 		Limit: DefaultLimit, Began: time.Now().Add(time.Second), Patience: time.Second,
 		Report: func(l Letter) { letters[l.Message.Attributes["ce-id"]] = l },
 	}, letters
@@ -189,7 +183,7 @@ func TestMoves(t *testing.T) {
 		p.subscribe("stranger", batches, "")
 		p.topic("gone")
 		p.subscribe("orphan", "gone", dead)
-		if err := p.topics.DeleteTopic(t.Context(), &pubsubpb.DeleteTopicRequest{Topic: p.name("topics", "gone")}); err != nil {
+		if err := p.clients.Topics.DeleteTopic(t.Context(), &pubsubpb.DeleteTopicRequest{Topic: p.name("topics", "gone")}); err != nil {
 			t.Fatal(err)
 		}
 		stay := map[string]string{ // the reported reason

@@ -54,7 +54,7 @@ type source struct {
 // Anyone who may publish to the dead-letter topic can put any name into a letter. find
 // therefore accepts only a subscription that sends its dead letters to that topic.
 func (r *Redrive) find(ctx context.Context, subscription string) (source, error) {
-	s, err := r.Subscriber.GetSubscription(ctx, &pubsubpb.GetSubscriptionRequest{Subscription: subscription})
+	s, err := r.Clients.Subscriptions.GetSubscription(ctx, &pubsubpb.GetSubscriptionRequest{Subscription: subscription})
 	name := path.Base(subscription)
 	switch status.Code(err) {
 	case codes.OK:

@@ -1,12 +1,14 @@
-// Package pubsubclient opens Pub/Sub clients for commands, and creates temporary
-// subscriptions.
+// Package pubsubclient opens Pub/Sub clients for commands, creates temporary
+// subscriptions, and pulls messages with a bounded wait.
 package pubsubclient
 
 import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"iter"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,6 +16,8 @@ import (
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"google.golang.org/api/option"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/geminihook/geminihook/shared/dial"
@@ -32,6 +36,9 @@ const (
 	// keptFor is how long a temporary subscription keeps unacknowledged messages. It is
 	// Pub/Sub's minimum.
 	keptFor = 10 * time.Minute
+
+	// maxReleased is the maximum number of ack ids in one ModifyAckDeadline.
+	maxReleased = 1000
 )
 
 // Clients are the clients of one Pub/Sub service. They are safe for concurrent use.
@@ -80,4 +87,29 @@ func (c Clients) Subscribe(ctx context.Context, command, project, topic, filter 
 		ExpirationPolicy:         &pubsubpb.ExpirationPolicy{Ttl: durationpb.New(unusedFor)},
 	})
 	return name, err
+}
+
+// Pull returns up to most messages of a subscription (a full name), and none if none
+// arrives within the time. It fails with the error of ctx if that ends.
+func (c Clients) Pull(ctx context.Context, subscription string, most int, within time.Duration) ([]*pubsubpb.ReceivedMessage, error) {
+	limited, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	got, err := c.Subscriptions.Pull(limited, &pubsubpb.PullRequest{Subscription: subscription, MaxMessages: int32(most)})
+	switch {
+	case err == nil:
+		return got.ReceivedMessages, nil
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case limited.Err() != nil, status.Code(err) == codes.DeadlineExceeded:
+		return nil, nil
+	}
+	return nil, err
+}
+
+// Release makes Pub/Sub deliver pulled messages again at once. If it fails, Pub/Sub
+// does so when their ack deadlines expire.
+func (c Clients) Release(ctx context.Context, subscription string, ackIDs iter.Seq[string]) {
+	for ids := range slices.Chunk(slices.Collect(ackIDs), maxReleased) {
+		_ = c.Subscriptions.ModifyAckDeadline(ctx, &pubsubpb.ModifyAckDeadlineRequest{Subscription: subscription, AckIds: ids})
+	}
 }
