@@ -15,38 +15,29 @@ import (
 // checkCommit returns an error if the request is invalid, independently of the stored
 // documents.
 func checkCommit(req *firestorepb.CommitRequest) error {
-	if err := checkDatabase(req.Database); err != nil {
-		return err
-	}
-	seen := map[string]bool{}
-	for _, w := range req.Writes {
-		if err := checkWrite(req.Database, w); err != nil {
-			return err
-		}
-		if name := written(w); seen[name] {
-			return unmodelled("two writes to one document in one commit")
-		} else {
-			seen[name] = true
-		}
-	}
-	return nil
+	return checkWrites(req.Database, req.Writes, unmodelled("two writes to one document in one commit"))
 }
 
-// checkBatch returns an error if a batch is invalid by itself, whatever is stored.
+// checkBatch does the same for a batch.
 func checkBatch(req *firestorepb.BatchWriteRequest) error {
-	if err := checkDatabase(req.Database); err != nil {
+	return checkWrites(req.Database, req.Writes, invalid("two writes to one document in one batch"))
+}
+
+// checkWrites returns an error if the database or a write is invalid, or twice if two
+// writes are to one document.
+func checkWrites(database string, writes []*firestorepb.Write, twice error) error {
+	if err := checkDatabase(database); err != nil {
 		return err
 	}
 	seen := map[string]bool{}
-	for _, w := range req.Writes {
-		if err := checkWrite(req.Database, w); err != nil {
+	for _, w := range writes {
+		if err := checkWrite(database, w); err != nil {
 			return err
 		}
-		if name := written(w); seen[name] {
-			return invalid("two writes to one document in one batch")
-		} else {
-			seen[name] = true
+		if seen[written(w)] {
+			return twice
 		}
+		seen[written(w)] = true
 	}
 	return nil
 }
