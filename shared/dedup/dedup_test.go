@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"maps"
-	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -17,9 +16,7 @@ import (
 	"google.golang.org/api/option"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
-	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/geminihook/geminihook/shared/gcptest"
 	"github.com/geminihook/geminihook/shared/gcptest/emulator/emulatortest"
@@ -891,13 +888,8 @@ func TestDefaultLease(t *testing.T) {
 
 // bubbleLedger returns a ledger whose Firestore lives in the same bubble.
 func bubbleLedger(t *testing.T, opts ...grpc.DialOption) *Ledger {
-	listener := bufconn.Listen(1 << 16)
-	server := grpc.NewServer()
-	gcptest.NewFirestore().Register(server)
-	go server.Serve(listener)
-	conn, err := grpc.NewClient("passthrough:///bubble", append(opts,
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }),
-		grpc.WithTransportCredentials(insecure.NewCredentials()))...)
+	server := gcptest.StartInMemory(gcptest.NewFirestore())
+	conn, err := server.Dial(opts...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -908,7 +900,7 @@ func bubbleLedger(t *testing.T, opts ...grpc.DialOption) *Ledger {
 	t.Cleanup(func() {
 		l.Close()
 		conn.Close()
-		server.Stop()
+		server.Close()
 	})
 	return l
 }

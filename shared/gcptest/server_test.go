@@ -2,7 +2,6 @@ package gcptest_test
 
 import (
 	"context"
-	"net"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -14,7 +13,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
-	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/geminihook/geminihook/shared/gcptest"
 )
@@ -121,13 +119,13 @@ func TestServerOptions(t *testing.T) {
 func TestSynctest(t *testing.T) {
 	t.Setenv("FIRESTORE_EMULATOR_HOST", "") // if it is set, the client opens a TCP connection, even if it does not use it
 	synctest.Test(t, func(t *testing.T) {
-		lis := bufconn.Listen(1 << 20)
-		server := grpc.NewServer()
-		gcptest.NewFirestore().Register(server)
-		go server.Serve(lis)
-		defer server.Stop()
-		conn := dial(t, "passthrough:///bufconn", grpc.WithContextDialer(
-			func(ctx context.Context, _ string) (net.Conn, error) { return lis.DialContext(ctx) }))
+		server := gcptest.StartInMemory(gcptest.NewFirestore())
+		defer server.Close()
+		conn, err := server.Dial()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
 		doc := firestoreClient(t, conn, "p", "(default)").Doc("c/d")
 
 		first, err := doc.Create(t.Context(), map[string]int{"x": 1})

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/url"
 	"path"
 	"slices"
@@ -22,7 +21,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
-	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/geminihook/geminihook/shared/gcptest"
 	"github.com/geminihook/geminihook/shared/gcptest/emulator/emulatortest"
@@ -401,7 +399,7 @@ func inBubble(t *testing.T, method string, after, hangs bool) (p *project, queue
 		Subscription: "projects/p/subscriptions/jobs", Rejected: "projects/p/topics/jobs-rejected"}, topic: "projects/p/topics/jobs"}
 	broken = new(atomic.Bool)
 	queues = gcptest.NewQueues(nil, map[string]string{p.place.Subscription: p.topic, p.rejected(): p.place.Rejected})
-	server := grpc.NewServer(grpc.UnaryInterceptor(func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+	server := gcptest.StartInMemory(gcptest.Services{gcptest.NewFirestore(), queues}, grpc.UnaryInterceptor(func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
 		if !broken.Load() || !strings.HasSuffix(info.FullMethod, "/"+method) {
 			return handle(ctx, req)
 		}
@@ -413,16 +411,9 @@ func inBubble(t *testing.T, method string, after, hangs bool) (p *project, queue
 		}
 		return nil, status.Error(codes.PermissionDenied, "broken on purpose")
 	}))
-	gcptest.NewFirestore().Register(server)
-	queues.Register(server)
-	listener := bufconn.Listen(1 << 16)
-	go server.Serve(listener)
-	t.Cleanup(server.Stop)
+	t.Cleanup(server.Close)
 	var err error
-	p.conn, err = grpc.NewClient("passthrough:///bubble",
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }),
-		grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
+	if p.conn, err = server.Dial(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { p.conn.Close() })

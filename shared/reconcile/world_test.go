@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"path"
 	"strings"
 	"sync"
@@ -19,8 +18,6 @@ import (
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"google.golang.org/api/option"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/geminihook/geminihook/shared/dedup"
 	"github.com/geminihook/geminihook/shared/gcptest"
@@ -46,7 +43,8 @@ type world struct {
 	topic *gcptest.Queues
 	api   *fakeAPI
 	log   *logged
-	dial  func(context.Context) (net.Conn, error)
+
+	server *gcptest.Server // serves fs and topic
 
 	ledger    *dedup.Ledger
 	register  *jobs.Register
@@ -77,7 +75,7 @@ func newWorld(t *testing.T) *world {
 	w := &world{t: t, fs: gcptest.NewFirestore(), log: new(logged), calls: make(map[string]int)}
 	w.api = &fakeAPI{w: w, interactions: make(map[string]gemini.Interaction), operations: make(map[string]gemini.Operation)}
 	w.topic = gcptest.NewQueues(w.watch, map[string]string{place.Subscription: jobsTopic})
-	server := grpc.NewServer(
+	w.server = gcptest.StartInMemory(gcptest.Services{w.fs, w.topic},
 		grpc.UnaryInterceptor(func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (reply any, err error) {
 			err = w.through(ctx, path.Base(info.FullMethod), func() (err error) { reply, err = handle(ctx, req); return err })
 			return reply, err
@@ -85,12 +83,7 @@ func newWorld(t *testing.T) *world {
 		grpc.StreamInterceptor(func(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
 			return w.through(stream.Context(), path.Base(info.FullMethod), func() error { return handle(srv, stream) })
 		}))
-	w.fs.Register(server)
-	w.topic.Register(server)
-	listener := bufconn.Listen(1 << 16)
-	go server.Serve(listener)
-	t.Cleanup(server.Stop)
-	w.dial = listener.DialContext
+	t.Cleanup(w.server.Close)
 	p := w.newProcess(t)
 	w.ledger, w.register, w.publisher = p.ledger, p.register, p.publisher
 	return w
@@ -108,10 +101,7 @@ type process struct {
 func (w *world) newProcess(t *testing.T) *process {
 	p := new(process)
 	var err error
-	p.conn, err = grpc.NewClient("passthrough:///bubble",
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return w.dial(ctx) }),
-		grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
+	if p.conn, err = w.server.Dial(); err != nil {
 		t.Fatal(err)
 	}
 	opt := option.WithGRPCConn(p.conn)

@@ -2,14 +2,11 @@ package main
 
 import (
 	"context"
-	"net"
 	"sync/atomic"
 
 	"cloud.google.com/go/firestore/apiv1/firestorepb"
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/geminihook/geminihook/shared/gcptest"
 )
@@ -52,17 +49,12 @@ func (c *cloud) billed() Billed {
 // inMemory serves the cloud over an in-memory connection, because testing/synctest does
 // not work with sockets. stop closes the connection and the server.
 func (c *cloud) inMemory() (conn *grpc.ClientConn, stop func(), err error) {
-	server := grpc.NewServer(c.counting()...)
-	c.Register(server)
-	listener := bufconn.Listen(1 << 16)
-	go server.Serve(listener)
-	conn, err = grpc.NewClient("passthrough:///memory", grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }))
-	if err != nil {
-		server.Stop()
+	server := gcptest.StartInMemory(c, c.counting()...)
+	if conn, err = server.Dial(); err != nil {
+		server.Close()
 		return nil, nil, err
 	}
-	return conn, func() { conn.Close(); server.Stop() }, nil
+	return conn, func() { conn.Close(); server.Close() }, nil
 }
 
 // counting returns interceptors that count billed quantities.
