@@ -228,7 +228,7 @@ func (p *Project) Messages(t *testing.T) []Message {
 // Records returns the number of deliveries that have a record.
 func (p *Project) Records(t *testing.T) int {
 	t.Helper()
-	client, err := firestore.NewClient(t.Context(), p.ID, plain(p.Firestore)...)
+	client, err := firestore.NewClient(t.Context(), p.ID, gcptest.ClientOptions(p.Firestore)...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,9 +8,6 @@ import (
 
 	pubsub "cloud.google.com/go/pubsub/v2/apiv1"
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
-	"google.golang.org/api/option"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/geminihook/geminihook/shared/gcptest"
 )
@@ -59,13 +56,13 @@ type pulledTopics struct {
 
 func newPulledTopics(t *testing.T, addr, project string) *pulledTopics {
 	t.Helper()
-	topics, err := pubsub.NewTopicAdminClient(t.Context(), plain(addr)...)
+	topics, err := pubsub.NewTopicAdminClient(t.Context(), gcptest.ClientOptions(addr)...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer topics.Close()
 	p := &pulledTopics{subscriptions: make(map[string]string)}
-	if p.subscriber, err = pubsub.NewSubscriptionAdminClient(t.Context(), plain(addr)...); err != nil {
+	if p.subscriber, err = pubsub.NewSubscriptionAdminClient(t.Context(), gcptest.ClientOptions(addr)...); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { p.subscriber.Close() })
@@ -123,12 +120,12 @@ const (
 // publishes the name of a job.
 func (p *Project) AddJobs(t *testing.T) (start func(name string)) {
 	t.Helper()
-	topics, err := pubsub.NewTopicAdminClient(t.Context(), plain(p.pubsub)...)
+	topics, err := pubsub.NewTopicAdminClient(t.Context(), gcptest.ClientOptions(p.pubsub)...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { topics.Close() })
-	subscriptions, err := pubsub.NewSubscriptionAdminClient(t.Context(), plain(p.pubsub)...)
+	subscriptions, err := pubsub.NewSubscriptionAdminClient(t.Context(), gcptest.ClientOptions(p.pubsub)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,13 +148,5 @@ func (p *Project) AddJobs(t *testing.T) (start func(name string)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-	}
-}
-
-// plain returns the options for a client of a server on this machine.
-func plain(addr string) []option.ClientOption {
-	return []option.ClientOption{
-		option.WithEndpoint(addr), option.WithoutAuthentication(),
-		option.WithGRPCDialOption(grpc.WithTransportCredentials(insecure.NewCredentials())),
 	}
 }

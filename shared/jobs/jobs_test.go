@@ -19,7 +19,6 @@ import (
 	"google.golang.org/api/option"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
 	"github.com/geminihook/geminihook/shared/gcptest"
@@ -120,8 +119,7 @@ func newProject(t *testing.T, firestore, pubsubAddr, id string) *project {
 			Subscription: "projects/" + id + "/subscriptions/jobs", Rejected: "projects/" + id + "/topics/jobs-rejected"},
 		topic: "projects/" + id + "/topics/jobs",
 	}
-	opts := []option.ClientOption{option.WithEndpoint(pubsubAddr), option.WithoutAuthentication(),
-		option.WithGRPCDialOption(grpc.WithTransportCredentials(insecure.NewCredentials()))}
+	opts := gcptest.ClientOptions(pubsubAddr)
 	var err error
 	if p.topics, err = pubsub.NewTopicAdminClient(t.Context(), opts...); err != nil {
 		t.Fatal(err)

@@ -14,7 +14,6 @@ import (
 	"google.golang.org/api/option"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
 	"github.com/geminihook/geminihook/shared/gcptest"
@@ -75,10 +74,7 @@ func open(t *testing.T) *wire {
 	w.addr = server.Addr()
 	w.Publisher, err = publish.Open(t.Context(),
 		publish.Routes{"batch": batchTopic, "*": otherTopic, "gone": "projects/p/topics/gone"},
-		option.WithEndpoint(w.addr),
-		option.WithoutAuthentication(),
-		option.WithGRPCDialOption(grpc.WithTransportCredentials(insecure.NewCredentials())),
-		option.WithGRPCDialOption(grpc.WithUnaryInterceptor(w.intercept)))
+		append(gcptest.ClientOptions(w.addr), option.WithGRPCDialOption(grpc.WithUnaryInterceptor(w.intercept)))...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,12 +12,10 @@ import (
 	"time"
 
 	"cloud.google.com/go/firestore"
-	"google.golang.org/api/option"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/geminihook/geminihook/functions/functiontest"
 	"github.com/geminihook/geminihook/shared/dedup"
+	"github.com/geminihook/geminihook/shared/gcptest"
 	"github.com/geminihook/geminihook/shared/webhook"
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
@@ -136,25 +134,8 @@ func (c *cell) run() {
 	c.conclude()
 }
 
-func loopback(addr string) []option.ClientOption {
-	return []option.ClientOption{
-		option.WithEndpoint(addr), option.WithoutAuthentication(),
-		option.WithGRPCDialOption(grpc.WithTransportCredentials(insecure.NewCredentials())),
-		option.WithGRPCDialOption(grpc.WithPerRPCCredentials(administrator{})),
-	}
-}
-
-// administrator is the credential that the official emulator asks for in a BatchWrite.
-type administrator struct{}
-
-func (administrator) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
-	return map[string]string{"authorization": "Bearer owner"}, nil
-}
-
-func (administrator) RequireTransportSecurity() bool { return false }
-
 func (c *cell) openStore() *firestore.Client {
-	client, err := firestore.NewClient(c.t.Context(), c.project.ID, loopback(c.project.Firestore)...)
+	client, err := firestore.NewClient(c.t.Context(), c.project.ID, gcptest.ClientOptions(c.project.Firestore)...)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -177,7 +158,7 @@ func (c *cell) state() string {
 
 // abandon makes an expired claim, as a killed owner would leave it.
 func (c *cell) abandon() {
-	ledger, err := dedup.Open(c.t.Context(), c.project.ID, "(default)", "deliveries", loopback(c.project.Firestore)...)
+	ledger, err := dedup.Open(c.t.Context(), c.project.ID, "(default)", "deliveries", gcptest.ClientOptions(c.project.Firestore)...)
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 	_ "github.com/geminihook/geminihook/functions/static"
 	"github.com/geminihook/geminihook/shared/cloudlog"
 	"github.com/geminihook/geminihook/shared/dedup"
+	"github.com/geminihook/geminihook/shared/gcptest"
 	"github.com/geminihook/geminihook/shared/instance"
 	"github.com/geminihook/geminihook/shared/jwks"
 	"github.com/geminihook/geminihook/shared/publish"
@@ -162,7 +163,7 @@ func build(ctx context.Context, open func(settings.Common, *settings.Opened) (*r
 	if err != nil {
 		return nil, err
 	}
-	ledger, err := dedup.Open(ctx, s.Project, s.Database, s.Collection, loopback(os.Getenv(firestoreVariable))...)
+	ledger, err := dedup.Open(ctx, s.Project, s.Database, s.Collection, gcptest.ClientOptions(os.Getenv(firestoreVariable))...)
 	if err != nil {
 		return nil, err
 	}

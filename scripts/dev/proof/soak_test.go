@@ -18,6 +18,7 @@ import (
 
 	"github.com/geminihook/geminihook/functions/functiontest"
 	"github.com/geminihook/geminihook/shared/dedup"
+	"github.com/geminihook/geminihook/shared/gcptest"
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
@@ -263,7 +264,7 @@ func (s *soak) checkRecords(logged map[string][]line) {
 
 // readStates returns the states of all records by webhook-id.
 func (s *soak) readStates() map[string]string {
-	client, err := firestore.NewClient(context.Background(), s.project.ID, loopback(s.project.Firestore)...)
+	client, err := firestore.NewClient(context.Background(), s.project.ID, gcptest.ClientOptions(s.project.Firestore)...)
 	if err != nil {
 		s.t.Fatal(err)
 	}

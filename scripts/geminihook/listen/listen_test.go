@@ -17,10 +17,7 @@ import (
 	pubsub "cloud.google.com/go/pubsub/v2/apiv1"
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"google.golang.org/api/iterator"
-	"google.golang.org/api/option"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
 	"github.com/geminihook/geminihook/scripts/internal/commandtest"
@@ -172,8 +169,7 @@ func everywhere(t *testing.T, test func(*lab)) {
 }
 
 func newLab(t *testing.T, addr, project string, official bool) *lab {
-	opts := []option.ClientOption{option.WithEndpoint(addr), option.WithoutAuthentication(),
-		option.WithGRPCDialOption(grpc.WithTransportCredentials(insecure.NewCredentials()))}
+	opts := gcptest.ClientOptions(addr)
 	topics, err := pubsub.NewTopicAdminClient(t.Context(), opts...)
 	if err != nil {
 		t.Fatal(err)

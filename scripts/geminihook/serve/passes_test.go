@@ -12,12 +12,10 @@ import (
 
 	pubsub "cloud.google.com/go/pubsub/v2/apiv1"
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
-	"google.golang.org/api/option"
 	"google.golang.org/genai"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/geminihook/geminihook/scripts/internal/commandtest"
+	"github.com/geminihook/geminihook/shared/gcptest"
 	"github.com/geminihook/geminihook/shared/gcptest/cloudrun"
 	"github.com/geminihook/geminihook/shared/gcptest/emulator/emulatortest"
 )
@@ -36,8 +34,7 @@ func press(t *testing.T, s *commandtest.Serve, path, body string) (status int) {
 // registerJob publishes a job's name on the jobs topic, as an application does.
 func registerJob(t *testing.T, s *commandtest.Serve, name string) {
 	t.Helper()
-	c, err := pubsub.NewTopicAdminClient(t.Context(), option.WithEndpoint(s.Ready.PubSub), option.WithoutAuthentication(),
-		option.WithGRPCDialOption(grpc.WithTransportCredentials(insecure.NewCredentials())))
+	c, err := pubsub.NewTopicAdminClient(t.Context(), gcptest.ClientOptions(s.Ready.PubSub)...)
 	if err != nil {
 		t.Fatal(err)
 	}

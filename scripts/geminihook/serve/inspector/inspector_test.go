@@ -18,9 +18,6 @@ import (
 
 	"cloud.google.com/go/firestore"
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
-	"google.golang.org/api/option"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/geminihook/geminihook/scripts/internal/reverify"
@@ -98,8 +95,7 @@ func ledger(t *testing.T) *firestore.CollectionRef {
 		t.Fatal(err)
 	}
 	t.Cleanup(server.Close)
-	client, err := firestore.NewClient(t.Context(), "p", option.WithEndpoint(server.Addr()), option.WithoutAuthentication(),
-		option.WithGRPCDialOption(grpc.WithTransportCredentials(insecure.NewCredentials())))
+	client, err := firestore.NewClient(t.Context(), "p", gcptest.ClientOptions(server.Addr())...)
 	if err != nil {
 		t.Fatal(err)
 	}
