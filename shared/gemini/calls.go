@@ -97,6 +97,20 @@ type Batch struct {
 	Metadata json.RawMessage
 }
 
+// Running reports whether the batch has not ended: it is pending or running.
+func (b *Batch) Running() bool {
+	return b.State == "BATCH_STATE_PENDING" || b.State == "BATCH_STATE_RUNNING"
+}
+
+// EndedAt returns Ended, or Updated if the API does not report the end. It is the time
+// of a batch's end only if the batch has ended.
+func (b *Batch) EndedAt() time.Time {
+	if b.Ended.IsZero() {
+		return b.Updated
+	}
+	return b.Ended
+}
+
 // A BatchPage is one page of the list of batches.
 type BatchPage struct {
 	Batches   []Batch

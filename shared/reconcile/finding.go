@@ -82,11 +82,12 @@ func isOf(eventType string, kind jobs.Kind) bool {
 // the look-back cannot be applied to it.
 func ofBatch(b *gemini.Batch) finding {
 	f := finding{kind: jobs.Batch, name: b.Name, status: b.State, metadata: b.Metadata}
-	f.phase = ended
-	switch b.State {
-	case "BATCH_STATE_PENDING", "BATCH_STATE_RUNNING":
+	if b.Running() {
 		f.phase = running
 		return f
+	}
+	f.phase = ended
+	switch b.State {
 	case "BATCH_STATE_SUCCEEDED":
 		f.eventType, f.output = "batch.succeeded", b.Output
 	case "BATCH_STATE_FAILED":
@@ -97,11 +98,7 @@ func ofBatch(b *gemini.Batch) finding {
 	default:
 		f.phase = odd
 	}
-	f.at = b.Ended
-	if f.at.IsZero() {
-		f.at = b.Updated
-	}
-	if f.at.IsZero() {
+	if f.at = b.EndedAt(); f.at.IsZero() {
 		f.phase = odd
 	}
 	return f

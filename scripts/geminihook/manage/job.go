@@ -143,7 +143,7 @@ func (j *job) await(ctx context.Context, w *watch) (err error) {
 
 // ended reports whether the API's list showed the batch in a final state.
 func (j *job) ended() bool {
-	return j.listed != nil && !slices.Contains([]string{"BATCH_STATE_PENDING", "BATCH_STATE_RUNNING"}, j.listed.State)
+	return j.listed != nil && !j.listed.Running()
 }
 
 // look searches the API's list for the batch. It does not get the batch by its name,
@@ -215,10 +215,7 @@ func (j *job) end() time.Time {
 	if j.listed == nil {
 		return time.Time{}
 	}
-	if j.listed.Ended.IsZero() {
-		return j.listed.Updated
-	}
-	return j.listed.Ended
+	return j.listed.EndedAt()
 }
 
 // reportMessage reports the properties of the event's delivery.
