@@ -12,7 +12,6 @@ import (
 	"google.golang.org/api/option"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -67,11 +66,7 @@ func emulated() []option.ClientOption {
 	if addr == "" {
 		return nil
 	}
-	return []option.ClientOption{
-		option.WithEndpoint(addr), option.WithoutAuthentication(),
-		option.WithGRPCDialOption(grpc.WithTransportCredentials(insecure.NewCredentials())),
-		option.WithGRPCDialOption(grpc.WithPerRPCCredentials(administrator{})),
-	}
+	return append(dial.Emulator(addr), option.WithGRPCDialOption(grpc.WithPerRPCCredentials(administrator{})))
 }
 
 // administrator is the credential that the emulator requires for BatchWrite.

@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/api/option"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 )
 
@@ -42,6 +43,16 @@ func Options() []option.ClientOption {
 		option.WithGRPCDialOption(Keepalive()),
 		option.WithLogger(slog.New(slog.DiscardHandler)),
 		option.WithTelemetryDisabled(),
+	}
+}
+
+// Emulator returns the options for a client of an emulator at addr, HOST:PORT: no TLS and
+// no credentials. They follow those of Options.
+func Emulator(addr string) []option.ClientOption {
+	return []option.ClientOption{
+		option.WithEndpoint(addr),
+		option.WithoutAuthentication(),
+		option.WithGRPCDialOption(grpc.WithTransportCredentials(insecure.NewCredentials())),
 	}
 }
 

@@ -22,9 +22,7 @@ import (
 	"github.com/googleapis/gax-go/v2"
 	"google.golang.org/api/iterator"
 	"google.golang.org/api/option"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
 	"github.com/geminihook/geminihook/shared/dial"
@@ -317,9 +315,5 @@ func emulatorOptions() ([]option.ClientOption, error) {
 	if host, _, err := net.SplitHostPort(addr); err != nil || !loopback.Is(host) {
 		return nil, fmt.Errorf("%s is %q: want a loopback address with a port", EmulatorHost, addr)
 	}
-	return []option.ClientOption{
-		option.WithEndpoint(addr),
-		option.WithoutAuthentication(),
-		option.WithGRPCDialOption(grpc.WithTransportCredentials(insecure.NewCredentials())),
-	}, nil
+	return dial.Emulator(addr), nil
 }

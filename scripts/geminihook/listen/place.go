@@ -7,13 +7,12 @@ import (
 	"os"
 	"strings"
 
-	"cloud.google.com/go/pubsub/v2/apiv1"
+	pubsub "cloud.google.com/go/pubsub/v2/apiv1"
 	"google.golang.org/api/option"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/geminihook/geminihook/scripts/internal/pubsubclient"
 	"github.com/geminihook/geminihook/scripts/internal/running"
+	"github.com/geminihook/geminihook/shared/dial"
 )
 
 // emulatedProject is the default project on an emulator. serve --emulators uses the
@@ -36,8 +35,7 @@ func (o *Options) open(ctx context.Context) (*place, error) {
 	}
 	var opts []option.ClientOption
 	if addr != "" {
-		opts = append(opts, option.WithEndpoint(addr), option.WithoutAuthentication(),
-			option.WithGRPCDialOption(grpc.WithTransportCredentials(insecure.NewCredentials())))
+		opts = dial.Emulator(addr)
 	}
 	if p.clients, err = pubsubclient.Open(ctx, opts...); err != nil {
 		return nil, err
