@@ -73,19 +73,25 @@ func (c *cloud) counting() []grpc.ServerOption {
 func (c *cloud) count(req any) {
 	switch req := req.(type) {
 	case *firestorepb.CommitRequest:
-		for _, w := range req.Writes {
-			if w.GetDelete() != "" {
-				c.deletes.Add(1)
-			} else {
-				c.writes.Add(1)
-			}
-		}
+		c.countWrites(req.Writes)
+	case *firestorepb.BatchWriteRequest: // of deliveries that arrive at the same time
+		c.countWrites(req.Writes)
 	case *pubsubpb.PublishRequest:
 		n := int64(len(req.Messages))
 		if req.Topic == eventsTopic {
 			c.events.Add(n)
 		} else {
 			c.names.Add(n)
+		}
+	}
+}
+
+func (c *cloud) countWrites(all []*firestorepb.Write) {
+	for _, w := range all {
+		if w.GetDelete() != "" {
+			c.deletes.Add(1)
+		} else {
+			c.writes.Add(1)
 		}
 	}
 }

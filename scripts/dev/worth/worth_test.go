@@ -113,6 +113,19 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// Each delivery is billed two writes, a claim and a mark, also if deliveries arrive at the
+// same time and share the calls.
+func TestSharedCallsAreBilled(t *testing.T) {
+	plan := make([]job, 40)
+	for i := range plan {
+		plan[i] = job{kind: geminitest.KindVideo, Job: geminitest.Job{For: time.Minute}}
+	}
+	f := virtually(t, webhooks, plan, usual, Conditions{})
+	if f.Cloud.Requests != 40 || f.Cloud.Events != 40 || f.Cloud.Writes != 80 {
+		t.Errorf("%+v, want 40 requests, 40 events and 80 writes", f.Cloud)
+	}
+}
+
 // The drawn durations are within the published limits, and so are concurrent batches.
 func TestDraw(t *testing.T) {
 	const n = 2000
