@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	// crowdSize is how many deliveries an instance gets at once. More crowds follow until
-	// a call was shared and the fault has come to it.
+	// crowdSize is the number of deliveries that an instance gets at once. More crowds
+	// follow, at most mostCrowds, until a call was shared and the fault has struck.
 	crowdSize  = 12
 	mostCrowds = 20
 )
@@ -37,6 +37,7 @@ type crowd struct {
 	mu        sync.Mutex
 	requests  map[string][]request // by webhook-id
 	publishes atomic.Int32         // calls that Pub/Sub accepted
+	accepted  atomic.Int32         // deliveries that were answered 204
 	struckAt  time.Time
 }
 
@@ -64,7 +65,8 @@ func (c *crowd) run() {
 	c.victim.instance.Start()
 	c.warmedUp()
 	c.project.Interfere(c.handle)
-	for n := 0; n < mostCrowds && !c.hasStruck(); n++ {
+	// A fault can spread a crowd so that none of its messages shares a call.
+	for n := 0; n < mostCrowds && !(c.hasStruck() && c.publishes.Load() < c.accepted.Load()); n++ {
 		var all sync.WaitGroup
 		for range crowdSize {
 			all.Go(c.send)
@@ -92,6 +94,7 @@ func (c *crowd) send() {
 		c.mu.Unlock()
 		switch {
 		case err == nil && resp.StatusCode == http.StatusNoContent:
+			c.accepted.Add(1)
 			return
 		case err == nil && resp.StatusCode != http.StatusServiceUnavailable:
 			c.t.Errorf("answered %d", resp.StatusCode)
