@@ -22,11 +22,9 @@ package publish
 import (
 	"context"
 	"fmt"
-	"time"
 
 	pubsub "cloud.google.com/go/pubsub/v2/apiv1"
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
-	"github.com/googleapis/gax-go/v2"
 	"google.golang.org/api/option"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -80,14 +78,14 @@ func (p *Publisher) Warm(context.Context) error {
 // NotFound, PermissionDenied or FailedPrecondition, or if ctx had ended before the call.
 // The message is certainly not on the topic then. After any other error the outcome is
 // unknown: the message may be on the topic, or arrive there later. If Publish fails, the
-// receipt has the topic, and the number of attempts if it is known.
+// receipt has the topic, and the number of attempts that may have published the message.
 func (p *Publisher) Publish(ctx context.Context, d *webhook.Delivery) (webhook.Receipt, error) {
 	topic := p.routes.Topic(d.Event.Type)
 	if err := ctx.Err(); err != nil {
 		return webhook.Receipt{Topic: topic}, fmt.Errorf("%w to %s: no time was left: %w", webhook.ErrNotPublished, topic, err)
 	}
 	o := p.topics[topic].publish(ctx, &pubsubpb.PubsubMessage{Data: d.Body, Attributes: attributes(d)})
-	receipt := webhook.Receipt{Topic: topic, MessageID: o.id, Attempts: int(o.attempts)}
+	receipt := webhook.Receipt{Topic: topic, MessageID: o.id, Attempts: o.attempts}
 	switch {
 	case o.refused():
 		return receipt, fmt.Errorf("%w to %s: %w", webhook.ErrNotPublished, topic, o.err)
@@ -105,37 +103,4 @@ func refused(err error) bool {
 		return true
 	}
 	return false
-}
-
-// attempts is the number of attempts of one call. A rejection proves that the message is
-// not on the topic only if it is the reply to the first attempt: an earlier attempt may
-// have been applied although its reply was lost.
-type attempts int
-
-// count returns a call option with the client's usual retries that counts the failed
-// attempts.
-func (a *attempts) count() gax.CallOption {
-	return gax.WithRetry(func() gax.Retryer {
-		return &counter{a, gax.OnCodes(retryable, gax.Backoff{
-			Initial:    50 * time.Millisecond,
-			Max:        time.Second,
-			Multiplier: 2,
-		})}
-	})
-}
-
-type counter struct {
-	attempts *attempts
-	gax.Retryer
-}
-
-func (c *counter) Retry(err error) (time.Duration, bool) {
-	*c.attempts++
-	return c.Retryer.Retry(err)
-}
-
-// retryable is the list of codes after which Google's client retries a Publish, without
-// those that only our own context can cause.
-var retryable = []codes.Code{
-	codes.Aborted, codes.Internal, codes.ResourceExhausted, codes.Unknown, codes.Unavailable,
 }

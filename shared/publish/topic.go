@@ -6,6 +6,7 @@ import (
 
 	pubsub "cloud.google.com/go/pubsub/v2/apiv1"
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"github.com/googleapis/gax-go/v2"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -25,18 +26,20 @@ const (
 type topic struct {
 	name   string
 	client *pubsub.TopicAdminClient
-	calls  together.Caller[*pubsubpb.PubsubMessage, outcome]
+	calls  together.Caller[*pending, outcome]
 }
 
 // An outcome is the result for one message.
 type outcome struct {
 	id       string // the message's id
-	attempts attempts
+	attempts int    // those that may have published the message
 	err      error
-	again    bool // rejected because of this or another message: try it alone
+	again    bool // the shared call is over, but the message can be published alone
 }
 
-// refused reports whether the message is certainly not on the topic.
+// refused reports whether the message is certainly not on the topic. A rejection proves
+// that only as the reply to the first attempt: an earlier attempt may have been applied
+// although its reply was lost.
 func (o *outcome) refused() bool { return o.attempts == 1 && refused(o.err) }
 
 func newTopic(name string, client *pubsub.TopicAdminClient) *topic {
@@ -46,51 +49,66 @@ func newTopic(name string, client *pubsub.TopicAdminClient) *topic {
 }
 
 // publish publishes a message. It shares a call with other messages that arrive at the
-// same time. If Pub/Sub rejects the call because a message is invalid, each message is
-// published alone, so that only the invalid one fails.
+// same time, until Pub/Sub rejects the call because a message is invalid, or until the
+// call would be retried with a message whose caller no longer waits. Each message is
+// then published alone: only the invalid one fails, and the abandoned one is not sent
+// again.
 func (t *topic) publish(ctx context.Context, m *pubsubpb.PubsubMessage) outcome {
-	o, err := t.calls.Do(ctx, m)
+	p := &pending{message: m}
+	o, err := t.calls.Do(ctx, p)
 	switch {
 	case err != nil:
-		return outcome{err: err}
+		return outcome{attempts: p.abandon(), err: err}
 	case o.again:
-		return t.send(ctx, []*pubsubpb.PubsubMessage{m})[0]
+		if o.refused() {
+			p.forgive()
+		}
+		alone, _ := t.send(ctx, []*pending{p})
+		return alone[0]
 	}
 	return o
 }
 
-func fits(messages []*pubsubpb.PubsubMessage, more *pubsubpb.PubsubMessage) bool {
-	size := len(more.Data)
-	for _, m := range messages {
-		size += len(m.Data)
+func fits(messages []*pending, more *pending) bool {
+	size := len(more.message.Data)
+	for _, p := range messages {
+		size += len(p.message.Data)
 	}
 	return len(messages) < maxMessages && size <= maxData
 }
 
-func (t *topic) call(ctx context.Context, messages []*pubsubpb.PubsubMessage) ([]outcome, error) {
-	all := t.send(ctx, messages)
+func (t *topic) call(ctx context.Context, messages []*pending) ([]outcome, error) {
+	all, abandoned := t.send(ctx, messages)
 	for i := range all {
-		all[i].again = len(all) > 1 && all[i].refused() && status.Code(all[i].err) == codes.InvalidArgument
+		o := &all[i]
+		o.again = abandoned || len(all) > 1 && o.refused() && status.Code(o.err) == codes.InvalidArgument
 	}
 	return all, nil
 }
 
-// send publishes messages in one call and returns an outcome for each of them.
-func (t *topic) send(ctx context.Context, messages []*pubsubpb.PubsubMessage) []outcome {
-	var attempts attempts
-	response, err := t.client.Publish(ctx, &pubsubpb.PublishRequest{Topic: t.name, Messages: messages}, attempts.count())
+// send publishes messages in one call, with retries, and returns an outcome for each of
+// them. abandoned reports that it made no further attempt because a caller no longer
+// waits.
+func (t *topic) send(ctx context.Context, messages []*pending) (all []outcome, abandoned bool) {
+	request := &pubsubpb.PublishRequest{Topic: t.name, Messages: make([]*pubsubpb.PubsubMessage, len(messages))}
+	for i, p := range messages {
+		request.Messages[i] = p.message
+	}
+	r := newRetryer(messages)
+	response, err := t.client.Publish(ctx, request, gax.WithRetry(func() gax.Retryer { return r }))
+	last := 0 // attempts that did not fail
 	if err == nil {
-		attempts++
+		last = 1
 		if n := len(response.GetMessageIds()); n != len(messages) {
 			err = fmt.Errorf("%d message ids for %d messages", n, len(messages))
 		}
 	}
-	all := make([]outcome, len(messages))
-	for i := range all {
-		all[i] = outcome{attempts: attempts, err: err}
+	all = make([]outcome, len(messages))
+	for i, p := range messages {
+		all[i] = outcome{attempts: p.failures() + last, err: err}
 		if err == nil {
 			all[i].id = response.MessageIds[i]
 		}
 	}
-	return all
+	return all, r.abandoned
 }

@@ -214,6 +214,52 @@ func TestSharedCallLost(t *testing.T) {
 	})
 }
 
+// A message whose caller no longer waits is not sent again, and its caller knows how many
+// attempts may have published it. The others go on without it.
+func TestSharedCallAbandoned(t *testing.T) {
+	lost := status.Error(codes.Unavailable, "injected")
+	for _, test := range []struct {
+		name             string
+		quick            []error // results of the first attempts of the shared call
+		slow             error   // of the one under way when b's caller leaves
+		calls, published string
+		abandoned, other int // attempts of b, and of c
+	}{
+		{"first attempt lost", nil, lost, "a bc c", "ac", 1, 2},
+		{"second attempt lost", []error{lost}, lost, "a bc bc c", "ac", 2, 3},
+		{"first attempt applied", nil, nil, "a bc", "abc", 1, 1},
+		{"second attempt applied", []error{lost}, nil, "a bc bc", "abc", 2, 2},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				b := newBubble(t)
+				b.answer = func(_ context.Context, n int, _ []string) error {
+					switch attempt := n - 2; { // of the shared call, from 0
+					case attempt >= 0 && attempt < len(test.quick):
+						return test.quick[attempt]
+					case attempt == len(test.quick):
+						time.Sleep(2500 * time.Millisecond) // b has two seconds, c three
+						return test.slow
+					}
+					return nil
+				}
+				receipts, errs, took := b.publishAll(t, "a", "b", "c")
+				if !errors.Is(errs[1], context.DeadlineExceeded) || took[1] != 2*time.Second || receipts[1].Attempts != test.abandoned {
+					t.Errorf("b: %+v, %v after %v, want %d attempts", receipts[1], errs[1], took[1], test.abandoned)
+				}
+				if errs[2] != nil || receipts[2].Attempts != test.other {
+					t.Errorf("c: %+v, %v, want %d attempts", receipts[2], errs[2], test.other)
+				}
+				slices.Sort(b.published)
+				if got := strings.Join(b.published, ""); got != test.published {
+					t.Errorf("published %s, want %s", got, test.published)
+				}
+				b.wantCalls(t, strings.Fields(test.calls)...)
+			})
+		})
+	}
+}
+
 // A panic in a shared call leaves the outcome of each message unknown.
 func TestSharedCallPanics(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
