@@ -182,7 +182,7 @@ resource "google_monitoring_alert_policy" "this" {
   # The alert contains the page, because its reader may not have the repository.
   documentation {
     mime_type = "text/markdown"
-    content   = file("${path.module}/runbooks/${each.key}.md")
+    content   = "${local.runbooks[each.key]}\n${local.runbook_end}"
     links {
       display_name = "Runbook"
       url          = "${var.runbooks_url}/${each.key}.md"

@@ -11,9 +11,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 var (
+	pageLink      = regexp.MustCompile(`\]\(([a-z-]+\.md)\)`)
 	payload       = regexp.MustCompile(`jsonPayload\.(\w+)`)
 	message       = regexp.MustCompile(`jsonPayload\.message="([^"]*)"`)
 	quoted        = regexp.MustCompile(`"([^"]*)"`)
@@ -195,7 +197,8 @@ func TestAlerts(t *testing.T) {
 		_, name, _ := strings.Cut(policy.Address, `"`)
 		names = append(names, strings.TrimSuffix(name, `"]`))
 
-		page := path.Base(fmt.Sprint(policy.block("documentation", "links")["url"]))
+		url := fmt.Sprint(policy.block("documentation", "links")["url"])
+		page := path.Base(url)
 		delete(unused, page)
 		text, err := os.ReadFile(filepath.Join("runbooks", page))
 		if err != nil {
@@ -204,8 +207,13 @@ func TestAlerts(t *testing.T) {
 		if title, _, _ := strings.Cut(string(text), "\n"); "# "+strings.TrimPrefix(policy.text("display_name"), "geminihook: ") != title {
 			t.Errorf("%s is called %q, but its page %q", policy.Address, policy.text("display_name"), title)
 		}
-		if policy.block("documentation")["content"] != string(text) {
-			t.Errorf("%s does not contain the text of its page %s", policy.Address, page)
+		content := fmt.Sprint(policy.block("documentation")["content"])
+		pageWithLinks := pageLink.ReplaceAllString(string(text), "]("+strings.TrimSuffix(url, page)+"$1)")
+		if !strings.HasPrefix(content, pageWithLinks+"\n## This installation\n") {
+			t.Errorf("%s does not contain the text of its page %s, and then the installation:\n%s", policy.Address, page, content)
+		}
+		if n := utf8.RuneCountInString(content); n > 8192 || len(content) > 10240 {
+			t.Errorf("%s: %d characters of the 8192 that an alert can carry", policy.Address, n)
 		}
 
 		conditions, _ := policy.Change.After["conditions"].([]any)
@@ -234,6 +242,24 @@ func TestAlerts(t *testing.T) {
 	}
 	same(t, "alerts", names, []string{"refused", "stale", "audience", "unavailable", "overloaded", "unreachable", "latency", "dead-letters", "backlog", "silence", "secret",
 		"webhook", "missed", "held", "lost", "passes"})
+}
+
+// The page in an alert has the names of its own installation.
+func TestAlertsOfAnotherInstallation(t *testing.T) {
+	var all strings.Builder
+	for _, policy := range planned(t, "other_values").of("google_monitoring_alert_policy") {
+		fmt.Fprintln(&all, policy.block("documentation")["content"])
+	}
+	for _, foreign := range []string{"geminihook-", "us-central1", "](unavailable.md)"} {
+		if strings.Contains(all.String(), foreign) {
+			t.Errorf("an alert of the installation hooks in europe-west1 contains %q", foreign)
+		}
+	}
+	for _, own := range []string{"--secret=hooks-signing-secret", "--location=europe-west1", "https://europe-west1-a-project.cloudfunctions.net/hooks-static", "--project=a-project"} {
+		if !strings.Contains(all.String(), own) {
+			t.Errorf("no alert of the installation hooks in europe-west1 contains %q", own)
+		}
+	}
 }
 
 // A dashboard is the part of dashboard_json that tests read.
