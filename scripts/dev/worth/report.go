@@ -37,7 +37,7 @@ func (r *Report) cpuPerCall() float64 {
 // Tables returns the report as Markdown tables: first the summary, which is in
 // README.md, and then the tables in docs/cost.md.
 func (r *Report) Tables() []string {
-	return []string{r.summary(), r.calls(), r.ranges(), r.bill(), r.months(), r.real()}
+	return []string{r.summary(), r.delays(), r.calls(), r.ranges(), r.bill(), r.months(), r.real()}
 }
 
 // table returns a Markdown table. The cells of head and rows are separated by "|".
@@ -50,13 +50,13 @@ func table(head string, rows []string) string {
 	return strings.Join(all, "\n") + "\n"
 }
 
-// byKind returns the cells for all kinds of jobs.
-func byKind(cell func(kind string) string) string {
+// byKind returns the cells for all kinds of jobs: batch, Deep Research, video.
+func byKind(separator string, cell func(kind string) string) string {
 	cells := make([]string, len(kinds))
 	for i, kind := range kinds {
 		cells[i] = cell(kind)
 	}
-	return strings.Join(cells, " | ")
+	return strings.Join(cells, separator)
 }
 
 // unlisted reports whether the way is list and the kind of jobs has no list in the API.
@@ -71,20 +71,27 @@ func (r *Report) summary() string {
 	var rows []string
 	for _, f := range r.Ways {
 		jobs, unnoticed, _ := f.all()
-		listed := func(cell func(kind string) string) string {
-			return byKind(func(kind string) string {
+		rows = append(rows, fmt.Sprintf("%s | %s | %s | %s | %d of %s | %.2f", f.Way,
+			byKind(" / ", func(kind string) string { return number(f.perJob(kind)) }),
+			byKind(" / ", func(kind string) string { return short(f.Jobs[kind].Delay.P50) }),
+			byKind(" / ", func(kind string) string { return short(f.Jobs[kind].Delay.Max) }),
+			unnoticed, thousands(float64(jobs)), total(bill(f, 1e6, r.cpuPerCall()))))
+	}
+	return table("way | calls a job | median delay | longest delay | never noticed | $ a million jobs", rows)
+}
+
+func (r *Report) delays() string {
+	var rows []string
+	for _, f := range r.Ways {
+		rows = append(rows, fmt.Sprintf("%s | %s | %d", f.Way,
+			byKind(" | ", func(kind string) string {
 				if unlisted(f, kind) {
 					return "as get"
 				}
-				return cell(kind)
-			})
-		}
-		rows = append(rows, fmt.Sprintf("%s | %s | %s | %d | %d of %s | %.2f", f.Way,
-			listed(func(kind string) string { return number(f.perJob(kind)) }),
-			listed(func(kind string) string { return f.Jobs[kind].Delay.String() }), f.Peak, unnoticed, thousands(float64(jobs)), total(bill(f, 1e6, r.cpuPerCall()))))
+				return f.Jobs[kind].Delay.String()
+			}), f.Peak))
 	}
-	return table("way | calls a job: batch | Deep Research | video | delay: batch | Deep Research | video | "+
-		"calls in the busiest second | never noticed | $ a million jobs", rows)
+	return table("way | delay: batch | Deep Research | video | calls in the busiest second", rows)
 }
 
 func (r *Report) calls() string {
@@ -111,7 +118,7 @@ func (r *Report) ranges() string {
 			condition = "deliveries after " + short(f.Under.Latency.Seconds())
 		}
 		rows = append(rows, fmt.Sprintf("%s | %s | %.0f %% | %s | %d", condition, f.Way,
-			100*float64(f.Refused)/float64(calls), byKind(func(kind string) string { return f.Jobs[kind].Delay.String() }), unnoticed))
+			100*float64(f.Refused)/float64(calls), byKind(" | ", func(kind string) string { return f.Jobs[kind].Delay.String() }), unnoticed))
 	}
 	return table("if the API has | way | calls refused | delay: batch | Deep Research | video | never noticed", rows)
 }
@@ -160,7 +167,7 @@ func (r *Report) real() string {
 		for _, f := range []Figures{p.Virtual, p.Real} {
 			_, _, calls := f.all()
 			row += fmt.Sprintf(" | %s | %s", number(float64(calls)/float64(jobs)),
-				byKind(func(kind string) string { return fmt.Sprintf("%.2f", f.Jobs[kind].Delay.P50) }))
+				byKind(" | ", func(kind string) string { return fmt.Sprintf("%.2f", f.Jobs[kind].Delay.P50) }))
 		}
 		rows = append(rows, fmt.Sprintf("%s | %d | %.1f", row, unnoticed, 1000*max(0, p.Real.CPU-p.Idle)/float64(jobs)))
 	}
