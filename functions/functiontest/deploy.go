@@ -21,7 +21,7 @@ func Main(m *testing.M) {
 }
 
 // Deploy starts the function registered as target in a process of its own, and waits
-// until it listens. The process ends with the test.
+// until it listens, as [Process.Start] does. The process ends with the test.
 func Deploy(t *testing.T, target string) (*Process, *Endpoint) {
 	t.Helper()
 	p := NewProcess(t, target)

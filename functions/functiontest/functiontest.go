@@ -1,6 +1,7 @@
-// Package functiontest runs the functions in tests. It provides a Google Cloud
-// project on this machine, embedded or on the official emulators, and sends
-// deliveries to a function as it is deployed.
+// Package functiontest runs the functions in tests. It provides a Google Cloud project
+// on this machine, and sends deliveries to a function as it is deployed. Firestore and
+// Pub/Sub are either embedded (the servers of package gcptest, in the test's process)
+// or Google's official emulators. Secret Manager and the key set are always embedded.
 package functiontest
 
 import (
@@ -22,8 +23,8 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
-// The gRPC methods that the functions call, as in [Project.Calls], and the request
-// for the keys.
+// The methods of the gRPC calls that a webhook function makes, as [Project.Calls]
+// returns them, and a name for the request for the key set.
 const (
 	Commit        = "/google.firestore.v1.Firestore/Commit"
 	BatchWrite    = "/google.firestore.v1.Firestore/BatchWrite" // if deliveries share a call
@@ -32,7 +33,7 @@ const (
 	Publish       = "/google.pubsub.v1.Publisher/Publish"
 	ListVersions  = "/google.cloud.secretmanager.v1.SecretManagerService/ListSecretVersions"
 	AccessVersion = "/google.cloud.secretmanager.v1.SecretManagerService/AccessSecretVersion"
-	FetchKeys     = "GET /" // the request for the key set; Calls does not include it
+	FetchKeys     = "GET /" // the method that a fault gets for a request for the key set (see Interfere); Calls does not include it
 )
 
 // Routes is the value of ROUTES in a [Project]. The constants after it are its topic
@@ -197,9 +198,10 @@ func (p *Project) Cut() {
 	}
 }
 
-// Forget makes connections silently drop all packets: if call is the context of a
-// recorded call, the connection of that call; otherwise all connections to the
-// project's services.
+// Forget makes connections silent: their packets are dropped in both directions without
+// an error, until the client closes them. If call is the context that a fault received
+// (see Interfere), only the connection of that call is affected; otherwise all current
+// connections to the project's services.
 func (p *Project) Forget(call context.Context) {
 	var clients []net.Addr
 	if client, ok := peer.FromContext(call); ok {
@@ -219,7 +221,8 @@ func (p *Project) Connections() (n int) {
 	return n
 }
 
-// Messages returns the messages published to any topic since the last call.
+// Messages returns the messages published since the last call, on the topics of Routes.
+// In an embedded project it also returns those on JobsTopic and RejectedTopic.
 func (p *Project) Messages(t *testing.T) []Message {
 	t.Helper()
 	return p.topics.messages(t)

@@ -12,11 +12,14 @@ import (
 	"github.com/geminihook/geminihook/shared/cloudlog"
 )
 
-// FailedBuilds makes each step of building a function fail in turn. It checks that
-// the log contains the cause, that each request is answered 503, and that no
-// goroutine is left, for example of a client that was opened before the failed step.
-// handler returns the function with its log. It must set the settings that an
-// embedded [Project] does not set.
+// FailedBuilds runs a function with one invalid setting at a time:
+// FIRESTORE_COLLECTION, FIRESTORE_DATABASE, PUBSUB_EMULATOR_HOST or
+// SECRET_MANAGER_EMULATOR_HOST. It sends 100 requests each time, and checks that the
+// log contains the cause, that each request is answered 503, and that no goroutine is
+// left, for example of a client that was opened before the failed step. handler returns
+// a new function that logs to its argument. Before the call, the test must set the
+// environment variables that an embedded [Project] does not set, for example
+// SIGNING_SECRET_NAME.
 func FailedBuilds(t *testing.T, handler func(*slog.Logger) http.Handler) {
 	t.Helper()
 	for variable, value := range map[string]string{

@@ -36,8 +36,9 @@ func NewProcess(t *testing.T, target string, env ...string) *Process {
 	return p
 }
 
-// Start starts the instance and waits until it listens. If it already runs, Start
-// only waits.
+// Start starts the instance, waits until it listens, and sends it a GET request. A
+// webhook function answers 405, and the line of this request is in Log. If the instance
+// already runs, Start only waits and sends the request.
 func (p *Process) Start() {
 	p.starting.Lock()
 	defer p.starting.Unlock()

@@ -109,15 +109,17 @@ func (p *pulledTopics) messages(t *testing.T) []Message {
 	return all
 }
 
-// The ids of the topic for names of started jobs, which is also the id of its
-// subscription, and of the topic for rejected names.
 const (
-	JobsTopic     = "geminihook-jobs"
+	// JobsTopic is the id of the topic for names of started jobs, and of its
+	// subscription.
+	JobsTopic = "geminihook-jobs"
+
+	// RejectedTopic is the id of the topic for messages that contain no job's name.
 	RejectedTopic = "geminihook-jobs-rejected"
 )
 
-// AddJobs creates the topics for names of started jobs and their subscription. start
-// publishes the name of a job.
+// AddJobs creates JobsTopic, its subscription, and RejectedTopic. start publishes the
+// name of a job.
 func (p *Project) AddJobs(t *testing.T) (start func(name string)) {
 	t.Helper()
 	topics, err := pubsub.NewTopicAdminClient(t.Context(), gcptest.ClientOptions(p.pubsub)...)

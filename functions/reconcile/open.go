@@ -9,10 +9,11 @@ import (
 	"github.com/geminihook/geminihook/shared/settings"
 )
 
-// Open returns a Reconciler as the function has it, for a command that makes a pass from
-// another machine. It reads all settings except API_KEY_SECRET_NAME from r, calls api, and
-// logs to log. It fails if a setting is invalid, with all faults, or if a client cannot be
-// opened. Close the Opened after the last pass.
+// Open returns a Reconciler as the function has it, for a command that makes a pass
+// from another machine. It reads all settings except API_KEY_SECRET_NAME from r, and
+// makes no call. The Reconciler calls api and logs to log. Open fails if a setting is
+// invalid, with all faults, or if a client cannot be opened. Close the Opened after the
+// last pass.
 func Open(ctx context.Context, r *settings.Reader, api reconcile.API, log *slog.Logger) (*reconcile.Reconciler, *settings.Opened, error) {
 	o := readPass(r)
 	if err := r.Err(); err != nil {

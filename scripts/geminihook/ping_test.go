@@ -30,13 +30,13 @@ func TestPing(t *testing.T) {
 	l.want(l.run("ping"), 1, "no webhook is registered for this URL")
 	l.want(l.run("register"), 0)
 	published := line("published", 204, `,"type":"webhook.ping","webhook_id":"msg_1","topic":"projects/p/topics/geminihook-other"`)
-	forged := line("forged", 401, `,"error":"not signed by a key in force"`)
+	forged := line("forged", 401, `,"error":"signature does not authenticate the delivery"`)
 
 	l.lines([]string{published, forged}, `{"message":"refresh failed"}`, "not JSON", forged, published)
 	l.want(l.run("ping"), 0, "waiting up to 2m0s", `arrived     published, type "webhook.ping", id msg_1, on projects/p/topics/geminihook-other`)
 
 	l.lines([]string{published}, forged)
-	l.want(l.run("ping"), 1, "no delivery was accepted within 2m0s", "rejected with 401, forged: not signed by a key in force", "geminihook doctor")
+	l.want(l.run("ping"), 1, "no delivery was accepted within 2m0s", "rejected with 401, forged: signature does not authenticate the delivery", "geminihook doctor")
 
 	l.lines([]string{published})
 	l.want(l.run("ping", "--wait", "4s"), 1, "no delivery arrived within 4s", "not open to all callers", "geminihook list")

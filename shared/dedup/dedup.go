@@ -1,14 +1,16 @@
 // Package dedup keeps a record of each delivery in Firestore, so that the delivery is
 // published once.
 //
-// The contract: a delivery for which Once returned nil is on its topic. It is there more
-// than once only if a publish or a mark failed, if the outcome of one of them is unknown,
-// or if an owner stalled for longer than its lease.
+// A record has two states. An attempt at a delivery, which is one call of Once, creates
+// the record in the state claimed, and is then its owner; only one of several
+// concurrent creates succeeds. After the owner has published the delivery, it marks the
+// record as done. If the message was not published, it releases the record, which
+// deletes it. A claim is a lease: if the owner dies, the first retry after the lease
+// has expired takes the record over.
 //
-// A record has two states. It is claimed when an instance creates it; only one of several
-// concurrent creates succeeds. It is done when the owner of the claim has published the
-// delivery. A claim is a lease: if the owner dies, the first retry after the lease has
-// expired takes the record over.
+// The contract: a delivery for which Once returned nil is on its topic. It is there
+// more than once only if a publish or a mark failed, if the outcome of one of them is
+// unknown, or if an owner stalled for longer than its lease.
 //
 // No step reads inside a transaction. Firestore locks a document that a transaction reads.
 // Two transactions that read one document and then write it would block each other until
@@ -32,9 +34,11 @@ import (
 )
 
 const (
-	// DefaultLease is the time after which another attempt may take over a claim. It is
-	// longer than the ten seconds that the platform gives a request between SIGTERM and
-	// SIGKILL. So if a lease has expired, its owner has died or stalled.
+	// DefaultLease is the time after which another attempt may take over a claim. It
+	// must be longer than the timeout of the ctx that a caller passes to Once plus
+	// EndTimeout (5 + 2 seconds in this project), and than the ten seconds that the
+	// platform gives a request between SIGTERM and SIGKILL. So if a lease has expired,
+	// its owner has died or stalled.
 	DefaultLease = 30 * time.Second
 
 	// DefaultRetention is the time until a record expires. It must be longer than the 24
@@ -112,19 +116,20 @@ func (l *Ledger) Warm(ctx context.Context) error {
 	return nil
 }
 
-// Once acquires the delivery's record, calls do, and marks the record as done. If the
-// delivery was published before, it returns ErrDuplicate or, if the body was another one,
-// ErrMismatch. If another attempt at the same delivery, perhaps in this instance, holds
-// the record, it returns a *BusyError. In these cases it does not call do.
+// Once acquires the delivery's record, calls do, and marks the record as done. The
+// errors named here are those of package webhook. If the delivery was published before,
+// Once returns ErrDuplicate or, if the body was another one, ErrMismatch. If another
+// attempt at the same delivery, perhaps in this instance, holds the record, it returns
+// a *BusyError. In these cases it does not call do.
 //
 // If do fails, Once returns its receipt and its error. If the error is ErrNotPublished,
-// Once releases the record, so that the sender's next attempt starts at once. After any
-// other error of do the outcome is unknown, and the record stays claimed until its lease
-// expires.
+// Once releases the record, so that the sender's next attempt need not wait until the
+// lease expires. After any other error of do the outcome is unknown, and the record
+// stays claimed until its lease expires.
 //
-// ErrUnmarked means that do succeeded and the mark failed. The receipt is valid then. Any
-// error other than these comes from the claim: do was not called, but the record may be
-// claimed until its lease expires.
+// ErrUnmarked means that do succeeded and the mark failed. The receipt is valid then.
+// If do was not called and the error is none of those above, the claim failed: the
+// record may be claimed until its lease expires.
 //
 // ctx bounds the claim and do. The mark or the release has EndTimeout.
 func (l *Ledger) Once(ctx context.Context, d *webhook.Delivery, do func(context.Context) (webhook.Receipt, error)) (webhook.Receipt, error) {

@@ -22,8 +22,8 @@ const (
 // In production it needs the single-field index of job_id.
 //
 // It fails if jobIDs is empty or has more than [MaxIDs] ids. It also fails if there are
-// more than 3,000 records in any state, because a record that it did not read could be
-// the one that the caller looks for.
+// more than 3,000 records of these jobs, in all states together, because a record that
+// it did not read could be the one that the caller looks for.
 func (l *Ledger) Done(ctx context.Context, jobIDs []string) ([]Record, error) {
 	docs := l.records.Where("job_id", "in", jobIDs).Limit(maxFound + 1).Documents(ctx)
 	defer docs.Stop()

@@ -22,9 +22,10 @@ const (
 // During an upgrade instances of two releases use the same records. Therefore fields are
 // only added, never removed, and all fields are written, also empty ones.
 type Record struct {
-	// Endpoint and WebhookID identify the delivery. Type and JobID are those of its event,
-	// and are empty if the body describes no event. Endpoint, Type and JobID are indexed,
-	// for Any and Done.
+	// Endpoint is "static", "dynamic" or "reconciled" (the constants of package
+	// webhook). With WebhookID it identifies the delivery, for a JWT also with
+	// BodySHA256. Type and JobID are those of its event, and are empty if the body
+	// describes no event. Endpoint, Type and JobID are indexed, for Any and Done.
 	Endpoint  string `firestore:"endpoint"`
 	WebhookID string `firestore:"webhook_id"`
 	Type      string `firestore:"type"`
@@ -40,9 +41,11 @@ type Record struct {
 	Topic     string `firestore:"topic"`
 	MessageID string `firestore:"message_id"`
 
-	// Times of the owner's clock. DoneAt is zero until the record is done. After ExpireAt
-	// Once ignores the record. Done and Any still find it until the TTL policy deletes it,
-	// which may take a day.
+	// Times of the owner's clock. DoneAt is zero until the record is done. The lease
+	// does not depend on ClaimedAt: it runs from the document's update time, by
+	// Firestore's clock. After ExpireAt, compared with Firestore's clock, Once ignores
+	// the record. Done and Any still find it until the TTL policy deletes it, which may
+	// take a day.
 	ClaimedAt time.Time `firestore:"claimed_at"`
 	DoneAt    time.Time `firestore:"done_at"`
 	ExpireAt  time.Time `firestore:"expire_at"`

@@ -46,8 +46,8 @@ func Options() []option.ClientOption {
 	}
 }
 
-// Emulator returns the options for a client of an emulator at addr, HOST:PORT: no TLS and
-// no credentials. They follow those of Options.
+// Emulator returns the options for a client of an emulator at addr, HOST:PORT: no TLS
+// and no credentials. They do not include those of Options, which must come first.
 func Emulator(addr string) []option.ClientOption {
 	return []option.ClientOption{
 		option.WithEndpoint(addr),

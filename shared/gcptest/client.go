@@ -9,8 +9,9 @@ import (
 )
 
 // ClientOptions returns the options for a Google client of a server at addr, HOST:PORT:
-// a [Server], an official emulator, or a proxy in front of one. The client's calls are
-// an administrator's.
+// a [Server], an official emulator, or a proxy in front of one. The client sends an
+// administrator's credential, which the official Firestore emulator requires for
+// BatchWrite. Other servers ignore it.
 func ClientOptions(addr string) []option.ClientOption {
 	return []option.ClientOption{
 		option.WithEndpoint(addr), option.WithoutAuthentication(),

@@ -71,9 +71,10 @@ func (p *PubSub) CreateTopic(ctx context.Context, req *pubsubpb.Topic) (*pubsubp
 	return p.server.GServer.CreateTopic(ctx, req)
 }
 
-// CreateSubscription implements [pubsubpb.SubscriberServer]. After the first
-// subscription, all messages stay in memory: pstest can only drop all messages at
-// once, including those that are not yet delivered.
+// CreateSubscription implements [pubsubpb.SubscriberServer]. Until the first
+// subscription exists, Publish drops each message. From then on all messages stay in
+// memory, even acknowledged ones: pstest can only drop all messages at once, including
+// those that are not yet delivered.
 func (p *PubSub) CreateSubscription(ctx context.Context, req *pubsubpb.Subscription) (*pubsubpb.Subscription, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

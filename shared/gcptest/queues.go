@@ -20,7 +20,9 @@ const ackDeadline = time.Minute
 
 // Queues is a Pub/Sub server for a testing/synctest bubble. [PubSub] cannot run in a
 // bubble, because pstest listens on a socket. Queues implements Publish, Pull and
-// Acknowledge. It is safe for concurrent use; create one with [NewQueues].
+// Acknowledge. Pull returns a message again if it was not acknowledged within a minute,
+// by the bubble's clock. Queues is safe for concurrent use; create one with
+// [NewQueues].
 type Queues struct {
 	pubsubpb.UnimplementedPublisherServer
 	pubsubpb.UnimplementedSubscriberServer

@@ -77,8 +77,9 @@ func Start(addr string, s Service, opts ...grpc.ServerOption) (*Server, error) {
 	return &Server{addr: lis.Addr().String(), grpc: serve(lis, s, opts)}, nil
 }
 
-// StartInMemory serves s on connections in memory, for a testing/synctest bubble, which
-// stands still while a socket waits. Call it inside the bubble, and connect by Dial.
+// StartInMemory serves s on connections in memory, for a testing/synctest bubble, whose
+// clock does not advance while a goroutine waits for a socket. Call it inside the
+// bubble, and connect by Dial.
 func StartInMemory(s Service, opts ...grpc.ServerOption) *Server {
 	memory := bufconn.Listen(connBuffer)
 	return &Server{memory: memory, grpc: serve(memory, s, opts)}

@@ -126,9 +126,10 @@ const fields = "nextPageToken,operations(name,error,metadata(state,createTime,up
 // else the page that a previous page named as Next. The API was seen to list the newest
 // batch first; its documentation states no order.
 //
-// Batches sends the query parameter fields, which is documented for all of the API
-// but not known to work for this call. If the answer is 400, Batches repeats the call
-// without fields. If that succeeds, the client never sends fields again.
+// Batches sends the query parameter "fields", which selects the fields of the answer.
+// It is documented for all of the API but not known to work for this call. If the
+// answer is 400, Batches repeats the call without it. If that succeeds, the client
+// never sends it again.
 func (c *Client) Batches(ctx context.Context, token string) (BatchPage, error) {
 	page, err := c.batches(ctx, token)
 	if Status(err) == http.StatusBadRequest && c.whole.CompareAndSwap(false, true) {

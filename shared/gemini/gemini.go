@@ -1,10 +1,10 @@
 // Package gemini is a client for the few Gemini API calls that a deployed function
 // makes. It reads the project's webhooks and jobs, and enables a webhook.
 //
-// It does not use the Gemini SDK. A deployed function needs a client that sends its
-// API key to one host only, follows no redirects, ignores the environment, does not
-// retry, bounds the size of each answer, and reports the reason why a batch failed.
-// The SDK does none of these.
+// It does not use the Gemini SDK. A deployed function needs a client that sends its API
+// key to one host only, follows no redirects, ignores the environment, bounds the size
+// of each answer, and reports the reason why a batch failed. The SDK does none of
+// these.
 package gemini
 
 import (
@@ -30,8 +30,8 @@ const DefaultURL = "https://generativelanguage.googleapis.com"
 
 const (
 	// MaxBody is the maximum size of an answer, in bytes. A page of 100 batches takes
-	// about 50 kB if the API honours the parameter fields, and less than 1 MB if it
-	// does not. An interaction may carry its results.
+	// about 50 kB if the API honours the query parameter "fields" (see Client.Batches),
+	// and less than 1 MB if it does not. An interaction may carry its results.
 	MaxBody = 16 << 20
 
 	// callTimeout is the timeout of one call, from the lookup of the API key to the

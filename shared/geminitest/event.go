@@ -10,15 +10,13 @@ import (
 	"github.com/geminihook/geminihook/shared/webhook/webhooktest"
 )
 
-// The following functions are the possible forms of data.id, for [API.EventID]. It is
-// unknown which one Gemini uses for batches and videos. For interactions all forms
-// are equal.
-
-// Whole returns the full name of a job, unchanged.
+// Whole returns the full name of a job, unchanged. Whole, [Operation] and [LastSegment]
+// are the possible forms of data.id, for [API.EventID]. It is unknown which one Gemini
+// uses for batches and videos. For interactions all forms are equal.
 func Whole(name string) string { return name }
 
 // Operation returns the name of a video operation without its model, "operations/ID".
-// It returns other names unchanged.
+// It returns other names unchanged. It is a form of data.id, see [Whole].
 func Operation(name string) string {
 	if at := strings.Index(name, "operations/"); at >= 0 {
 		return name[at:]
@@ -26,7 +24,8 @@ func Operation(name string) string {
 	return name
 }
 
-// LastSegment returns the part of the name after the last slash.
+// LastSegment returns the part of the name after the last slash. It is a form of
+// data.id, see [Whole].
 func LastSegment(name string) string { return name[strings.LastIndexByte(name, '/')+1:] }
 
 // eventType returns the type of the event for a job's end, or "" if the end has no

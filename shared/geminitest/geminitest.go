@@ -80,16 +80,19 @@ const (
 )
 
 // An API is an http.Handler that serves /v1beta, and at /.well-known/jwks.json the
-// public keys of v1a deliveries. Create one with New, and end it with Close. Do not
-// change its exported fields during use. It is safe for concurrent use.
+// public keys of Keys, which verify deliveries to the URLs of webhook configs (v1a).
+// Create one with New, and end it with Close. Do not change its exported fields during
+// use. It is safe for concurrent use.
 type API struct {
 	Key  string           // the API key that calls must have
 	Now  func() time.Time // the clock by which signing secrets expire
 	Page int              // the maximum number of items a page
 
 	// Run, if set, returns the course of a job that a call starts. kind is one of
-	// KindBatch and the other kinds. The model and the webhook config of the result
-	// are replaced by those of the call. If Run is nil, such jobs succeed at once.
+	// KindBatch and the other kinds. The call determines Model and Webhook of the
+	// result; for a batch also Inline, and Requests unless its input is a file. For an
+	// interaction that is not in the background the result is ignored. If Run is nil,
+	// such jobs succeed at once.
 	Run func(kind string) Job
 
 	Keys         *webhooktest.KeySet // its first key signs deliveries to the URLs of webhook configs
@@ -97,8 +100,9 @@ type API struct {
 	Backoff      time.Duration       // pause before the second attempt, which doubles before each further one; New sets 5 s
 	DisableAfter int                 // consecutive failed attempts that disable a webhook; zero: never
 
-	// The following fields choose a behaviour of the real API that is unknown. The
-	// functions must not call methods of the API.
+	// The following fields choose a behaviour of the real API that is unknown. EventID,
+	// ChangeEvent and ChangeJob are called under the API's lock, so they must not call
+	// its methods.
 	EventID           func(name string) string   // returns data.id of a job; nil means Whole
 	ChangeEvent       func(event map[string]any) // if set, changes an event before it is signed
 	ChangeJob         func(job map[string]any)   // if set, changes a job before get or list returns it

@@ -56,8 +56,9 @@ type Job struct {
 	// state that the API adds later. Empty means success.
 	End string
 
-	// Ago moves the start of the job into the past by this time. If the end is in the
-	// past too, the event is delivered at once.
+	// Ago moves the start of the job into the past by this time. The end moves with it.
+	// The first attempt to deliver is due at that end plus Delivery.After; if this is
+	// in the past, it is made at once.
 	Ago time.Duration
 
 	// Inline puts a batch's results into the answer to a get. If it is false, they
@@ -72,9 +73,10 @@ type Job struct {
 	Webhook  *WebhookConfig // nil: the event goes to the registered webhooks
 	Delivery Delivery
 
-	// Get, if not zero, is the HTTP status of the answer to each get of the job, 403
-	// or 404. It applies for the time GetFor after the start of the job, or for ever
-	// if GetFor is zero.
+	// Get, if not zero, hides the job: each get, cancel and delete of it is answered
+	// with this HTTP status, 403 or 404. A list of batches still contains it. It
+	// applies for the time GetFor after the start of the job, or for ever if GetFor is
+	// zero.
 	Get    int
 	GetFor time.Duration
 }
@@ -243,7 +245,7 @@ func (a *API) cancel(j *job, end string) {
 }
 
 // A State is the state of a job at the time of a call of [API.Jobs]. It is complete,
-// even if the API hides the job.
+// even while Job.Get hides the job.
 type State struct {
 	Job
 	Kind    string

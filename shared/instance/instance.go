@@ -1,7 +1,8 @@
-// Package instance manages the life of a function's instance. A deployed function is
-// built and warmed up in the background as soon as [Start] is called; otherwise, or if
-// that fails, it is built on the first request. After SIGTERM a deployed function
-// completes the current requests.
+// Package instance manages the life of a function's instance. If the function is
+// deployed, [Start] begins at once, in the background, to build its handler from the
+// settings (Handler.Build) and to warm it up; otherwise, or if that fails, the handler
+// is built on the first request. After SIGTERM a deployed function completes the
+// current requests.
 package instance
 
 import (
@@ -35,10 +36,10 @@ const (
 type Function struct {
 	Handler http.Handler // serves all requests
 
-	// Warm opens connections and fetches values that the handler caches. The
-	// functions run concurrently, and may run concurrently with requests. Together
-	// they have ten seconds, which begin before the build. If one fails, the first
-	// request is slower.
+	// Warm opens connections and fetches values that the handler caches. The elements
+	// run concurrently with each other, and may run concurrently with requests. They
+	// share one timeout of ten seconds, which begins before the build. If one fails,
+	// the first request is slower.
 	Warm []func(context.Context) error
 }
 
@@ -77,7 +78,8 @@ type Handler struct {
 	// again.
 	Log *slog.Logger
 
-	// Line is the log message of a failed build. Empty means "delivery".
+	// Line is the message of the function's log lines, of which it writes one for each
+	// request. A failed build is logged with the same message. Empty means "delivery".
 	Line string
 
 	building sync.Mutex

@@ -7,7 +7,9 @@
 // crash between the two the message is redelivered, and the existing document stays as
 // it is.
 //
-// The register also stores a few notes, which passes of package reconcile share.
+// The register also stores a few notes for package reconcile. Its passes, which are
+// scheduled runs, look for jobs that ended without a delivered event, and publish the
+// missing events.
 package jobs
 
 import (
@@ -34,8 +36,8 @@ const (
 	// reads. It bounds the cost of a pass, which reads all of them.
 	MaxOpen = 10_000
 
-	// MaxAge is the maximum age of an open job, counted from RegisteredAt. The API
-	// keeps an interaction for at most 55 days.
+	// MaxAge is the age, counted from RegisteredAt, after which a pass sets a job that
+	// has not ended to StateLost. The API keeps an interaction for at most 55 days.
 	MaxAge = 56 * 24 * time.Hour
 
 	// keepClosed is the retention of a closed or lost job. It exceeds the 7 days for
@@ -51,11 +53,11 @@ const (
 // The states of a job.
 const (
 	StateOpen   = "open"
-	StateClosed = "closed" // delivered, handed over, reported, or without an event
+	StateClosed = "closed" // its event was delivered, published by a pass, or only logged; or it has no event
 
 	// StateLost is the state of a job to which the API answered 404 or 403 in at least
-	// five calls in a row over at least an hour, or that is still pending when it is
-	// older than MaxAge.
+	// five passes over at least an hour, or that is older than MaxAge and has not
+	// ended.
 	StateLost = "lost"
 )
 
@@ -74,12 +76,16 @@ type Job struct {
 	// then.
 	EndedAt time.Time `firestore:"ended_at"`
 
-	// Misses is the number of consecutive 404 or 403 answers of the API about the job.
-	// MissedSince is the time of the first one; zero if Misses is 0.
+	// Misses is the number of 404 or 403 answers of the API about the job since the
+	// last successful one, counted only in passes in which another call succeeded: with
+	// a revoked key the API shows no job at all. MissedSince is the time of the first
+	// one; zero if Misses is 0.
 	Misses      int       `firestore:"misses"`
 	MissedSince time.Time `firestore:"missed_since"`
 
-	// ExpireAt is the time after which Firestore's TTL policy deletes the document.
+	// ExpireAt is the time after which Firestore's TTL policy deletes the document:
+	// MaxAge plus eight days after the registration of an open job, and eight days
+	// after Save of another.
 	ExpireAt time.Time `firestore:"expire_at"`
 
 	updated time.Time // update time of the document as read: a precondition of Save

@@ -18,9 +18,10 @@ const maxNotes = 20
 
 // Notes are facts about the project that passes of several instances share.
 type Notes struct {
-	// Forms holds, by kind, the form in which Gemini's deliveries name a job in
-	// data.id. A kind is absent until a delivery has been matched to a job of that
-	// kind. The values are those of package reconcile.
+	// Forms holds, by kind, how Gemini's deliveries write a job's name in data.id,
+	// which is not documented: "whole" (batches/X), "last" (X), or "operations"
+	// (operations/X, videos only). A kind is absent until a delivery has been matched
+	// to a job of that kind.
 	Forms map[Kind]string
 
 	// EnabledAt is the time at which a pass last enabled the webhook, or tried to;
@@ -78,9 +79,10 @@ func (r *Register) NoteForm(ctx context.Context, kind Kind, form, job string) er
 	return nil
 }
 
-// NoteEnabled stores that the caller is about to enable the webhook. It returns true if
-// the caller may do so. It returns false if another pass has stored the same since seen
-// was read, or if the reply to an earlier attempt of this call was lost.
+// NoteEnabled stores the current time as EnabledAt, before the caller enables the
+// webhook. It returns true if the caller may enable it. It returns false if another
+// pass has changed EnabledAt since seen was read, or if the client repeated the write
+// because a reply was lost.
 func (r *Register) NoteEnabled(ctx context.Context, seen Notes) (bool, error) {
 	var err error
 	doc := r.notes.Doc(enabledNote)

@@ -40,18 +40,20 @@ type Received struct {
 	Rejected int   // number of messages that do not contain a job's name
 }
 
-// Receive pulls messages until Patience is over or until it has added room jobs to the
-// register. It pulls no messages if Patience is zero. It stores a document for each new job,
-// and then acknowledges the job's message. Messages that Receive has not pulled stay on
-// the subscription. The messages of the last pull are stored and acknowledged after
-// Patience is over, which takes at most 10 seconds more, also if ctx ends.
+// Receive pulls messages until Patience is over, or until it has added as many jobs as
+// room. It pulls no messages if Patience is zero. It stores a document for each new
+// job, and then acknowledges the job's message. Messages that Receive has not pulled
+// stay on the subscription. Messages that were pulled are stored and acknowledged even
+// if Patience is over or ctx has ended, so Receive may take up to 10 seconds longer
+// than Patience.
 //
 // If a message does not contain a job's name, Receive logs it, publishes a copy to the
 // topic Rejected, and acknowledges it.
 //
 // If one message fails, it stays unacknowledged, and Receive goes on with the others.
-// If a pull fails, Receive returns at once. The errors, only the first one of each
-// pull's messages, are joined and returned together with the jobs that were added.
+// If a pull fails, Receive returns at once. Receive returns the added jobs even if it
+// fails. Its error joins the error of a failed pull and, for each pull, the first error
+// of its messages.
 func (r *Register) Receive(ctx context.Context, room int) (all Received, err error) {
 	ctx, cancel := context.WithTimeout(ctx, r.Patience)
 	defer cancel()

@@ -133,9 +133,9 @@ func (s *source) fetch(ctx context.Context) ([]webhook.PublicKey, error) {
 }
 
 // Parse returns the usable keys of a set. If a limit made it leave out some, it also
-// returns an error that wraps refresh.ErrPartial and a *webhook.CutError. It fails if
-// a set has no usable key. The cache then continues with the keys in memory, because
-// a sender that signs deliveries has a key.
+// returns an error that wraps refresh.ErrPartial and a *webhook.CutError. It fails if a
+// set has no usable key. The cache then keeps the keys in memory: a set without keys is
+// more likely a mistake than the withdrawal of all keys.
 func Parse(body []byte) ([]webhook.PublicKey, error) {
 	set, err := jwk.Parse(body, jwk.WithIgnoreParseError(true))
 	if err != nil {

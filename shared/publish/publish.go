@@ -15,6 +15,10 @@
 //	content-type             as received
 //	content-encoding         as received
 //
+// ENDPOINT is static, dynamic or reconciled. A reconciled event was rebuilt by package
+// reconcile because Gemini did not deliver it: its ce-scheme is api, its ce-id begins with
+// "reconciled_", and its ce-receivedtime is the start of the pass that rebuilt it.
+//
 // An attribute is left out if the delivery has no value for it, or if the value has more
 // than 1,024 bytes or is not valid UTF-8. Consumers deduplicate by ce-source and ce-id.
 package publish
@@ -43,9 +47,11 @@ type Publisher struct {
 // Open returns a publisher for the topics of routes. It does not connect. It fails if
 // routes has no "*", or if the client cannot be configured.
 //
-// It uses the generated client. The client of package pubsub collects messages until a
-// timer fires, which would delay each event, and publishes after the request has ended.
-// Messages that arrive at the same time share a call all the same (see package together).
+// It uses the generated client (package pubsub/v2/apiv1). The hand-written client of
+// package pubsub collects messages until a timer fires, which would delay each event,
+// and may publish after the request has ended. Publisher combines messages that arrive
+// at the same time into one call, without a delay for a message that arrives alone (see
+// package together).
 func Open(ctx context.Context, routes Routes, opts ...option.ClientOption) (*Publisher, error) {
 	if _, ok := routes[fallback]; !ok {
 		return nil, errNoFallback
@@ -74,11 +80,13 @@ func (p *Publisher) Warm(context.Context) error {
 
 // Publish publishes the delivery to its topic and returns when Pub/Sub has stored it.
 //
-// It fails with ErrNotPublished if Pub/Sub rejected the first attempt with InvalidArgument,
-// NotFound, PermissionDenied or FailedPrecondition, or if ctx had ended before the call.
-// The message is certainly not on the topic then. After any other error the outcome is
-// unknown: the message may be on the topic, or arrive there later. If Publish fails, the
-// receipt has the topic, and the number of attempts that may have published the message.
+// It fails with ErrNotPublished if Pub/Sub rejected the first attempt with
+// InvalidArgument, NotFound, PermissionDenied or FailedPrecondition, or if ctx had
+// ended before the call. The message is certainly not on the topic then. After any
+// other error the outcome is unknown: the message may be on the topic, or arrive there
+// later. If Publish fails, the receipt has no MessageID. It has the topic, and in
+// Attempts the number of attempts whose outcome is unknown; after ErrNotPublished, 1 if
+// Pub/Sub rejected the message and 0 if no attempt was made.
 func (p *Publisher) Publish(ctx context.Context, d *webhook.Delivery) (webhook.Receipt, error) {
 	topic := p.routes.Topic(d.Event.Type)
 	if err := ctx.Err(); err != nil {

@@ -1,4 +1,5 @@
-// Package receiver is the http.Handler of both endpoints. It reads a request,
+// Package receiver is the http.Handler of the two webhook endpoints: static
+// (project-level webhooks) and dynamic (per-request webhooks). It reads a request,
 // verifies and claims the delivery, publishes it, and answers.
 package receiver
 
@@ -23,10 +24,11 @@ const (
 	// hundred bytes; Standard Webhooks recommends less than 20 kB.
 	MaxBody = 1 << 20
 
-	// DefaultVerifyTimeout is the timeout of reading the body and verifying it, which
-	// may include fetching keys or secrets. The platform waits ten seconds between
-	// SIGTERM and SIGKILL. The sum of this timeout, DefaultProcessTimeout and the
-	// ledger's two seconds for marking or releasing a claim is less.
+	// DefaultVerifyTimeout is the timeout of checking the URL token, reading the body
+	// and verifying it, which may include fetching keys or secrets. Together with
+	// DefaultProcessTimeout and the ledger's two seconds for marking or releasing a
+	// claim it is 9.5 seconds: less than the ten seconds between the platform's SIGTERM
+	// and SIGKILL.
 	DefaultVerifyTimeout = 2500 * time.Millisecond
 
 	// DefaultProcessTimeout is the timeout of processing a verified delivery:
@@ -56,11 +58,14 @@ type Verifier interface {
 
 // A Ledger records which deliveries were processed.
 type Ledger interface {
-	// Once calls do if d was not processed before, and returns do's receipt and
-	// error. It fails with webhook.ErrUnmarked if do succeeded but the record of that
-	// could not be written. It fails without calling do if d was processed before
-	// (webhook.ErrDuplicate or ErrMismatch), or another attempt at the same delivery,
-	// perhaps in this instance, has not finished (*webhook.BusyError).
+	// Once calls do if d was not processed before, and returns do's receipt and error.
+	// It fails with webhook.ErrUnmarked if do succeeded but the record of that could
+	// not be written. It fails without calling do if d was processed before
+	// (webhook.ErrDuplicate or ErrMismatch), if another attempt at the same delivery,
+	// perhaps in this instance, has not finished (*webhook.BusyError), or with any
+	// other error if the record could not be acquired. If do fails with
+	// webhook.ErrNotPublished, the next attempt may start at once; after any other
+	// error, when the lease has expired.
 	Once(ctx context.Context, d *webhook.Delivery, do func(context.Context) (webhook.Receipt, error)) (webhook.Receipt, error)
 }
 
@@ -103,7 +108,8 @@ type Receiver struct {
 //	*webhook.BusyError                                    503, with Retry-After: the rest of the lease
 //	any other error, a panic                              503
 //
-// After 503 the sender retries.
+// Gemini retries a delivery after any answer other than 2xx. Answers of 4xx mean that
+// the request is at fault; 503 means that a retry may succeed.
 func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	start := time.Now()
 	deadline := start.Add(cmp.Or(r.VerifyTimeout, DefaultVerifyTimeout))

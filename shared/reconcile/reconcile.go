@@ -10,15 +10,23 @@
 // The contract covers each job that ended with an event that is due: the registered
 // jobs, the batches with one of our URLs in their webhook_config, and the batches
 // without a webhook_config if our project-level webhook is subscribed to their event.
-//   - In mode [Publish], or in [Auto] if the event is not held, and if the pass reached
-//     no bound and failed in no step, the event is on its topic at most the grace plus
-//     the scheduler's interval after the first pass that can see the end. A status for
-//     which Gemini documents no event needs PublishUnknown too.
+//   - An event is on its topic at most the grace plus the scheduler's interval after the
+//     first pass that reads the job after its end. This requires mode [Publish], or mode
+//     [Auto] if the event is not held, and passes that reach no bound and in which no
+//     step fails. An interaction status without a documented event also requires
+//     PublishUnknown.
+//   - Each pass lists the batches. It reads a registered job only if the job is due: not
+//     before the grace after its registration, then in each pass for two hours, then
+//     after an eighth of its age, but at least every two hours.
+//   - A video that failed or was filtered gets the event video.failed, which Gemini does
+//     not document.
 //   - Passes publish no event before its job has ended, except
 //     interaction.requires_action, after which the job continues.
 //   - Passes publish an event twice only in the cases that package dedup states.
 //   - If Gemini delivers the event after a pass has published it, the topic has both.
-//     They have the same ce-subject and ce-type, and different ids.
+//     They have the same ce-type and different ids. They have the same ce-subject if a
+//     pass has already seen in a delivery how Gemini names jobs of this kind in data.id.
+//     Before that, the pass uses a default form of the name.
 //
 // A pass publishes at most 50 events, the oldest first; the next pass continues. It
 // reads at most 200 pages of batches, which are 20,000, and does not see older ones. In
@@ -129,18 +137,24 @@ type Publisher interface {
 // A Mode determines how a pass treats missed events.
 type Mode string
 
-// The modes. All of them log missed events.
+// The modes. All of them log missed events. None publishes an event of an undocumented
+// type without PublishUnknown.
 const (
 	// Report publishes no events.
 	Report Mode = "report"
 
-	// Auto holds an event if Gemini delivers events of this kind but has not named a
-	// job we know in any of them, if that cannot be checked, or if the record may have
-	// expired. It publishes all others. It never holds video.failed, which only passes
-	// send.
+	// Auto publishes missing events, but holds an event that may have been delivered
+	// without being recognised. A held event is logged in each pass and not published; a
+	// later pass may publish it. An event is held
+	//   - if deliveries of its kind are recorded, but no data.id in them matches a known
+	//     job: Gemini may write the names of jobs in another form,
+	//   - if the notes or the ledger could not be read, so that this is not known,
+	//   - if its registered job may have ended more than LookBack before a pass first
+	//     saw the end: the record of its delivery may have expired.
+	// Auto never holds video.failed, which only passes send.
 	Auto Mode = "auto"
 
-	// Publish holds no events.
+	// Publish is like Auto, but holds no events.
 	Publish Mode = "publish"
 )
 
@@ -165,10 +179,12 @@ type Options struct {
 	Grace time.Duration
 
 	// LookBack is the time after the end of a batch during which passes check for its
-	// event. It must exceed Grace: otherwise, and if it is zero, passes find no missed
-	// batches. It must be less than the retention of the ledger's records: once a
-	// record has expired, a delivered job would look missed. A Reconciler checks
-	// neither; the function that reads the settings does.
+	// event. Auto holds the event of a registered job that may have ended more than
+	// LookBack before a pass first saw the end. A registered job whose event is only
+	// reported is closed when LookBack is over. It must exceed Grace: otherwise, and if
+	// it is zero, passes find no missed batches. It must be less than the retention of
+	// the ledger's records: once a record has expired, a delivered job would look
+	// missed. A Reconciler checks neither; the function that reads the settings does.
 	LookBack time.Duration
 
 	// StaticURL is the URL of our project-level webhook; nil if we have no such
@@ -212,8 +228,8 @@ type Summary struct {
 	WebhookOK    bool // the webhook is enabled, or StaticURL is nil
 
 	Jobs      int // our batches that run or ended within the look-back, and open registered jobs
-	Delivered int // of Jobs: those with a record of a delivery, or without an event
-	Pending   int // of Jobs: those that run, ended within the grace, are not due, or could not be read
+	Delivered int // of Jobs: those whose event was delivered or published by an earlier pass, and registered jobs that ended without an event
+	Pending   int // of Jobs: those that run, ended within the grace, or could not be read, and registered jobs whose next API call is later
 
 	// Missed is the number of missing events of types that Gemini documents. The next
 	// four fields count all missing events by action.

@@ -75,10 +75,11 @@ type Cache[T any] struct {
 
 	// Fetch returns all current values from the source, newest first. The cache makes
 	// one call at a time, with a timeout of two seconds and independent of any
-	// request's cancellation. If Fetch returns an error, the cache ignores the values
-	// that Fetch returned with it, and keeps those in memory, unless the error wraps
-	// ErrNone. If the error wraps ErrPartial and there are values, the cache stores them
-	// as after a success and logs the error. Fetch is required.
+	// request's cancellation. Fetch is required. If it returns an error, the cache
+	//   - stores the returned values and logs the error, if the error wraps ErrPartial
+	//     and there are values;
+	//   - drops the values in memory, if the error wraps ErrNone;
+	//   - otherwise keeps the values in memory and ignores the returned ones.
 	Fetch func(context.Context) ([]T, error)
 
 	// StaleIfError is the time for which values are used while every attempt to

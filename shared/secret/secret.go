@@ -60,18 +60,19 @@ const EmulatorHost = "SECRET_MANAGER_EMULATOR_HOST"
 //
 // If Secret Manager is unavailable, the values are used for one hour.
 //
-// A new version is accepted at most a minute after Secret Manager lists it. The list may
-// be minutes old: until then a match of the new version is not found, and Find fails
-// with an error that wraps refresh.ErrPartial if Secret Manager already returns the
-// version as the latest one.
+// A new version is accepted at most a minute after Secret Manager lists it. The list
+// may be minutes old. Until the new version is listed, Find returns false for its
+// value, or fails with an error that wraps refresh.ErrPartial if Secret Manager already
+// returns the new version as "latest".
 //
-// Versions are skipped if parse rejects them, if they are listed as enabled but cannot
-// be read, and if they are the oldest ones of more than MaxVersions. If any version is
-// skipped, and no other version matches, Find fails with an error that wraps
-// refresh.ErrPartial. It names the newest version that parse rejected, or the limit; of
-// versions that cannot be read it gives only the number. If no version is left, Find
-// fails with refresh.ErrNone, or with another error if a version cannot be read. Errors
-// of parse must not contain the value, because they are logged.
+// Versions are skipped if parse rejects them, if Secret Manager lists them as enabled
+// but answers NotFound or FailedPrecondition when they are read, and if they are the
+// oldest ones of more than MaxVersions. Any other error of a read fails the whole
+// refresh. If any version is skipped, and no other version matches, Find fails with an
+// error that wraps refresh.ErrPartial. It names the newest version that parse rejected,
+// or the limit; of versions that cannot be read it gives only the number. If no version
+// is left, Find fails with refresh.ErrNone, or with another error if a version cannot
+// be read. Errors of parse must not contain the value, because they are logged.
 func Open[T any](ctx context.Context, label, project, secret string, parse func([]byte) (T, error), log *slog.Logger, opts ...option.ClientOption) (*refresh.Cache[T], error) {
 	name, err := Name(project, secret)
 	if err != nil {

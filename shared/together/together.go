@@ -60,9 +60,9 @@ type call[Item, Result any] struct {
 // Do calls Call with the item, alone or with other items, and returns the item's result.
 //
 // If the item is sent at once and alone, Do returns when Call returns, and panics if it
-// panics. Otherwise Do returns ctx's error when ctx ends: the call goes on, with the item
-// in it, and its outcome is unknown. If that call panics, each of its Do returns an error
-// with the panic's value and stack.
+// panics. Otherwise Do returns ctx's error when ctx ends: the call goes on, with the
+// item in it, and its outcome is unknown. If that call panics, Do returns an error with
+// the panic's value and stack, to each of the items' callers.
 func (c *Caller[Item, Result]) Do(ctx context.Context, item Item) (result Result, err error) {
 	s, i, crowd := c.join(ctx, item)
 	if s == nil {

@@ -32,9 +32,10 @@ type Dynamic struct {
 	// query strings are ignored. If empty, all JWTs are rejected.
 	Audiences []string
 
-	// JWTWithoutEvent accepts JWTs without an event in their claims. Such a JWT is
-	// valid for any body, so set this only if a URL token is required. If false, such
-	// JWTs are rejected.
+	// JWTWithoutEvent accepts JWTs whose claims lack type or data, the members of an
+	// event. A claim that is also a member of the body must still be equal to it. Such
+	// a JWT may be valid for any body, so set this only if a URL token is required. If
+	// false, such JWTs are rejected.
 	JWTWithoutEvent bool
 
 	// Tolerance is the maximum difference between webhook-timestamp or a JWT's iat and

@@ -139,7 +139,7 @@ func TestJWTSignatures(t *testing.T) {
 		{"key without kid", all(key(edKey), header("alg", "EdDSA"), header("kid", "x")), nil},
 		{"EdDSA by the name of RFC 9864", all(key(edKey), header("alg", "Ed25519"), header("kid", "x")), nil},
 		{"Ed25519 by an RSA key", all(header("alg", "Ed25519"), header("kid", "")), webhook.ErrForged},
-		{"Ed25519, key not in force", all(key(newEdKey('x')), header("alg", "Ed25519"), header("kid", "")), webhook.ErrForged},
+		{"Ed25519, key not in the key set", all(key(newEdKey('x')), header("alg", "Ed25519"), header("kid", "")), webhook.ErrForged},
 		{"Ed448", all(key(edKey), header("alg", "Ed448"), header("kid", "")), webhook.ErrForged},
 		{"ES256", all(key(ecKey()), header("alg", "ES256"), header("kid", "ec")), nil},
 
@@ -147,9 +147,9 @@ func TestJWTSignatures(t *testing.T) {
 		{"kid of another key of the kind", header("kid", "other"), webhook.ErrForged},
 		{"kid of another kind", header("kid", "ec"), webhook.ErrForged},
 		{"kid no text", header("kid", 7), webhook.ErrForged},
-		{"key not in force", key(newRSAKey()), webhook.ErrForged},
-		{"key not in force, EdDSA", all(key(newEdKey('x')), header("alg", "EdDSA")), webhook.ErrForged},
-		{"key not in force, ES256", all(key(must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))), header("alg", "ES256"), header("kid", "ec")), webhook.ErrForged},
+		{"key not in the key set", key(newRSAKey()), webhook.ErrForged},
+		{"key not in the key set, EdDSA", all(key(newEdKey('x')), header("alg", "EdDSA")), webhook.ErrForged},
+		{"key not in the key set, ES256", all(key(must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))), header("alg", "ES256"), header("kid", "ec")), webhook.ErrForged},
 
 		{"alg none, no signature", all(header("alg", "none"), key(nil)), webhook.ErrForged},
 		{"alg none, signature", header("alg", "none"), webhook.ErrForged},

@@ -10,12 +10,13 @@
 // deliveries from requests. Package reconcile makes deliveries of scheme [API], for
 // events that Gemini did not deliver.
 //
-// The static endpoint accepts scheme v1 only. The dynamic endpoint accepts v1a and JWT;
-// the form of the webhook-signature header determines which (see [IsJWT]). Both
-// endpoints use the three headers of Standard Webhooks
-// (https://www.standardwebhooks.com, version 1.0.0). v1 and v1a sign
-// "id.timestamp.body". A JWT covers neither the id nor the timestamp, and covers the
-// body only as far as its claims carry the event.
+// The static endpoint, for project-level webhooks, accepts scheme v1 only. The dynamic
+// endpoint, for per-request webhooks, accepts v1a and JWT; the form of the
+// webhook-signature header determines which (see [IsJWT]). Both endpoints use the three
+// headers of Standard Webhooks (https://www.standardwebhooks.com, version 1.0.0). v1
+// and v1a sign "id.timestamp.body". A JWT covers neither the id nor the timestamp, and
+// covers the body only if it carries the event: its claims then have the type and the
+// data of the event in the body.
 package webhook
 
 import (
@@ -63,7 +64,8 @@ type Delivery struct {
 	Event       Event  // the event in Body; zero if Body describes no event
 }
 
-// A Receipt is Pub/Sub's acknowledgement that a message is stored.
+// A Receipt is the result of publishing a message. If publishing failed, MessageID is
+// empty.
 type Receipt struct {
 	Topic     string // full name: projects/P/topics/T
 	MessageID string // assigned by Pub/Sub
@@ -103,7 +105,8 @@ func (e *CutError) Error() string { return e.Reason }
 //   - a [*BusyError],
 //   - a failure of ours, which includes ErrNotPublished; the sender may retry.
 //
-// Match the errors with errors.Is.
+// Match the variables with errors.Is, a *BusyError with errors.As, and a *Refusal with
+// AsRefusal.
 var (
 	// ErrOverloaded and ErrSlowBody are answered 503, like a failure of ours: the
 	// delivery may be genuine, and a retry may succeed.
@@ -119,7 +122,7 @@ var (
 	// accepts. It is also the kind of a JWT that a current key signed, but that does not
 	// authenticate this delivery: the reasons JWTClaimsForm, JWTExpMissing,
 	// EventMissing, EventDiffers and EventNotInBody.
-	ErrForged = errors.New("not signed by a key in force")
+	ErrForged = errors.New("signature does not authenticate the delivery")
 
 	ErrAudience = errors.New("token signed for another audience")     // JWT only
 	ErrStale    = errors.New("genuine, but too old or too far ahead") // signature valid, a time out of bounds

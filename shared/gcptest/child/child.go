@@ -1,5 +1,5 @@
-// Package child starts child processes that end with this process, and chooses ports
-// for them.
+// Package child starts child processes, which on Linux end with this process, and
+// chooses ports for them.
 package child
 
 import (
@@ -14,11 +14,12 @@ type Process struct {
 	err   error // set before ended is closed
 }
 
-// Start starts cmd. On Linux the kernel kills the child when this process ends, even
-// if this process is killed and even if the child is stopped. On other systems a
-// child outlives a killed parent, unless the child watches its standard input: give
-// cmd a StdinPipe, and let the child end at the end of its input. On Unix the child
-// is in a process group of its own, so a terminal's Ctrl-C reaches only this process.
+// Start starts cmd. On Linux the kernel kills the child when this process ends, even if
+// this process is killed and even if the child is stopped. On other systems the child
+// continues to run after this process has ended in any way, unless the child watches
+// its standard input: give cmd a StdinPipe, and let the child end at the end of its
+// input. On Unix the child is in a process group of its own, so a terminal's Ctrl-C
+// reaches only this process.
 func Start(cmd *exec.Cmd) (*Process, error) {
 	p := &Process{cmd: cmd, ended: make(chan struct{})}
 	endWithParent(cmd)

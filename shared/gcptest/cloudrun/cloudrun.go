@@ -86,10 +86,11 @@ type Instance struct {
 	process *child.Process
 }
 
-// Start starts an instance of the function that is registered as name. It does not
-// wait until the instance listens. The environment of the instance is that of
-// [Environment]. Its output goes to log, which is complete when Ended is closed. The
-// instance ends with this process, even if this process is killed.
+// Start starts an instance of the function that is registered as name. It does not wait
+// until the instance listens. The environment of the instance is that of [Environment]:
+// it inherits no variable of this process, even if env is nil. Its output goes to log,
+// which is complete when Ended is closed. The instance ends with this process, even if
+// this process is killed.
 func Start(name string, env []string, log io.Writer) (*Instance, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -113,8 +114,9 @@ func Start(name string, env []string, log io.Writer) (*Instance, error) {
 	return &Instance{Addr: addr, cmd: cmd, process: process}, nil
 }
 
-// Environment returns env with two variables added, which make a process an instance.
-// It serves the function that is registered as name, on addr, HOST:PORT.
+// Environment returns env with FUNCTION_TARGET and [target.Listen] added. A process
+// with this environment is an instance: it serves the function that is registered as
+// name, on addr, HOST:PORT.
 func Environment(name, addr string, env []string) []string {
 	return append(slices.Clip(env), "FUNCTION_TARGET="+name, target.Listen+"="+addr)
 }

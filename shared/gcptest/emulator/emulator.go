@@ -25,8 +25,8 @@ const startLimit = 30 * time.Second
 // function that stops it. If FIRESTORE_EMULATOR_HOST is set, Firestore returns its
 // value, and stop does nothing. Else Firestore starts an emulator, and stop returns
 // after its process has ended. stop is not nil, and may be called several times. On
-// Linux the emulator ends with this process in any case. On other systems it
-// continues to run if this process is killed.
+// Linux the emulator ends with this process in any case. On other systems it continues
+// to run if this process ends without calling stop.
 //
 // ctx applies to the start only. The error is a [*NotFoundError] if the emulator or
 // java is not installed. Other errors mean that the variable is not a loopback

@@ -1,6 +1,7 @@
-// Package webhooktest imitates the sender: it makes events as Gemini sends them, ids,
-// secrets and signing keys, and serves a key set to verify them with. Tests, the
-// simulator and examples use it. It is not part of any deployed function.
+// Package webhooktest imitates the sender. It makes ids, secrets, signing keys, and
+// events in Gemini's format. It signs and sends deliveries, and serves the public keys
+// with which they are verified. Tests, the simulator and examples use it. It is not
+// part of any deployed function.
 package webhooktest
 
 import (
