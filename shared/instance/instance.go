@@ -2,7 +2,7 @@
 // deployed, [Start] begins at once, in the background, to build its handler from the
 // settings (Handler.Build) and to warm it up; otherwise, or if that fails, the handler
 // is built on the first request. After SIGTERM a deployed function completes the
-// current requests.
+// current requests, and those that arrive before the last of them has ended.
 package instance
 
 import (
@@ -88,14 +88,20 @@ type Handler struct {
 	counting sync.Mutex
 	requests int           // number of current requests
 	idle     chan struct{} // closed when requests reaches zero; nil unless draining
+	ending   bool          // the drain has found no current requests: the process ends now
 }
 
 // ServeHTTP serves a request, which must arrive within 2.5 seconds: after that time the
 // function's reads of the body fail, unless it sets another read deadline. It flushes
 // the response before it counts the request as finished, because the process may end
-// right afterwards.
+// right afterwards. If the process is about to end after SIGTERM, it answers 503 without
+// a log line: the end of the process would cut the request anywhere, for example between
+// the publish and the mark of a delivery.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	h.begin()
+	if !h.begin() {
+		http.Error(w, http.StatusText(http.StatusServiceUnavailable), http.StatusServiceUnavailable)
+		return
+	}
 	defer h.end()
 	connection := http.NewResponseController(w)
 	_ = connection.SetReadDeadline(time.Now().Add(readTimeout)) // fails only for a test's ResponseWriter
@@ -158,33 +164,41 @@ func (h *Handler) drain(term <-chan os.Signal) {
 	os.Exit(0)
 }
 
-// quiet returns a channel that is closed as soon as there are no current requests.
+// quiet returns a channel that is closed as soon as there are no current requests. From
+// then on, begin fails.
 func (h *Handler) quiet() <-chan struct{} {
 	h.counting.Lock()
 	defer h.counting.Unlock()
 	idle := make(chan struct{})
-	if h.requests == 0 {
-		close(idle)
-	} else {
-		h.idle = idle
-	}
+	h.idle = idle
+	h.endIfIdle()
 	return idle
 }
 
-// begin counts a request as current.
-func (h *Handler) begin() {
+// begin counts a request as current. It returns false if the process is about to end.
+func (h *Handler) begin() bool {
 	h.counting.Lock()
 	defer h.counting.Unlock()
+	if h.ending {
+		return false
+	}
 	h.requests++
+	return true
 }
 
-// end counts a request as finished, and closes idle after the last one.
+// end counts a request as finished.
 func (h *Handler) end() {
 	h.counting.Lock()
 	defer h.counting.Unlock()
 	h.requests--
-	if h.requests == 0 && h.idle != nil {
+	h.endIfIdle()
+}
+
+// endIfIdle closes idle if the handler is draining and no request is current. The caller
+// holds counting.
+func (h *Handler) endIfIdle() {
+	if h.requests == 0 && h.idle != nil && !h.ending {
+		h.ending = true
 		close(h.idle)
-		h.idle = nil
 	}
 }

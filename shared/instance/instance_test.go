@@ -107,8 +107,7 @@ func TestBuildOnce(t *testing.T) {
 	}
 }
 
-// The channel of quiet is closed when the last request has ended, also by a panic,
-// and at once if there are no requests.
+// The channel of quiet is closed when the last request has ended, also by a panic.
 func TestQuiet(t *testing.T) {
 	entered, leave := make(chan struct{}), make(chan struct{})
 	h := &Handler{Build: func(context.Context) (*Function, error) {
@@ -118,7 +117,6 @@ func TestQuiet(t *testing.T) {
 			panic(http.ErrAbortHandler)
 		})}, nil
 	}}
-	<-h.quiet()
 	var all sync.WaitGroup
 	for range 2 {
 		all.Go(func() {
@@ -144,13 +142,39 @@ func TestQuiet(t *testing.T) {
 	all.Wait()
 }
 
-// A request that arrives after the last one has ended, and before the process exits,
-// is served.
+// A request that arrives after the last one has ended, and before the process exits, does
+// not reach the function: the exit would cut it, perhaps between the publish and the mark
+// of a delivery. A request that arrives before is served, although SIGTERM came.
 func TestRequestAfterQuiet(t *testing.T) {
-	h := &Handler{Build: func(context.Context) (*Function, error) { return &Function{Handler: teapot}, nil }}
-	<-h.quiet()
+	entered, leave := make(chan struct{}), make(chan struct{})
+	served := 0
+	h := &Handler{Build: func(context.Context) (*Function, error) {
+		return &Function{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if served++; served == 1 {
+				entered <- struct{}{}
+				<-leave
+			}
+			w.WriteHeader(http.StatusTeapot)
+		})}, nil
+	}}
+	var current sync.WaitGroup
+	current.Go(func() { get(h) })
+	<-entered
+	quiet := h.quiet()
 	if got := get(h); got != http.StatusTeapot {
-		t.Errorf("answered %d", got)
+		t.Errorf("a request beside the last one was answered %d", got)
+	}
+	close(leave)
+	current.Wait()
+	<-quiet
+	if got := get(h); got != http.StatusServiceUnavailable || served != 2 {
+		t.Errorf("a request after the last one was answered %d; the function has served %d, want 2", got, served)
+	}
+
+	idle := &Handler{Build: func(context.Context) (*Function, error) { return &Function{Handler: teapot}, nil }}
+	<-idle.quiet()
+	if got := get(idle); got != http.StatusServiceUnavailable {
+		t.Errorf("a request to an instance that was idle at SIGTERM was answered %d", got)
 	}
 }
 
