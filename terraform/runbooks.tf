@@ -11,11 +11,13 @@ locals {
   runbook_end = <<-EOT
     ## This installation
 
+    - Project `${var.project_id}`, region `${var.region}`. Add `--project=${var.project_id}` to each `gcloud` command.
     - Static function: `${local.names.static}`, ${local.urls.static}
-    - Dynamic function: `${local.names.dynamic}`, ${local.urls.dynamic} without its token
-    - Project `${var.project_id}`: add `--project=${var.project_id}` to each `gcloud` command.
-    - Log filters such as `jsonPayload.outcome="forged"` are for the [Logs Explorer](https://console.cloud.google.com/logs?project=${var.project_id}). Append `AND resource.labels.service_name:"${var.name}-"` to a `jsonPayload` filter if the project has other installations.
+    - Dynamic function: `${local.names.dynamic}`, ${local.urls.dynamic} (without its token)
+    - Settings: `reconcile = "${var.reconcile}"`, `grace_minutes = ${var.grace_minutes}`, `lookback_hours = ${var.lookback_hours}`, `message_retention_days = ${var.message_retention_days}`, `ack_deadline_seconds = ${var.ack_deadline_seconds}`, `max_delivery_attempts = ${var.max_delivery_attempts}`, `concurrency = ${var.concurrency}`, `max_instances = ${var.max_instances}`. The page Settings in docs lists all.
+    - Log filters such as `jsonPayload.outcome="forged"` are for the [Logs Explorer](https://console.cloud.google.com/logs?project=${var.project_id}). If the project has other installations, append `AND resource.labels.service_name=~"^${var.name}-(static|dynamic|reconcile)$"` to a `jsonPayload` filter.
     - The dashboard is called `${var.name}` in [Cloud Monitoring](https://console.cloud.google.com/monitoring/dashboards?project=${var.project_id}).
-    - Run `go run` and `terraform` commands at the root of a checkout of the deployed commit, after `gcloud auth application-default login`, with `GEMINI_API_KEY` set. The page Operate in docs has more.
+    - Run `go run` and `terraform` commands at the root of a checkout of the deployed commit, after `gcloud auth application-default login`, with `GEMINI_API_KEY` set to a key of the project that runs the jobs. Without one, the flag `--api-key-secret-name ${var.name}-api-key` uses the reconciler's key. The page Operate in docs has more.
+    - "Apply" and `terraform apply` mean `terraform -chdir=terraform apply -var project_id=${var.project_id}` with all other variables of the last apply, and with its state: `terraform -chdir=terraform output static_url` must print the URL above. If the plan changes more than you intend, a variable or the commit differs: do not apply. If Cloud Build deploys this installation (`cloudbuild.yaml`), submit the build instead.
   EOT
 }

@@ -19,7 +19,7 @@ var meanings = map[string]meaning{
 	"forged":       {"warn", "The signature matches none of the accepted keys. The sender has another key, or the id, the timestamp or the body was changed in transit."},
 	"audience":     {"warn", "Google signed this JWT for another receiver: it contains no configured audience."},
 
-	"stale":       {"bad", "The signature is genuine, but its timestamp is more than 5 minutes off. Possible causes: a replay, a delayed delivery, or a wrong clock. A genuine retry has a new timestamp and signature."},
+	"stale":       {"bad", "The signature is genuine, but its timestamp is more than 5 minutes off. Possible causes: a replay, a delayed delivery, or a wrong clock. A retry should have a new timestamp and signature; whether Gemini's has is not confirmed."},
 	"mismatch":    {"bad", "Genuine, but the same id is already published with another body. The function published no second message, answered 204, and logged an error."},
 	"unmarked":    {"bad", "The message is published, but the record could not be marked done. If the sender retries, the message may be published again with the same id."},
 	"unavailable": {"bad", "The receiver failed: reading a secret or the keys, Firestore or Pub/Sub failed or timed out. It answered 503, so the sender retries."},
