@@ -33,7 +33,7 @@ const (
 	Publish       = "/google.pubsub.v1.Publisher/Publish"
 	ListVersions  = "/google.cloud.secretmanager.v1.SecretManagerService/ListSecretVersions"
 	AccessVersion = "/google.cloud.secretmanager.v1.SecretManagerService/AccessSecretVersion"
-	FetchKeys     = "GET /" // the method that a fault gets for a request for the key set (see Interfere); Calls does not include it
+	FetchKeys     = "GET /" // the method that a fault, set with proxy.Recorder.Interfere, gets for a request for the key set; Calls does not include it
 )
 
 // Routes is the value of ROUTES in a [Project]. The constants after it are its topic
@@ -87,9 +87,10 @@ func Embedded(t *testing.T) *Project {
 	return lead(t, NewEmbedded(t))
 }
 
-// Official returns a project with the official emulators of Firestore and Pub/Sub,
-// and sets the environment variables that direct a function to it. If the emulators
-// are not installed, it skips the test, or fails it if they are required.
+// Official returns a project with the official emulators of Firestore and Pub/Sub, and
+// sets the environment variables that direct a function to it. If the emulators are not
+// installed, it skips the test, or fails it if the environment variable
+// REQUIRE_EMULATORS is 1.
 func Official(t *testing.T) *Project {
 	t.Helper()
 	return lead(t, NewOfficial(t))
@@ -200,8 +201,8 @@ func (p *Project) Cut() {
 
 // Forget makes connections silent: their packets are dropped in both directions without
 // an error, until the client closes them. If call is the context that a fault received
-// (see Interfere), only the connection of that call is affected; otherwise all current
-// connections to the project's services.
+// (see proxy.Recorder.Interfere), only the connection of that call is affected;
+// otherwise all current connections to the project's services.
 func (p *Project) Forget(call context.Context) {
 	var clients []net.Addr
 	if client, ok := peer.FromContext(call); ok {

@@ -10,7 +10,8 @@
 //
 // The contract: a delivery for which Once returned nil is on its topic. It is there
 // more than once only if a publish or a mark failed, if the outcome of one of them is
-// unknown, or if an owner stalled for longer than its lease.
+// unknown, if an owner stalled for longer than its lease, or if an attempt arrives
+// after the record has expired.
 //
 // No step reads inside a transaction. Firestore locks a document that a transaction reads.
 // Two transactions that read one document and then write it would block each other until
@@ -41,8 +42,8 @@ const (
 	// its owner has died or stalled.
 	DefaultLease = 30 * time.Second
 
-	// DefaultRetention is the time until a record expires. It must be longer than the 24
-	// hours of the sender's retries (protocol.md) plus the timestamp tolerance. Three
+	// DefaultRetention is the time until a record expires. It must be longer than the
+	// 24 hours for which Gemini retries a delivery, plus the timestamp tolerance. Three
 	// days leave room for a sender that is delayed.
 	DefaultRetention = 72 * time.Hour
 
@@ -79,8 +80,11 @@ type Ledger struct {
 }
 
 // Open returns the ledger in a collection of a database, "(default)" or a named one. It
-// does not connect. It fails if a client cannot be configured or if the collection is not
-// a valid name.
+// does not connect. Take database and collection from ParseDatabase and
+// ParseCollection: Open does not check their form. It fails if a client cannot be
+// configured, if project or database is empty, or if collection is empty or the path of
+// a document ("a/b"). If FIRESTORE_EMULATOR_HOST is set, the ledger uses the emulator
+// at that address, without TLS.
 func Open(ctx context.Context, project, database, collection string, opts ...option.ClientOption) (*Ledger, error) {
 	client, err := firestore.NewClientWithDatabase(ctx, project, database, append(dial.Options(), opts...)...)
 	if err != nil {
@@ -105,8 +109,10 @@ func Open(ctx context.Context, project, database, collection string, opts ...opt
 // Close closes the connections. Calls of Once that have not returned fail.
 func (l *Ledger) Close() error { return errors.Join(l.writes.close(), l.client.Close()) }
 
-// Warm opens the connections, so that the first delivery does not wait for them. It reads
-// a record that never exists, and fails if Firestore does not answer that read.
+// Warm opens the connection for reads and begins to open the one for writes, so that
+// the first delivery does not wait for them. It reads a record that never exists, and
+// fails with any error of that read except NotFound, which Firestore also returns if
+// the database does not exist. So Warm does not check the configuration.
 func (l *Ledger) Warm(ctx context.Context) error {
 	l.writes.connect()
 	_, err := l.records.Doc("warm-up").Get(ctx)
@@ -118,9 +124,9 @@ func (l *Ledger) Warm(ctx context.Context) error {
 
 // Once acquires the delivery's record, calls do, and marks the record as done. The
 // errors named here are those of package webhook. If the delivery was published before,
-// Once returns ErrDuplicate or, if the body was another one, ErrMismatch. If another
-// attempt at the same delivery, perhaps in this instance, holds the record, it returns
-// a *BusyError. In these cases it does not call do.
+// Once returns ErrDuplicate or, if the body was another one, ErrMismatch, which wraps
+// ErrDuplicate. If another attempt at the same delivery, perhaps in this instance,
+// holds the record, it returns a *BusyError. In these cases it does not call do.
 //
 // If do fails, Once returns its receipt and its error. If the error is ErrNotPublished,
 // Once releases the record, so that the sender's next attempt need not wait until the
@@ -131,7 +137,8 @@ func (l *Ledger) Warm(ctx context.Context) error {
 // If do was not called and the error is none of those above, the claim failed: the
 // record may be claimed until its lease expires.
 //
-// ctx bounds the claim and do. The mark or the release has EndTimeout.
+// ctx bounds the claim and do. It must have a deadline, so that both end well within
+// Lease. The mark or the release has EndTimeout, whatever the deadline of ctx.
 func (l *Ledger) Once(ctx context.Context, d *webhook.Delivery, do func(context.Context) (webhook.Receipt, error)) (webhook.Receipt, error) {
 	return l.once(ctx, &claim{
 		document: stored{l.client, l.writes, l.records.Doc(DocumentID(d))},

@@ -135,8 +135,8 @@ func (f *Firestore) Rollback(_ context.Context, req *firestorepb.RollbackRequest
 
 // BatchGetDocuments implements [firestorepb.FirestoreServer]. It sends each document
 // once, in the order of the request. It fails with Unimplemented if the request has a
-// mask or a read time, or begins a transaction that is not read-write. A transaction that
-// begins without options is not read-write.
+// mask or a read time, or begins a transaction that is not read-write. In this call a
+// new transaction without options is read-only, unlike in BeginTransaction.
 func (f *Firestore) BatchGetDocuments(req *firestorepb.BatchGetDocumentsRequest, stream firestorepb.Firestore_BatchGetDocumentsServer) error {
 	out, err := f.read(req)
 	for _, r := range out {

@@ -11,10 +11,11 @@ import (
 const maxIn = 30 // Firestore's limit on the values of an "in"
 
 // RunQuery implements [firestorepb.FirestoreServer] for queries of one collection,
-// outside of transactions. It returns all documents, or those that match filters of
-// the form "field equals a string" or "field is in a list of at most 30 strings",
-// joined by AND. Documents are in the order of their names, up to the query's limit.
-// Other queries fail with Unimplemented.
+// outside of transactions. It returns all documents, or those that match filters of the
+// form "field equals a string" or "field is in a list of at most 30 strings", joined by
+// AND, with at most 30 combinations of values. Documents are in the order of their
+// names, up to the query's limit. As in production, it fails with InvalidArgument if a
+// list is empty or a bound is exceeded. Other queries fail with Unimplemented.
 func (f *Firestore) RunQuery(req *firestorepb.RunQueryRequest, stream firestorepb.Firestore_RunQueryServer) error {
 	q := req.GetStructuredQuery()
 	if err := checkQuery(req, q); err != nil {

@@ -18,11 +18,11 @@ import (
 // ackDeadline is the ack deadline of all subscriptions of [Queues], in virtual time.
 const ackDeadline = time.Minute
 
-// Queues is a Pub/Sub server for a testing/synctest bubble. [PubSub] cannot run in a
-// bubble, because pstest listens on a socket. Queues implements Publish, Pull and
-// Acknowledge. Pull returns a message again if it was not acknowledged within a minute,
-// by the bubble's clock. Queues is safe for concurrent use; create one with
-// [NewQueues].
+// Queues is a Pub/Sub server for a testing/synctest bubble. [PubSub] cannot run in one,
+// because pstest listens on a socket. Queues implements Publish, Pull and Acknowledge.
+// A message that is not acknowledged within a minute is due again: a new Pull returns
+// it at once, and a Pull that already waits up to a minute later. Queues is safe for
+// concurrent use; create one with [NewQueues].
 type Queues struct {
 	pubsubpb.UnimplementedPublisherServer
 	pubsubpb.UnimplementedSubscriberServer

@@ -97,8 +97,9 @@ func serve(on net.Listener, s Service, opts []grpc.ServerOption) *grpc.Server {
 // empty if the server is in memory.
 func (s *Server) Addr() string { return s.addr }
 
-// Dial returns a connection to the server, which is opened on the first call. The
-// options precede its own. The caller closes it.
+// Dial returns a connection to the server, which is opened on the first call. Its own
+// options, the credentials and for a server in memory the dialer, override opts. The
+// caller closes it.
 func (s *Server) Dial(opts ...grpc.DialOption) (*grpc.ClientConn, error) {
 	opts = append(opts, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if s.memory == nil {

@@ -73,7 +73,7 @@ func (c *Client) Enable(ctx context.Context, id string) error {
 // An APIError is the API's reason for the failure of a job. The zero value means that
 // the API reports no error.
 type APIError struct {
-	Code    string // "8" (a google.rpc code) for a batch or operation, "internal" for an interaction
+	Code    string // a google.rpc code such as "8", or a word such as "internal"; interactions may have either
 	Message string
 }
 
@@ -87,7 +87,7 @@ type Batch struct {
 	Created, Updated, Ended time.Time
 
 	Output string   // name of the file with the results, "files/ID"; empty if they are inline
-	Error  APIError // zero unless the batch failed
+	Error  APIError // of a failed batch, and of a cancelled one (code "1"); State tells them apart
 
 	// URIs are the URLs in the batch's own webhook_config. If there are any, its events
 	// go to them and not to the project's webhooks. Metadata is the user_metadata of
@@ -97,7 +97,9 @@ type Batch struct {
 	Metadata json.RawMessage
 }
 
-// Running reports whether the batch has not ended: it is pending or running.
+// Running reports whether the state is pending or running. It is false for every other
+// state, including one that the API adds later: false alone does not prove that the
+// batch has ended.
 func (b *Batch) Running() bool {
 	return b.State == "BATCH_STATE_PENDING" || b.State == "BATCH_STATE_RUNNING"
 }

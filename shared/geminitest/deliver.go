@@ -37,9 +37,9 @@ const (
 )
 
 // Deliver makes one attempt to deliver an event to the webhook with this id, and
-// returns the HTTP status of the answer. It fails if there is no answer, if the
-// webhook does not exist or is not enabled, or if Deliveries is nil and the webhook
-// is not on this machine.
+// returns the HTTP status of the answer. It fails if there is no answer, if the webhook
+// does not exist or is not enabled, or if Deliveries is nil and the host of the
+// webhook's URL is not a loopback IP address ("localhost" is not one).
 func (a *API) Deliver(ctx context.Context, id string, body []byte, by Signing) (status int, err error) {
 	uri, secrets, err := a.target(id, by)
 	if err != nil {

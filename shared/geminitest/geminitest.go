@@ -88,16 +88,17 @@ type API struct {
 	Now  func() time.Time // the clock by which signing secrets expire
 	Page int              // the maximum number of items a page
 
-	// Run, if set, returns the course of a job that a call starts. kind is one of
+	// Run, if set, returns the course of a job that a call starts. If it is nil, each
+	// such job succeeds at once. It must be safe for concurrent use. kind is one of
 	// KindBatch and the other kinds. The call determines Model and Webhook of the
-	// result; for a batch also Inline, and Requests unless its input is a file. For an
-	// interaction that is not in the background the result is ignored. If Run is nil,
-	// such jobs succeed at once.
+	// result; for a batch also Inline, and Requests unless its input is a file. An
+	// interaction that is not in the background ignores the result, and succeeds at
+	// once.
 	Run func(kind string) Job
 
 	Keys         *webhooktest.KeySet // its first key signs deliveries to the URLs of webhook configs
-	Deliveries   http.RoundTripper   // transport of deliveries; nil: the network, to loopback addresses only
-	Backoff      time.Duration       // pause before the second attempt, which doubles before each further one; New sets 5 s
+	Deliveries   http.RoundTripper   // transport of deliveries; nil: the network, to loopback IP addresses only, not to "localhost"
+	Backoff      time.Duration       // pause before the second attempt, which doubles before each further one, until 24 hours after the first was due; not zero; New sets 5 s
 	DisableAfter int                 // consecutive failed attempts that disable a webhook; zero: never
 
 	// The following fields choose a behaviour of the real API that is unknown. EventID,

@@ -58,7 +58,8 @@ type Job struct {
 
 	// Ago moves the start of the job into the past by this time. The end moves with it.
 	// The first attempt to deliver is due at that end plus Delivery.After; if this is
-	// in the past, it is made at once.
+	// in the past, it is made at once. If it is more than 24 hours in the past, a
+	// failed attempt is not repeated.
 	Ago time.Duration
 
 	// Inline puts a batch's results into the answer to a get. If it is false, they
@@ -81,7 +82,8 @@ type Job struct {
 	GetFor time.Duration
 }
 
-// An Error is the reason for which a job failed. Code is a google.rpc code.
+// An Error is the reason for which a job failed. Code is a google.rpc code, which
+// interactions and events show as text, "13".
 type Error struct {
 	Code    int
 	Message string
@@ -213,8 +215,8 @@ func (a *API) ended(j *job) {
 	}
 }
 
-// Continue lets an interaction that requires action run for another time, and then
-// reach another end. An empty end means success. Continue panics if the interaction
+// Continue lets an interaction that requires action run again, for the duration runs,
+// and then end with end. An empty end means success. Continue panics if the interaction
 // does not exist.
 func (a *API) Continue(id string, runs time.Duration, end string) {
 	a.mu.Lock()

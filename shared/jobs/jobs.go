@@ -70,7 +70,7 @@ type Job struct {
 	State string `firestore:"state"` // the only indexed field
 
 	RegisteredAt time.Time `firestore:"registered_at"` // publish time of its message
-	NextAt       time.Time `firestore:"next_at"`       // time of the next API call for it; zero means now
+	NextAt       time.Time `firestore:"next_at"`       // no API call for it before this time, nor before the grace after RegisteredAt; zero means only the latter
 
 	// EndedAt is the time at which a pass first saw that the job had ended; zero until
 	// then.
@@ -83,9 +83,9 @@ type Job struct {
 	Misses      int       `firestore:"misses"`
 	MissedSince time.Time `firestore:"missed_since"`
 
-	// ExpireAt is the time after which Firestore's TTL policy deletes the document:
-	// MaxAge plus eight days after the registration of an open job, and eight days
-	// after Save of another.
+	// ExpireAt is the time after which Firestore's TTL policy deletes the document: for
+	// an open job, MaxAge plus eight days after its registration; for a closed or lost
+	// job, eight days after it was saved.
 	ExpireAt time.Time `firestore:"expire_at"`
 
 	updated time.Time // update time of the document as read: a precondition of Save

@@ -19,8 +19,11 @@
 // reconcile because Gemini did not deliver it: its ce-scheme is api, its ce-id begins with
 // "reconciled_", and its ce-receivedtime is the start of the pass that rebuilt it.
 //
-// An attribute is left out if the delivery has no value for it, or if the value has more
-// than 1,024 bytes or is not valid UTF-8. Consumers deduplicate by ce-source and ce-id.
+// An attribute is left out if the delivery has no value for it, or if the value has
+// more than 1,024 bytes or is not valid UTF-8. Consumers recognise copies of one
+// message by ce-source and ce-id. Two webhooks, or Gemini and package reconcile, can
+// announce the same event with other values of both, so its handling must also be
+// idempotent by ce-subject and ce-type.
 package publish
 
 import (
@@ -79,6 +82,9 @@ func (p *Publisher) Warm(context.Context) error {
 }
 
 // Publish publishes the delivery to its topic and returns when Pub/Sub has stored it.
+//
+// It retries after Aborted, Internal, ResourceExhausted, Unknown and Unavailable until ctx
+// ends, or for 60 seconds if ctx has no deadline.
 //
 // It fails with ErrNotPublished if Pub/Sub rejected the first attempt with
 // InvalidArgument, NotFound, PermissionDenied or FailedPrecondition, or if ctx had

@@ -109,7 +109,9 @@ type Receiver struct {
 //	any other error, a panic                              503
 //
 // Gemini retries a delivery after any answer other than 2xx. Answers of 4xx mean that
-// the request is at fault; 503 means that a retry may succeed.
+// the request is at fault; 503 means that a retry may succeed. If the sender
+// disconnects, processing continues: a cancellation or deadline of the request's
+// context is ignored.
 func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	start := time.Now()
 	deadline := start.Add(cmp.Or(r.VerifyTimeout, DefaultVerifyTimeout))

@@ -9,15 +9,17 @@
 //
 // The contract covers each job that ended with an event that is due: the registered
 // jobs, the batches with one of our URLs in their webhook_config, and the batches
-// without a webhook_config if our project-level webhook is subscribed to their event.
+// without a webhook_config if our project-level webhook is subscribed to their event. No
+// event is due for a cancelled job: Gemini accepts no subscription to cancelled events.
 //   - An event is on its topic at most the grace plus the scheduler's interval after the
 //     first pass that reads the job after its end. This requires mode [Publish], or mode
 //     [Auto] if the event is not held, and passes that reach no bound and in which no
-//     step fails. An interaction status without a documented event also requires
+//     step fails. A batch must be published within LookBack after its end: later passes
+//     ignore it. An interaction status without a documented event also requires
 //     PublishUnknown.
 //   - Each pass lists the batches. It reads a registered job only if the job is due: not
 //     before the grace after its registration, then in each pass for two hours, then
-//     after an eighth of its age, but at least every two hours.
+//     at intervals of an eighth of its age, at most two hours.
 //   - A video that failed or was filtered gets the event video.failed, which Gemini does
 //     not document.
 //   - Passes publish no event before its job has ended, except
@@ -181,10 +183,11 @@ type Options struct {
 	// LookBack is the time after the end of a batch during which passes check for its
 	// event. Auto holds the event of a registered job that may have ended more than
 	// LookBack before a pass first saw the end. A registered job whose event is only
-	// reported is closed when LookBack is over. It must exceed Grace: otherwise, and if
-	// it is zero, passes find no missed batches. It must be less than the retention of
-	// the ledger's records: once a record has expired, a delivered job would look
-	// missed. A Reconciler checks neither; the function that reads the settings does.
+	// reported is closed when LookBack is over, or at once if the type of the event is
+	// undocumented. It must exceed Grace: otherwise, and if it is zero, passes find no
+	// missed batches. It must be less than the retention of the ledger's records: once
+	// a record has expired, a delivered job would look missed. A Reconciler checks
+	// neither; the function that reads the settings does.
 	LookBack time.Duration
 
 	// StaticURL is the URL of our project-level webhook; nil if we have no such
@@ -198,7 +201,9 @@ type Options struct {
 	Reenable bool
 
 	// PublishUnknown makes a pass publish events for ended interactions with a status
-	// for which no event is documented, for example "budget_exceeded".
+	// for which no event is documented, for example "budget_exceeded". If false, a pass
+	// reports the job once and closes it, so a later change of PublishUnknown does not
+	// publish its event.
 	PublishUnknown bool
 }
 

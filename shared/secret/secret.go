@@ -118,8 +118,9 @@ func retry() gax.CallOption {
 
 // Name returns the full name of a secret, projects/P/secrets/S. secret is a full name
 // or a short id in project. Name fails for anything else, including the name of a
-// version, because all enabled versions are read. The error does not repeat secret,
-// which may be a secret's value, entered by mistake.
+// version, because all enabled versions are read, and for an id that begins with
+// "whsec_" as a signing secret does. The error does not repeat secret, which may be a
+// secret's value, entered by mistake.
 func Name(project, secret string) (string, error) {
 	id := secret
 	if parts := strings.Split(secret, "/"); len(parts) == 4 && parts[0] == "projects" && parts[1] != "" && parts[2] == "secrets" {

@@ -134,7 +134,8 @@ func (r *Reader) Bool(name string, fallback bool) bool {
 
 // Duration returns the variable's value in Go's notation ("5m"), or fallback if it is
 // unset. It records a fault if the value is not a duration, and returns 0. It records a
-// fault if the value is not between least and most, inclusive, and returns the value.
+// fault if the value, or the fallback in its place, is not between least and most,
+// inclusive, and returns it.
 func (r *Reader) Duration(name string, fallback, least, most time.Duration) time.Duration {
 	value, err := time.ParseDuration(r.String(name, fallback.String()))
 	switch {

@@ -24,8 +24,10 @@ const Patience = 2 * time.Millisecond
 // Do. It keeps no item after its call has returned, and has no goroutine while no call is
 // under way.
 type Caller[Item, Result any] struct {
-	// Call makes a call and returns a result for each item, in the order of the items. An
-	// error applies to all items; the failure of one item belongs in its result.
+	// Call makes a call and returns a result for each item, in the order of the items.
+	// It is required and must be safe for concurrent use: calls overlap if one takes
+	// longer than Patience, or if an item does not fit. An error applies to all items;
+	// the failure of one item belongs in its result.
 	//
 	// An item that is sent at once and alone uses its caller's context. Any other call,
 	// even with one item, has a context without values that ends at the latest deadline

@@ -32,10 +32,11 @@ type Dynamic struct {
 	// query strings are ignored. If empty, all JWTs are rejected.
 	Audiences []string
 
-	// JWTWithoutEvent accepts JWTs whose claims lack type or data, the members of an
-	// event. A claim that is also a member of the body must still be equal to it. Such
-	// a JWT may be valid for any body, so set this only if a URL token is required. If
-	// false, such JWTs are rejected.
+	// JWTWithoutEvent accepts JWTs whose claims lack type, data or both, the members of
+	// an event. If the claims have one of the two, the body must have it too, and each
+	// claim that is also a member of the body must be equal to it. If they have
+	// neither, the body is not compared: the JWT is valid for any body. So set this
+	// only if a URL token is required. If false, such JWTs are rejected.
 	JWTWithoutEvent bool
 
 	// Tolerance is the maximum difference between webhook-timestamp or a JWT's iat and

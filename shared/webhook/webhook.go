@@ -15,8 +15,8 @@
 // webhook-signature header determines which (see [IsJWT]). Both endpoints use the three
 // headers of Standard Webhooks (https://www.standardwebhooks.com, version 1.0.0). v1
 // and v1a sign "id.timestamp.body". A JWT covers neither the id nor the timestamp, and
-// covers the body only if it carries the event: its claims then have the type and the
-// data of the event in the body.
+// of the body only the members that are also among its claims. If it carries the event,
+// these include type and data. All other members of the body are unauthenticated.
 package webhook
 
 import (
@@ -37,7 +37,9 @@ const (
 	API Scheme = "api" // no delivery arrived: the event was rebuilt from its job in the Gemini API
 )
 
-// The values of [Delivery.Endpoint]. A delivery id is unique within its endpoint.
+// The values of [Delivery.Endpoint]. Endpoint and ID identify a delivery, except for
+// scheme JWT: a JWT does not cover the id, so the body is part of the identity (see
+// dedup.DocumentID).
 const (
 	StaticEndpoint  = "static"  // project-level webhooks: scheme v1
 	DynamicEndpoint = "dynamic" // per-request webhooks: schemes v1a and JWT
@@ -125,7 +127,7 @@ var (
 	ErrForged = errors.New("signature does not authenticate the delivery")
 
 	ErrAudience = errors.New("token signed for another audience")     // JWT only
-	ErrStale    = errors.New("genuine, but too old or too far ahead") // signature valid, a time out of bounds
+	ErrStale    = errors.New("genuine, but too old or too far ahead") // signature valid, a time out of bounds; a JWT's body has not been compared yet
 
 	// ErrDuplicate means that the delivery was published before. ErrMismatch is a
 	// duplicate with a body that differs from the published one.

@@ -20,6 +20,10 @@ type Process struct {
 // its standard input: give cmd a StdinPipe, and let the child end at the end of its
 // input. On Unix the child is in a process group of its own, so a terminal's Ctrl-C
 // reaches only this process.
+//
+// Set cmd.Stdout and cmd.Stderr to writers: a pipe of StdoutPipe is closed when the
+// child ends, even if it has unread output. Start replaces cmd.SysProcAttr on Unix.
+// Signal the child by cmd.Process, and call Process.Wait in place of cmd.Wait.
 func Start(cmd *exec.Cmd) (*Process, error) {
 	p := &Process{cmd: cmd, ended: make(chan struct{})}
 	endWithParent(cmd)
