@@ -70,7 +70,11 @@ type Job struct {
 	State string `firestore:"state"` // the only indexed field
 
 	RegisteredAt time.Time `firestore:"registered_at"` // publish time of its message
-	NextAt       time.Time `firestore:"next_at"`       // no API call for it before this time, nor before the grace after RegisteredAt; zero means only the latter
+
+	// NextAt is the time before which passes make no API call for the job. Independently
+	// of NextAt, they make none until the Grace of package reconcile has passed since
+	// RegisteredAt. If NextAt is zero, only that second bound applies.
+	NextAt time.Time `firestore:"next_at"`
 
 	// EndedAt is the time at which a pass first saw that the job had ended; zero until
 	// then.
@@ -92,7 +96,8 @@ type Job struct {
 }
 
 // Same reports whether saving b in place of a would change nothing. It ignores
-// ExpireAt, which Save sets by itself.
+// ExpireAt: Save sets it for a closed or lost job, and no caller changes it for an open
+// one.
 func Same(a, b Job) bool {
 	return a.State == b.State && a.NextAt.Equal(b.NextAt) && a.EndedAt.Equal(b.EndedAt) &&
 		a.Misses == b.Misses && a.MissedSince.Equal(b.MissedSince)
@@ -101,7 +106,7 @@ func Same(a, b Job) bool {
 // A Place names the Google Cloud resources of a register. All fields are required.
 type Place struct {
 	Project, Database string // of Firestore, for example "my-project" and "(default)"
-	Jobs, Notes       string // Firestore collections
+	Jobs, Notes       string // Firestore collections; must differ from each other and from the ledger's, which Open does not check
 	Subscription      string // full name of the subscription to pull, projects/P/subscriptions/S
 	Rejected          string // full name of the topic for rejected messages, projects/P/topics/T
 }

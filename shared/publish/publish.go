@@ -21,9 +21,11 @@
 //
 // An attribute is left out if the delivery has no value for it, or if the value has
 // more than 1,024 bytes or is not valid UTF-8. Consumers recognise copies of one
-// message by ce-source and ce-id. Two webhooks, or Gemini and package reconcile, can
-// announce the same event with other values of both, so its handling must also be
-// idempotent by ce-subject and ce-type.
+// message by ce-source and ce-id. If ce-source ends in /jwt, they must also compare the
+// data: a JWT does not cover the id, so two different deliveries can have the same
+// pair. Two webhooks, or Gemini and package reconcile, can announce the same event with
+// other values of both, so its handling must also be idempotent by ce-subject and
+// ce-type.
 package publish
 
 import (

@@ -139,8 +139,8 @@ type Publisher interface {
 // A Mode determines how a pass treats missed events.
 type Mode string
 
-// The modes. All of them log missed events. None publishes an event of an undocumented
-// type without PublishUnknown.
+// The modes. All of them log missed events. Without PublishUnknown, none publishes the
+// event of an interaction that ended with a status for which no event is documented.
 const (
 	// Report publishes no events.
 	Report Mode = "report"
@@ -183,11 +183,12 @@ type Options struct {
 	// LookBack is the time after the end of a batch during which passes check for its
 	// event. Auto holds the event of a registered job that may have ended more than
 	// LookBack before a pass first saw the end. A registered job whose event is only
-	// reported is closed when LookBack is over, or at once if the type of the event is
-	// undocumented. It must exceed Grace: otherwise, and if it is zero, passes find no
-	// missed batches. It must be less than the retention of the ledger's records: once
-	// a record has expired, a delivered job would look missed. A Reconciler checks
-	// neither; the function that reads the settings does.
+	// reported is closed when LookBack is over, or at once if it is an interaction with
+	// a status to which PublishUnknown applies. LookBack must exceed Grace: otherwise,
+	// and if it is zero, passes find no missed batches. It must be less than the
+	// retention of the ledger's records: once a record has expired, a delivered job
+	// would look missed. A Reconciler checks neither; the function that reads the
+	// settings does.
 	LookBack time.Duration
 
 	// StaticURL is the URL of our project-level webhook; nil if we have no such
@@ -200,10 +201,12 @@ type Options struct {
 	// failed deliveries, at most once in 6 hours.
 	Reenable bool
 
-	// PublishUnknown makes a pass publish events for ended interactions with a status
-	// for which no event is documented, for example "budget_exceeded". If false, a pass
-	// reports the job once and closes it, so a later change of PublishUnknown does not
-	// publish its event.
+	// PublishUnknown makes a pass publish events for interactions that ended with one
+	// of the three known statuses for which no event is documented: "incomplete",
+	// "budget_exceeded" and "requires_continuation". If false, a pass reports the job
+	// once and closes it, so a later change of PublishUnknown does not publish its
+	// event. It has no effect on a status that this release does not know: passes only
+	// log such a job, and it stays open.
 	PublishUnknown bool
 }
 
