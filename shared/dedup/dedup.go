@@ -130,8 +130,9 @@ func (l *Ledger) Warm(ctx context.Context) error {
 //
 // If do fails, Once returns its receipt and its error. If the error is ErrNotPublished,
 // Once releases the record, so that the sender's next attempt need not wait until the
-// lease expires. After any other error of do the outcome is unknown, and the record
-// stays claimed until its lease expires.
+// lease expires. If the release fails too, the returned error wraps both errors. After
+// any other error of do the outcome is unknown, and the record stays claimed until its
+// lease expires.
 //
 // ErrUnmarked means that do succeeded and the mark failed. The receipt is valid then.
 // If do was not called and the error is none of those above, the claim failed: the

@@ -18,8 +18,11 @@ const (
 )
 
 // Done returns the records in state done whose JobID is one of jobIDs, in no defined
-// order. It reads all records of these jobs; Firestore bills one read if there is none.
-// In production it needs the single-field index of job_id.
+// order. JobID is compared exactly. It is unknown in which form Gemini writes it, so
+// pass each form of a job's name: for a batch "batches/ID" and "ID". Check Type too,
+// because an id alone does not name the kind of job. Done reads all records of these
+// jobs; Firestore bills one read if there is none. In production it needs the
+// single-field index of job_id.
 //
 // It fails if jobIDs is empty or has more than [MaxIDs] ids. It also fails if there are
 // more than 3,000 records of these jobs, in all states together, because a record that

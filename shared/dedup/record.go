@@ -24,8 +24,9 @@ const (
 type Record struct {
 	// Endpoint is "static", "dynamic" or "reconciled" (the constants of package
 	// webhook). With WebhookID it identifies the delivery, for a JWT also with
-	// BodySHA256. Type and JobID are those of its event, and are empty if the body
-	// describes no event. Endpoint, Type and JobID are indexed, for Any and Done.
+	// BodySHA256. Type is the type of its event, and JobID the event's data.id,
+	// unchanged. Each is empty if the body does not have it. Endpoint, Type and JobID
+	// are indexed, for Any and Done.
 	Endpoint  string `firestore:"endpoint"`
 	WebhookID string `firestore:"webhook_id"`
 	Type      string `firestore:"type"`

@@ -31,7 +31,9 @@ const DefaultURL = "https://generativelanguage.googleapis.com"
 const (
 	// MaxBody is the maximum size of an answer, in bytes. A page of 100 batches takes
 	// about 50 kB if the API honours the query parameter "fields" (see Client.Batches),
-	// and less than 1 MB if it does not. An interaction may carry its results.
+	// and less than 1 MB if it does not and the results of inline batches are not in
+	// the list, which is unknown. With them, Batches may fail with ErrTooLarge. An
+	// interaction may carry its results.
 	MaxBody = 16 << 20
 
 	// callTimeout is the timeout of one call, from the lookup of the API key to the

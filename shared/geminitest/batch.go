@@ -103,8 +103,8 @@ func (a *API) deleteBatch(r *http.Request, _ fields) (any, error) {
 	return object{}, nil
 }
 
-// listBatches leaves out inline results, as the real API does. It includes jobs that
-// get hides (Job.Get).
+// listBatches leaves out inline results; whether the real API does is unknown. It
+// includes jobs that get hides (Job.Get).
 func (a *API) listBatches(r *http.Request, _ fields) (any, error) {
 	query := r.URL.Query()
 	size, err := strconv.Atoi(query.Get("pageSize"))

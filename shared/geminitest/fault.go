@@ -145,7 +145,8 @@ func (a *API) State(uri string) (state, id string) {
 
 // Disable sets the state of a webhook to "disabled_due_to_failed_deliveries". If the
 // webhook does not exist, Disable does nothing. The events of jobs that end while it is
-// disabled are not delivered to it, even after Enable.
+// disabled are not delivered to it, even after Enable. A delivery with an attempt due
+// in this time ends too.
 func (a *API) Disable(id string) { a.setState(id, failed) }
 
 // Enable sets the state of a webhook to "enabled", and its count of failures to 0. If

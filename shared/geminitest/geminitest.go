@@ -106,8 +106,8 @@ type API struct {
 	// its methods.
 	EventID           func(name string) string   // returns data.id of a job; nil means Whole
 	ChangeEvent       func(event map[string]any) // if set, changes an event before it is signed
-	ChangeJob         func(job map[string]any)   // if set, changes a job before get or list returns it
-	EchoWebhookConfig bool                       // get and list return the webhook config of a batch
+	ChangeJob         func(job map[string]any)   // if set, changes the JSON of a job in each answer that shows it, also that of create
+	EchoWebhookConfig bool                       // create, get and list return the webhook config of a batch
 	IgnoreFields      bool                       // the parameter "fields" has no effect
 
 	// Trouble, if set, returns the fault for a call that has no fault from Fail. It

@@ -21,13 +21,13 @@ import (
 // A Handler decides about one call. method is the full name of its method, such as
 // "/google.firestore.v1.Firestore/Commit". forward sends the call to the server and
 // returns its error. If the handler returns nil after forward succeeded, the client
-// gets the server's answers; if it returns an error, the client gets that error. A
-// handler must return forward's error or another one: nil after a failure, or without a
-// call of forward, gives the client a call with status OK and no answer. So a handler
-// that returns an error without calling forward rejects or loses the request, and one
-// that returns an error after calling forward loses the reply. ctx is the context of
-// the client's call. forward continues even if ctx is done, so a forwarded request
-// always arrives. A Handler must be safe for concurrent use.
+// gets the server's answers; if it returns an error, the client gets that error. If
+// forward failed or was not called, the handler must return an error: with nil, the
+// client would get status OK and no answer. So a handler that returns an error without
+// calling forward rejects or loses the request, and one that returns an error after
+// calling forward loses the reply. ctx is the context of the client's call. forward
+// continues even if ctx is done, so a forwarded request always arrives. A Handler must
+// be safe for concurrent use.
 type Handler func(ctx context.Context, method string, forward func() error) error
 
 // A Proxy forwards calls until Close.
