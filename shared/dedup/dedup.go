@@ -43,8 +43,10 @@ const (
 	DefaultLease = 30 * time.Second
 
 	// DefaultRetention is the time until a record expires. It must be longer than the
-	// 24 hours for which Gemini retries a delivery, plus the timestamp tolerance. Three
-	// days leave room for a sender that is delayed.
+	// 24 hours for which Gemini retries a delivery, plus the timestamp tolerance, and
+	// than the look-back of package reconcile (48 hours by default): if the record of a
+	// delivery is gone, a pass finds its event missing. Three days leave room for a
+	// sender that is delayed.
 	DefaultRetention = 72 * time.Hour
 
 	// DefaultEndTimeout is the timeout of the mark or the release. It does not depend on
@@ -112,7 +114,7 @@ func (l *Ledger) Close() error { return errors.Join(l.writes.close(), l.client.C
 // Warm opens the connection for reads and begins to open the one for writes, so that
 // the first delivery does not wait for them. It reads a record that never exists, and
 // fails with any error of that read except NotFound, which Firestore also returns if
-// the database does not exist. So Warm does not check the configuration.
+// the database does not exist. So a nil error does not prove that the database exists.
 func (l *Ledger) Warm(ctx context.Context) error {
 	l.writes.connect()
 	_, err := l.records.Doc("warm-up").Get(ctx)

@@ -20,9 +20,9 @@ const ackDeadline = time.Minute
 
 // Queues is a Pub/Sub server for a testing/synctest bubble. [PubSub] cannot run in one,
 // because pstest listens on a socket. Queues implements Publish, Pull and Acknowledge.
-// A message that is not acknowledged within a minute is due again: a new Pull returns
-// it at once, and a Pull that already waits up to a minute later. Queues is safe for
-// concurrent use; create one with [NewQueues].
+// A message that is not acknowledged within a minute is due again. A new Pull returns
+// it at once. A Pull that was already waiting returns it up to a minute later. Queues
+// is safe for concurrent use; create one with [NewQueues].
 type Queues struct {
 	pubsubpb.UnimplementedPublisherServer
 	pubsubpb.UnimplementedSubscriberServer

@@ -30,10 +30,10 @@ const DefaultURL = "https://generativelanguage.googleapis.com"
 
 const (
 	// MaxBody is the maximum size of an answer, in bytes. A page of 100 batches takes
-	// about 50 kB if the API honours the query parameter "fields" (see Client.Batches),
-	// and less than 1 MB if it does not and the results of inline batches are not in
-	// the list, which is unknown. With them, Batches may fail with ErrTooLarge. An
-	// interaction may carry its results.
+	// about 50 kB if the API honours the query parameter "fields" (see Client.Batches).
+	// If the API does not, a page without the results of inline batches takes less than
+	// 1 MB. It is unknown whether the list then contains these results. If it does,
+	// Batches may fail with ErrTooLarge. An interaction may carry its results.
 	MaxBody = 16 << 20
 
 	// callTimeout is the timeout of one call, from the lookup of the API key to the
@@ -116,14 +116,19 @@ func ParseKey(value []byte) (string, error) {
 	return key, nil
 }
 
-// Keys holds the enabled API keys, the newest first. Package secret implements it.
+// Keys holds the enabled API keys, the newest first. The *refresh.Cache that
+// secret.Open returns, with ParseKey as its parse function, implements it. It leaves
+// out a version that ParseKey rejects.
 type Keys interface {
 	// Find calls match with each key until match returns true, and returns true if it
 	// did. An error means that the keys could not be read.
 	Find(ctx context.Context, match func(key string) bool) (bool, error)
 }
 
-// A Client calls the API with the newest key. Create one with [Open].
+// A Client calls the API with the first of its Keys, and does not try another if the
+// API rejects that one. With a cache of secret.Open, a new key is used up to five
+// minutes after Secret Manager lists it, or an hour if Secret Manager is unavailable:
+// do not revoke the old key before. Create one with [Open].
 //
 // The client repeats no request, except that Batches calls a second time after a 400.
 // Each HTTP request has 15 seconds, which include finding the key and reading the

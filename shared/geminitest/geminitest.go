@@ -106,7 +106,7 @@ type API struct {
 	// its methods.
 	EventID           func(name string) string   // returns data.id of a job; nil means Whole
 	ChangeEvent       func(event map[string]any) // if set, changes an event before it is signed
-	ChangeJob         func(job map[string]any)   // if set, changes the JSON of a job in each answer that shows it, also that of create
+	ChangeJob         func(job map[string]any)   // if set, changes the JSON of a job in each answer that shows it, also that of create, except for a video
 	EchoWebhookConfig bool                       // create, get and list return the webhook config of a batch
 	IgnoreFields      bool                       // the parameter "fields" has no effect
 
