@@ -70,11 +70,12 @@ var claims = []struct {
 	{"overloaded.md", "was already serving 80", receiverGo, `DefaultLimit = 80`},
 	{"stale.md", "five minutes unless set otherwise", headersGo, `DefaultTolerance = 5 \* time\.Minute`},
 	{"stale.md", "rejected for a day", headersGo, `RetriedFor = 24 \* time\.Hour`},
-	{"stale.md", "(at most 3600)", "variables.tf", `timestamp_tolerance_seconds <= 3600 `},
+	{"stale.md", "`timestamp_tolerance_seconds = 3600`, its maximum", "variables.tf", `timestamp_tolerance_seconds <= 3600 `},
 	{"stale.md", "valid for more than an hour", "../shared/webhook/claims.go", `MaxJWTLife = time\.Hour`},
 	{"unavailable.md", "not usable", secretGo, `enabled versions are not usable`},
 	{"unavailable.md", "more than … enabled versions", secretGo, `more than %d enabled versions`},
 	{"unavailable.md", "not listed yet", secretGo, `is enabled, but not listed yet`},
+	{"unavailable.md", "are left out", jwksGo, `are left out`},
 	{"unavailable.md", "cannot be read", secretGo, `listed as enabled cannot be read`},
 	{"audience.md", "`error` names the audience in the JWT, quoted", "../shared/webhook/claims.go", `AudienceUnknown, ".*aud is %v", c\.audience\)`},
 	{"unavailable.md", `message="refresh partial"`, refreshGo, `"refresh partial"`},
@@ -168,7 +169,7 @@ func vocabulary(t *testing.T) map[string][]string {
 		"threshold": {"alert_thresholds.silence_hours", "silence_hours"},
 		"command":   commands(t),
 		// Names that are not ours.
-		"other": {"aud", "reconciled", "webhook-timestamp", "enabled", "allUsers", "roles/run.invoker", `logName:"uptime_checks"`, "--dry-run",
+		"other": {"aud", "reconciled", "webhook-timestamp", "webhook_config", "enabled", "allUsers", "roles/run.invoker", `logName:"uptime_checks"`, "--dry-run",
 			"instanceId", "locationId", `resource.type="cloud_scheduler_job"`, `protoPayload.methodName=~"(Disable|Destroy)SecretVersion$"`},
 	}
 }

@@ -91,12 +91,14 @@ type Handler struct {
 	ending   bool          // the drain has found no current requests: the process ends now
 }
 
-// ServeHTTP serves a request, which must arrive within 2.5 seconds: after that time the
-// function's reads of the body fail, unless it sets another read deadline. It flushes
-// the response before it counts the request as finished, because the process may end
-// right afterwards. If the process is about to end after SIGTERM, it answers 503 without
-// a log line: the end of the process would cut the request anywhere, for example between
-// the publish and the mark of a delivery.
+// ServeHTTP serves a request, which must arrive within 2.5 seconds. After that time its
+// read deadline has passed, unless the function sets another one: reads of the body
+// fail, and net/http cancels the request's context. So a function that takes longer
+// must use context.WithoutCancel. ServeHTTP flushes the response before it counts the
+// request as finished, because the process may end right afterwards. If the process is
+// about to end after SIGTERM, it answers 503 without a log line: the end of the process
+// would cut the request anywhere, for example between the publish and the mark of a
+// delivery.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !h.begin() {
 		http.Error(w, http.StatusText(http.StatusServiceUnavailable), http.StatusServiceUnavailable)

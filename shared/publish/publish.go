@@ -24,8 +24,9 @@
 // message by ce-source and ce-id. If ce-source ends in /jwt, they must also compare the
 // data: a JWT does not cover the id, so two different deliveries can have the same
 // pair. Two webhooks, or Gemini and package reconcile, can announce the same event with
-// other values of both, so its handling must also be idempotent by ce-subject and
-// ce-type.
+// another ce-id, and perhaps another ce-source. So its handling must also be idempotent
+// by ce-type and the part of ce-subject after its last slash. The exception is
+// interaction.requires_action, which a job can have several times.
 package publish
 
 import (

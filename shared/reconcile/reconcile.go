@@ -13,8 +13,9 @@
 // event is due for a cancelled job: Gemini accepts no subscription to cancelled events.
 //   - An event is on its topic at most the grace plus the scheduler's interval after the
 //     first pass that reads the job after its end. This requires mode [Publish], or mode
-//     [Auto] if the event is not held, and passes that reach no bound and in which no
-//     step fails. A batch must be published within LookBack after its end: later passes
+//     [Auto] if the event is not held, and passes that reach no bound, in which no step
+//     and no API call for the job fails, and in which no other attempt has claimed the
+//     event. A batch must be published within LookBack after its end: later passes
 //     ignore it. An interaction status without a documented event also requires
 //     PublishUnknown.
 //   - Each pass lists the batches. It reads a registered job only if the job is due: not
@@ -146,8 +147,9 @@ const (
 	Report Mode = "report"
 
 	// Auto publishes missing events, but holds an event that may have been delivered
-	// without being recognised. A held event is logged in each pass and not published; a
-	// later pass may publish it. An event is held
+	// without being recognised. A held event is not published. It is logged in each
+	// pass that reads its job, and a later pass may publish it. Passes ignore a batch,
+	// held or not, when LookBack has passed since its end. An event is held
 	//   - if deliveries of its kind are recorded, but no data.id in them matches a known
 	//     job: Gemini may write the names of jobs in another form,
 	//   - if the notes or the ledger could not be read, so that this is not known,
@@ -184,11 +186,12 @@ type Options struct {
 	// event. Auto holds the event of a registered job that may have ended more than
 	// LookBack before a pass first saw the end. A registered job whose event is only
 	// reported is closed when LookBack is over, or at once if it is an interaction with
-	// a status to which PublishUnknown applies. LookBack must exceed Grace: otherwise,
-	// and if it is zero, passes find no missed batches. It must be less than the
-	// retention of the ledger's records: once a record has expired, a delivered job
-	// would look missed. A Reconciler checks neither; the function that reads the
-	// settings does.
+	// a status to which PublishUnknown applies. interaction.requires_action counts as
+	// missing until LookBack after the interaction's last update. LookBack must exceed
+	// Grace: otherwise, and if it is zero, passes find no missed batches. It must be
+	// less than the retention of the ledger's records: once a record has expired, a
+	// delivered job would look missed. A Reconciler checks neither; the function that
+	// reads the settings does.
 	LookBack time.Duration
 
 	// StaticURL is the URL of our project-level webhook; nil if we have no such
@@ -243,7 +246,7 @@ type Summary struct {
 	// four fields count all missing events by action.
 	Missed     int
 	HandedOver int // on the topic, published by this pass or before
-	Held       int // held, in mode Auto
+	Held       int // held, in mode Auto; a registered job counts in the passes that read it
 	Reported   int // only logged; also counts jobs in an unknown state and malformed batches
 	Deferred   int // left to the next pass, because of a bound or a failure
 
@@ -252,7 +255,7 @@ type Summary struct {
 	Foreign  int // batches with other URLs, and answers 404 or 403 about registered jobs
 
 	Truncated bool          // a bound left something out, for example 50 events or 200 pages of batches
-	Complete  bool          // no step failed
+	Complete  bool          // no step failed; a failed API call for one registered job, and an event that another attempt has claimed, fail none
 	Calls     int64         // calls of the Gemini API
 	Took      time.Duration // duration of the pass
 }

@@ -127,7 +127,7 @@ var (
 	ErrForged = errors.New("signature does not authenticate the delivery")
 
 	ErrAudience = errors.New("token signed for another audience")     // JWT only
-	ErrStale    = errors.New("genuine, but too old or too far ahead") // signature valid, a time out of bounds; a JWT's body has not been compared yet
+	ErrStale    = errors.New("genuine, but too old or too far ahead") // signature valid, a time out of bounds; at StepJWT the body has not been compared yet
 
 	// ErrDuplicate means that the delivery was published before. ErrMismatch is a
 	// duplicate with a body that differs from the published one.
