@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"strings"
 	"time"
 
 	"cloud.google.com/go/firestore"
@@ -63,7 +64,7 @@ func (o *Once) Do(ctx context.Context, m *pubsub.Message, handle func(tx *firest
 	if o.Keep <= 0 {
 		return false, errNoKeep
 	}
-	seen := o.Client.Collection(o.Collection).Doc(key(source, id))
+	seen := o.Client.Collection(o.Collection).Doc(key(source, id, m.Data))
 	err = o.Client.RunTransaction(ctx, func(_ context.Context, tx *firestore.Transaction) error {
 		_, err := tx.Get(seen)
 		if first = status.Code(err) == codes.NotFound; !first {
@@ -78,8 +79,13 @@ func (o *Once) Do(ctx context.Context, m *pubsub.Message, handle func(tx *firest
 }
 
 // key returns the id of an event's document. It is a hash, because an event's own id may
-// contain slashes or be too long for Firestore.
-func key(source, id string) string {
-	sum := sha256.Sum256([]byte(source + "\n" + id))
+// contain slashes or be too long for Firestore. A JWT does not cover the id, so the holder
+// of one could take the id of a later event: there the data is part of the key.
+func key(source, id string, data []byte) string {
+	text := source + "\n" + id
+	if strings.HasSuffix(source, "/jwt") {
+		text += "\n" + string(data)
+	}
+	sum := sha256.Sum256([]byte(text))
 	return hex.EncodeToString(sum[:])
 }

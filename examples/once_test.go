@@ -19,6 +19,9 @@ func TestOnceErrors(t *testing.T) {
 	}
 	defer database.Close()
 	m := &pubsub.Message{Attributes: map[string]string{"ce-source": "//s", "ce-id": "msg_errors"}}
+	signed := func(source, body string) *pubsub.Message {
+		return &pubsub.Message{Attributes: map[string]string{"ce-source": source, "ce-id": "msg_same"}, Data: []byte(body)}
+	}
 	fail, succeed := errors.New("handling failed"), error(nil)
 	for _, step := range []struct {
 		name   string
@@ -33,6 +36,11 @@ func TestOnceErrors(t *testing.T) {
 		{"handling fails", time.Hour, m, fail, false, true},
 		{"handling succeeds", time.Hour, m, succeed, true, false},
 		{"again", time.Hour, m, fail, false, false},
+		{"an id that the signature covers", time.Hour, signed("//s/dynamic", "one"), succeed, true, false},
+		{"the same id", time.Hour, signed("//s/dynamic", "two"), fail, false, false},
+		{"an id that a JWT does not cover", time.Hour, signed("//s/dynamic/jwt", "one"), succeed, true, false},
+		{"the same id with other data", time.Hour, signed("//s/dynamic/jwt", "two"), succeed, true, false},
+		{"the same id and data", time.Hour, signed("//s/dynamic/jwt", "two"), fail, false, false},
 	} {
 		once := &examples.Once{Client: database, Collection: "errors", Keep: step.keep}
 		first, err := once.Do(t.Context(), step.m, func(*firestore.Transaction) error { return step.handle })

@@ -128,7 +128,11 @@ locals {
     secret = {
       title    = "A secret has no enabled version"
       severity = "CRITICAL"
-      filter   = "${local.receiver_logs} AND jsonPayload.message=\"refresh failed\" AND jsonPayload.reason=\"none_in_force\""
+      # Without a static webhook there is no signing secret.
+      filter = join("", [
+        "${local.receiver_logs} AND jsonPayload.message=\"refresh failed\" AND jsonPayload.reason=\"none_in_force\"",
+        var.static_webhook ? "" : " AND resource.labels.service_name=\"${module.dynamic.name}\"",
+      ])
     }
   })
 }

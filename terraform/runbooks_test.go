@@ -86,6 +86,7 @@ var claims = []struct {
 	{"unreachable.md", "every 5 minutes from six places", "uptime.tf", `period +=[ ]"300s" # from each of six places`},
 	{"unreachable.md", "For about 5 minutes more than half", monitoring, `\[10m\]\)\) < 0\.5"`},
 	{"lost.md", "404 or 403 about a registered job in five passes or more, over at least an hour", "../shared/reconcile/decide.go", `lostAsks += 5\n\tlostAfter = time\.Hour`},
+	{"held.md", "at intervals of up to two hours", "../shared/reconcile/decide.go", `maxInterval = 2 \* time\.Hour`},
 	{"missed.md", "at most 50 in a pass", "../shared/reconcile/reconcile.go", `maxHandedOver = 50\n`},
 	{"webhook.md", "at most once in six hours", "../shared/reconcile/decide.go", `enablePause = 6 \* time\.Hour`},
 	{"missed.md", "a `ce-source` that ends in `reconciled`", "../shared/webhook/*.go", `Endpoint = "reconciled"`},
@@ -170,7 +171,7 @@ func vocabulary(t *testing.T) map[string][]string {
 		"command":   commands(t),
 		// Names that are not ours.
 		"other": {"aud", "reconciled", "webhook-timestamp", "webhook_config", "enabled", "allUsers", "roles/run.invoker", `logName:"uptime_checks"`, "--dry-run",
-			"instanceId", "locationId", `resource.type="cloud_scheduler_job"`, `protoPayload.methodName=~"(Disable|Destroy)SecretVersion$"`},
+			"instanceId", "locationId", "service_name", `resource.type="cloud_scheduler_job"`, `protoPayload.methodName=~"(Disable|Destroy)SecretVersion$"`},
 	}
 }
 

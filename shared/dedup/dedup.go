@@ -45,8 +45,8 @@ const (
 	// DefaultRetention is the time until a record expires. It must be longer than the
 	// 24 hours for which Gemini retries a delivery, plus the timestamp tolerance, and
 	// than the look-back of package reconcile (48 hours by default): if the record of a
-	// delivery is gone, a pass finds its event missing. Three days leave room for a
-	// sender that is delayed.
+	// delivery is gone, the reconciler takes its event for missing and publishes it
+	// again. Three days leave room for a sender that is delayed.
 	DefaultRetention = 72 * time.Hour
 
 	// DefaultEndTimeout is the timeout of the mark or the release. It does not depend on
@@ -127,8 +127,10 @@ func (l *Ledger) Warm(ctx context.Context) error {
 // Once acquires the delivery's record, calls do, and marks the record as done. The
 // errors named here are those of package webhook. If the delivery was published before,
 // Once returns ErrDuplicate or, if the body was another one, ErrMismatch, which wraps
-// ErrDuplicate. If another attempt at the same delivery, perhaps in this instance,
-// holds the record, it returns a *BusyError. In these cases it does not call do.
+// ErrDuplicate. With a JWT another body is another delivery (see DocumentID), so
+// ErrMismatch does not occur. If another attempt at the same delivery, perhaps in this
+// instance, holds the record, it returns a *BusyError. In these cases it does not call
+// do.
 //
 // If do fails, Once returns its receipt and its error. If the error is ErrNotPublished,
 // Once releases the record, so that the sender's next attempt need not wait until the

@@ -209,7 +209,11 @@ func (o *batchOperation) batch() Batch {
 
 // An Interaction is a background interaction.
 type Interaction struct {
-	Status   string          // "completed"; the API may add statuses
+	// Status is "in_progress" or "queued" while the interaction runs. After
+	// "requires_action" it may continue. "completed", "failed" and "cancelled" are final.
+	// There are others, and the API may add some.
+	Status string
+
 	Updated  time.Time       // in UTC; zero if the API does not report it
 	Error    APIError        // the first of its errors; zero if there are none
 	Metadata json.RawMessage // user_metadata of its webhook_config, in JSON; nil if absent

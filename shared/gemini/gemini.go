@@ -33,7 +33,8 @@ const (
 	// about 50 kB if the API honours the query parameter "fields" (see Client.Batches).
 	// If the API does not, a page without the results of inline batches takes less than
 	// 1 MB. It is unknown whether the list then contains these results. If it does,
-	// Batches may fail with ErrTooLarge. An interaction may carry its results.
+	// Batches may fail with ErrTooLarge. The answer of Client.Interaction may contain
+	// the interaction's results, so it may fail with ErrTooLarge too.
 	MaxBody = 16 << 20
 
 	// callTimeout is the timeout of one call, from the lookup of the API key to the
@@ -126,9 +127,10 @@ type Keys interface {
 }
 
 // A Client calls the API with the first of its Keys, and does not try another if the
-// API rejects that one. With a cache of secret.Open, a new key is used up to five
-// minutes after Secret Manager lists it, or an hour if Secret Manager is unavailable:
-// do not revoke the old key before. Create one with [Open].
+// API rejects that one. With a cache of secret.Open, the old key may be used until five
+// minutes after Secret Manager lists a new one, which may itself take minutes, or for
+// up to an hour if Secret Manager is unavailable. Do not revoke the old key during this
+// time. Create one with [Open].
 //
 // The client repeats no request, except that Batches calls a second time after a 400.
 // Each HTTP request has 15 seconds, which include finding the key and reading the

@@ -79,10 +79,11 @@ const (
 	maxBody = 20 << 20
 )
 
-// An API is an http.Handler that serves /v1beta, and at /.well-known/jwks.json the
-// public keys of Keys, which verify deliveries to the URLs of webhook configs (v1a).
-// Create one with New, and end it with Close. Do not change its exported fields during
-// use. It is safe for concurrent use.
+// An API is an http.Handler that serves /v1beta, /download/v1beta, to which downloads
+// of files are redirected, and at /.well-known/jwks.json the public keys of Keys, which
+// verify deliveries to the URLs of webhook configs (v1a). Create one with New, and end
+// it with Close. Do not change its exported fields during use. It is safe for
+// concurrent use.
 type API struct {
 	Key  string           // the API key that calls must have
 	Now  func() time.Time // the clock by which signing secrets expire

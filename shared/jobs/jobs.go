@@ -76,8 +76,9 @@ type Job struct {
 	// RegisteredAt. If NextAt is zero, only that second bound applies.
 	NextAt time.Time `firestore:"next_at"`
 
-	// EndedAt is the time at which a pass first saw that the job had ended; zero until
-	// then.
+	// EndedAt is the time at which a pass first saw in the API that the job had ended,
+	// if an event is due for it. It is zero until then, and stays zero if no event is
+	// due or if the delivery was found first.
 	EndedAt time.Time `firestore:"ended_at"`
 
 	// Misses is the number of 404 or 403 answers of the API about the job since the

@@ -206,10 +206,10 @@ type Options struct {
 
 	// PublishUnknown makes a pass publish events for interactions that ended with one
 	// of the three known statuses for which no event is documented: "incomplete",
-	// "budget_exceeded" and "requires_continuation". If false, a pass reports the job
-	// once and closes it, so a later change of PublishUnknown does not publish its
-	// event. It has no effect on a status that this release does not know: passes only
-	// log such a job, and it stays open.
+	// "budget_exceeded" and "requires_continuation". If false, or in mode Report, a
+	// pass reports the job once and closes it, so a later change of PublishUnknown or
+	// Mode does not publish its event. It has no effect on a status that this release
+	// does not know: passes only log such a job, and it stays open.
 	PublishUnknown bool
 }
 
@@ -236,7 +236,7 @@ type Summary struct {
 	// "missing" if no webhook has the URL StaticURL. It is empty if StaticURL is nil or
 	// the state could not be read.
 	WebhookState string
-	WebhookOK    bool // the webhook is enabled, or StaticURL is nil
+	WebhookOK    bool // the webhook was enabled when the pass read it, before a pass with Reenable enables it; or StaticURL is nil
 
 	Jobs      int // our batches that run or ended within the look-back, and open registered jobs
 	Delivered int // of Jobs: those whose event was delivered or published by an earlier pass, and registered jobs that ended without an event
@@ -248,14 +248,14 @@ type Summary struct {
 	HandedOver int // on the topic, published by this pass or before
 	Held       int // held, in mode Auto; a registered job counts in the passes that read it
 	Reported   int // only logged; also counts jobs in an unknown state and malformed batches
-	Deferred   int // left to the next pass, because of a bound or a failure
+	Deferred   int // left to the next pass, because of a bound, a failure, or a claim of another attempt
 
 	Lost     int // registered jobs that the API no longer shows, or that are too old
 	Rejected int // messages that do not contain a job's name
 	Foreign  int // batches with other URLs, and answers 404 or 403 about registered jobs
 
 	Truncated bool          // a bound left something out, for example 50 events or 200 pages of batches
-	Complete  bool          // no step failed; a failed API call for one registered job, and an event that another attempt has claimed, fail none
+	Complete  bool          // no step failed; a failed API call for one registered job does not count, nor does an event that another attempt has claimed
 	Calls     int64         // calls of the Gemini API
 	Took      time.Duration // duration of the pass
 }

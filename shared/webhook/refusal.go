@@ -43,7 +43,7 @@ const (
 
 	BodyTooLarge   Reason = "body_too_large"
 	BodyIncomplete Reason = "body_incomplete" // the connection was closed mid-body
-	BodySlow       Reason = "body_slow"       // it did not arrive in time
+	BodySlow       Reason = "body_slow"       // it did not arrive in time, or left too little time to fetch the keys
 
 	IDMissing          Reason = "id_missing" // missing or empty
 	IDRepeated         Reason = "id_repeated"

@@ -14,9 +14,10 @@
 // endpoint, for per-request webhooks, accepts v1a and JWT; the form of the
 // webhook-signature header determines which (see [IsJWT]). Both endpoints use the three
 // headers of Standard Webhooks (https://www.standardwebhooks.com, version 1.0.0). v1
-// and v1a sign "id.timestamp.body". A JWT covers neither the id nor the timestamp, and
-// of the body only the members that are also among its claims. If it carries the event,
-// these include type and data. All other members of the body are unauthenticated.
+// and v1a sign "id.timestamp.body". A JWT covers neither the id nor the timestamp. If
+// its claims have type or data, it covers the members of the body that are also among
+// its claims. If they have neither, it covers nothing of the body (see
+// [Dynamic.JWTWithoutEvent]). All other members of the body are unauthenticated.
 package webhook
 
 import (

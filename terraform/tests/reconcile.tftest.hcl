@@ -72,6 +72,10 @@ run "reconcile_other_values" {
     condition     = google_secret_manager_secret.api_key[0].replication[0].user_managed[0].replicas[*].location == tolist(["europe-west1"])
     error_message = "API key: want the same regions as for the other secrets."
   }
+  assert {
+    condition     = endswith(google_monitoring_alert_policy.this["secret"].conditions[0].condition_matched_log[0].filter, " AND resource.labels.service_name=\"geminihook-dynamic\"")
+    error_message = "Alert secret: want none for the signing secret if no static webhook is used."
+  }
 }
 
 run "reconcile_takes_null_for_the_default" {
