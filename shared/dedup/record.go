@@ -35,7 +35,7 @@ type Record struct {
 	BodySHA256 string `firestore:"body_sha256"` // SHA-256 of the received bytes, in hex
 	State      string `firestore:"state"`       // StateClaimed or StateDone
 	Owner      string `firestore:"owner"`       // random, new for each claim
-	Attempts   int    `firestore:"attempts"`    // number of claims since the record was created, from 1
+	Attempts   int    `firestore:"attempts"`    // number of claims, from 1; starts again if the record has expired
 
 	// Topic is the full name of the topic, and MessageID the id of the Pub/Sub message.
 	// Both are empty until the record is done.

@@ -37,7 +37,7 @@ const (
 // A Received is the result of [Register.Receive].
 type Received struct {
 	Jobs     []Job // jobs that Receive added to the register
-	Rejected int   // number of messages that do not contain a job's name
+	Rejected int   // number of messages without a job's name whose copy was published to Place.Rejected
 }
 
 // Receive pulls messages until Patience is over, or until it has added as many jobs as
@@ -51,9 +51,10 @@ type Received struct {
 // topic Rejected, and acknowledges it.
 //
 // If one message fails, it stays unacknowledged, and Receive goes on with the others.
-// If a pull fails, Receive returns at once. Receive returns the added jobs even if it
-// fails. Its error joins the error of a failed pull and, for each pull, the first error
-// of its messages.
+// If a pull fails, Receive returns at once. The end of Patience or of ctx during a pull
+// is no failure, even if Pub/Sub did not answer at all. Receive returns the added jobs
+// even if it fails. Its error joins the error of a failed pull and, for each pull, the
+// first error of its messages.
 func (r *Register) Receive(ctx context.Context, room int) (all Received, err error) {
 	ctx, cancel := context.WithTimeout(ctx, r.Patience)
 	defer cancel()

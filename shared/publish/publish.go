@@ -94,8 +94,9 @@ func (p *Publisher) Warm(context.Context) error {
 // ended before the call. The message is certainly not on the topic then. After any
 // other error the outcome is unknown: the message may be on the topic, or arrive there
 // later. If Publish fails, the receipt has no MessageID. It has the topic, and in
-// Attempts the number of attempts whose outcome is unknown; after ErrNotPublished, 1 if
-// Pub/Sub rejected the message and 0 if no attempt was made.
+// Attempts the number of attempts that may have published the message. After
+// ErrNotPublished that is 1 if Pub/Sub rejected the message, and 0 if no attempt was
+// made.
 func (p *Publisher) Publish(ctx context.Context, d *webhook.Delivery) (webhook.Receipt, error) {
 	topic := p.routes.Topic(d.Event.Type)
 	if err := ctx.Err(); err != nil {

@@ -2,8 +2,10 @@
 // publishes the missing events.
 //
 // A pass is one run, started by a scheduler. It reads the state of the webhook, the
-// list of batches and the registered jobs. For each job that has ended, it looks in the
-// ledger for a delivery of its event. If the event is still missing when the grace is
+// list of batches and the registered jobs. For each batch that ended within LookBack,
+// when the grace is over, and for each registered job that is due, it looks in the
+// ledger for a delivery of its event. It then calls the API for the registered jobs
+// without one. If a job has ended and its event is still missing when the grace is
 // over, the pass rebuilds it in the form that Gemini would have sent. The event goes
 // through the same ledger to the same topics as a delivery.
 //
@@ -11,6 +13,8 @@
 // jobs, the batches with one of our URLs in their webhook_config, and the batches
 // without a webhook_config if our project-level webhook is subscribed to their event. No
 // event is due for a cancelled job: Gemini accepts no subscription to cancelled events.
+// It is unknown whether the API returns webhook_config. If it does not, each batch counts
+// as one without it.
 //   - An event is on its topic at most the grace plus the scheduler's interval after the
 //     first pass that reads the job after its end. This requires mode [Publish], or mode
 //     [Auto] if the event is not held, and passes that reach no bound, in which no step
@@ -179,7 +183,9 @@ type Options struct {
 	Mode Mode
 
 	// Grace is the time after the end of a job during which its event is not missed
-	// yet. Zero means that the event is missed as soon as the job has ended.
+	// yet. If the API does not report the time of the end, as for videos, it counts
+	// from the first pass that saw the end. Zero means that the event is missed as soon
+	// as the job has ended.
 	Grace time.Duration
 
 	// LookBack is the time after the end of a batch during which passes check for its
@@ -236,7 +242,7 @@ type Summary struct {
 	// "missing" if no webhook has the URL StaticURL. It is empty if StaticURL is nil or
 	// the state could not be read.
 	WebhookState string
-	WebhookOK    bool // the webhook was enabled when the pass read it, before a pass with Reenable enables it; or StaticURL is nil
+	WebhookOK    bool // the webhook was enabled when this pass read its state, or StaticURL is nil; false also if this pass then enabled it
 
 	Jobs      int // our batches that run or ended within the look-back, and open registered jobs
 	Delivered int // of Jobs: those whose event was delivered or published by an earlier pass, and registered jobs that ended without an event
@@ -250,8 +256,8 @@ type Summary struct {
 	Reported   int // only logged; also counts jobs in an unknown state and malformed batches
 	Deferred   int // left to the next pass, because of a bound, a failure, or a claim of another attempt
 
-	Lost     int // registered jobs that the API no longer shows, or that are too old
-	Rejected int // messages that do not contain a job's name
+	Lost     int // registered jobs that this pass set to jobs.StateLost; fewer misses count as Pending and Foreign
+	Rejected int // messages without a job's name whose copy was published to the topic for rejected messages
 	Foreign  int // batches with other URLs, and answers 404 or 403 about registered jobs
 
 	Truncated bool          // a bound left something out, for example 50 events or 200 pages of batches

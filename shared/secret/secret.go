@@ -71,10 +71,10 @@ const EmulatorHost = "SECRET_MANAGER_EMULATOR_HOST"
 // refresh. If any version is skipped, and no other version matches, Find fails with an
 // error that wraps refresh.ErrPartial. It names the newest version that parse rejected,
 // or the limit; of versions that cannot be read it gives only the number. If no version
-// is left, the values in memory are dropped, and Find fails with refresh.ErrNone. But
-// if one of the skipped versions cannot be read, the refresh fails as if Secret Manager
-// were unavailable. Errors of parse must not contain the value, because they are
-// logged.
+// is left, there are two cases. If one of the skipped versions could not be read, the
+// refresh fails as if Secret Manager were unavailable. Otherwise the values in memory
+// are dropped, and Find fails with refresh.ErrNone. Errors of parse must not contain
+// the value, because they are logged.
 func Open[T any](ctx context.Context, label, project, secret string, parse func([]byte) (T, error), log *slog.Logger, opts ...option.ClientOption) (*refresh.Cache[T], error) {
 	name, err := Name(project, secret)
 	if err != nil {

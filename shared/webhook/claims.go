@@ -12,8 +12,9 @@ import (
 
 const (
 	// MaxJWTLife limits a JWT's exp. A JWT is rejected if its exp is more than
-	// MaxJWTLife plus the tolerance after the current time. A JWT can be replayed until
-	// it expires, so a JWT that is valid for a year is rejected.
+	// MaxJWTLife plus the tolerance after the current time. A JWT without iat can be
+	// replayed until it expires, so a JWT that is valid for a year is rejected, with or
+	// without iat.
 	MaxJWTLife = time.Hour
 
 	// maxAudience is the maximum number of bytes of a JWT's aud that an error

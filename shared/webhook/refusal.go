@@ -71,8 +71,8 @@ const (
 	JWTOld          Reason = "jwt_old"           // iat is too far in the past
 	JWTAhead        Reason = "jwt_ahead"         // iat is too far in the future
 	JWTLivesLong    Reason = "jwt_lives_long"    // exp is too far in the future
-	EventMissing    Reason = "event_missing"     // the JWT carries no event, and JWTWithoutEvent is false
-	EventNotInBody  Reason = "event_not_in_body" // the JWT carries an event, and the body is not a JSON object or has a duplicate key
+	EventMissing    Reason = "event_missing"     // the claims lack type, data or both, and JWTWithoutEvent is false
+	EventNotInBody  Reason = "event_not_in_body" // the claims have type or data, and the body is not a JSON object or has a duplicate key
 	EventDiffers    Reason = "event_differs"     // the events in the JWT and in the body differ
 
 	TimestampOld   Reason = "timestamp_old"
