@@ -87,6 +87,7 @@ var claims = []struct {
 	{"unreachable.md", "For about 5 minutes more than half", monitoring, `\[10m\]\)\) < 0\.5"`},
 	{"lost.md", "404 or 403 about a registered job in five passes or more, over at least an hour", "../shared/reconcile/decide.go", `lostAsks += 5\n\tlostAfter = time\.Hour`},
 	{"held.md", "at intervals of up to two hours", "../shared/reconcile/decide.go", `maxInterval = 2 \* time\.Hour`},
+	{"held.md", "for three hours: this closes", "../shared/reconcile/decide.go", `maxInterval = 2 \* time\.Hour`},
 	{"missed.md", "at most 50 in a pass", "../shared/reconcile/reconcile.go", `maxHandedOver = 50\n`},
 	{"webhook.md", "at most once in six hours", "../shared/reconcile/decide.go", `enablePause = 6 \* time\.Hour`},
 	{"missed.md", "a `ce-source` that ends in `reconciled`", "../shared/webhook/*.go", `Endpoint = "reconciled"`},
