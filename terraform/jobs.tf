@@ -7,6 +7,11 @@ locals {
   jobs_collection  = "jobs"
   state_collection = "reconcile"
 
+  # A name that is delivered again after the document of its job has expired would
+  # register the job again. Documents of closed jobs are kept for eight days (keepClosed
+  # in shared/jobs).
+  jobs_retention = "${min(var.message_retention_days, 7) * 86400}s"
+
   # The fields of registered jobs and of notes. Jobs are queried by their state. Notes are
   # not queried and do not expire: there are only a few.
   jobs_fields = local.reconciles ? merge(
@@ -24,7 +29,7 @@ resource "google_pubsub_topic" "jobs" {
 
   project                    = local.project
   name                       = "${var.name}-jobs"
-  message_retention_duration = local.retention
+  message_retention_duration = local.jobs_retention
   deletion_policy            = "DELETE"
   kms_key_name               = var.kms_key
   labels                     = local.labels
@@ -48,7 +53,7 @@ resource "google_pubsub_subscription" "jobs" {
   name                       = "${var.name}-jobs"
   topic                      = google_pubsub_topic.jobs[0].name
   ack_deadline_seconds       = 60 # a pass stores the names that it pulled in much less
-  message_retention_duration = local.retention
+  message_retention_duration = local.jobs_retention
   deletion_policy            = "DELETE"
   labels                     = local.labels
 

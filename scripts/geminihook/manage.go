@@ -394,7 +394,7 @@ subscribers get the event, too. For --job you need roles/pubsub.editor.`,
 			Example: `  geminihook doctor
   geminihook doctor --api-key-secret-name gemini-api-key
   geminihook doctor --job
-  geminihook doctor --job --wait 3h --model gemini-2.5-flash-lite`,
+  geminihook doctor --job --wait 3h --model gemini-3.5-flash`,
 		},
 		outputs: []string{
 			"project", "static_url", "dynamic_url", "signing_secret_name", "url_token_secret_name", "url_token_required", "routes",

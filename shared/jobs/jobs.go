@@ -41,8 +41,9 @@ const (
 	MaxAge = 56 * 24 * time.Hour
 
 	// keepClosed is the retention of a closed or lost job. It exceeds the 7 days for
-	// which the subscription keeps a message: until then a redelivered message must
-	// find the document, or it would open the job again.
+	// which the topic and the subscription keep a message at most (terraform/jobs.tf):
+	// until then a redelivered message must find the document, or it would open the job
+	// again.
 	keepClosed = 8 * 24 * time.Hour
 
 	// DefaultPatience is the default time for which Receive pulls. Receive repeats the

@@ -256,7 +256,7 @@ type Summary struct {
 	Reported   int // only logged; also counts jobs in an unknown state and malformed batches
 	Deferred   int // left to the next pass, because of a bound, a failure, or a claim of another attempt
 
-	Lost     int // registered jobs that this pass set to jobs.StateLost; fewer misses count as Pending and Foreign
+	Lost     int // registered jobs that this pass set to jobs.StateLost; a job with too few 404 or 403 answers for that counts as Pending
 	Rejected int // messages without a job's name whose copy was published to the topic for rejected messages
 	Foreign  int // batches with other URLs, and answers 404 or 403 about registered jobs
 

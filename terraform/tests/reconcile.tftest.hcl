@@ -55,6 +55,7 @@ run "reconcile_other_values" {
     record_retention_hours = 25
     reenable               = true
     static_webhook         = false
+    message_retention_days = 31
     publish_unknown        = true
     secret_locations       = ["europe-west1"]
     job_publishers         = ["serviceAccount:app@a-project.iam.gserviceaccount.com", "group:team@example.com"]
@@ -71,6 +72,14 @@ run "reconcile_other_values" {
   assert {
     condition     = google_secret_manager_secret.api_key[0].replication[0].user_managed[0].replicas[*].location == tolist(["europe-west1"])
     error_message = "API key: want the same regions as for the other secrets."
+  }
+  assert {
+    condition = (
+      google_pubsub_topic.jobs[0].message_retention_duration == "604800s" &&
+      google_pubsub_subscription.jobs[0].message_retention_duration == "604800s" &&
+      google_pubsub_subscription.dead_letter.message_retention_duration == "2678400s"
+    )
+    error_message = "Names of jobs: want a week at most, which is less than the retention of closed jobs."
   }
   assert {
     condition     = endswith(google_monitoring_alert_policy.this["secret"].conditions[0].condition_matched_log[0].filter, " AND resource.labels.service_name=\"geminihook-dynamic\"")
