@@ -30,6 +30,11 @@ output "dynamic_url" {
   value       = local.urls.dynamic
 }
 
+output "static_webhook" {
+  description = "Whether a webhook is expected at the static function's URL."
+  value       = var.static_webhook
+}
+
 output "signing_secret_name" {
   description = "Secret with the signing secrets of static webhooks. All enabled versions are accepted."
   value       = google_secret_manager_secret.signing_secret.secret_id
@@ -140,12 +145,10 @@ output "next_steps" {
   description = "Commands to run next, at the root of the repository."
   value = join("", [for step in concat(
     local.reconciles ? ["go run ./scripts/geminihook api-key        # stores $GEMINI_API_KEY for the reconciler"] : [],
-    [
-      "go run ./scripts/geminihook register       # registers ${local.urls.static} and stores its secret",
-      "go run ./scripts/geminihook ping           # makes Gemini send a test event and waits for it",
-      "go run ./scripts/geminihook dynamic-url    # prints the URL for webhook_config.uris, with its token",
-      "go run ./scripts/geminihook doctor         # checks the installation",
-    ],
+    var.static_webhook ? ["go run ./scripts/geminihook register       # registers ${local.urls.static} and stores its secret"] : [],
+    ["go run ./scripts/geminihook dynamic-url    # creates the URL token, prints the URL for webhook_config.uris"],
+    var.static_webhook ? ["go run ./scripts/geminihook ping           # makes Gemini send a test event and waits for it"] : [],
+    ["go run ./scripts/geminihook doctor         # checks the installation"],
     [for topic in [local.routes["*"]] : "gcloud pubsub subscriptions pull ${topic}-pull --project=${var.project_id}" if contains(local.subscribed, topic)],
   ) : "${step}\n"])
 }

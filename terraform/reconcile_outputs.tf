@@ -56,11 +56,6 @@ output "reenable" {
   value       = local.reconciles ? var.reenable : null
 }
 
-output "static_webhook" {
-  description = "Whether the reconciler expects a webhook at the static function's URL."
-  value       = local.reconciles ? var.static_webhook : null
-}
-
 output "publish_unknown" {
   description = "Whether the reconciler publishes events for statuses without a documented event."
   value       = local.reconciles ? var.publish_unknown : null

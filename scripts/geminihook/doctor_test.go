@@ -166,6 +166,17 @@ func TestDoctorWithoutToken(t *testing.T) {
 	l.want(l.run("doctor"), 0, "URL token          not required", "dynamic function   400 to an empty POST, 401")
 }
 
+// If no static webhook is used, doctor checks none, nor its secret.
+func TestDoctorWithoutStaticWebhook(t *testing.T) {
+	l := healthy(t)
+	l.want(l.run("delete", "--yes"), 0)
+	l.outputs["signing_secret_name"] = "empty"
+	l.emptySecret("empty")
+	l.want(l.run("doctor"), 1, "signing secret     no enabled version")
+	l.outputs["static_webhook"] = false
+	l.want(l.run("doctor"), 0, "webhook            none expected: static_webhook is false\n", "dynamic function   401 to an empty POST without the token")
+}
+
 const otherTopic = "projects/other-project/topics/events"
 
 // For a topic of another project, doctor reports whether its policy lets the functions

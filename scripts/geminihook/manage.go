@@ -398,7 +398,7 @@ subscribers get the event, too. For --job you need roles/pubsub.editor.`,
 		},
 		outputs: []string{
 			"project", "static_url", "dynamic_url", "signing_secret_name", "url_token_secret_name", "url_token_required", "routes",
-			"subscriptions", "dead_letter_subscription", "firestore_database", "firestore_collection", "services", "service_accounts",
+			"subscriptions", "dead_letter_subscription", "firestore_database", "firestore_collection", "services", "service_accounts", "static_webhook",
 		},
 		gemini: true,
 		flags: func(cmd *cobra.Command, o *manage.Options) {

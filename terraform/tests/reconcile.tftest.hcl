@@ -34,7 +34,7 @@ run "reconcile_off" {
     condition = output.reconcile == "off" && alltrue([for value in [
       output.reconcile_function, output.api_key_secret_name, output.jobs_topic, output.jobs_subscription,
       output.jobs_dead_letter_topic, output.jobs_collection, output.state_collection,
-      output.grace, output.look_back, output.reenable, output.static_webhook, output.publish_unknown,
+      output.grace, output.look_back, output.reenable, output.publish_unknown,
     ] : value == null])
     error_message = "Outputs: want reconcile = off, and null for the others about the reconciler."
   }
@@ -80,6 +80,10 @@ run "reconcile_other_values" {
       google_pubsub_subscription.dead_letter.message_retention_duration == "2678400s"
     )
     error_message = "Names of jobs: want a week at most, which is less than the retention of closed jobs."
+  }
+  assert {
+    condition     = !output.static_webhook && !strcontains(output.next_steps, " register ") && strcontains(output.next_steps, " dynamic-url ")
+    error_message = "Outputs: want no step for a static webhook if none is used."
   }
   assert {
     condition     = endswith(google_monitoring_alert_policy.this["secret"].conditions[0].condition_matched_log[0].filter, " AND resource.labels.service_name=\"geminihook-dynamic\"")

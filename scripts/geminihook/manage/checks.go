@@ -19,12 +19,16 @@ import (
 func (inv *Invocation) checks(ctx context.Context) []check {
 	d := inv.deployment(ctx)
 	const accessor = "roles/secretmanager.viewer and roles/secretmanager.secretAccessor on the secret"
-	return []check{
-		{"services", "roles/serviceusage.serviceUsageViewer", d.services},
+	static := []check{
 		{"webhook", "", d.registered},
 		{"signing secret", accessor, d.signingSecret},
 		{"rotation", accessor, d.rotation},
 		{"static function", "", d.static},
+	}
+	if d.Values["static_webhook"] == "false" {
+		static = []check{{"webhook", "", func(context.Context) (string, error) { return "none expected: static_webhook is false", nil }}}
+	}
+	return slices.Concat([]check{{"services", "roles/serviceusage.serviceUsageViewer", d.services}}, static, []check{
 		{"URL token", accessor, d.urlToken},
 		{"dynamic function", accessor, d.dynamic},
 		{"ledger's TTL", "roles/datastore.viewer", d.ttl},
@@ -32,7 +36,7 @@ func (inv *Invocation) checks(ctx context.Context) []check {
 		{"subscriptions", "roles/pubsub.viewer", d.subscriptions},
 		{"dead letters", "roles/monitoring.viewer", d.deadLetters},
 		{"clock", "", d.clock},
-	}
+	})
 }
 
 // services checks that the Google Cloud services are enabled.
