@@ -88,7 +88,6 @@ type Handler struct {
 	counting sync.Mutex
 	requests int           // number of current requests
 	idle     chan struct{} // closed when requests reaches zero; nil unless draining
-	ending   bool          // the drain has found no current requests: the process ends now
 }
 
 // ServeHTTP serves a request, which must arrive within 2.5 seconds. After that time its
@@ -173,7 +172,9 @@ func (h *Handler) quiet() <-chan struct{} {
 	defer h.counting.Unlock()
 	idle := make(chan struct{})
 	h.idle = idle
-	h.endIfIdle()
+	if h.ending() {
+		close(idle)
+	}
 	return idle
 }
 
@@ -181,26 +182,23 @@ func (h *Handler) quiet() <-chan struct{} {
 func (h *Handler) begin() bool {
 	h.counting.Lock()
 	defer h.counting.Unlock()
-	if h.ending {
+	if h.ending() {
 		return false
 	}
 	h.requests++
 	return true
 }
 
-// end counts a request as finished.
+// end counts a request as finished, and closes idle after the last one.
 func (h *Handler) end() {
 	h.counting.Lock()
 	defer h.counting.Unlock()
 	h.requests--
-	h.endIfIdle()
-}
-
-// endIfIdle closes idle if the handler is draining and no request is current. The caller
-// holds counting.
-func (h *Handler) endIfIdle() {
-	if h.requests == 0 && h.idle != nil && !h.ending {
-		h.ending = true
+	if h.ending() {
 		close(h.idle)
 	}
 }
+
+// ending reports whether the drain has found no current requests, so that the process ends
+// now. The caller holds counting.
+func (h *Handler) ending() bool { return h.idle != nil && h.requests == 0 }
